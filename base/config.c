@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strict reader of the small configuration file. */
+#include "base/config.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+
+static int set_text(char *to, size_t size, const char *value)
+{
+	if (!*value || strlen(value) >= size || !text_is_name(value, size - 1))
+		return -EINVAL;
+	memcpy(to, value, strlen(value) + 1);
+	return 0;
+}
+
+static int set_path(char *to, size_t size, const char *value)
+{
+	return value[0] == '/' && !strstr(value, "/../") ? set_text(to, size, value) : -EINVAL;
+}
+
+static int parse_number(const char *value, unsigned long max, unsigned long *ret)
+{
+	char *end;
+	unsigned long v;
+
+	if (!isdigit((unsigned char)*value))
+		return -EINVAL;
+	errno = 0;
+	v = strtoul(value, &end, 10);
+	if (errno || *end || v > max)
+		return -EINVAL;
+	*ret = v;
+	return 0;
+}
+
+static int set_name(struct config *c, const char *v)
+{
+	return set_text(c->name, sizeof(c->name), v);
+}
+
+static int set_role(struct config *c, const char *v)
+{
+	int role = device_role_from_string(v);
+
+	if (role < 0)
+		return -EINVAL;
+	c->role = (enum device_role)role;
+	return 0;
+}
+
+static int set_tcti(struct config *c, const char *v)
+{
+	return set_text(c->tcti, sizeof(c->tcti), v);
+}
+
+static int set_pcrs(struct config *c, const char *v)
+{
+	uint32_t mask = 0;
+
+	while (*v) {
+		char *end;
+		unsigned long n;
+
+		if (!isdigit((unsigned char)*v))
+			return -EINVAL;
+		n = strtoul(v, &end, 10);
+		/* 16 and 23 can be reset by anyone (B9). */
+		if (n >= PCR_COUNT || n == 16 || n == 23)
+			return -EINVAL;
+		mask |= UINT32_C(1) << n;
+		if (*end && *end != ',')
+			return -EINVAL;
+		v = *end ? end + 1 : end;
+	}
+	c->pcrs = mask;
+	return mask ? 0 : -EINVAL;
+}
+
+static int set_port(struct config *c, const char *v)
+{
+	unsigned long n;
+
+	if (parse_number(v, 65535, &n) < 0 || n == 0)
+		return -EINVAL;
+	c->port = (uint16_t)n;
+	return 0;
+}
+
+static int set_state(struct config *c, const char *v)
+{
+	return set_path(c->state, sizeof(c->state), v);
+}
+
+static int set_run(struct config *c, const char *v)
+{
+	return set_path(c->run, sizeof(c->run), v);
+}
+
+static int set_images(struct config *c, const char *v)
+{
+	return set_path(c->images, sizeof(c->images), v);
+}
+
+static int set_owner(struct config *c, const char *v)
+{
+	return set_text(c->owner, sizeof(c->owner), v);
+}
+
+static int set_max_age(struct config *c, const char *v)
+{
+	unsigned long n;
+
+	if (parse_number(v, 366UL * 86400, &n) < 0 || n == 0)
+		return -EINVAL;
+	c->evidence_max_age_s = (uint32_t)n;
+	return 0;
+}
+
+static const struct {
+	const char *section, *key, *expects;
+	int (*set)(struct config *c, const char *value);
+} keys[] = {
+	{"device", "name", "a name of at most 63 bytes", set_name},
+	{"device", "role", "phone, laptop, desktop or server", set_role},
+	{"tpm", "tcti", "a TCTI such as device:/dev/tpmrm0", set_tcti},
+	{"tpm", "pcrs", "PCR numbers such as 0,2,4,7 (not 16 or 23)", set_pcrs},
+	{"peer", "port", "a TCP port, 1 to 65535", set_port},
+	{"paths", "state", "an absolute path", set_state},
+	{"paths", "run", "an absolute path", set_run},
+	{"paths", "images", "an absolute path", set_images},
+	{"people", "owner", "a local user name", set_owner},
+	{"trust", "max_age", "seconds, 1 to 31622400", set_max_age},
+};
+
+static void defaults(struct config *c)
+{
+	*c = (struct config){
+		.role = DEVICE_ROLE_LAPTOP,
+		.tcti = "device:/dev/tpmrm0",
+		.pcrs = 1u << 0 | 1u << 2 | 1u << 4 | 1u << 7,
+		.port = 4747,
+		.state = "/var/lib/kith",
+		.run = "/run/kith",
+		.images = "/var/lib/kith/images",
+		.owner = "root",
+		.evidence_max_age_s = 86400,
+	};
+	if (gethostname(c->name, sizeof(c->name) - 1) < 0 || !c->name[0])
+		memcpy(c->name, "device", 7);
+}
+
+static char *trim(char *s)
+{
+	char *end;
+
+	while (*s == ' ' || *s == '\t')
+		s++;
+	end = s + strlen(s);
+	while (end > s && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r'))
+		*--end = '\0';
+	return s;
+}
+
+static int set_key(struct config *c, const char *section, char *line, unsigned number,
+		   struct kerr *err)
+{
+	char *eq = strchr(line, '=');
+	const char *key, *value;
+
+	if (!eq)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"Line %u of the configuration is neither a [section] nor "
+				"\"key = value\".",
+				number);
+	*eq = '\0';
+	key = trim(line);
+	value = trim(eq + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (strcmp(keys[i].section, section) != 0 || strcmp(keys[i].key, key) != 0)
+			continue;
+		if (keys[i].set(c, value) < 0)
+			return kerr_set(err, EINVAL, KCODE_USAGE,
+					"Line %u of the configuration: \"%s\" must be %s.", number,
+					key, keys[i].expects);
+		return 0;
+	}
+	return kerr_set(err, EINVAL, KCODE_USAGE,
+			"Line %u of the configuration: there is no key \"%.40s\" in [%s].", number,
+			key, section);
+}
+
+static int parse_line(struct config *c, char *line, unsigned number, char *section, size_t size,
+		      struct kerr *err)
+{
+	size_t len;
+
+	line = trim(line);
+	len = strlen(line);
+	if (!len || *line == '#' || *line == ';')
+		return 0;
+	if (*line != '[')
+		return set_key(c, section, line, number, err);
+	if (line[len - 1] != ']' || len - 2 >= size)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"Line %u of the configuration: the [section] is not closed.",
+				number);
+	line[len - 1] = '\0';
+	memcpy(section, line + 1, len - 1);
+	return 0;
+}
+
+int config_parse(const char *text, struct config *ret, struct kerr *err)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	char section[32] = "", *next = copy;
+	struct config c;
+	unsigned number = 0;
+
+	if (!copy)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	defaults(&c);
+	while (next) {
+		char *line = strsep(&next, "\n");
+		int r = parse_line(&c, line, ++number, section, sizeof(section), err);
+
+		if (r < 0)
+			return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+int config_load(const char *path, struct config *ret, struct kerr *err)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len;
+	int r = file_read(AT_FDCWD, path, 65536, &data, &len);
+
+	if (r == -ENOENT)
+		return config_parse("", ret, err);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_USAGE, "Cannot read the configuration %s: %s.", path,
+				strerror(-r));
+	if (memchr(data, 0, len))
+		return kerr_set(err, EINVAL, KCODE_USAGE, "The configuration %s is not text.",
+				path);
+	return config_parse((const char *)data, ret, err);
+}
+
+int config_run_path(const struct config *c, const char *rest, char *ret, size_t size)
+{
+	int n = snprintf(ret, size, "%s/%s", c->run, rest);
+
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}

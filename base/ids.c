@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of the shared enums. */
+#include "base/ids.h"
+
+static const char *const device_role_names[_DEVICE_ROLE_MAX] = {
+	[DEVICE_ROLE_PHONE] = "phone",
+	[DEVICE_ROLE_LAPTOP] = "laptop",
+	[DEVICE_ROLE_DESKTOP] = "desktop",
+	[DEVICE_ROLE_SERVER] = "server",
+};
+DEFINE_NAMES(device_role, enum device_role, _DEVICE_ROLE_MAX)
+
+static const char *const person_role_names[_PERSON_ROLE_MAX] = {
+	[PERSON_ROLE_OWNER] = "owner",
+	[PERSON_ROLE_FAMILY] = "family",
+	[PERSON_ROLE_GUEST] = "guest",
+	[PERSON_ROLE_ADMIN] = "admin",
+};
+DEFINE_NAMES(person_role, enum person_role, _PERSON_ROLE_MAX)
+
+static const char *const tpm_tier_names[_TPM_TIER_MAX] = {
+	[TPM_TIER_NONE] = "none",
+	[TPM_TIER_SOFTWARE] = "software",
+	[TPM_TIER_PINNED] = "pinned",
+	[TPM_TIER_HARDWARE] = "hardware",
+};
+DEFINE_NAMES(tpm_tier, enum tpm_tier, _TPM_TIER_MAX)
+
+static const char *const verdict_names[_VERDICT_MAX] = {
+	[VERDICT_UNKNOWN] = "unknown",
+	[VERDICT_TRUSTED] = "trusted",
+	[VERDICT_STALE] = "stale",
+	[VERDICT_UNTRUSTED] = "untrusted",
+};
+DEFINE_NAMES(verdict, enum verdict, _VERDICT_MAX)
+
+static const char *const phase_names[_PHASE_MAX] = {
+	[PHASE_CHECKING] = "checking",
+	[PHASE_ATTESTING] = "attesting",
+	[PHASE_PREPARING] = "preparing",
+	[PHASE_COPYING_DISK] = "copying disk",
+	[PHASE_COPYING_MEMORY] = "copying memory",
+	[PHASE_SWITCHING] = "switching over",
+	[PHASE_DONE] = "done",
+	[PHASE_FAILED] = "failed",
+};
+DEFINE_NAMES(phase, enum phase, _PHASE_MAX)

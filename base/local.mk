@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += base/libbase.a
+base_libbase_a_SOURCES = \
+	base/buf.c base/buf.h \
+	base/cleanup.h \
+	base/clock.c base/clock.h \
+	base/config.c base/config.h \
+	base/file.c base/file.h \
+	base/ids.c base/ids.h \
+	base/ipc.c base/ipc.h \
+	base/kerr.c base/kerr.h \
+	base/log.c base/log.h \
+	base/names.h \
+	base/secret.c base/secret.h
+base_libbase_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# STATIC_TESTS need no privilege and no devices; UNIT_TESTS run under sanitizers too; LAB_TESTS
+# make devices in namespaces and need root (./bootstrap check runs all; plain `make check` the
+# first two).
+STATIC_TESTS = tests/lint/lint
+
+UNIT_TESTS = \
+	tests/unit/test-base
+
+LAB_TESTS =
+
+# Run again with the daemons built with sanitizers.
+LAB_SAN_TESTS = 
+
+TESTS += $(STATIC_TESTS) $(UNIT_TESTS)
+check_PROGRAMS += $(UNIT_TESTS)
+EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS)
+
+UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
+# Static libraries: a test takes from them only what it uses.
+UNIT_LDADD = \
+	\
+	\
+	base/libbase.a \
+	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
+	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS)
+
+tests_unit_test_base_SOURCES = tests/unit/test-base.c
+tests_unit_test_base_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_base_LDADD = $(UNIT_LDADD)
+
+# Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
+FUZZERS = \
+	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-ipc
+EXTRA_PROGRAMS = $(FUZZERS)
+CLEANFILES += $(FUZZERS)
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+FUZZER_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c
+tests_fuzz_fuzz_config_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_config_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_ipc_SOURCES = tests/fuzz/fuzz-ipc.c
+tests_fuzz_fuzz_ipc_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_ipc_LDADD = $(UNIT_LDADD)
+
+EXTRA_DIST += tests/fuzz/corpus

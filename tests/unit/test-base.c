@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base/: cursors, text, IPC frames and op tables, configuration, files, secrets, errors. */
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/file.h"
+#include "base/ipc.h"
+#include "base/secret.h"
+
+static void test_cursor_round_trip(void)
+{
+	uint8_t b[64];
+	struct wbuf w = wbuf_init(b, sizeof(b));
+	struct rbuf r;
+	char text[16];
+	size_t n;
+
+	wbuf_u8(&w, 1);
+	wbuf_u16(&w, 0x0203);
+	wbuf_u32(&w, 0x04050607);
+	wbuf_u64(&w, UINT64_MAX - 1);
+	wbuf_string(&w, "grüße");
+	wbuf_blob(&w, "xyz", 3);
+	g_assert_cmpint(wbuf_error(&w), ==, 0);
+	g_assert_cmpint(b[1], ==, 3); /* little-endian */
+	r = rbuf_init(b, w.len);
+	g_assert_cmpuint(rbuf_u8(&r), ==, 1);
+	g_assert_cmpuint(rbuf_u16(&r), ==, 0x0203);
+	g_assert_cmpuint(rbuf_u32(&r), ==, 0x04050607);
+	g_assert_cmpuint(rbuf_u64(&r), ==, UINT64_MAX - 1);
+	rbuf_string(&r, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "grüße");
+	g_assert_cmpmem(rbuf_blob(&r, 8, &n), n, "xyz", 3);
+	g_assert_cmpint(rbuf_end(&r), ==, 0);
+}
+
+static void test_n1_cursor_bounds(void)
+{
+	static const uint8_t huge[] = {0xff, 0xff, 0xff, 0xff, 1, 2};
+	struct rbuf r = rbuf_init(huge, sizeof(huge));
+	uint8_t small[3];
+	struct wbuf w = wbuf_init(small, sizeof(small));
+	size_t n = 99;
+
+	g_assert_null(rbuf_blob(&r, SIZE_MAX, &n));
+	g_assert_cmpuint(n, ==, 0);
+	g_assert_cmpint(rbuf_end(&r), ==, -EBADMSG);
+	g_assert_cmpuint(rbuf_u8(&r), ==, 0); /* the failure sticks */
+	wbuf_u32(&w, 7);
+	wbuf_u8(&w, 7);
+	g_assert_cmpint(wbuf_error(&w), ==, -ENOBUFS);
+	g_assert_cmpuint(w.len, ==, 0);
+	r = rbuf_init(huge, sizeof(huge));
+	rbuf_u32(&r);
+	g_assert_cmpint(rbuf_end(&r), ==, -EBADMSG); /* left-over bytes */
+}
+
+static void test_n9_text(void)
+{
+	static const char *const bad[] = {
+		"\x1b[31m",	    "a\rb",	    "\xc3",	"\xc0\x80", "\xed\xa0\x80",
+		"\xf5\x80\x80\x80", "\xe0\x80\x80", "\xc2\x9b", "\x7f",	    "\xff",
+	};
+
+	g_assert_true(text_is_clean("tab\tand\nline, ü, 日本, 😀"));
+	g_assert_true(text_is_name("laptop", 63));
+	g_assert_false(text_is_name("two\nlines", 63));
+	g_assert_false(text_is_name("", 63));
+	g_assert_false(text_is_name("long", 3));
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+		g_assert_false(text_is_clean(bad[i]));
+}
+
+static void test_hex(void)
+{
+	uint8_t b[3];
+	char text[7];
+
+	g_assert_cmpint(hex_decode("00fFa1", b, 3), ==, 0);
+	hex_encode(b, 3, text);
+	g_assert_cmpstr(text, ==, "00ffa1");
+	g_assert_cmpint(hex_decode("00ffa", b, 3), ==, -EBADMSG);
+	g_assert_cmpint(hex_decode("00ffag", b, 3), ==, -EBADMSG);
+}
+
+static int handle_nothing(void *ctx _unused_, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
+			  struct wbuf *w _unused_, struct kerr *err _unused_)
+{
+	return 0;
+}
+
+static void test_op_table(void)
+{
+	static const struct ipc_op table[] = {{7, "seven", 2, 4, false, handle_nothing}};
+	struct ipc_msg good = {.op = 7, .len = 4, .fd = -EBADF};
+	struct ipc_msg bad = good;
+	struct kerr err = {0};
+
+	g_assert_nonnull(ipc_op_check(table, 1, 2 | 1, &good, &err));
+	g_assert_null(ipc_op_check(table, 1, 1, &good, &err));
+	g_assert_cmpint(err.code, ==, KCODE_NOT_ALLOWED);
+	kerr_clear(&err);
+	bad.len = 5;
+	g_assert_null(ipc_op_check(table, 1, 2, &bad, &err));
+	g_assert_cmpint(err.code, ==, KCODE_BAD_MESSAGE);
+	bad = good;
+	bad.fd = 0;
+	g_assert_null(ipc_op_check(table, 1, 2, &bad, NULL));
+	bad = good;
+	bad.op = 8;
+	g_assert_null(ipc_op_check(table, 1, 2, &bad, NULL));
+}
+
+static void test_ipc_frames(void)
+{
+	static uint8_t buf[IPC_MAX_FRAME];
+	uint8_t frame[IPC_HEADER_LEN + 2];
+	struct ipc_msg m;
+	int sv[2], fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), ==, 0);
+	g_assert_cmpint(ipc_send(sv[0], 5, IPC_FLAG_EVENT, 9, "hi", 2, fd), ==, 0);
+	g_assert_cmpint(ipc_recv(sv[1], buf, &m), ==, 1);
+	g_assert_cmpuint(m.op, ==, 5);
+	g_assert_cmpuint(m.serial, ==, 9);
+	g_assert_cmpmem(m.body, m.len, "hi", 2);
+	g_assert_cmpint(fcntl(m.fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+	memcpy(frame, buf, sizeof(frame));
+	ipc_msg_release(&m);
+	g_assert_cmpint(fcntl(m.fd, F_GETFD), ==, -1);
+	/* The same bytes parse; every cut and every flipped header bit that matters does not. */
+	g_assert_cmpint(ipc_parse(frame, sizeof(frame), &m), ==, 0);
+	for (size_t cut = 0; cut < sizeof(frame); cut++)
+		g_assert_cmpint(ipc_parse(frame, cut, &m), ==, -EBADMSG);
+	frame[0] ^= 1;
+	g_assert_cmpint(ipc_parse(frame, sizeof(frame), &m), ==, -EBADMSG);
+	frame[0] ^= 1;
+	frame[16] ^= 1;
+	g_assert_cmpint(ipc_parse(frame, sizeof(frame), &m), ==, -EBADMSG);
+	g_assert_cmpint(ipc_send(sv[0], 5, 0, 0, buf, IPC_MAX_BODY + 1, -1), ==, -EMSGSIZE);
+	close(sv[0]);
+	g_assert_cmpint(ipc_recv(sv[1], buf, &m), ==, 0);
+	close(sv[1]);
+	close(fd);
+}
+
+static gpointer answer_once(gpointer data)
+{
+	static uint8_t buf[IPC_MAX_FRAME];
+	int listen_fd = GPOINTER_TO_INT(data), fd = -1;
+	struct kerr refusal = {KCODE_BUSY, "Later."};
+	uint8_t body[600];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct ipc_peer peer;
+	struct ipc_msg m;
+
+	while (ipc_accept(listen_fd, &peer, &fd) == -EAGAIN)
+		g_usleep(1000);
+	g_assert_cmpuint(peer.uid, ==, getuid());
+	kerr_put(&w, &refusal);
+	for (int i = 0; i < 2; i++) {
+		while (ipc_recv(fd, buf, &m) == -EAGAIN)
+			g_usleep(1000);
+		ipc_send(fd, 99, IPC_FLAG_EVENT, 0, NULL, 0, -1); /* noise */
+		if (i == 0)
+			ipc_send(fd, m.op, IPC_FLAG_REPLY, m.serial, "\x2a", 1, -1);
+		else
+			ipc_send(fd, m.op, IPC_FLAG_REPLY | IPC_FLAG_ERROR, m.serial, body, w.len,
+				 -1);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void test_ipc_call(void)
+{
+	g_autofree char *dir = g_dir_make_tmp("kith-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(dir, "sock", NULL);
+	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
+	struct kerr err = {0};
+	struct stat st;
+	struct rbuf r;
+	GThread *thread;
+	int fd;
+
+	g_assert_cmpint(ipc_listen(path, 0600, &fd), ==, 0);
+	g_assert_cmpint(stat(path, &st), ==, 0);
+	g_assert_cmpint(st.st_mode & 0777, ==, 0600);
+	thread = g_thread_new("server", answer_once, GINT_TO_POINTER(fd));
+	g_assert_cmpint(ipc_client_new(path, &c), ==, 0);
+	g_assert_cmpint(ipc_call(c, 3, NULL, -1, 5000, &r, &err), ==, 0);
+	g_assert_cmpuint(rbuf_u8(&r), ==, 42);
+	g_assert_cmpint(ipc_call(c, 3, NULL, -1, 5000, &r, &err), ==, -EREMOTEIO);
+	g_assert_cmpint(err.code, ==, KCODE_BUSY);
+	g_assert_cmpstr(err.text, ==, "Later.");
+	g_thread_join(thread);
+	kerr_clear(&err);
+	g_assert_cmpint(ipc_call(c, 3, NULL, -1, 5000, &r, &err), ==, -ECONNRESET);
+	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
+	close(fd);
+	g_unlink(path);
+	g_rmdir(dir);
+}
+
+static void test_config(void)
+{
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+		{"[device]\nnam = x\n", "Line 2"},
+		{"name = x\n", "Line 1"},
+		{"[device]\nrole = toaster\n", "phone, laptop, desktop or server"},
+		{"[peer]\nport = 0\n", "a TCP port"},
+		{"[peer]\nport = 70000\n", "a TCP port"},
+		{"[peer]\nport = 12x\n", "a TCP port"},
+		{"[tpm]\npcrs = 0,16\n", "not 16 or 23"},
+		{"[tpm]\npcrs = 24\n", "PCR numbers"},
+		{"[paths]\nstate = relative\n", "an absolute path"},
+		{"[device\n", "not closed"},
+		{"nonsense\n", "neither"},
+	};
+	struct config c;
+	struct kerr err = {0};
+
+	g_assert_cmpint(config_parse("# nothing\n", &c, &err), ==, 0);
+	g_assert_cmpuint(c.port, ==, 4747);
+	g_assert_cmpint(config_parse("[device]\nname = my laptop\nrole=desktop\n[tpm]\npcrs = 0,7\n"
+				     "[peer]\nport = 1234\n[trust]\nmax_age = 60\n",
+				     &c, &err),
+			==, 0);
+	g_assert_cmpstr(c.name, ==, "my laptop");
+	g_assert_cmpint(c.role, ==, DEVICE_ROLE_DESKTOP);
+	g_assert_cmpuint(c.pcrs, ==, 1 << 0 | 1 << 7);
+	g_assert_cmpuint(c.port, ==, 1234);
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		kerr_clear(&err);
+		g_assert_cmpint(config_parse(bad[i].text, &c, &err), <, 0);
+		g_assert_cmpint(err.code, ==, KCODE_USAGE);
+		g_assert_nonnull(strstr(err.text, bad[i].says));
+	}
+}
+
+static void test_d1_file(void)
+{
+	g_autofree char *dir = g_dir_make_tmp("kith-test-XXXXXX", NULL);
+	_cleanup_close_ int dirfd = -1;
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len;
+
+	g_assert_cmpint(dir_open(dir, 0700, &dirfd), ==, 0);
+	g_assert_cmpint(file_write_atomic(dirfd, "f", "old", 3, 0600), ==, 0);
+	g_assert_cmpint(file_write_atomic(dirfd, "f", "newer", 5, 0600), ==, 0);
+	g_assert_cmpint(file_read(dirfd, "f", 5, &data, &len), ==, 0);
+	g_assert_cmpmem(data, len, "newer", 5);
+	g_assert_cmpint(file_read(dirfd, "f", 4, &data, &len), ==, -EFBIG);
+	g_assert_cmpint(file_read(dirfd, "absent", 4, &data, &len), ==, -ENOENT);
+	g_assert_cmpint(symlinkat("f", dirfd, "link"), ==, 0);
+	g_assert_cmpint(file_read(dirfd, "link", 5, &data, &len), ==, -ELOOP);
+	unlinkat(dirfd, "link", 0);
+	unlinkat(dirfd, "f", 0);
+	/* Nothing else was left behind. */
+	g_assert_cmpint(g_rmdir(dir), ==, 0);
+}
+
+static void test_kerr(void)
+{
+	struct kerr err = {0}, back;
+	uint8_t b[600];
+	struct wbuf w = wbuf_init(b, sizeof(b));
+	struct rbuf r;
+
+	g_assert_cmpint(kerr_set(&err, EACCES, KCODE_POLICY, "No %s.", "way"), ==, -EACCES);
+	kerr_set(&err, EIO, KCODE_TPM, "Later cause.");
+	g_assert_cmpint(err.code, ==, KCODE_POLICY);
+	g_assert_cmpstr(err.text, ==, "No way.");
+	g_assert_cmpint(kcode_exit_status(KCODE_POLICY), ==, 3);
+	kerr_put(&w, &err);
+	r = rbuf_init(b, w.len);
+	g_assert_cmpint(kerr_get(&r, &back), ==, 0);
+	g_assert_cmpstr(back.text, ==, err.text);
+	b[0] = 0xff;
+	r = rbuf_init(b, w.len);
+	g_assert_cmpint(kerr_get(&r, &back), ==, -EBADMSG);
+	/* Too long: cut between two characters, whatever their width. */
+	for (int pad = 0; pad < 8; pad++) {
+		kerr_clear(&err);
+		kerr_set(&err, EIO, KCODE_FAILED, "%*s%0*d%s", pad, "", KERR_TEXT_MAX - 12, 0,
+			 "äöü日本語😀😀");
+		g_assert_cmpuint(strlen(err.text), >, KERR_TEXT_MAX - 6);
+		g_assert_true(text_is_clean(err.text));
+	}
+	for (int i = 0; i < _KCODE_MAX; i++) {
+		g_assert_cmpint(kcode_from_string(kcode_to_string((enum kcode)i)), ==, i);
+		g_assert_nonnull(kcode_next_step((enum kcode)i));
+		g_assert_cmpint(kcode_exit_status((enum kcode)i) == 0, ==, i == KCODE_OK);
+	}
+}
+
+static void test_secret(void)
+{
+	_cleanup_secret_ struct secret s = SECRET_INIT;
+
+	g_assert_cmpint(secret_from("abc", 3, &s), ==, 0);
+	g_assert_cmpmem(s.data, s.len, "abc", 3);
+	secret_clear(&s);
+	g_assert_null(s.data);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_assert_cmpint(secret_process_setup(), ==, 0);
+	g_test_add_func("/base/cursor round trip", test_cursor_round_trip);
+	g_test_add_func("/base/N1 cursors never pass their bounds", test_n1_cursor_bounds);
+	g_test_add_func("/base/N9 control bytes are no text", test_n9_text);
+	g_test_add_func("/base/hex", test_hex);
+	g_test_add_func("/base/op table refuses by caller, size, descriptor", test_op_table);
+	g_test_add_func("/base/ipc frames", test_ipc_frames);
+	g_test_add_func("/base/ipc call, refusal and lost server", test_ipc_call);
+	g_test_add_func("/base/config says line and what it expects", test_config);
+	g_test_add_func("/base/D1 files are old or new", test_d1_file);
+	g_test_add_func("/base/errors", test_kerr);
+	g_test_add_func("/base/secrets", test_secret);
+	return g_test_run();
+}
