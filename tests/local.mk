@@ -5,7 +5,13 @@
 STATIC_TESTS = tests/lint/lint
 
 UNIT_TESTS = \
-	tests/unit/test-base
+	tests/unit/test-base \
+	tests/unit/test-evidence \
+	tests/unit/test-pairing \
+	tests/unit/test-pk \
+	tests/unit/test-quote \
+	tests/unit/test-record \
+	tests/unit/test-session
 
 LAB_TESTS =
 
@@ -20,7 +26,7 @@ UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIB
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
 	\
-	\
+	attest/libattest.a \
 	base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
 	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS)
@@ -29,10 +35,38 @@ tests_unit_test_base_SOURCES = tests/unit/test-base.c
 tests_unit_test_base_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_base_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_evidence_SOURCES = tests/unit/test-evidence.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_unit_test_evidence_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_evidence_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_pairing_SOURCES = tests/unit/test-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_unit_test_pairing_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pairing_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_pk_SOURCES = tests/unit/test-pk.c
+tests_unit_test_pk_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pk_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_quote_SOURCES = tests/unit/test-quote.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_unit_test_quote_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_quote_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_record_SOURCES = tests/unit/test-record.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_record_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_session_SOURCES = tests/unit/test-session.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_unit_test_session_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_session_LDADD = $(UNIT_LDADD)
+
 # Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
 FUZZERS = \
 	tests/fuzz/fuzz-config \
-	tests/fuzz/fuzz-ipc
+	tests/fuzz/fuzz-evidence \
+	tests/fuzz/fuzz-ipc \
+	tests/fuzz/fuzz-pairing \
+	tests/fuzz/fuzz-record \
+	tests/fuzz/fuzz-session
 EXTRA_PROGRAMS = $(FUZZERS)
 CLEANFILES += $(FUZZERS)
 .PHONY: fuzzers
@@ -44,9 +78,30 @@ tests_fuzz_fuzz_config_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_config_LDADD = $(UNIT_LDADD)
 
+tests_fuzz_fuzz_evidence_SOURCES = tests/fuzz/fuzz-evidence.c
+tests_fuzz_fuzz_evidence_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_evidence_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_evidence_LDADD = $(UNIT_LDADD)
+
 tests_fuzz_fuzz_ipc_SOURCES = tests/fuzz/fuzz-ipc.c
 tests_fuzz_fuzz_ipc_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_ipc_LDADD = $(UNIT_LDADD)
 
-EXTRA_DIST += tests/fuzz/corpus
+tests_fuzz_fuzz_pairing_SOURCES = tests/fuzz/fuzz-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_fuzz_fuzz_pairing_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_pairing_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_pairing_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz-record.c
+tests_fuzz_fuzz_record_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_record_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz-session.c tests/unit/softtpm.h tests/unit/softtpm.c
+tests_fuzz_fuzz_session_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_session_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_session_LDADD = $(UNIT_LDADD)
+
+EXTRA_DIST += tests/fuzz/corpus \
+	tests/unit/softtpm.h

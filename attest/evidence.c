@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Evidence: codec, what a quote is bound to, and the verdict machine. */
+#include "attest/evidence.h"
+
+#define EVIDENCE_VERSION 1
+#define EVIDENCE_LABEL "kith-evidence-v1"
+#define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
+/* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
+#define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
+
+/* TCG PC Client Platform Firmware Profile, 3.3.4; 10: Linux IMA; 11 to 15: systemd and others. */
+static const char *const pcr_meanings[PCR_COUNT] = {
+	[0] = "the firmware",
+	[1] = "the firmware settings",
+	[2] = "the firmware of extension cards",
+	[3] = "the settings of extension cards",
+	[4] = "the boot loader or kernel",
+	[5] = "the partition table or boot loader settings",
+	[6] = "the maker's platform data",
+	[7] = "the Secure Boot policy",
+	[8] = "the commands of the boot loader",
+	[9] = "the files that the boot loader read",
+	[10] = "the programs that ran",
+	[11] = "the unified kernel image",
+	[12] = "the kernel command line",
+	[13] = "the system extensions",
+	[14] = "the machine owner keys",
+	[15] = "the system identity",
+	[16] = "the debug register",
+	[17] = "the measured launch environment",
+	[18] = "the measured launch authority",
+	[19] = "the trusted operating system",
+	[20] = "the trusted operating system's data",
+	[21] = "the trusted operating system's settings",
+	[22] = "the trusted operating system's state",
+	[23] = "the application register",
+};
+
+const char *pcr_meaning(unsigned pcr)
+{
+	return pcr < PCR_COUNT ? pcr_meanings[pcr] : "an unknown register";
+}
+
+void evidence_clear(struct evidence *ev)
+{
+	free(ev->event_log);
+	free(ev->ima_log);
+	*ev = (struct evidence){0};
+}
+
+/* -- binding -- */
+
+void evidence_versions_digest(const struct evidence *ev, uint8_t ret[HASH_LEN])
+{
+	crypto_hash_sha256(ret, (const uint8_t *)ev->versions, strlen(ev->versions));
+}
+
+static void logs_digest(const struct evidence *ev, uint8_t ret[HASH_LEN])
+{
+	struct digest d;
+
+	digest_begin(&d, "kith-logs-v1");
+	digest_field(&d, ev->event_log, ev->event_log_len);
+	digest_field(&d, ev->ima_log, ev->ima_log_len);
+	digest_end(&d, ret);
+}
+
+void evidence_qualifying(const struct evidence_binding *binding, const struct evidence *ev,
+			 uint8_t ret[HASH_LEN])
+{
+	uint8_t role = (uint8_t)binding->role, versions[HASH_LEN], logs[HASH_LEN];
+	struct digest d;
+
+	evidence_versions_digest(ev, versions);
+	logs_digest(ev, logs);
+	digest_begin(&d, EVIDENCE_LABEL);
+	digest_field(&d, &role, sizeof(role));
+	digest_field(&d, binding->exporter, sizeof(binding->exporter));
+	digest_field(&d, binding->source, sizeof(binding->source));
+	digest_field(&d, binding->destination, sizeof(binding->destination));
+	digest_field(&d, binding->nonce_source, sizeof(binding->nonce_source));
+	digest_field(&d, binding->nonce_destination, sizeof(binding->nonce_destination));
+	digest_field(&d, binding->eph_source, sizeof(binding->eph_source));
+	digest_field(&d, binding->eph_destination, sizeof(binding->eph_destination));
+	digest_field(&d, binding->hid, sizeof(binding->hid));
+	digest_field(&d, versions, sizeof(versions));
+	digest_field(&d, logs, sizeof(logs));
+	digest_end(&d, ret);
+}
+
+/* -- versions -- */
+
+static bool key_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* Length of the key of a line "key=value", 0 if the line has none. */
+static size_t key_length(const char *line)
+{
+	size_t len = 0;
+
+	while (key_char(line[len]))
+		len++;
+	return line[len] == '=' ? len : 0;
+}
+
+static const char *line_next(const char *line)
+{
+	const char *end = strchr(line, '\n');
+
+	return end ? end + 1 : line + strlen(line);
+}
+
+/* The line of `text` before `end` whose key is the same, or NULL. */
+static const char *line_find(const char *text, const char *end, const char *key, size_t key_len)
+{
+	for (const char *at = text; at < end && *at; at = line_next(at))
+		if (key_length(at) == key_len && memcmp(at, key, key_len) == 0)
+			return at;
+	return NULL;
+}
+
+bool evidence_versions_valid(const char *text)
+{
+	size_t len = strnlen(text, EVIDENCE_VERSIONS_MAX + 1);
+
+	if (len > EVIDENCE_VERSIONS_MAX || !text_is_clean(text) || strchr(text, '\t'))
+		return false;
+	for (const char *at = text; *at; at = line_next(at)) {
+		size_t key = key_length(at);
+
+		if (!key || line_find(text, at, at, key))
+			return false;
+	}
+	return true;
+}
+
+int evidence_version(const struct evidence *ev, const char *component, char *ret, size_t size)
+{
+	size_t key = strlen(component), len;
+	const char *line =
+		line_find(ev->versions, ev->versions + strlen(ev->versions), component, key);
+
+	if (!key || !line)
+		return -ENOENT;
+	line += key + 1;
+	len = strcspn(line, "\n");
+	if (len >= size)
+		return -ENOBUFS;
+	memcpy(ret, line, len);
+	ret[len] = '\0';
+	return 0;
+}
+
+/* -- codec -- */
+
+int evidence_put(struct wbuf *w, const struct evidence *ev)
+{
+	size_t start = w->len;
+
+	wbuf_u8(w, EVIDENCE_VERSION);
+	wbuf_blob(w, ev->quote, ev->quote_len);
+	wbuf_blob(w, ev->signature, ev->signature_len);
+	wbuf_u32(w, ev->pcrs.mask);
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (ev->pcrs.mask & (1u << i))
+			wbuf_bytes(w, ev->pcrs.values[i], HASH_LEN);
+	wbuf_string(w, ev->versions);
+	wbuf_blob(w, ev->event_log, ev->event_log_len);
+	wbuf_blob(w, ev->ima_log, ev->ima_log_len);
+	if (!w->error && w->len - start > EVIDENCE_MAX)
+		w->error = -EMSGSIZE;
+	return wbuf_error(w);
+}
+
+static void small_get(struct rbuf *r, uint8_t *ret, size_t size, size_t *ret_len)
+{
+	const uint8_t *at = rbuf_blob(r, size, ret_len);
+
+	if (at && *ret_len)
+		memcpy(ret, at, *ret_len);
+}
+
+static int log_get(struct rbuf *r, uint8_t **ret, size_t *ret_len)
+{
+	size_t len;
+	const uint8_t *at = rbuf_blob(r, EVIDENCE_MAX, &len);
+
+	if (!at || !len)
+		return rbuf_error(r);
+	*ret = malloc(len);
+	if (!*ret)
+		return -ENOMEM;
+	memcpy(*ret, at, len);
+	*ret_len = len;
+	return 0;
+}
+
+static void pcrs_get(struct rbuf *r, struct pcr_set *ret)
+{
+	ret->mask = rbuf_u32(r);
+	if (!ret->mask || (ret->mask & ~PCR_MASK_ALL))
+		rbuf_fail(r, -EBADMSG);
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (ret->mask & (1u << i))
+			rbuf_bytes(r, ret->values[i], HASH_LEN);
+}
+
+int evidence_get(struct rbuf *r, struct evidence *ret)
+{
+	_cleanup_evidence_ struct evidence ev = {0};
+	int e;
+
+	if (r->left > EVIDENCE_MAX || rbuf_u8(r) != EVIDENCE_VERSION)
+		rbuf_fail(r, -EBADMSG);
+	small_get(r, ev.quote, sizeof(ev.quote), &ev.quote_len);
+	small_get(r, ev.signature, sizeof(ev.signature), &ev.signature_len);
+	pcrs_get(r, &ev.pcrs);
+	rbuf_string(r, ev.versions, sizeof(ev.versions));
+	e = log_get(r, &ev.event_log, &ev.event_log_len);
+	if (e >= 0)
+		e = log_get(r, &ev.ima_log, &ev.ima_log_len);
+	if (e >= 0)
+		e = rbuf_end(r);
+	if (e < 0)
+		return e;
+	if (!ev.quote_len || !ev.signature_len || !evidence_versions_valid(ev.versions))
+		return -EBADMSG;
+	*ret = ev;
+	ev = (struct evidence){0};
+	return 0;
+}
+
+/* -- verdict -- */
+
+/* All bytes zero or all 0xff: nothing was measured, or the bank is off (B8, CVE-2021-42299). */
+static bool pcr_degenerate(const uint8_t value[HASH_LEN])
+{
+	if (value[0] != 0x00 && value[0] != 0xff)
+		return false;
+	for (size_t i = 1; i < HASH_LEN; i++)
+		if (value[i] != value[0])
+			return false;
+	return true;
+}
+
+static int required_check(const struct pcr_set *pcrs, uint32_t required, struct kerr *err)
+{
+	for (unsigned i = 0; i < PCR_COUNT; i++) {
+		if (!(required & (1u << i)))
+			continue;
+		if (!(pcrs->mask & (1u << i)))
+			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
+					"That device does not report %s (PCR %u).", pcr_meaning(i),
+					i);
+		if (pcr_degenerate(pcrs->values[i]))
+			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
+					"Nothing was measured into %s (PCR %u) of that device: its "
+					"measured boot is off.",
+					pcr_meaning(i), i);
+	}
+	return 0;
+}
+
+int evidence_verify(const struct evidence *ev, const uint8_t *ak_public, size_t ak_public_len,
+		    const uint8_t qualifying[HASH_LEN], uint32_t required,
+		    struct quote_info *ret_info, struct kerr *err)
+{
+	const struct quote_expect expect = {
+		.ak_public = ak_public,
+		.ak_public_len = ak_public_len,
+		.qualifying = qualifying,
+		.pcrs = &ev->pcrs,
+	};
+	struct quote_info info;
+	int r;
+
+	if (!required || (required & ~PCR_MASK_ALL) || (required & PCR_MASK_RESETTABLE))
+		return kerr_set(err, EINVAL, KCODE_ATTEST_ERROR,
+				"No measurements that could be relied on are accepted for that "
+				"device yet.");
+	r = quote_verify(&expect, ev->quote, ev->quote_len, ev->signature, ev->signature_len, &info,
+			 err);
+	if (r >= 0)
+		r = required_check(&ev->pcrs, required, err);
+	if (r >= 0 && ret_info)
+		*ret_info = info;
+	return r;
+}
+
+/* Appends one changed thing to a list in words: "a, b and c". */
+static void list_add(char *list, size_t size, unsigned pcr, unsigned nth, unsigned total)
+{
+	const char *before = nth == 0 ? "" : nth + 1 == total ? " and " : ", ";
+	size_t at = strlen(list);
+
+	snprintf(list + at, size - at, "%s%s (PCR %u)", before, pcr_meaning(pcr), pcr);
+}
+
+static int reference_check(const struct pcr_set *pcrs, const struct pcr_set *reference,
+			   struct kerr *err)
+{
+	char list[KERR_TEXT_MAX - 80] = "";
+	uint32_t changed = 0;
+	unsigned total, nth = 0;
+
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if ((reference->mask & (1u << i)) &&
+		    memcmp(pcrs->values[i], reference->values[i], HASH_LEN) != 0)
+			changed |= 1u << i;
+	if (!changed)
+		return 0;
+	total = (unsigned)__builtin_popcount(changed);
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (changed & (1u << i))
+			list_add(list, sizeof(list), i, nth++, total);
+	return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
+			"That device does not run what its owner accepted. Changed: %s.", list);
+}
+
+/* Only what was proven to be wrong is untrusted; whatever else failed is unknown (B12). */
+static enum verdict verdict_of(const struct kerr *err)
+{
+	if (err->code == KCODE_ATTEST_QUOTE || err->code == KCODE_ATTEST_BINDING ||
+	    err->code == KCODE_ATTEST_PCR)
+		return VERDICT_UNTRUSTED;
+	return VERDICT_UNKNOWN;
+}
+
+enum verdict evidence_judge(const struct evidence *ev, const uint8_t *ak_public,
+			    size_t ak_public_len, const uint8_t qualifying[HASH_LEN],
+			    const struct pcr_set *reference, struct quote_info *ret_info,
+			    struct kerr *err)
+{
+	struct kerr cause = {0};
+	struct quote_info info;
+	int r;
+
+	r = evidence_verify(ev, ak_public, ak_public_len, qualifying, reference->mask, &info,
+			    &cause);
+	if (r >= 0)
+		r = reference_check(&ev->pcrs, reference, &cause);
+	if (r < 0) {
+		kerr_set(&cause, EIO, KCODE_ATTEST_ERROR, "The evidence could not be judged.");
+		kerr_set(err, EACCES, cause.code, "%s", cause.text);
+		return verdict_of(&cause);
+	}
+	if (ret_info)
+		*ret_info = info;
+	return VERDICT_TRUSTED;
+}

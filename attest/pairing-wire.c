@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Codecs and hashes of pairing. */
+#include "attest/pairing-wire.h"
+
+#define CONFIRM_LABEL "kith-pairing-confirm-v1"
+
+static bool keys_valid(const struct pairing_material *m)
+{
+	return crypto_core_ed25519_is_valid_point(m->sign_pk) &&
+	       (!m->has_cloud || crypto_core_ed25519_is_valid_point(m->owner_pk));
+}
+
+static bool owner_consistent(const struct pairing_material *m)
+{
+	if (m->has_cloud)
+		return text_is_name(m->owner_name, NAME_MAX_LEN);
+	return sodium_is_zero(m->owner_pk, sizeof(m->owner_pk)) && !m->owner_name[0];
+}
+
+bool pairing_material_valid(const struct pairing_material *m, struct kerr *err)
+{
+	if (!text_is_name(m->name, NAME_MAX_LEN) || (unsigned)m->role >= _DEVICE_ROLE_MAX ||
+	    (unsigned)m->tier >= _TPM_TIER_MAX || !owner_consistent(m) ||
+	    !evidence_versions_valid(m->versions))
+		kerr_set(err, EBADMSG, KCODE_PAIRING,
+			 "What that device says about itself is "
+			 "malformed.");
+	else if (!keys_valid(m))
+		kerr_set(err, EBADMSG, KCODE_PAIRING,
+			 "That device shows a key that is not a "
+			 "valid Ed25519 key.");
+	else if (m->tier == TPM_TIER_NONE)
+		kerr_set(err, EBADMSG, KCODE_TIER,
+			 "%s has no TPM, so it cannot prove what it "
+			 "runs.",
+			 m->name);
+	else
+		return quote_ak_check(m->ak_public, m->ak_public_len, err) >= 0 &&
+		       quote_ek_check(m->ek_public, m->ek_public_len, err) >= 0;
+	return false;
+}
+
+int pairing_material_encode(const struct pairing_material *m, struct pairing_hello *ret)
+{
+	struct wbuf w = wbuf_init(ret->material, sizeof(ret->material));
+
+	wbuf_string(&w, m->name);
+	wbuf_u8(&w, (uint8_t)m->role);
+	wbuf_bytes(&w, m->sign_pk, sizeof(m->sign_pk));
+	wbuf_u8(&w, (uint8_t)m->tier);
+	wbuf_blob(&w, m->ak_public, m->ak_public_len);
+	wbuf_blob(&w, m->ek_public, m->ek_public_len);
+	wbuf_u8(&w, m->has_cloud);
+	wbuf_bytes(&w, m->owner_pk, sizeof(m->owner_pk));
+	wbuf_string(&w, m->owner_name);
+	wbuf_string(&w, m->versions);
+	ret->material_len = w.len;
+	return wbuf_error(&w);
+}
+
+static void public_get(struct rbuf *r, uint8_t ret[TPM_PUBLIC_MAX], size_t *ret_len)
+{
+	const uint8_t *at = rbuf_blob(r, TPM_PUBLIC_MAX, ret_len);
+
+	if (at && *ret_len)
+		memcpy(ret, at, *ret_len);
+}
+
+int pairing_material_decode(const struct pairing_hello *hello, struct pairing_material *ret)
+{
+	struct pairing_material m = {0};
+	struct rbuf r = rbuf_init(hello->material, hello->material_len);
+	uint8_t cloud;
+
+	rbuf_string(&r, m.name, sizeof(m.name));
+	m.role = (enum device_role)rbuf_u8(&r);
+	rbuf_bytes(&r, m.sign_pk, sizeof(m.sign_pk));
+	m.tier = (enum tpm_tier)rbuf_u8(&r);
+	public_get(&r, m.ak_public, &m.ak_public_len);
+	public_get(&r, m.ek_public, &m.ek_public_len);
+	cloud = rbuf_u8(&r);
+	m.has_cloud = cloud == 1;
+	rbuf_bytes(&r, m.owner_pk, sizeof(m.owner_pk));
+	rbuf_string(&r, m.owner_name, sizeof(m.owner_name));
+	rbuf_string(&r, m.versions, sizeof(m.versions));
+	if (rbuf_end(&r) < 0 || cloud > 1)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+void pairing_commitment(const struct pairing_hello *hello, uint8_t ret[HASH_LEN])
+{
+	struct digest d;
+
+	digest_begin(&d, "kith-pairing-commit-v1");
+	digest_field(&d, hello->material, hello->material_len);
+	digest_field(&d, hello->nonce, sizeof(hello->nonce));
+	digest_end(&d, ret);
+}
+
+void pairing_transcript(const uint8_t exporter[EXPORTER_LEN], const uint8_t commitment[HASH_LEN],
+			const struct pairing_hello *initiator,
+			const struct pairing_hello *responder, uint8_t ret[HASH_LEN])
+{
+	struct digest d;
+
+	digest_begin(&d, "kith-pairing-v1");
+	digest_field(&d, exporter, EXPORTER_LEN);
+	digest_field(&d, commitment, HASH_LEN);
+	digest_field(&d, initiator->material, initiator->material_len);
+	digest_field(&d, responder->material, responder->material_len);
+	digest_field(&d, initiator->nonce, sizeof(initiator->nonce));
+	digest_field(&d, responder->nonce, sizeof(responder->nonce));
+	digest_end(&d, ret);
+}
+
+void pairing_code_of(const uint8_t transcript[HASH_LEN], char ret[PAIRING_CODE_LEN + 1])
+{
+	uint8_t hash[HASH_LEN];
+	struct digest d;
+	struct rbuf r;
+	unsigned code;
+
+	digest_begin(&d, "kith-pairing-code-v1");
+	digest_field(&d, transcript, HASH_LEN);
+	digest_end(&d, hash);
+	r = rbuf_init(hash, sizeof(hash));
+	/* 64 bits modulo 10^7: the bias is below 2^-40. */
+	code = (unsigned)(rbuf_u64(&r) % 10000000);
+	snprintf(ret, PAIRING_CODE_LEN + 1, "%03u %04u", code / 10000 % 1000, code % 10000);
+}
+
+void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator,
+			  const struct pairing_credential *challenge, struct wbuf *w)
+{
+	uint8_t hash[HASH_LEN];
+	struct digest d;
+
+	digest_begin(&d, "kith-pairing-challenge-v1");
+	digest_field(&d, challenge->blob, challenge->blob_len);
+	digest_field(&d, challenge->secret, challenge->secret_len);
+	digest_end(&d, hash);
+	wbuf_string(w, CONFIRM_LABEL);
+	wbuf_u8(w, by_initiator);
+	wbuf_bytes(w, transcript, HASH_LEN);
+	wbuf_bytes(w, hash, sizeof(hash));
+}
+
+void pairing_activation(const uint8_t transcript[HASH_LEN], bool by_initiator,
+			const uint8_t secret[32], uint8_t ret[HASH_LEN])
+{
+	uint8_t role = by_initiator;
+	struct digest d;
+
+	digest_begin(&d, "kith-pairing-activated-v1");
+	digest_field(&d, transcript, HASH_LEN);
+	digest_field(&d, &role, sizeof(role));
+	digest_field(&d, secret, 32);
+	digest_end(&d, ret);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Labelled hashes and the refusal message. */
+#include "attest/wire.h"
+
+static const char *const attest_state_names[_ATTEST_STATE_MAX] = {
+	[ATTEST_SEND] = "send",
+	[ATTEST_WAIT_OWNER] = "wait-owner",
+	[ATTEST_DONE] = "done",
+	[ATTEST_REFUSED] = "refused",
+};
+DEFINE_NAMES(attest_state, enum attest_state, _ATTEST_STATE_MAX)
+
+void digest_begin(struct digest *d, const char *label)
+{
+	crypto_hash_sha256_init(&d->state);
+	digest_field(d, label, strlen(label));
+}
+
+void digest_field(struct digest *d, const void *data, size_t len)
+{
+	uint8_t prefix[4] = {(uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16),
+			     (uint8_t)(len >> 24)};
+
+	crypto_hash_sha256_update(&d->state, prefix, sizeof(prefix));
+	if (len)
+		crypto_hash_sha256_update(&d->state, data, len);
+}
+
+void digest_u64(struct digest *d, uint64_t v)
+{
+	uint8_t bytes[8];
+	struct wbuf w = wbuf_init(bytes, sizeof(bytes));
+
+	wbuf_u64(&w, v);
+	digest_field(d, bytes, sizeof(bytes));
+}
+
+void digest_end(struct digest *d, uint8_t ret[HASH_LEN])
+{
+	crypto_hash_sha256_final(&d->state, ret);
+	sodium_memzero(d, sizeof(*d));
+}
+
+void device_id_of(const uint8_t sign_pk[SIGN_PK_LEN], uint8_t ret_id[DEVICE_ID_LEN])
+{
+	crypto_hash_sha256(ret_id, sign_pk, SIGN_PK_LEN);
+}
+
+/* Cuts text back to its longest clean beginning: a sentence that did not fit may end inside a
+ * character. */
+static void text_repair(char *text)
+{
+	size_t len = strlen(text);
+
+	while (len && !text_is_clean(text))
+		text[--len] = '\0';
+}
+
+void refusal_put(struct wbuf *w, const struct kerr *err)
+{
+	struct kerr copy = *err;
+
+	copy.text[sizeof(copy.text) - 1] = '\0';
+	text_repair(copy.text);
+	kerr_put(w, &copy);
+}
+
+int refusal_get(struct rbuf *r, struct kerr *err)
+{
+	struct kerr peer = {0};
+
+	if (kerr_get(r, &peer) < 0 || rbuf_end(r) < 0 || peer.code == KCODE_OK)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
+				"The other device refused, but its reason cannot be read.");
+	kerr_set(err, ECONNREFUSED, peer.code, "The other device refused and says: %s",
+		 peer.text[0] ? peer.text : "it gave no reason.");
+	if (err)
+		text_repair(err->text);
+	return -ECONNREFUSED;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the conversations of attest/ share: states, labelled hashes, the refusal message. */
+#pragma once
+
+#include <sodium.h>
+
+#include "base/buf.h"
+#include "base/ids.h"
+#include "base/kerr.h"
+
+/* Longest blob a conversation makes or accepts (the local IPC carries it in one frame). */
+#define ATTEST_BLOB_MAX 49152
+#define ATTEST_NONCE_LEN 32
+
+/* What a conversation wants next. Same order and meaning as policyd's conversation_state. */
+enum attest_state {
+	ATTEST_SEND,	   /* send what is in `out` (may be nothing) and wait for the peer */
+	ATTEST_WAIT_OWNER, /* send `out` if any; the owner has to compare the code */
+	ATTEST_DONE,	   /* send `out` if any; complete */
+	ATTEST_REFUSED,	   /* send `out` if any; the error says why; over */
+	_ATTEST_STATE_MAX,
+};
+DECLARE_NAMES(attest_state, enum attest_state);
+
+/* SHA-256 over length-prefixed fields (u32 little-endian + bytes), the label first, so that no
+ * two different lists of fields give the same input. */
+struct digest {
+	crypto_hash_sha256_state state;
+};
+
+void digest_begin(struct digest *d, const char *label);
+void digest_field(struct digest *d, const void *data, size_t len);
+void digest_u64(struct digest *d, uint64_t v);
+void digest_end(struct digest *d, uint8_t ret[HASH_LEN]);
+
+/* Device id of a raw Ed25519 public key: its SHA-256. */
+void device_id_of(const uint8_t sign_pk[SIGN_PK_LEN], uint8_t ret_id[DEVICE_ID_LEN]);
+
+/* Appends the body of a refusal for the peer; text that was cut inside a character is repaired
+ * first, so that the peer's decoder accepts it. */
+void refusal_put(struct wbuf *w, const struct kerr *err);
+
+/* Reads the peer's refusal and sets *err: its code, and its text marked as the other device's
+ * words. A refusal that says OK or does not decode becomes BAD_MESSAGE: a refusal is never read
+ * as success (B12). Always negative. */
+int refusal_get(struct rbuf *r, struct kerr *err);
