@@ -5,13 +5,22 @@
 STATIC_TESTS = tests/lint/lint
 
 UNIT_TESTS = \
+	tests/unit/test-audit \
 	tests/unit/test-base \
+	tests/unit/test-custody \
 	tests/unit/test-evidence \
+	tests/unit/test-journal \
+	tests/unit/test-marker \
 	tests/unit/test-pairing \
 	tests/unit/test-pk \
+	tests/unit/test-policyd-proto \
 	tests/unit/test-quote \
 	tests/unit/test-record \
-	tests/unit/test-session
+	tests/unit/test-seal \
+	tests/unit/test-session \
+	tests/unit/test-store \
+	tests/unit/test-tpm \
+	tests/unit/test-tpm-bus
 
 LAB_TESTS =
 
@@ -26,18 +35,34 @@ UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIB
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
 	\
-	attest/libattest.a \
-	base/libbase.a \
+	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a \
+	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
 	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS)
+
+tests_unit_test_audit_SOURCES = tests/unit/test-audit.c
+tests_unit_test_audit_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_audit_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_base_SOURCES = tests/unit/test-base.c
 tests_unit_test_base_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_base_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_custody_SOURCES = tests/unit/test-custody.c tests/unit/store-fixture.h
+tests_unit_test_custody_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_custody_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_evidence_SOURCES = tests/unit/test-evidence.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_evidence_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_evidence_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
+tests_unit_test_journal_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_journal_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_marker_SOURCES = tests/unit/test-marker.c
+tests_unit_test_marker_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_marker_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_pairing_SOURCES = tests/unit/test-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_pairing_CFLAGS = $(UNIT_CFLAGS)
@@ -47,6 +72,10 @@ tests_unit_test_pk_SOURCES = tests/unit/test-pk.c
 tests_unit_test_pk_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pk_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c
+tests_unit_test_policyd_proto_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policyd_proto_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_quote_SOURCES = tests/unit/test-quote.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_quote_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_quote_LDADD = $(UNIT_LDADD)
@@ -55,9 +84,25 @@ tests_unit_test_record_SOURCES = tests/unit/test-record.c tests/unit/softtpm.h t
 tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_record_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_seal_SOURCES = tests/unit/test-seal.c tests/unit/swtpm-fixture.h
+tests_unit_test_seal_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_seal_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_session_SOURCES = tests/unit/test-session.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_session_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_session_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_store_SOURCES = tests/unit/test-store.c tests/unit/store-fixture.h
+tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_store_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_tpm_SOURCES = tests/unit/test-tpm.c tests/unit/swtpm-fixture.h
+tests_unit_test_tpm_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tpm_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_tpm_bus_SOURCES = tests/unit/test-tpm-bus.c tests/unit/swtpm-fixture.h
+tests_unit_test_tpm_bus_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tpm_bus_LDADD = $(UNIT_LDADD)
 
 # Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
 FUZZERS = \
@@ -65,8 +110,10 @@ FUZZERS = \
 	tests/fuzz/fuzz-evidence \
 	tests/fuzz/fuzz-ipc \
 	tests/fuzz/fuzz-pairing \
+	tests/fuzz/fuzz-policyd-proto \
 	tests/fuzz/fuzz-record \
-	tests/fuzz/fuzz-session
+	tests/fuzz/fuzz-session \
+	tests/fuzz/fuzz-vault
 EXTRA_PROGRAMS = $(FUZZERS)
 CLEANFILES += $(FUZZERS)
 .PHONY: fuzzers
@@ -93,6 +140,11 @@ tests_fuzz_fuzz_pairing_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_pairing_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_pairing_LDADD = $(UNIT_LDADD)
 
+tests_fuzz_fuzz_policyd_proto_SOURCES = tests/fuzz/fuzz-policyd-proto.c
+tests_fuzz_fuzz_policyd_proto_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_policyd_proto_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_policyd_proto_LDADD = $(UNIT_LDADD)
+
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz-record.c
 tests_fuzz_fuzz_record_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LINK)
@@ -103,5 +155,12 @@ tests_fuzz_fuzz_session_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_session_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_session_LDADD = $(UNIT_LDADD)
 
+tests_fuzz_fuzz_vault_SOURCES = tests/fuzz/fuzz-vault.c
+tests_fuzz_fuzz_vault_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_vault_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_vault_LDADD = $(UNIT_LDADD)
+
 EXTRA_DIST += tests/fuzz/corpus \
-	tests/unit/softtpm.h
+	tests/unit/softtpm.h \
+	tests/unit/store-fixture.h \
+	tests/unit/swtpm-fixture.h

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Typed calls to kith-policyd, one per request of policyd/proto.h, over a blocking connection.
+ *
+ * All return 0 or a negative errno with *err filled: the server's refusal as it wrote it,
+ * `interrupted` if it went away, `bad-message` for a reply that does not decode, `usage` for an
+ * argument that does not fit a request. Results are written on success only. Lists and blobs are
+ * malloced (NULL where empty) and belong to the caller. */
+#pragma once
+
+#include "base/ipc.h"
+#include "policyd/proto.h"
+
+#define POLICYD_CLIENT_TIMEOUT_MS 60000 /* a slow TPM may take seconds */
+#define POLICYD_RECOVERY_KEY_MAX 128	/* bytes of the recovery key's text with NUL */
+#define POLICYD_POLICY_MAX 32768	/* bytes of a policy's text or compiled form */
+#define POLICYD_CERT_MAX 4096		/* bytes of one DER certificate or public key */
+#define POLICYD_PROOF_MAX 512		/* bytes of a custody statement */
+
+/* -- anyone on this device -- */
+int policyd_client_status(struct ipc_client *c, struct policyd_status *ret, struct kerr *err);
+
+/* -- people -- */
+int policyd_client_init(struct ipc_client *c, const char *person,
+			char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err);
+int policyd_client_unlock(struct ipc_client *c, const char *recovery_key, struct kerr *err);
+/* The recovery key is "" unless this made the device's keys: show it once, then wipe it. */
+int policyd_client_pair_open(struct ipc_client *c, enum person_role foreign_role, uint32_t seconds,
+			     char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err);
+int policyd_client_pair_close(struct ipc_client *c, struct kerr *err);
+int policyd_client_pair_status(struct ipc_client *c, struct policyd_pair_status *ret,
+			       struct kerr *err);
+int policyd_client_pair_confirm(struct ipc_client *c, bool same_code, struct kerr *err);
+int policyd_client_peers(struct ipc_client *c, struct policyd_peer **ret, size_t *ret_n,
+			 struct kerr *err);
+int policyd_client_trust_show(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
+			      struct policyd_trust *ret, struct kerr *err);
+int policyd_client_trust_accept(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
+				struct kerr *err);
+int policyd_client_peer_forget(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
+			       struct kerr *err);
+int policyd_client_policy_set(struct ipc_client *c, const uint8_t uuid[UUID_LEN], const char *name,
+			      const char *text, const void *compiled, size_t compiled_len,
+			      uint64_t *ret_version, struct kerr *err);
+
+struct policyd_policy {
+	uint64_t version;
+	uint8_t owner_id[HASH_LEN];
+	char name[NAME_MAX_LEN + 1];
+	char *text; /* terminated, malloced */
+};
+int policyd_client_policy_get(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
+			      struct policyd_policy *ret, struct kerr *err);
+void policyd_policy_clear(struct policyd_policy *p);
+
+int policyd_client_plan(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
+			const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret,
+			struct kerr *err);
+int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
+				const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
+				struct kerr *err);
+int policyd_client_abort_request(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				 struct kerr *err);
+/* The server sends as many as fit one reply: go on with the last `seq` + 1 until none come. */
+int policyd_client_audit_read(struct ipc_client *c, uint64_t from, uint16_t max,
+			      struct policyd_audit **ret, size_t *ret_n, struct kerr *err);
+int policyd_client_vms(struct ipc_client *c, struct policyd_vm **ret, size_t *ret_n,
+		       struct kerr *err);
+
+/* -- kithd. The blob of a conversation is borrowed until the next call on this client. -- */
+int policyd_client_tls_leaf(struct ipc_client *c, const void *spki, size_t spki_len,
+			    uint8_t **ret_leaf, size_t *ret_leaf_len, uint8_t **ret_device,
+			    size_t *ret_device_len, struct kerr *err);
+int policyd_client_pair_start(struct ipc_client *c, bool initiator,
+			      const uint8_t exporter[EXPORTER_LEN],
+			      struct policyd_conversation *ret, struct kerr *err);
+int policyd_client_pair_step(struct ipc_client *c, const void *blob, size_t len,
+			     struct policyd_conversation *ret, struct kerr *err);
+int policyd_client_pair_poll(struct ipc_client *c, struct policyd_conversation *ret,
+			     struct kerr *err);
+int policyd_client_pair_end(struct ipc_client *c, struct kerr *err);
+int policyd_client_session_start(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				 const uint8_t exporter[EXPORTER_LEN],
+				 struct policyd_conversation *ret, struct kerr *err);
+int policyd_client_session_step(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				const uint8_t peer[DEVICE_ID_LEN],
+				const uint8_t exporter[EXPORTER_LEN], const void *blob, size_t len,
+				struct policyd_conversation *ret, struct kerr *err);
+int policyd_client_session_end(struct ipc_client *c, const uint8_t hid[HID_LEN],
+			       const struct kerr *why, struct kerr *err);
+int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_ID_LEN],
+				const void *statement, size_t len, uint8_t **ret_reply,
+				size_t *ret_len, struct kerr *err);
+
+/* Statements that a peer has to hear again and again until it answers. */
+struct policyd_letter {
+	uint8_t peer[DEVICE_ID_LEN];
+	uint8_t statement[POLICYD_PROOF_MAX];
+	size_t len;
+};
+int policyd_client_custody_outbox(struct ipc_client *c, struct policyd_letter **ret, size_t *ret_n,
+				  struct kerr *err);
+
+/* -- kith-mover. The grant holds a key: explicit_bzero() it after use. -- */
+int policyd_client_grant_take(struct ipc_client *c, const uint8_t hid[HID_LEN], bool source,
+			      struct policyd_grant *ret, struct kerr *err);
+int policyd_client_journal(struct ipc_client *c, const uint8_t hid[HID_LEN],
+			   enum custody_record record, const void *proof, size_t proof_len,
+			   uint8_t **ret_statement, size_t *ret_len, struct kerr *err);
+/* RELEASED by a worker that did not run the migration: allowed because this host's copy is gone
+ * (R1, W12). */
+int policyd_client_release_forward(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				   const void *vote, size_t vote_len, uint8_t **ret_statement,
+				   size_t *ret_len, struct kerr *err);
+/* A statement that came for this hand-off outside its own channel; empty if none did. */
+int policyd_client_custody_inbox(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				 uint8_t **ret_statement, size_t *ret_len, struct kerr *err);
+int policyd_client_open_list(struct ipc_client *c, struct policyd_open **ret, size_t *ret_n,
+			     struct kerr *err);
+int policyd_client_abort_allowed(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				 struct kerr *err);
+int policyd_client_requote(struct ipc_client *c, const uint8_t hid[HID_LEN], struct kerr *err);
+
+/* -- the libvirt hook and the fence (root) -- */
+int policyd_client_fence(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
+			 struct kerr *err);
+int policyd_client_custody_check(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
+				 enum custody_use use, struct kerr *err);

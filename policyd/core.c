@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start-up order and states of the trusted core. */
+#include "policyd/core.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "attest/evidence.h"
+#include "attest/pk.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "policyd/custody-marker.h"
+#include "policyd/handoff.h"
+#include "policyd/pairdesk.h"
+
+/* One index in the owner range; the number has no meaning but must stay. */
+#define COUNTER_INDEX (TPM_COUNTER_FIRST + 0x4b54)
+
+static void set_state(struct core *core, enum policyd_state state, const struct kerr *reason)
+{
+	if (core->state != state)
+		log_notice("state", "%s -> %s%s%s", policyd_state_to_string(core->state),
+			   policyd_state_to_string(state), reason ? ": " : "",
+			   reason ? reason->text : "");
+	core->state = state;
+	if (reason)
+		core->reason = *reason;
+	else
+		kerr_clear(&core->reason);
+}
+
+void core_update_state(struct core *core)
+{
+	set_state(core, core->id.cloud ? POLICYD_STATE_READY : POLICYD_STATE_NO_CLOUD, NULL);
+}
+
+/* -- Callbacks handed to vault and store -- */
+
+/* `ctx` keeps the public half, which signing needs again. */
+static int generate_authority(void *ctx, uint8_t ret_d[32], struct tpm_p256 *ret_pub)
+{
+	struct p256_public pub;
+	int r = pk_p256_generate(ret_d, &pub);
+
+	if (r < 0)
+		return r;
+	memcpy(ret_pub->x, pub.x, sizeof(pub.x));
+	memcpy(ret_pub->y, pub.y, sizeof(pub.y));
+	memcpy(ctx, ret_pub, sizeof(*ret_pub));
+	return 0;
+}
+
+static int sign_authority(void *ctx, const uint8_t d[32], const uint8_t digest[32],
+			  uint8_t ret_r[32], uint8_t ret_s[32])
+{
+	const struct tpm_p256 *own = ctx;
+	struct p256_public pub;
+	struct p256_signature sig;
+	int r;
+
+	memcpy(pub.x, own->x, sizeof(pub.x));
+	memcpy(pub.y, own->y, sizeof(pub.y));
+	r = pk_p256_sign(d, &pub, digest, &sig);
+	if (r < 0)
+		return r;
+	memcpy(ret_r, sig.r, sizeof(sig.r));
+	memcpy(ret_s, sig.s, sizeof(sig.s));
+	return 0;
+}
+
+static int counter_read(void *ctx, uint64_t *ret)
+{
+	struct core *core = ctx;
+
+	return tpm_counter_read(core->tpm, COUNTER_INDEX, ret, NULL);
+}
+
+static int counter_increment(void *ctx, uint64_t *ret)
+{
+	struct core *core = ctx;
+
+	return tpm_counter_increment(core->tpm, COUNTER_INDEX, ret, NULL);
+}
+
+static struct store_guard guard_of(struct core *core)
+{
+	return (struct store_guard){counter_read, counter_increment, core};
+}
+
+/* -- Opening -- */
+
+static void open_store(struct core *core)
+{
+	struct store_guard guard = guard_of(core);
+	struct kerr err = {0};
+	int r = store_open(core->state_fd, &core->keys.db, &guard, &core->store, &err);
+
+	if (r == 0)
+		r = store_verify(core->store, &err);
+	if (r == 0)
+		r = identity_load(core->store, core->tpm, &core->id, &err);
+	if (r == 0)
+		r = store_custody_markers(core->store, core->marker_fd, &err);
+	if (r == 0) {
+		core_update_state(core);
+		return;
+	}
+	core->store = store_free(core->store);
+	set_state(core, err.code == KCODE_ROLLBACK ? POLICYD_STATE_ROLLBACK : POLICYD_STATE_LOCKED,
+		  &err);
+}
+
+/* Adds to the sentence what changed, where the measurements tell. */
+static void name_changes(uint32_t changed, struct kerr *err)
+{
+	size_t len = strlen(err->text);
+	const char *before = " Changed: ";
+
+	for (unsigned i = 0; i < PCR_COUNT; i++) {
+		int n;
+
+		if (!(changed & UINT32_C(1) << i))
+			continue;
+		n = snprintf(err->text + len, sizeof(err->text) - len, "%s%s (PCR %u)", before,
+			     pcr_meaning(i), i);
+		if (n < 0 || (size_t)n >= sizeof(err->text) - len)
+			break;
+		len += (size_t)n;
+		before = ", ";
+	}
+	if (changed && len + 1 < sizeof(err->text))
+		memcpy(err->text + len, ".", 2);
+	else
+		err->text[len] = '\0';
+}
+
+static void open_vault(struct core *core)
+{
+	struct kerr err = {0};
+	uint32_t changed = 0;
+	int r;
+
+	if (vault_exists(core->state_fd) == 0) {
+		set_state(core, POLICYD_STATE_NO_CLOUD, NULL);
+		return;
+	}
+	r = vault_open(core->tpm, core->state_fd, &core->keys, &changed, &err);
+	if (r < 0) {
+		if (r == -EPERM)
+			name_changes(changed, &err);
+		set_state(core, POLICYD_STATE_LOCKED, &err);
+		return;
+	}
+	open_store(core);
+}
+
+static void open_all(struct core *core)
+{
+	struct kerr err = {0};
+
+	if (tpm_open(core->config.tcti, &core->tpm, &err) < 0) {
+		set_state(core, POLICYD_STATE_NO_TPM, &err);
+		return;
+	}
+	open_vault(core);
+}
+
+static int open_folder(const char *parent, const char *name, mode_t mode, int *ret_fd,
+		       struct kerr *err)
+{
+	char path[256];
+	int n = snprintf(path, sizeof(path), "%s/%s", parent, name), r = -ENAMETOOLONG;
+
+	if (n > 0 && (size_t)n < sizeof(path))
+		r = dir_open(path, mode, ret_fd);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "Cannot open the folder %s: %s.", path,
+				strerror(-r));
+	return 0;
+}
+
+int core_new(const struct config *config, struct core **ret, struct kerr *err)
+{
+	_cleanup_(core_freep) struct core *core = calloc(1, sizeof(*core));
+	int r;
+
+	if (!core)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	core->config = *config;
+	core->state_fd = core->marker_fd = -EBADF;
+	r = open_folder(config->state, "policyd", 0700, &core->state_fd, err);
+	if (r == 0)
+		r = open_folder(config->state, CUSTODY_MARKER_DIR, 0755, &core->marker_fd, err);
+	if (r == 0)
+		r = pairdesk_new(core, &core->pairdesk);
+	if (r == 0)
+		r = handoffs_new(core, &core->handoffs);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "Out of memory.");
+	open_all(core);
+	*ret = TAKE_PTR(core);
+	return 0;
+}
+
+struct core *core_free(struct core *core)
+{
+	if (!core)
+		return NULL;
+	handoffs_free(core->handoffs);
+	pairdesk_free(core->pairdesk);
+	identity_clear(&core->id);
+	store_free(core->store);
+	vault_keys_clear(&core->keys);
+	tpm_free(core->tpm);
+	if (core->state_fd >= 0)
+		close(core->state_fd);
+	if (core->marker_fd >= 0)
+		close(core->marker_fd);
+	free(core);
+	return NULL;
+}
+
+static int create_store(struct core *core, struct kerr *err)
+{
+	struct store_guard guard = guard_of(core);
+	uint64_t counter;
+	int r = tpm_counter_create(core->tpm, COUNTER_INDEX, &counter, err);
+
+	if (r == 0)
+		r = store_create(core->state_fd, &core->keys.db, &guard, &core->store, err);
+	if (r == 0)
+		r = identity_create(core->store, core->tpm, &core->id, err);
+	if (r == 0)
+		r = store_meta_set(core->store, STORE_AUTHORITY_SK, core->keys.authority.data,
+				   core->keys.authority.len, err);
+	if (r == 0)
+		r = store_commit(core->store, COMMIT_GUARDED, err);
+	return r;
+}
+
+/* A vault without a store is a crash between the two: nothing of value was in it yet. */
+static int discard_half(struct core *core)
+{
+	if (vault_exists(core->state_fd) == 1 &&
+	    faccessat(core->state_fd, STORE_FILE, F_OK, 0) < 0 && errno == ENOENT) {
+		log_warning("state", "A half-made vault without a store is discarded.");
+		unlinkat(core->state_fd, VAULT_RECOVERY_FILE, 0);
+		if (unlinkat(core->state_fd, VAULT_SEALED_FILE, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err)
+{
+	struct tpm_p256 made = {0};
+	struct vault_signer signer = {&made, generate_authority, sign_authority};
+	int r;
+
+	ret_recovery[0] = '\0';
+	if (core->id.present)
+		return 0;
+	if (core->state != POLICYD_STATE_NO_CLOUD)
+		return core_require_device(core, err);
+	r = discard_half(core);
+	if (r == 0)
+		r = vault_create(core->tpm, core->state_fd, core->config.pcrs, &signer,
+				 ret_recovery, &core->keys, err);
+	if (r == 0)
+		r = create_store(core, err);
+	if (r < 0) {
+		core->store = store_free(core->store);
+		identity_clear(&core->id);
+		vault_keys_clear(&core->keys);
+		sodium_memzero(ret_recovery, VAULT_RECOVERY_TEXT);
+	}
+	return r;
+}
+
+int core_unlock(struct core *core, const char *recovery, struct kerr *err)
+{
+	struct vault_signer signer = {&core->keys.authority_pub, generate_authority,
+				      sign_authority};
+	struct store_guard guard = guard_of(core);
+	uint64_t counter;
+	int r;
+
+	if (core->state != POLICYD_STATE_LOCKED && core->state != POLICYD_STATE_ROLLBACK)
+		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device is not locked.");
+	vault_keys_clear(&core->keys);
+	r = vault_recover(core->state_fd, recovery, &core->keys, err);
+	if (r == 0)
+		r = vault_reseal(core->tpm, core->state_fd, core->config.pcrs, &core->keys, &signer,
+				 err);
+	if (r == 0)
+		r = tpm_counter_create(core->tpm, COUNTER_INDEX, &counter, err);
+	if (r == 0)
+		r = store_open_rebase(core->state_fd, &core->keys.db, &guard, &core->store, err);
+	if (r < 0)
+		return r;
+	core->store = store_free(core->store);
+	open_store(core);
+	return core_require_device(core, err);
+}
+
+int core_require_device(const struct core *core, struct kerr *err)
+{
+	switch (core->state) {
+	case POLICYD_STATE_READY:
+		return 0;
+	case POLICYD_STATE_NO_CLOUD:
+		if (core->id.present)
+			return 0;
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+				"This device belongs to nobody yet. Run `kith init` to make a new "
+				"cloud, or `kith pair` to join one.");
+	case POLICYD_STATE_LOCKED:
+	case POLICYD_STATE_ROLLBACK:
+	case POLICYD_STATE_NO_TPM:
+	case _POLICYD_STATE_MAX:
+		break;
+	}
+	return kerr_set(err, EAGAIN,
+			core->reason.code == KCODE_OK ? KCODE_NOT_READY : core->reason.code, "%s",
+			core->reason.text);
+}
+
+int core_require_ready(const struct core *core, struct kerr *err)
+{
+	if (core->state == POLICYD_STATE_NO_CLOUD)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+				"This device belongs to nobody yet. Run `kith init` to make a new "
+				"cloud, or `kith pair` to join one.");
+	return core_require_device(core, err);
+}
+
+int core_audit(struct core *core, const char *person, const char *device, const char *vm,
+	       const char *action, const struct kerr *reason)
+{
+	struct policyd_audit a = {.time = clock_unix(), .allowed = 1};
+	struct kerr err = {0};
+	int r;
+
+	if (!core->store)
+		return -ENODATA;
+	snprintf(a.person, sizeof(a.person), "%s", person);
+	snprintf(a.device, sizeof(a.device), "%s", device);
+	snprintf(a.vm, sizeof(a.vm), "%s", vm);
+	snprintf(a.action, sizeof(a.action), "%s", action);
+	if (reason && reason->code != KCODE_OK) {
+		a.allowed = 0;
+		a.reason = *reason;
+		store_rollback(core->store);
+	}
+	r = store_audit_append(core->store, &a, &err);
+	if (r == 0 && !a.allowed)
+		r = store_commit(core->store, COMMIT_PLAIN, &err);
+	if (r < 0)
+		log_error("audit", "%s was not recorded: %s", action, err.text);
+	return r;
+}

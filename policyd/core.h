@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one object of kith-policyd: what is open, who this device is, and in which state. */
+#pragma once
+
+#include "base/config.h"
+#include "policyd/identity.h"
+#include "policyd/seal.h"
+
+struct handoffs;
+struct pairdesk;
+
+struct core {
+	struct config config;
+	int state_fd;  /* policyd's own folder */
+	int marker_fd; /* custody markers for the hook */
+	struct tpm *tpm;
+	struct vault_keys keys;
+	struct store *store; /* NULL unless unlocked */
+	struct identity id;
+	struct pairdesk *pairdesk;
+	struct handoffs *handoffs;
+	enum policyd_state state;
+	struct kerr reason; /* why it is not ready */
+};
+
+/* Opens TPM, vault and store as far as they go; a part that fails leaves a state that says so
+ * (TPM trouble degrades, never bricks: DESIGN 5). Fails only where nothing can be served. */
+int core_new(const struct config *config, struct core **ret, struct kerr *err);
+struct core *core_free(struct core *core);
+DEFINE_CLEANUP(struct core *, core_free)
+
+/* Makes vault, store and device keys if this device has none yet. `ret_recovery` is "" or the new
+ * recovery key, to be shown once; the caller wipes it. */
+int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err);
+
+/* Opens a locked device by its recovery key and seals it to the present measurements. */
+int core_unlock(struct core *core, const char *recovery, struct kerr *err);
+
+/* Enters READY or NO_CLOUD by what the identity holds now. */
+void core_update_state(struct core *core);
+
+/* 0 if an owner is known and everything is open; else the refusal that says what to do. */
+int core_require_ready(const struct core *core, struct kerr *err);
+/* The same, but a device that has no owner yet will do. */
+int core_require_device(const struct core *core, struct kerr *err);
+
+/* Appends one audit record. `reason` NULL or code OK = allowed. The caller commits; a refusal is
+ * committed here, because the failed request will be rolled back. */
+int core_audit(struct core *core, const char *person, const char *device, const char *vm,
+	       const char *action, const struct kerr *reason);

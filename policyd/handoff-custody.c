@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Custody of a hand-off: each record in its order, with the other side's signed word for it. */
+#include <sodium.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policyd/handoff-internal.h"
+
+/* Statement `proof`: its signer must be a known peer; what it says is the journal's business. */
+int handoff_check_proof(struct core *core, const uint8_t *proof, size_t len,
+			struct custody_statement *ret, struct kerr *err)
+{
+	struct store_peer peer;
+
+	if (custody_statement_parse(proof, len, ret) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
+				"The other device's custody statement cannot be read.");
+	if (store_peer_get(core->store, ret->from, &peer, err) < 0)
+		return -EACCES;
+	return custody_statement_verify(proof, len, peer.sign_pk, ret, err);
+}
+
+static int need_handoff(const struct handoff *ho, struct kerr *err)
+{
+	if (ho && ho->state == HANDOFF_TAKEN)
+		return 0;
+	return kerr_set(err, EACCES, KCODE_NOT_FOUND,
+			"No granted hand-off has this id; the devices have to prove themselves "
+			"first.");
+}
+
+/* The first record of each side takes its facts from what was granted, not from the mover. */
+static int fill_first(struct core *core, const struct handoff *ho, struct custody_step *step,
+		      struct kerr *err)
+{
+	int r = need_handoff(ho, err);
+
+	if (r < 0)
+		return r;
+	if (ho->source != (step->record == CUSTODY_PREP))
+		return kerr_set(err, EPROTO, KCODE_USAGE, "This record is the other side's.");
+	memcpy(step->uuid, ho->uuid, UUID_LEN);
+	memcpy(step->peer, ho->peer, DEVICE_ID_LEN);
+	memcpy(step->peer_name, ho->peer_name, sizeof(step->peer_name));
+	memcpy(step->name, ho->vm, sizeof(step->name));
+	step->epoch = ho->epoch;
+	if (step->record == CUSTODY_PREP)
+		return 0;
+	/* S1-14: the policy is sealed here before the guest can resume here. */
+	return store_policy_put(core->store, ho->policy, err);
+}
+
+/* B6: between quote and commit this device must not have changed. After a restart of policyd the
+ * session's measurement is gone; R1 then still lets a source whose guest died release forward. */
+static int check_unchanged(struct core *core, const struct handoff *ho, enum custody_record record,
+			   struct kerr *err)
+{
+	if (record != CUSTODY_PREPARED && record != CUSTODY_RELEASED)
+		return 0;
+	if (!ho || !ho->measured) {
+		log_warning("custody", "No measurement of this session is left to compare with.");
+		return 0;
+	}
+	return measure_unchanged(core, &ho->own, err);
+}
+
+static void finish(struct core *core, struct handoff *ho, const uint8_t hid[HID_LEN],
+		   enum custody_record record)
+{
+	switch (record) {
+	case CUSTODY_PREP:
+	case CUSTODY_RECV:
+	case CUSTODY_PREPARED:
+	case CUSTODY_RELEASED:
+		return;
+	case CUSTODY_ABORTED:
+	case CUSTODY_DONE:
+	case CUSTODY_RECLAIM:
+	case CUSTODY_OWN:
+	case CUSTODY_VOID:
+	case _CUSTODY_RECORD_MAX:
+		break;
+	}
+	if (ho)
+		handoff_enter(ho, HANDOFF_FREE);
+	if (store_request_delete(core->store, hid, NULL) == 0)
+		store_commit(core->store, COMMIT_PLAIN, NULL);
+}
+
+void handoff_sign_statement(struct core *core, const struct custody_statement *st, struct wbuf *out)
+{
+	uint8_t bytes[CUSTODY_STATEMENT_LEN];
+
+	if (st->kind == CUSTODY_STATEMENT_NONE) {
+		wbuf_blob(out, NULL, 0);
+		return;
+	}
+	custody_statement_sign(st, core->id.device_sk.data, bytes);
+	wbuf_blob(out, bytes, sizeof(bytes));
+}
+
+static void audit_step(struct core *core, const struct handoff *ho, const uint8_t hid[HID_LEN],
+		       enum custody_record record)
+{
+	struct custody_view view = {0};
+	char action[32];
+
+	snprintf(action, sizeof(action), "custody-%s", custody_record_to_string(record));
+	if (!ho && store_custody_by_hid(core->store, hid, &view, NULL) < 0)
+		return;
+	core_audit(core, ho ? ho->person : core->id.owner_name, ho ? ho->peer_name : view.peer_name,
+		   ho ? ho->vm : view.name, action, NULL);
+}
+
+/* R1: only the incarnation that ran the migration knows that the guest did not run since; another
+ * one, or the same one after the fence, may release only if there is no copy that could. */
+static int check_worker(const struct handoff *ho, const struct handoff_entry *entry,
+			struct kerr *err)
+{
+	if (entry->record != CUSTODY_RELEASED || entry->copy_gone)
+		return 0;
+	if (ho && ho->worker && ho->worker == entry->worker)
+		return 0;
+	return kerr_set(err, EPERM, KCODE_INTERRUPTED,
+			"The worker of this hand-off was replaced, so it may not be released any "
+			"more; the VM goes on here.");
+}
+
+int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
+		    struct kerr *err)
+{
+	struct handoff *ho = handoff_find(core->handoffs, entry->hid);
+	struct custody_step step = {.record = entry->record, .copy_gone = entry->copy_gone};
+	struct custody_statement statement, ours;
+	struct custody_view after;
+	int r = check_worker(ho, entry, err);
+
+	memcpy(step.hid, entry->hid, HID_LEN);
+	memcpy(step.self, core->id.id, DEVICE_ID_LEN);
+	snprintf(step.self_name, sizeof(step.self_name), "%s", core->config.name);
+	if (r == 0 && entry->proof_len) {
+		r = handoff_check_proof(core, entry->proof, entry->proof_len, &statement, err);
+		step.proof = &statement;
+	}
+	if (r == 0 && (entry->record == CUSTODY_PREP || entry->record == CUSTODY_RECV))
+		r = fill_first(core, ho, &step, err);
+	if (r == 0)
+		r = check_unchanged(core, ho, entry->record, err);
+	if (r < 0)
+		return r;
+	audit_step(core, ho, entry->hid, entry->record);
+	r = store_custody_step(core->store, core->marker_fd, &step, clock_unix(), entry->proof,
+			       entry->proof_len, &after, err);
+	if (r < 0)
+		return r;
+	if (r == 1)
+		store_rollback(core->store);
+	log_notice("custody", "\"%s\" epoch %llu: %s", after.name, (unsigned long long)after.epoch,
+		   custody_record_to_string(entry->record));
+	custody_statement_for(&after, core->id.id, &ours);
+	handoff_sign_statement(core, &ours, out);
+	finish(core, ho, entry->hid, entry->record);
+	return 0;
+}
+
+int handoff_requote(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err)
+{
+	const struct handoff *ho = handoff_find(core->handoffs, hid);
+	int r = need_handoff(ho, err);
+
+	return r < 0 ? r : measure_unchanged(core, &ho->own, err);
+}
+
+static uint8_t *incoming_slot(struct handoffs *h, const uint8_t uuid[UUID_LEN])
+{
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
+		if (memcmp(h->incoming[i], uuid, UUID_LEN) == 0)
+			return h->incoming[i];
+	return NULL;
+}
+
+int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum custody_use use,
+			  struct kerr *err)
+{
+	static const uint8_t none[UUID_LEN];
+	struct handoffs *h = core->handoffs;
+	uint8_t *slot = incoming_slot(h, uuid);
+	struct custody_view view;
+	int r;
+
+	/* Locked: the markers still know whose turn it is. */
+	if (!core->store)
+		return custody_marker_may_start(core->marker_fd, uuid, use, err);
+	r = store_custody_get(core->store, uuid, &view, err);
+	if (r == 0)
+		r = custody_may_start(&view, use, slot != NULL, core->config.name, err);
+	if (r == 0 && use == CUSTODY_USE_INCOMING && !slot) {
+		slot = incoming_slot(h, none);
+		if (!slot)
+			return kerr_set(err, EBUSY, KCODE_BUSY, "Too many VMs arrive at once.");
+		memcpy(slot, uuid, UUID_LEN);
+	}
+	if (use == CUSTODY_USE_START && slot)
+		sodium_memzero(slot, UUID_LEN);
+	if (r < 0)
+		core_audit(core, "", core->config.name, view.name, "start", err);
+	return r;
+}

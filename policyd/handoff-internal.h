@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files about one hand-off share: the table of those under way. */
+#pragma once
+
+#include "policyd/core.h"
+#include "policyd/custody-marker.h"
+#include "policyd/handoff.h"
+#include "policyd/measure.h"
+#include "policyd/policy.h"
+
+#define HANDOFFS_MAX 8
+#define HANDOFF_SEEN_MAX 256
+#define HANDOFF_REQUEST_S 60   /* a request not started by then is void */
+#define HANDOFF_GRANT_MS 30000 /* a grant not taken by then is void */
+
+enum handoff_state {
+	HANDOFF_FREE,
+	HANDOFF_SESSION, /* the devices prove themselves */
+	HANDOFF_GRANTED, /* both did; the mover has not asked yet */
+	HANDOFF_TAKEN,	 /* the mover works */
+	_HANDOFF_STATE_MAX,
+};
+
+struct handoff {
+	struct core *core;
+	enum handoff_state state;
+	bool source, abort, measured;
+	uint8_t hid[HID_LEN], uuid[UUID_LEN], peer[DEVICE_ID_LEN];
+	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];
+	char person[NAME_MAX_LEN + 1];
+	uint64_t epoch, deadline_ms;
+	uint64_t worker; /* connection that took the grant: only it may release (R1); 0 = none */
+	enum verdict verdict;
+	enum person_role dest_person; /* whose the destination is, for the VM's owner */
+	struct kerr reason;
+	struct session *session;
+	struct measure_state own;    /* this device when it proved itself (B6) */
+	struct store_policy *policy; /* destination: as offered, stored with RECV */
+};
+
+struct handoffs {
+	struct core *core;
+	struct handoff list[HANDOFFS_MAX];
+	uint8_t seen[HANDOFF_SEEN_MAX][HASH_LEN]; /* nonces and ids of the past (B2) */
+	size_t seen_next;
+	/* Statements that came for the mover; lost with policyd, as they are said again */
+	struct {
+		uint8_t hid[HID_LEN];
+		uint8_t statement[CUSTODY_STATEMENT_LEN];
+		bool full;
+	} inbox[HANDOFFS_MAX];
+	size_t inbox_next;
+	/* VMs for which libvirt's `migrate` hook asked and may go on to start (custody_may_start)
+	 */
+	uint8_t incoming[HANDOFFS_MAX][UUID_LEN];
+};
+
+/* The one under way with this id, or NULL. */
+struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN]);
+/* A free place, expired ones reclaimed; NULL if all are in use. */
+struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN]);
+void handoff_enter(struct handoff *ho, enum handoff_state state);
+
+/* Everything a decision about (VM, device) needs, looked up. */
+struct handoff_case {
+	struct store_peer peer;
+	struct custody_view view;
+	struct store_policy policy;
+	struct policy rules;
+	bool foreign; /* the VM belongs to another owner than this device */
+};
+int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
+		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case **ret,
+		      struct kerr *err);
+struct handoff_case *handoff_case_free(struct handoff_case *c);
+DEFINE_CLEANUP(struct handoff_case *, handoff_case_free)
+
+/* Whose the device is, as the VM's owner sees it. */
+enum person_role handoff_dest_person(const struct handoff_case *c);
+
+/* May the VM leave for that device? `fresh`: the verdict is from this very session. */
+int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
+		       enum verdict verdict, struct policy_decision *ret, struct kerr *err);
+
+/* Signature and signer of a peer's statement; what it says is for the caller to judge. */
+int handoff_check_proof(struct core *core, const uint8_t *proof, size_t len,
+			struct custody_statement *ret, struct kerr *err);
+void handoff_sign_statement(struct core *core, const struct custody_statement *st,
+			    struct wbuf *out);
+
+/* Offer: what the source tells the destination about the VM, inside the attested session. */
+int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err);
+int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, struct kerr *err);

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests, sessions and grants: who may move what, and only after both sides proved themselves. */
+#include "policyd/handoff.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policyd/handoff-internal.h"
+
+static const char *const handoff_state_names[_HANDOFF_STATE_MAX] = {
+	[HANDOFF_FREE] = "free",
+	[HANDOFF_SESSION] = "session",
+	[HANDOFF_GRANTED] = "granted",
+	[HANDOFF_TAKEN] = "taken",
+};
+
+int handoffs_new(struct core *core, struct handoffs **ret)
+{
+	struct handoffs *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->core = core;
+	*ret = h;
+	return 0;
+}
+
+void handoff_enter(struct handoff *ho, enum handoff_state state)
+{
+	char hid[2 * HID_LEN + 1];
+
+	hex_encode(ho->hid, HID_LEN, hid);
+	log_info("handoff", "%.8s %s -> %s", hid, handoff_state_names[ho->state],
+		 handoff_state_names[state]);
+	ho->state = state;
+	if (state != HANDOFF_FREE)
+		return;
+	session_free(ho->session);
+	if (ho->policy)
+		store_policy_clear(ho->policy);
+	free(ho->policy);
+	*ho = (struct handoff){.core = ho->core};
+}
+
+struct handoffs *handoffs_free(struct handoffs *h)
+{
+	for (size_t i = 0; h && i < HANDOFFS_MAX; i++)
+		if (h->list[i].state != HANDOFF_FREE)
+			handoff_enter(&h->list[i], HANDOFF_FREE);
+	free(h);
+	return NULL;
+}
+
+struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN])
+{
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
+		if (h->list[i].state != HANDOFF_FREE && memcmp(h->list[i].hid, hid, HID_LEN) == 0)
+			return &h->list[i];
+	return NULL;
+}
+
+/* Sessions and grants have deadlines. A taken one ends with its custody records; if its mover
+ * died without any, nothing is open in the journal and the place is reclaimed here. */
+static bool is_over(const struct handoff *ho)
+{
+	struct custody_view view;
+
+	if (ho->state != HANDOFF_TAKEN)
+		return clock_ms() > ho->deadline_ms;
+	return clock_ms() > ho->deadline_ms &&
+	       store_custody_by_hid(ho->core->store, ho->hid, &view, NULL) < 0;
+}
+
+struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
+{
+	for (size_t i = 0; i < HANDOFFS_MAX; i++) {
+		struct handoff *ho = &h->list[i];
+
+		if (ho->state != HANDOFF_FREE && is_over(ho))
+			handoff_enter(ho, HANDOFF_FREE);
+		if (ho->state != HANDOFF_FREE)
+			continue;
+		ho->core = h->core;
+		memcpy(ho->hid, hid, HID_LEN);
+		return ho;
+	}
+	return NULL;
+}
+
+/* -- Decisions -- */
+
+struct handoff_case *handoff_case_free(struct handoff_case *c)
+{
+	if (c)
+		store_policy_clear(&c->policy);
+	free(c);
+	return NULL;
+}
+
+int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
+		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case **ret,
+		      struct kerr *err)
+{
+	_cleanup_(handoff_case_freep) struct handoff_case *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	r = store_peer_get(core->store, device, &c->peer, err);
+	if (r == 0)
+		r = store_custody_get(core->store, uuid, &c->view, err);
+	if (r < 0)
+		return r;
+	if (!c->view.known)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+				"This VM is not in Kith's care yet: it has no policy, and what has "
+				"none may not leave. Give it one with `kith policy set VM`.");
+	r = store_policy_get(core->store, uuid, &c->policy, err);
+	if (r == 0)
+		r = policy_decode(c->policy.compiled, c->policy.compiled_len, &c->rules, err);
+	c->foreign = r == 0 && memcmp(c->policy.owner_pk, core->id.owner_pk, SIGN_PK_LEN) != 0;
+	if (r == 0)
+		*ret = TAKE_PTR(c);
+	return r;
+}
+
+/* "Own" means: of the VM's owner, who may be somebody else than this device's. */
+enum person_role handoff_dest_person(const struct handoff_case *c)
+{
+	if (memcmp(c->peer.owner_pk, c->policy.owner_pk, SIGN_PK_LEN) == 0)
+		return PERSON_ROLE_OWNER;
+	return c->foreign || c->peer.own ? PERSON_ROLE_GUEST : c->peer.person_role;
+}
+
+int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
+		       enum verdict verdict, struct policy_decision *ret, struct kerr *err)
+{
+	struct policy_facts facts = {
+		.person = c->foreign ? PERSON_ROLE_GUEST : person,
+		.action = POLICY_ACTION_MOVE_OUT,
+		.fresh = fresh,
+		.dest_person = handoff_dest_person(c),
+		.dest_role = c->peer.role,
+		.dest_name = c->peer.name,
+		.verdict = verdict,
+		.tier = c->peer.tier,
+	};
+
+	*ret = (struct policy_decision){0};
+	if (!c->view.here)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"\"%s\" is not on this device; it is on \"%s\".", c->view.name,
+				c->view.holder_name);
+	if (custody_is_open(&c->view))
+		return kerr_set(err, EBUSY, KCODE_BUSY, "A hand-off of \"%s\" to \"%s\" is open.",
+				c->view.name, c->view.peer_name);
+	/* S1-18: without a TPM a device can only be a controller, whatever the policy says. */
+	if (c->peer.tier == TPM_TIER_NONE)
+		return kerr_set(err, EACCES, KCODE_TIER,
+				"\"%s\" has no TPM, so it cannot prove what it runs and cannot "
+				"receive a VM.",
+				c->peer.name);
+	policy_decide(&c->rules, c->view.name, &facts, ret);
+	return ret->allowed ? 0 : kerr_set(err, EACCES, ret->reason.code, "%s", ret->reason.text);
+}
+
+int handoff_plan(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
+		 const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret, struct kerr *err)
+{
+	_cleanup_(handoff_case_freep) struct handoff_case *c = NULL;
+	struct policy_decision d = {0};
+	int r = handoff_case_load(core, uuid, device, &c, err);
+
+	*ret = (struct policyd_plan){0};
+	if (r == 0) {
+		ret->verdict = c->peer.verdict;
+		snprintf(ret->device, sizeof(ret->device), "%s", c->peer.name);
+		r = handoff_decide_out(c, person, false, c->peer.verdict, &d, err);
+		snprintf(ret->rule, sizeof(ret->rule), "%s", d.rule);
+	}
+	ret->allowed = r == 0;
+	ret->reason = *err;
+	return r;
+}
+
+int handoff_request(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
+		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN], struct kerr *err)
+{
+	struct store_request req = {.time = clock_unix()};
+	struct custody_view view = {0};
+	struct policyd_plan plan;
+	int r = handoff_plan(core, person, uuid, device, &plan, err);
+
+	if (store_custody_get(core->store, uuid, &view, NULL) < 0)
+		view.name[0] = '\0';
+	if (r == 0) {
+		randombytes_buf(req.hid, sizeof(req.hid));
+		memcpy(req.uuid, uuid, UUID_LEN);
+		memcpy(req.device, device, DEVICE_ID_LEN);
+		snprintf(req.person, sizeof(req.person), "%s", core->id.owner_name);
+		store_request_expire(core->store, req.time - HANDOFF_REQUEST_S, NULL);
+		r = store_request_put(core->store, &req, err);
+	}
+	if (r < 0) {
+		core_audit(core, core->id.owner_name, plan.device, view.name, "move", err);
+		return r;
+	}
+	core_audit(core, core->id.owner_name, plan.device, view.name, "move", NULL);
+	r = store_commit(core->store, COMMIT_PLAIN, err);
+	if (r == 0)
+		memcpy(ret_hid, req.hid, HID_LEN);
+	return r;
+}
+
+int handoff_abort_request(struct core *core, enum person_role person, const uint8_t hid[HID_LEN],
+			  struct kerr *err)
+{
+	struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct custody_view view;
+	int r;
+
+	/* Both owner's devices may stop it; what is asked is the right `abort` of the policy, which
+	 * at the moment only the owner's local user can have. */
+	if (person != PERSON_ROLE_OWNER)
+		return kerr_set(err, EACCES, KCODE_POLICY, "Only the owner may stop a hand-off.");
+	if (!ho)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "There is no such hand-off here.");
+	if (store_custody_by_hid(core->store, hid, &view, NULL) == 0 &&
+	    (view.record == CUSTODY_RELEASED || view.record == CUSTODY_OWN))
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"\"%s\" is switching over; it is too late to stop. Bring it back "
+				"with `kith move` afterwards.",
+				ho->vm);
+	ho->abort = true;
+	core_audit(core, core->id.owner_name, ho->peer_name, ho->vm, "abort", NULL);
+	r = store_commit(core->store, COMMIT_PLAIN, err);
+	return r;
+}
+
+int handoff_abort_allowed(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err)
+{
+	const struct handoff *ho = handoff_find(core->handoffs, hid);
+
+	if (ho && ho->abort)
+		return 0;
+	return kerr_set(err, EACCES, KCODE_NOT_ALLOWED, "Nobody asked to stop this hand-off.");
+}
+
+/* -- The session -- */
+
+static int op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
+		    struct kerr *err)
+{
+	struct handoff *ho = ctx;
+	int r = measure_state(ho->core, &ho->own, err);
+
+	if (r == 0)
+		r = measure_quote(ho->core, binding, ret, err);
+	ho->measured = r == 0;
+	return r;
+}
+
+static enum verdict op_judge(void *ctx, const struct evidence *ev,
+			     const uint8_t qualifying[HASH_LEN], struct kerr *err)
+{
+	struct handoff *ho = ctx;
+	struct store_peer peer;
+	struct pcr_set reference = {0};
+	enum verdict v;
+
+	if (store_peer_get(ho->core->store, ho->peer, &peer, err) < 0)
+		return VERDICT_UNKNOWN;
+	reference.mask = peer.reference_mask;
+	memcpy(reference.values, peer.reference, sizeof(reference.values));
+	v = evidence_judge(ev, peer.ak_public, peer.ak_public_len, qualifying, &reference, NULL,
+			   err);
+	ho->verdict = v;
+	/* Before the changes below: a refusal's record drops what is not committed. */
+	core_audit(ho->core, ho->person, peer.name, ho->vm, "attest", err);
+	/* Only a genuine quote replaces what is known of the device; a forged one is not its. */
+	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
+		store_peer_set_evidence(ho->core->store, ho->peer, clock_unix(), ev->pcrs.mask,
+					ev->pcrs.values, ev->versions, v, err, NULL);
+	else
+		store_peer_set_verdict(ho->core->store, ho->peer, v, err, NULL);
+	if (store_commit(ho->core->store, COMMIT_PLAIN, err) < 0)
+		return VERDICT_UNKNOWN;
+	log_info("handoff", "\"%s\" is %s%s%s", peer.name, verdict_to_string(v),
+		 err->code != KCODE_OK ? ": " : "", err->text);
+	return v;
+}
+
+static bool remember(struct handoffs *h, const uint8_t *data, size_t len)
+{
+	uint8_t hash[HASH_LEN];
+
+	crypto_hash_sha256(hash, data, len);
+	for (size_t i = 0; i < HANDOFF_SEEN_MAX; i++)
+		if (memcmp(h->seen[i], hash, HASH_LEN) == 0)
+			return true;
+	memcpy(h->seen[h->seen_next++ % HANDOFF_SEEN_MAX], hash, HASH_LEN);
+	return false;
+}
+
+static bool op_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[ATTEST_NONCE_LEN])
+{
+	struct handoff *ho = ctx;
+	struct journal_entry last;
+	bool seen = remember(ho->core->handoffs, nonce, ATTEST_NONCE_LEN);
+
+	if (ho->source)
+		return seen;
+	/* The journal remembers ids over restarts. */
+	return remember(ho->core->handoffs, hid, HID_LEN) || seen ||
+	       store_journal_last(ho->core->store, hid, &last, NULL) == 0;
+}
+
+static int op_offer(void *ctx, struct wbuf *w, struct kerr *err)
+{
+	struct handoff *ho = ctx;
+	_cleanup_(handoff_case_freep) struct handoff_case *c = NULL;
+	struct policy_decision d;
+	int r = handoff_case_load(ho->core, ho->uuid, ho->peer, &c, err);
+
+	/* The decision that counts: with the evidence just judged. */
+	if (r == 0)
+		r = handoff_decide_out(c, PERSON_ROLE_OWNER, true, ho->verdict, &d, err);
+	if (r < 0)
+		return r;
+	ho->dest_person = handoff_dest_person(c);
+	return handoff_offer_put(ho, w, err);
+}
+
+static int op_accept(void *ctx, const uint8_t *offer, size_t len, struct kerr *err)
+{
+	return handoff_offer_accept(ctx, offer, len, err);
+}
+
+static const struct session_ops ops = {
+	.quote = op_quote,
+	.judge = op_judge,
+	.seen = op_seen,
+	.offer = op_offer,
+	.accept = op_accept,
+};
+
+static enum attest_state settle(struct handoff *ho, enum attest_state state, struct kerr *err)
+{
+	switch (state) {
+	case ATTEST_SEND:
+	case ATTEST_WAIT_OWNER:
+		return state;
+	case ATTEST_DONE:
+		ho->deadline_ms = clock_ms() + HANDOFF_GRANT_MS;
+		handoff_enter(ho, HANDOFF_GRANTED);
+		return state;
+	case ATTEST_REFUSED:
+	case _ATTEST_STATE_MAX:
+		break;
+	}
+	core_audit(ho->core, ho->person, ho->peer_name, ho->vm, ho->source ? "move-out" : "move-in",
+		   err);
+	if (ho->source && store_request_delete(ho->core->store, ho->hid, NULL) == 0)
+		store_commit(ho->core->store, COMMIT_PLAIN, NULL);
+	handoff_enter(ho, HANDOFF_FREE);
+	return ATTEST_REFUSED;
+}
+
+static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
+			     const uint8_t peer[DEVICE_ID_LEN],
+			     const uint8_t exporter[EXPORTER_LEN], bool source, struct kerr *err)
+{
+	struct session_config config = {.source = source};
+	struct store_peer known;
+	struct handoff *ho;
+	int r;
+
+	if (handoff_find(core->handoffs, hid)) {
+		kerr_set(err, EEXIST, KCODE_ATTEST_REPLAY, "This hand-off is under way already.");
+		return NULL;
+	}
+	if (store_peer_get(core->store, peer, &known, err) < 0)
+		return NULL;
+	ho = handoff_add(core->handoffs, hid);
+	if (!ho) {
+		kerr_set(err, EBUSY, KCODE_BUSY, "Too many hand-offs are under way here.");
+		return NULL;
+	}
+	ho->source = source;
+	memcpy(ho->peer, peer, DEVICE_ID_LEN);
+	memcpy(ho->peer_name, known.name, sizeof(ho->peer_name));
+	memcpy(ho->person, known.person, sizeof(ho->person));
+	memcpy(config.hid, hid, HID_LEN);
+	memcpy(config.exporter, exporter, EXPORTER_LEN);
+	memcpy(config.own, core->id.id, DEVICE_ID_LEN);
+	memcpy(config.peer, peer, DEVICE_ID_LEN);
+	r = session_new(&config, &ops, ho, clock_ms(), &ho->session);
+	ho->deadline_ms = clock_ms() + SESSION_MAX_MS;
+	handoff_enter(ho, HANDOFF_SESSION);
+	if (r < 0) {
+		kerr_set(err, -r, KCODE_FAILED, "The session could not start: %s.", strerror(-r));
+		handoff_enter(ho, HANDOFF_FREE);
+		return NULL;
+	}
+	return ho;
+}
+
+enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
+					const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
+					struct kerr *err)
+{
+	struct store_request req;
+	struct custody_view view;
+	struct handoff *ho;
+
+	if (store_request_get(core->store, hid, &req, err) < 0)
+		return ATTEST_REFUSED;
+	if (clock_unix() > req.time + HANDOFF_REQUEST_S) {
+		kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
+			 "The request to move is more than a minute old. Ask again.");
+		return ATTEST_REFUSED;
+	}
+	if (store_custody_get(core->store, req.uuid, &view, err) < 0)
+		return ATTEST_REFUSED;
+	ho = begin(core, hid, req.device, exporter, true, err);
+	if (!ho)
+		return ATTEST_REFUSED;
+	memcpy(ho->uuid, req.uuid, UUID_LEN);
+	memcpy(ho->vm, view.name, sizeof(ho->vm));
+	memcpy(ho->person, req.person, sizeof(ho->person));
+	ho->epoch = view.epoch;
+	return settle(ho, session_start(ho->session, out, err), err);
+}
+
+enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
+				       const uint8_t peer[DEVICE_ID_LEN],
+				       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
+				       size_t len, struct wbuf *out, struct kerr *err)
+{
+	struct handoff *ho = handoff_find(core->handoffs, hid);
+
+	if (!ho)
+		ho = begin(core, hid, peer, exporter, false, err);
+	if (!ho)
+		return ATTEST_REFUSED;
+	if (ho->state != HANDOFF_SESSION) {
+		kerr_set(err, EPROTO, KCODE_ATTEST_REPLAY,
+			 "This hand-off is past the point where devices prove themselves.");
+		return ATTEST_REFUSED;
+	}
+	return settle(ho,
+		      session_step(ho->session, peer, exporter, data, len, clock_ms(), out, err),
+		      err);
+}
+
+void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN])
+{
+	struct handoff *ho = handoff_find(core->handoffs, hid);
+
+	if (ho && (ho->state == HANDOFF_SESSION || ho->state == HANDOFF_GRANTED))
+		handoff_enter(ho, HANDOFF_FREE);
+}
+
+int handoff_grant_take(struct core *core, const uint8_t hid[HID_LEN], bool source, uint64_t worker,
+		       struct policyd_grant *ret, struct kerr *err)
+{
+	_cleanup_secret_ struct secret key = SECRET_INIT;
+	struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct policyd_grant g = {0};
+
+	if (!ho || ho->state != HANDOFF_GRANTED || ho->source != source ||
+	    clock_ms() > ho->deadline_ms)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+				"There is no grant for this hand-off, or it was taken.");
+	if (session_data_key(ho->session, &key) < 0 || key.len != sizeof(g.key))
+		return kerr_set(err, EIO, KCODE_FAILED, "The session has no data key.");
+	memcpy(g.uuid, ho->uuid, UUID_LEN);
+	memcpy(g.vm, ho->vm, sizeof(g.vm));
+	g.epoch = ho->epoch;
+	memcpy(g.peer, ho->peer, DEVICE_ID_LEN);
+	memcpy(g.peer_name, ho->peer_name, sizeof(g.peer_name));
+	memcpy(g.key, key.data, sizeof(g.key));
+	ho->session = session_free(ho->session);
+	ho->deadline_ms = clock_ms() + HANDOFF_GRANT_MS;
+	ho->worker = worker;
+	handoff_enter(ho, HANDOFF_TAKEN);
+	*ret = g;
+	sodium_memzero(&g, sizeof(g));
+	return 0;
+}

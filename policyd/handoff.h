@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decisions about one hand-off: request, attested session, grant, custody records. */
+#pragma once
+
+#include "attest/session.h"
+#include "policyd/proto.h"
+
+struct core;
+struct handoffs;
+
+int handoffs_new(struct core *core, struct handoffs **ret);
+struct handoffs *handoffs_free(struct handoffs *h);
+
+/* Decides whether `person` may do `action` with the VM towards the device, without evidence newer
+ * than the trust table's. Fills *ret either way; 0 allowed, negative refused with *err. */
+int handoff_plan(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
+		 const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret, struct kerr *err);
+
+/* The same, and on success remembers the request under a fresh hand-off id, for a minute. */
+int handoff_request(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
+		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
+		    struct kerr *err);
+
+/* A person wants the hand-off to stop; the mover may then abort it, before it is released. */
+int handoff_abort_request(struct core *core, enum person_role person, const uint8_t hid[HID_LEN],
+			  struct kerr *err);
+int handoff_abort_allowed(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err);
+
+/* The conversation with the other policyd, carried by kithd. */
+enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
+					const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
+					struct kerr *err);
+enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
+				       const uint8_t peer[DEVICE_ID_LEN],
+				       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
+				       size_t len, struct wbuf *out, struct kerr *err);
+void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN]);
+
+/* Gives the mover what it needs, once; the caller wipes *ret. `worker` is the connection that took
+ * it: the only one that may release while the copy here exists (R1). */
+int handoff_grant_take(struct core *core, const uint8_t hid[HID_LEN], bool source, uint64_t worker,
+		       struct policyd_grant *ret, struct kerr *err);
+
+/* One custody record as a worker asks for it. */
+struct handoff_entry {
+	const uint8_t *hid; /* HID_LEN bytes */
+	enum custody_record record;
+	const uint8_t *proof; /* signed statement of the peer */
+	size_t proof_len;
+	uint64_t worker; /* connection that asks */
+	bool copy_gone;	 /* the worker saw that this host's copy does not exist any more */
+};
+
+/* Writes it (reliability.md (c)); appends the statement it obliges us to make. */
+int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
+		    struct kerr *err);
+
+/* B6: 0 if this device is as it was when it proved itself for this hand-off. */
+int handoff_requote(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err);
+
+/* Custody statements outside a hand-off's own channel, so that no crash leaves a VM in doubt once
+ * both devices are back (W7, W11): what peers have to hear again, what one says, and what waits
+ * for the mover. */
+int handoff_custody_outbox(struct core *core, struct wbuf *out, struct kerr *err);
+int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], const uint8_t *data,
+			 size_t len, struct wbuf *out, struct kerr *err);
+int handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct wbuf *out,
+			  struct kerr *err);
+
+/* R5, before libvirtd starts: takes from every worker the right to release (a frozen one could
+ * wake up later), and lists the guests that were released and may run elsewhere. */
+int handoff_fence(struct core *core, struct wbuf *out, struct kerr *err);
+
+/* The libvirt hook's question (H10, R5). */
+int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum custody_use use,
+			  struct kerr *err);
+
+/* Signature of the VM owner over a policy; shared by setting one and receiving one. */
+struct store_policy;
+void handoff_policy_digest(const struct store_policy *policy, uint8_t ret[HASH_LEN]);

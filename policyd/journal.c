@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Custody as tables and pure functions: reliability.md part (c), rules R1 to R5. */
+#include "policyd/journal.h"
+
+#include <sodium.h>
+
+static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = {
+	[CUSTODY_STATEMENT_NONE] = "none",	 [CUSTODY_STATEMENT_VOTE] = "vote",
+	[CUSTODY_STATEMENT_RELEASE] = "release", [CUSTODY_STATEMENT_ABORT] = "abort",
+	[CUSTODY_STATEMENT_ACK] = "ack",	 [CUSTODY_STATEMENT_NACK] = "nack",
+};
+DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
+
+/* -- Tables -- */
+
+#define FROM_NOTHING -1
+
+/* Every legal move. What is not here is refused. */
+static const struct move {
+	int from; /* enum custody_record or FROM_NOTHING */
+	enum custody_record to;
+	enum custody_statement_kind proof;
+	bool proof_optional;
+	bool copy_gone; /* only if the source's copy died before anybody saw it run again */
+} moves[] = {
+	/* source */
+	{FROM_NOTHING, CUSTODY_PREP, CUSTODY_STATEMENT_NONE, false, false},
+	{CUSTODY_PREP, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, false, false},
+	{CUSTODY_PREP, CUSTODY_ABORTED, CUSTODY_STATEMENT_NONE, false, false},
+	{CUSTODY_RELEASED, CUSTODY_DONE, CUSTODY_STATEMENT_ACK, false, false},	   /* R3 */
+	{CUSTODY_RELEASED, CUSTODY_RECLAIM, CUSTODY_STATEMENT_NACK, false, false}, /* R4 */
+	{CUSTODY_ABORTED, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, false, false},
+	/* R2: ABORT was not said yet, so the complete copy over there can still be the VM. */
+	{CUSTODY_ABORTED, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, false, true},
+	{CUSTODY_RECLAIM, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, false, false},
+	/* destination */
+	{FROM_NOTHING, CUSTODY_RECV, CUSTODY_STATEMENT_NONE, false, false},
+	{CUSTODY_RECV, CUSTODY_PREPARED, CUSTODY_STATEMENT_NONE, false, false},
+	{CUSTODY_RECV, CUSTODY_VOID, CUSTODY_STATEMENT_ABORT, true, false},
+	{CUSTODY_PREPARED, CUSTODY_OWN, CUSTODY_STATEMENT_RELEASE, false, false},
+	{CUSTODY_PREPARED, CUSTODY_VOID, CUSTODY_STATEMENT_ABORT, true, false},
+	{CUSTODY_OWN, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, false, false},
+};
+
+/* What each record means by itself. */
+static const struct {
+	bool starts;  /* first record of a hand-off */
+	bool open;    /* while it is the last one, no other hand-off may start */
+	bool guarded; /* an older journal would let a second copy run */
+	bool repeats; /* may be asked again when the hand-off is over */
+	enum custody_statement_kind statement;
+} records[_CUSTODY_RECORD_MAX] = {
+	[CUSTODY_PREP] = {.starts = true, .open = true},
+	[CUSTODY_RELEASED] = {.open = true,
+			      .guarded = true,
+			      .statement = CUSTODY_STATEMENT_RELEASE},
+	[CUSTODY_ABORTED] = {.repeats = true, .statement = CUSTODY_STATEMENT_ABORT},
+	[CUSTODY_DONE] = {.repeats = true},
+	[CUSTODY_RECLAIM] = {.guarded = true},
+	[CUSTODY_RECV] = {.starts = true, .open = true},
+	[CUSTODY_PREPARED] = {.open = true, .statement = CUSTODY_STATEMENT_VOTE},
+	[CUSTODY_OWN] = {.guarded = true, .statement = CUSTODY_STATEMENT_ACK},
+	[CUSTODY_VOID] = {.repeats = true, .statement = CUSTODY_STATEMENT_NACK},
+};
+
+/* Names the hand-off's epoch `e`, or the one after it that the destination gets. */
+static uint64_t statement_epoch(enum custody_statement_kind kind, uint64_t e)
+{
+	return kind == CUSTODY_STATEMENT_RELEASE || kind == CUSTODY_STATEMENT_ACK ? e + 1 : e;
+}
+
+static const struct move *find_move(int from, enum custody_record to)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(moves); i++)
+		if (moves[i].from == from && moves[i].to == to)
+			return &moves[i];
+	return NULL;
+}
+
+bool custody_is_open(const struct custody_view *view)
+{
+	return view->handoff && records[view->record].open;
+}
+
+bool journal_is_guarded(enum custody_record record)
+{
+	return (size_t)record < _CUSTODY_RECORD_MAX && records[record].guarded;
+}
+
+enum custody_statement_kind journal_proof(enum custody_record last, enum custody_record record)
+{
+	const struct move *m = find_move((int)last, record);
+
+	return m ? m->proof : CUSTODY_STATEMENT_NONE;
+}
+
+/* -- Statements -- */
+
+static const uint8_t statement_label[16] = "kith-custody-v1"; /* with its NUL */
+
+void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN],
+			  const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
+			  const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			  struct custody_statement *ret)
+{
+	enum custody_statement_kind kind = CUSTODY_STATEMENT_NONE;
+
+	if ((size_t)record < _CUSTODY_RECORD_MAX)
+		kind = records[record].statement;
+	*ret = (struct custody_statement){.kind = kind};
+	if (kind == CUSTODY_STATEMENT_NONE)
+		return;
+	memcpy(ret->hid, hid, HID_LEN);
+	memcpy(ret->uuid, uuid, UUID_LEN);
+	ret->epoch = statement_epoch(kind, handoff_epoch);
+	memcpy(ret->from, self, DEVICE_ID_LEN);
+	memcpy(ret->to, peer, DEVICE_ID_LEN);
+}
+
+void custody_statement_for(const struct custody_view *after, const uint8_t self[DEVICE_ID_LEN],
+			   struct custody_statement *ret)
+{
+	custody_statement_of(after->record, after->hid, after->uuid, after->handoff_epoch, self,
+			     after->peer, ret);
+}
+
+void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
+			    uint8_t ret[CUSTODY_STATEMENT_LEN])
+{
+	struct wbuf w = wbuf_init(ret, CUSTODY_STATEMENT_LEN);
+
+	wbuf_bytes(&w, statement_label, sizeof(statement_label));
+	wbuf_u8(&w, (uint8_t)statement->kind);
+	wbuf_bytes(&w, statement->hid, HID_LEN);
+	wbuf_bytes(&w, statement->uuid, UUID_LEN);
+	wbuf_u64(&w, statement->epoch);
+	wbuf_bytes(&w, statement->from, DEVICE_ID_LEN);
+	wbuf_bytes(&w, statement->to, DEVICE_ID_LEN);
+	crypto_sign_detached(ret + w.len, NULL, ret, w.len, sign_sk);
+}
+
+int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret)
+{
+	struct rbuf r = rbuf_init(data, len);
+	struct custody_statement s = {0};
+	uint8_t label[sizeof(statement_label)];
+	uint8_t kind;
+
+	rbuf_bytes(&r, label, sizeof(label));
+	kind = rbuf_u8(&r);
+	rbuf_bytes(&r, s.hid, HID_LEN);
+	rbuf_bytes(&r, s.uuid, UUID_LEN);
+	s.epoch = rbuf_u64(&r);
+	rbuf_bytes(&r, s.from, DEVICE_ID_LEN);
+	rbuf_bytes(&r, s.to, DEVICE_ID_LEN);
+	rbuf_view(&r, SIGN_LEN);
+	if (rbuf_end(&r) < 0 || memcmp(label, statement_label, sizeof(label)) != 0)
+		return -EBADMSG;
+	if (kind == CUSTODY_STATEMENT_NONE || kind >= _CUSTODY_STATEMENT_MAX)
+		return -EBADMSG;
+	s.kind = (enum custody_statement_kind)kind;
+	*ret = s;
+	return 0;
+}
+
+int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk[SIGN_PK_LEN],
+			     struct custody_statement *ret, struct kerr *err)
+{
+	const size_t signed_len = CUSTODY_STATEMENT_LEN - SIGN_LEN;
+	struct custody_statement s;
+
+	if (custody_statement_parse(data, len, &s) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
+				"A custody statement of the other device is malformed.");
+	if (crypto_sign_verify_detached((const uint8_t *)data + signed_len, data, signed_len,
+					sign_pk) != 0)
+		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
+				"A custody statement carries a wrong signature; somebody may sit "
+				"between the devices. It was ignored.");
+	*ret = s;
+	return 0;
+}
+
+/* -- Refusals in words -- */
+
+/* "" has no place inside quotes. */
+static const char *or_unknown(const char *name)
+{
+	return name[0] ? name : "another device";
+}
+
+static int refuse_busy(const struct custody_view *v, struct kerr *err)
+{
+	return kerr_set(err, EBUSY, KCODE_BUSY,
+			"A hand-off of the VM \"%s\" %s \"%s\" is open already (%s). Only one can "
+			"be open at a time.",
+			v->name, v->source ? "to" : "from", or_unknown(v->peer_name),
+			custody_record_to_string(v->record));
+}
+
+static int refuse_elsewhere(const struct custody_view *v, const char *self_name, struct kerr *err)
+{
+	return kerr_set(
+		err, EACCES, KCODE_CUSTODY,
+		"This device does not hold the VM \"%s\"; it is on \"%s\" since epoch %llu. "
+		"Bring it back with `kith move %s %s` there.",
+		v->name, or_unknown(v->holder_name), (unsigned long long)v->epoch, v->name,
+		self_name && self_name[0] ? self_name : "THIS-DEVICE");
+}
+
+static int refuse_ended(const struct custody_step *step, struct kerr *err)
+{
+	if (step->hid_last < 0)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+				"There is no hand-off with this number here.");
+	return kerr_set(err, ESTALE, KCODE_STALE_EPOCH,
+			"This hand-off has ended already (%s); \"%s\" comes too late.",
+			custody_record_to_string((enum custody_record)step->hid_last),
+			custody_record_to_string(step->record));
+}
+
+/* -- The first record of a hand-off -- */
+
+static int check_unused(const struct custody_step *step, struct kerr *err)
+{
+	if (step->hid_last < 0)
+		return 0;
+	return kerr_set(err, ESTALE, KCODE_STALE_EPOCH,
+			"This hand-off was used before; somebody may be replaying it.");
+}
+
+static int check_prep(const struct custody_view *v, const struct custody_step *step,
+		      struct kerr *err)
+{
+	int r = check_unused(step, err);
+
+	if (r < 0)
+		return r;
+	if (!v->known)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+				"This VM is not in Kith's care on this device yet.");
+	if (custody_is_open(v))
+		return refuse_busy(v, err);
+	if (!v->here)
+		return refuse_elsewhere(v, step->self_name, err);
+	if (memcmp(step->peer, step->self, DEVICE_ID_LEN) == 0)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"The VM \"%s\" is on this device already.", v->name);
+	/* Room for RELEASED and RECLAIM. */
+	if (v->epoch > CUSTODY_EPOCH_MAX - 2)
+		return kerr_set(err, ERANGE, KCODE_FAILED,
+				"The VM \"%s\" was handed over too often to be counted.", v->name);
+	return 0;
+}
+
+/* The name and UUID in an offer belong together as they always did (H21). */
+static int check_identity(const struct custody_view *v, const struct custody_step *step,
+			  struct kerr *err)
+{
+	if (v->known && strcmp(v->name, step->name) != 0)
+		return kerr_set(err, EEXIST, KCODE_IDENTITY,
+				"\"%s\" offers a VM \"%s\" under the UUID that this device knows "
+				"as \"%s\".",
+				or_unknown(step->peer_name), step->name, v->name);
+	if (step->name_taken)
+		return kerr_set(err, EEXIST, KCODE_IDENTITY,
+				"This device knows another VM that is called \"%s\", with another "
+				"UUID.",
+				step->name);
+	return 0;
+}
+
+/* The order matters: a replayed old offer is called stale even while something is open (H7). */
+static int check_recv(const struct custody_view *v, const struct custody_step *step,
+		      struct kerr *err)
+{
+	int r;
+
+	if (step->epoch == 0 || step->epoch > CUSTODY_EPOCH_MAX - 2 ||
+	    !text_is_name(step->name, NAME_MAX_LEN) ||
+	    memcmp(step->peer, step->self, DEVICE_ID_LEN) == 0)
+		return kerr_set(
+			err, EBADMSG, KCODE_BAD_MESSAGE,
+			"The other device's offer names an impossible VM, device or epoch.");
+	r = check_unused(step, err);
+	if (r < 0)
+		return r;
+	if (step->epoch < v->epoch)
+		return kerr_set(err, ESTALE, KCODE_STALE_EPOCH,
+				"\"%s\" offers the VM \"%s\" of epoch %llu, but this device knows "
+				"epoch %llu already. An old hand-off was refused.",
+				or_unknown(step->peer_name), step->name,
+				(unsigned long long)step->epoch, (unsigned long long)v->epoch);
+	if (custody_is_open(v))
+		return refuse_busy(v, err);
+	if (v->known && v->here)
+		return kerr_set(err, EEXIST, KCODE_CUSTODY,
+				"\"%s\" offers the VM \"%s\", but this device holds it (epoch "
+				"%llu).",
+				or_unknown(step->peer_name), v->name, (unsigned long long)v->epoch);
+	return check_identity(v, step, err);
+}
+
+/* -- Any other record -- */
+
+/* A mover that was interrupted asks for what it wrote before. */
+static bool is_repeat(const struct custody_view *v, const struct custody_step *step)
+{
+	bool same = v->handoff && memcmp(v->hid, step->hid, HID_LEN) == 0;
+
+	if (records[step->record].starts)
+		return false;
+	if (same && v->record == step->record)
+		return true;
+	return records[step->record].repeats && step->hid_last == (int)step->record;
+}
+
+static int check_proof(const struct custody_view *v, const struct move *m,
+		       const struct custody_step *step, struct kerr *err)
+{
+	const struct custody_statement *p = step->proof;
+
+	if (!p && (m->proof == CUSTODY_STATEMENT_NONE || m->proof_optional))
+		return 0;
+	if (!p)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"The record \"%s\" needs a signed \"%s\" of the other device.",
+				custody_record_to_string(m->to),
+				custody_statement_kind_to_string(m->proof));
+	if (p->kind != m->proof || m->proof == CUSTODY_STATEMENT_NONE ||
+	    memcmp(p->hid, v->hid, HID_LEN) != 0 || memcmp(p->uuid, v->uuid, UUID_LEN) != 0 ||
+	    memcmp(p->from, v->peer, DEVICE_ID_LEN) != 0 ||
+	    memcmp(p->to, step->self, DEVICE_ID_LEN) != 0 ||
+	    p->epoch != statement_epoch(p->kind, v->handoff_epoch))
+		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
+				"The signed \"%s\" does not belong to this hand-off of the VM "
+				"\"%s\" and was refused.",
+				custody_statement_kind_to_string(p->kind), v->name);
+	return 0;
+}
+
+static int check_next(const struct custody_view *v, const struct custody_step *step,
+		      struct kerr *err)
+{
+	const struct move *m;
+
+	if (!v->handoff || memcmp(v->hid, step->hid, HID_LEN) != 0)
+		return refuse_ended(step, err);
+	m = find_move((int)v->record, step->record);
+	if (!m)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"In the hand-off of the VM \"%s\" the record \"%s\" may not follow "
+				"\"%s\".",
+				v->name, custody_record_to_string(step->record),
+				custody_record_to_string(v->record));
+	if (m->copy_gone && !step->copy_gone)
+		return kerr_set(
+			err, EINVAL, KCODE_USAGE,
+			"The hand-off of the VM \"%s\" was given up; it may be released only "
+			"if its copy on this device is gone.",
+			v->name);
+	return check_proof(v, m, step, err);
+}
+
+/* -- Effects -- */
+
+static void set_holder(struct custody_view *v, const uint8_t id[DEVICE_ID_LEN], const char *name)
+{
+	memcpy(v->holder, id, DEVICE_ID_LEN);
+	snprintf(v->holder_name, sizeof(v->holder_name), "%s", name);
+}
+
+static void set_handoff(struct custody_view *v, const struct custody_step *step, uint64_t epoch)
+{
+	v->handoff = true;
+	v->source = step->record == CUSTODY_PREP;
+	v->fresh = step->record == CUSTODY_RECV && !v->known;
+	memcpy(v->hid, step->hid, HID_LEN);
+	v->handoff_epoch = epoch;
+	memcpy(v->peer, step->peer, DEVICE_ID_LEN);
+	snprintf(v->peer_name, sizeof(v->peer_name), "%s", step->peer_name);
+}
+
+static void apply_recv(struct custody_view *v, const struct custody_step *step)
+{
+	set_handoff(v, step, step->epoch);
+	memcpy(v->uuid, step->uuid, UUID_LEN);
+	snprintf(v->name, sizeof(v->name), "%s", step->name);
+	v->known = true;
+	v->here = false;
+	v->epoch = step->epoch;
+	set_holder(v, step->peer, step->peer_name);
+}
+
+static void apply(struct custody_view *v, const struct custody_step *step)
+{
+	switch (step->record) {
+	case CUSTODY_PREP:
+		set_handoff(v, step, v->epoch);
+		break;
+	case CUSTODY_RELEASED:
+		v->here = false;
+		v->epoch = v->handoff_epoch + 1;
+		set_holder(v, v->peer, v->peer_name);
+		break;
+	case CUSTODY_RECLAIM:
+		v->here = true;
+		v->epoch = v->handoff_epoch + 2;
+		set_holder(v, step->self, step->self_name);
+		break;
+	case CUSTODY_RECV:
+		apply_recv(v, step);
+		break;
+	case CUSTODY_OWN:
+		v->here = true;
+		v->epoch = v->handoff_epoch + 1;
+		set_holder(v, step->self, step->self_name);
+		break;
+	case CUSTODY_VOID:
+		v->handoff = false;
+		v->known = !v->fresh;
+		break;
+	case CUSTODY_DONE:
+		v->handoff = false;
+		break;
+	case CUSTODY_ABORTED:
+	case CUSTODY_PREPARED:
+	case _CUSTODY_RECORD_MAX:
+		break;
+	}
+	v->record = step->record;
+}
+
+int journal_step(const struct custody_view *before, const struct custody_step *step,
+		 struct custody_view *ret_after, struct kerr *err)
+{
+	struct custody_view after = *before;
+	int r;
+
+	if ((size_t)step->record >= _CUSTODY_RECORD_MAX)
+		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no such custody record.");
+	if (is_repeat(before, step)) {
+		*ret_after = after;
+		return 1;
+	}
+	if (step->record == CUSTODY_PREP)
+		r = check_prep(before, step, err);
+	else if (step->record == CUSTODY_RECV)
+		r = check_recv(before, step, err);
+	else
+		r = check_next(before, step, err);
+	if (r < 0)
+		return r;
+	apply(&after, step);
+	*ret_after = after;
+	return 0;
+}
+
+int journal_adopt(const struct custody_view *before, const char *name, bool name_taken,
+		  const uint8_t self[DEVICE_ID_LEN], const char *self_name,
+		  struct custody_view *ret_after, struct kerr *err)
+{
+	struct custody_view after = {.known = true, .here = true, .epoch = before->epoch + 1};
+
+	if (before->known)
+		return kerr_set(err, EEXIST, KCODE_EXISTS,
+				"The VM \"%s\" is in Kith's care already.", before->name);
+	if (!text_is_name(name, NAME_MAX_LEN))
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"This VM's name is empty, too long or has control characters.");
+	if (name_taken)
+		return kerr_set(err, EEXIST, KCODE_IDENTITY,
+				"This device knows another VM that is called \"%s\", with another "
+				"UUID.",
+				name);
+	if (before->epoch > CUSTODY_EPOCH_MAX - 3)
+		return kerr_set(err, ERANGE, KCODE_FAILED,
+				"The VM \"%s\" was handed over too often to be counted.", name);
+	memcpy(after.uuid, before->uuid, UUID_LEN);
+	snprintf(after.name, sizeof(after.name), "%s", name);
+	set_holder(&after, self, self_name);
+	*ret_after = after;
+	return 0;
+}
+
+/* -- The libvirt hook's question -- */
+
+static int may_come_in(const struct custody_view *v, struct kerr *err)
+{
+	if (custody_is_open(v) && v->record == CUSTODY_RECV)
+		return 0;
+	if (!v->known)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"No VM may come to this device except by a hand-off of Kith, and "
+				"none is expected for this one.");
+	return kerr_set(err, EACCES, KCODE_CUSTODY,
+			"The VM \"%s\" may not come to this device now: no hand-off of it has been "
+			"agreed.",
+			v->name);
+}
+
+int custody_may_start(const struct custody_view *view, enum custody_use use, bool incoming_seen,
+		      const char *self_name, struct kerr *err)
+{
+	if (use == CUSTODY_USE_INCOMING)
+		return may_come_in(view, err);
+	if (use != CUSTODY_USE_START)
+		return kerr_set(err, EINVAL, KCODE_USAGE, "This is no question about custody.");
+	if (!view->known)
+		return 0;
+	if (!custody_is_open(view))
+		return view->here ? 0 : refuse_elsewhere(view, self_name, err);
+	if (view->record == CUSTODY_RECV && incoming_seen)
+		return 0;
+	if (view->source)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"The VM \"%s\" is being handed over to \"%s\" (%s). Starting it "
+				"here now could make a second copy; wait until that has ended.",
+				view->name, or_unknown(view->peer_name),
+				custody_record_to_string(view->record));
+	return kerr_set(err, EACCES, KCODE_CUSTODY,
+			"The VM \"%s\" is just arriving from \"%s\" (%s) and still belongs there. "
+			"Wait until that has ended.",
+			view->name, or_unknown(view->peer_name),
+			custody_record_to_string(view->record));
+}
+
+/* -- Other forms -- */
+
+void custody_to_vm(const struct custody_view *view, uint64_t policy_version, struct policyd_vm *ret)
+{
+	*ret = (struct policyd_vm){.epoch = view->epoch,
+				   .policy_version = policy_version,
+				   .here = view->here,
+				   .open = custody_is_open(view)};
+	memcpy(ret->uuid, view->uuid, UUID_LEN);
+	snprintf(ret->name, sizeof(ret->name), "%s", view->name);
+	memcpy(ret->holder, view->holder, DEVICE_ID_LEN);
+	snprintf(ret->holder_name, sizeof(ret->holder_name), "%s", view->holder_name);
+	if (ret->open)
+		memcpy(ret->hid, view->hid, HID_LEN);
+}
+
+void custody_to_open(const struct custody_view *view, struct policyd_open *ret)
+{
+	*ret = (struct policyd_open){
+		.epoch = view->handoff_epoch, .source = view->source, .record = view->record};
+	memcpy(ret->hid, view->hid, HID_LEN);
+	memcpy(ret->uuid, view->uuid, UUID_LEN);
+	memcpy(ret->peer, view->peer, DEVICE_ID_LEN);
+	snprintf(ret->vm, sizeof(ret->vm), "%s", view->name);
+}
+
+void journal_hash(const struct journal_entry *entry, uint8_t ret[HASH_LEN])
+{
+	static const char label[] = "kith-journal-v1";
+	uint8_t buf[256 + JOURNAL_PROOF_MAX];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	wbuf_bytes(&w, label, sizeof(label) - 1);
+	wbuf_bytes(&w, entry->prev, HASH_LEN);
+	wbuf_u64(&w, entry->seq);
+	wbuf_u64(&w, entry->time);
+	wbuf_u8(&w, (uint8_t)entry->record);
+	wbuf_bytes(&w, entry->hid, HID_LEN);
+	wbuf_bytes(&w, entry->uuid, UUID_LEN);
+	wbuf_u64(&w, entry->epoch);
+	wbuf_u64(&w, entry->handoff_epoch);
+	wbuf_bytes(&w, entry->peer, DEVICE_ID_LEN);
+	wbuf_u8(&w, entry->source);
+	wbuf_blob(&w, entry->proof, MIN_OF(entry->proof_len, sizeof(entry->proof)));
+	crypto_hash_sha256(ret, buf, w.len);
+}

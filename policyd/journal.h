@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The custody machine: who holds a VM, which hand-off of it is open, which record may come next. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "policyd/proto.h"
+
+/* Highest epoch that is ever stored: SQLite integers are signed. */
+#define CUSTODY_EPOCH_MAX ((uint64_t)INT64_MAX)
+
+/* One VM as this device knows it, with the last hand-off of it that still needs something.
+ * A VM that is not `known` has only `uuid` and `epoch`: the highest epoch that the journal ever
+ * saw for it (0 = none). */
+struct custody_view {
+	uint8_t uuid[UUID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	bool known;
+	bool here; /* this device holds it */
+	uint64_t epoch;
+	uint8_t holder[DEVICE_ID_LEN]; /* last known holder, this device included */
+	char holder_name[NAME_MAX_LEN + 1];
+
+	/* The hand-off. Present from PREP/RECV until DONE/VOID; ABORTED, RECLAIM and OWN leave it
+	 * here, no longer open, until the mover writes DONE ("the guest runs, the peer knows") or
+	 * the next hand-off starts: so that a restarted mover finds what it has to finish (W6,
+	 * W11). */
+	bool handoff;
+	bool source; /* this device is the source */
+	bool fresh;  /* destination: the VM was not known before; VOID forgets it again */
+	uint8_t hid[HID_LEN];
+	enum custody_record record; /* the last one */
+	uint64_t handoff_epoch;	    /* `e`: epoch at PREP, as offered */
+	uint8_t peer[DEVICE_ID_LEN];
+	char peer_name[NAME_MAX_LEN + 1];
+};
+
+/* True while a hand-off decides about custody: no second one may start (H9). */
+bool custody_is_open(const struct custody_view *view);
+
+/* -- Signed statements between the two policyds -- */
+
+enum custody_statement_kind {
+	CUSTODY_STATEMENT_NONE,
+	CUSTODY_STATEMENT_VOTE,	   /* D: complete paused copy; names e */
+	CUSTODY_STATEMENT_RELEASE, /* S: custody is yours; names e + 1 */
+	CUSTODY_STATEMENT_ABORT,   /* S: the source runs again, destroy the copy; names e */
+	CUSTODY_STATEMENT_ACK,	   /* D: I own it; names e + 1 */
+	CUSTODY_STATEMENT_NACK,	   /* D: my copy is gone and will never run; names e */
+	_CUSTODY_STATEMENT_MAX,
+};
+DECLARE_NAMES(custody_statement_kind, enum custody_statement_kind);
+
+struct custody_statement {
+	enum custody_statement_kind kind;
+	uint8_t hid[HID_LEN], uuid[UUID_LEN];
+	uint64_t epoch;
+	uint8_t from[DEVICE_ID_LEN], to[DEVICE_ID_LEN];
+};
+
+/* label 16, u8 kind, hid16, uuid16, u64 epoch, id32 from, id32 to, Ed25519 signature 64 */
+#define CUSTODY_STATEMENT_LEN 185
+
+/* The statement that the record in `after`, as journal_step() or store_custody_step() gave it,
+ * obliges this device to make; kind NONE if it makes none. */
+void custody_statement_for(const struct custody_view *after, const uint8_t self[DEVICE_ID_LEN],
+			   struct custody_statement *ret);
+
+/* The statement that a hand-off which ended long ago made at its `record`, for a peer that asks
+ * again. `handoff_epoch` is `e`. */
+void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN],
+			  const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
+			  const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			  struct custody_statement *ret);
+
+/* Signs with the Ed25519 device key (64 bytes, libsodium form). Infallible. */
+void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
+			    uint8_t ret[CUSTODY_STATEMENT_LEN]);
+
+/* Parses only. -EBADMSG. The caller learns `from` here, looks up its pinned key, then verifies. */
+int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret);
+
+/* Parses and checks the signature; -EBADMSG with *err filled. Whether it is the right statement
+ * for a hand-off is journal_step()'s business. */
+int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk[SIGN_PK_LEN],
+			     struct custody_statement *ret, struct kerr *err);
+
+/* -- The machine -- */
+
+/* What one record wants to do. `proof` has had its signature verified; its content is checked
+ * here. `hid_last`, `hid_uuid`, `name_taken` are facts that the store adds. */
+struct custody_step {
+	enum custody_record record;
+	uint8_t hid[HID_LEN];
+	uint8_t self[DEVICE_ID_LEN];
+	char self_name[NAME_MAX_LEN + 1];
+	const struct custody_statement *proof; /* NULL = none */
+	bool copy_gone; /* RELEASED: this device's copy does not exist any more */
+
+	/* PREP and RECV only. */
+	uint8_t uuid[UUID_LEN]; /* the others find the VM by hid */
+	uint8_t peer[DEVICE_ID_LEN];
+	char peer_name[NAME_MAX_LEN + 1];
+
+	/* RECV only. */
+	char name[NAME_MAX_LEN + 1]; /* name of the VM in the offer */
+	uint64_t epoch;		     /* epoch in the offer */
+
+	/* Facts from the store. */
+	int hid_last;	 /* last record ever written for this hid, -1 = never seen */
+	bool name_taken; /* another VM that is known here has this name */
+};
+
+/* Checks one record against the table of legal moves and gives the view after it. Pure.
+ * 0 = a new record to be written; 1 = exactly this record is already there (a mover that asks
+ * again after a crash): nothing to write, the statement may be made again. Refusals: `busy` (H9),
+ * `stale-epoch` (H7), `custody`, `identity` (H21), `not-found` (no such hand-off), `usage` (the
+ * record may not follow the last one), `attest-binding` (the proof belongs to something else). */
+int journal_step(const struct custody_view *before, const struct custody_step *step,
+		 struct custody_view *ret_after, struct kerr *err);
+
+/* A VM of this device enters Kith's custody. -EEXIST/`exists` if it is known, `identity` if another
+ * VM here has the name. The new epoch is one above any the journal saw. */
+int journal_adopt(const struct custody_view *before, const char *name, bool name_taken,
+		  const uint8_t self[DEVICE_ID_LEN], const char *self_name,
+		  struct custody_view *ret_after, struct kerr *err);
+
+/* True for the records that need the TPM counter: after RELEASED, OWN and RECLAIM a restored older
+ * journal would let a second copy run (D4). */
+bool journal_is_guarded(enum custody_record record);
+
+/* The statement kind a record asks as proof when it follows `last`; NONE if it asks none. VOID
+ * takes an ABORT but does not need it. */
+enum custody_statement_kind journal_proof(enum custody_record last, enum custody_record record);
+
+/* May libvirt start this VM here (H10, R5)? 0 or -EACCES with a sentence.
+ * START: yes if unknown to Kith, or held here with no hand-off open. INCOMING: only into an open
+ * RECV; never for a VM unknown to Kith. libvirt's `prepare` hook cannot tell an incoming start
+ * from any other: a START during RECV passes only if `incoming_seen`, that is, the `migrate` hook
+ * asked INCOMING for this hand-off before and no START has used that up since. `self_name` is this
+ * device's name for the sentence (NULL = not known). */
+int custody_may_start(const struct custody_view *view, enum custody_use use, bool incoming_seen,
+		      const char *self_name, struct kerr *err);
+
+/* Forms for the wire; `policy_version` comes from the policies. */
+void custody_to_vm(const struct custody_view *view, uint64_t policy_version,
+		   struct policyd_vm *ret);
+void custody_to_open(const struct custody_view *view, struct policyd_open *ret);
+
+/* -- The hash chain of records -- */
+
+#define JOURNAL_ADOPT 64  /* `record` of an adoption, beside enum custody_record */
+#define JOURNAL_FORGET 65 /* the owner removed the VM from Kith */
+#define JOURNAL_PROOF_MAX 512
+
+/* One written record. */
+struct journal_entry {
+	uint64_t seq, time; /* time in Unix seconds, for people only (D13) */
+	int record;	    /* enum custody_record, JOURNAL_ADOPT or JOURNAL_FORGET */
+	uint8_t hid[HID_LEN], uuid[UUID_LEN];
+	uint64_t epoch;		/* of the VM after this record */
+	uint64_t handoff_epoch; /* `e` of the hand-off */
+	uint8_t peer[DEVICE_ID_LEN];
+	bool source;
+	uint8_t proof[JOURNAL_PROOF_MAX]; /* signed statement as received */
+	size_t proof_len;
+	uint8_t prev[HASH_LEN], hash[HASH_LEN];
+};
+
+/* SHA-256 over label, entry.prev and the canonical encoding of all else. */
+void journal_hash(const struct journal_entry *entry, uint8_t ret[HASH_LEN]);

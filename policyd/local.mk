@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# The wire forms and the stubs that other programs use to ask kith-policyd.
+noinst_LIBRARIES += policyd/libpolicydclient.a
+policyd_libpolicydclient_a_SOURCES = \
+	policyd/client.c policyd/client.h \
+	policyd/custody-marker.c policyd/custody-marker.h \
+	policyd/proto.c policyd/proto.h
+policyd_libpolicydclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+
+# The pure machines: the policy, which the command line compiles from text, and custody.
+noinst_LIBRARIES += policyd/libpolicy.a
+policyd_libpolicy_a_SOURCES = \
+	policyd/journal.c policyd/journal.h \
+	policyd/policy.c policyd/policy.h
+policyd_libpolicy_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+
+noinst_LIBRARIES += policyd/libpolicyd.a
+policyd_libpolicyd_a_SOURCES = \
+	policyd/audit.c policyd/audit.h \
+	policyd/core.c policyd/core.h \
+	policyd/dispatch.c policyd/dispatch.h \
+	policyd/handoff.c policyd/handoff.h policyd/handoff-internal.h \
+	policyd/handoff-custody.c \
+	policyd/handoff-mail.c \
+	policyd/handoff-offer.c \
+	policyd/identity.c policyd/identity.h \
+	policyd/measure.c policyd/measure.h \
+	policyd/op-cloud.c \
+	policyd/op-handoff.c \
+	policyd/op-pair.c \
+	policyd/op-vm.c \
+	policyd/ops.h \
+	policyd/pairdesk.c policyd/pairdesk.h \
+	policyd/sandbox.c policyd/sandbox.h \
+	policyd/seal.c policyd/seal.h \
+	policyd/server.c policyd/server.h \
+	policyd/store.c policyd/store.h policyd/store-sql.c policyd/store-sql.h \
+	policyd/store-audit.c policyd/store-custody.c policyd/store-peers.c \
+	policyd/tpm.c policyd/tpm.h policyd/tpm-internal.h \
+	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c
+policyd_libpolicyd_a_CFLAGS = \
+	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(TSS2_CFLAGS) $(SQLITE_CFLAGS) $(SECCOMP_CFLAGS)
+
+POLICYD_LIBS = $(TSS2_LIBS) $(SQLITE_LIBS) $(SECCOMP_LIBS)
+
+sbin_PROGRAMS += kith-policyd
+kith_policyd_SOURCES = policyd/main.c
+kith_policyd_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+kith_policyd_LDADD = \
+	policyd/libpolicyd.a policyd/libpolicy.a policyd/libpolicydclient.a attest/libattest.a \
+	base/libbase.a $(POLICYD_LIBS) $(ATTEST_LIBS)

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Own evidence; versions come from files this process can read itself, not from what it is told. */
+#include "policyd/measure.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "config.h"
+#include "policyd/core.h"
+
+/* Programs whose exchange a peer should notice; several places, as distributions differ. */
+static const struct {
+	const char *component, *paths[2];
+} programs[] = {
+	{"libvirt", {"/usr/sbin/libvirtd", "/usr/sbin/virtqemud"}},
+	{"qemu", {"/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-system-aarch64"}},
+};
+
+static int hash_file(const char *path, uint8_t ret[HASH_LEN])
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	crypto_hash_sha256_state state;
+	static uint8_t block[65536];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	crypto_hash_sha256_init(&state);
+	while ((n = read(fd, block, sizeof(block))) > 0)
+		crypto_hash_sha256_update(&state, block, (unsigned long long)n);
+	if (n < 0)
+		return -errno;
+	crypto_hash_sha256_final(&state, ret);
+	return 0;
+}
+
+static void put_line(char *ret, size_t size, const char *component, const char *value)
+{
+	size_t len = strlen(ret);
+
+	snprintf(ret + len, size - len, "%s%s=%s", len ? "\n" : "", component, value);
+}
+
+static void put_program(char *ret, size_t size, const char *component, const char *const paths[2])
+{
+	uint8_t hash[HASH_LEN];
+	char value[8 + 32 + 1] = "sha256:";
+
+	for (size_t i = 0; i < 2; i++) {
+		if (hash_file(paths[i], hash) < 0)
+			continue;
+		hex_encode(hash, 16, value + 7);
+		put_line(ret, size, component, value);
+		return;
+	}
+	put_line(ret, size, component, "absent");
+}
+
+void measure_versions(char *ret, size_t size)
+{
+	struct utsname u;
+
+	ret[0] = '\0';
+	put_line(ret, size, "kernel", uname(&u) == 0 ? u.release : "unknown");
+	put_line(ret, size, "kith", PACKAGE_VERSION);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		put_program(ret, size, programs[i].component, programs[i].paths);
+}
+
+static int take_blob(uint8_t *to, size_t size, const struct tpm_blob *from, size_t *ret_len)
+{
+	if (from->len > size)
+		return -EMSGSIZE;
+	memcpy(to, from->data, from->len);
+	*ret_len = from->len;
+	return 0;
+}
+
+int measure_quote(struct core *core, const struct evidence_binding *binding, struct evidence *ret,
+		  struct kerr *err)
+{
+	struct evidence ev = {0};
+	struct tpm_quote q;
+	uint8_t qualifying[HASH_LEN];
+	int r;
+
+	measure_versions(ev.versions, sizeof(ev.versions));
+	evidence_qualifying(binding, &ev, qualifying);
+	r = tpm_quote(core->tpm, &core->id.ak, qualifying, core->config.pcrs, &q, err);
+	if (r < 0)
+		return r;
+	r = take_blob(ev.quote, sizeof(ev.quote), &q.attest, &ev.quote_len);
+	if (r == 0)
+		r = take_blob(ev.signature, sizeof(ev.signature), &q.signature, &ev.signature_len);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_TPM, "The TPM's quote is larger than expected.");
+	ev.pcrs.mask = q.pcr_mask;
+	memcpy(ev.pcrs.values, q.pcr, sizeof(ev.pcrs.values));
+	*ret = ev;
+	return 0;
+}
+
+int measure_state(struct core *core, struct measure_state *ret, struct kerr *err)
+{
+	struct measure_state st = {0};
+	struct tpm_clock clock;
+	int r = tpm_clock(core->tpm, &clock, err);
+
+	if (r == 0)
+		r = tpm_pcr_read(core->tpm, core->config.pcrs, st.pcr, err);
+	if (r < 0)
+		return r;
+	st.reset_count = clock.reset_count;
+	st.restart_count = clock.restart_count;
+	*ret = st;
+	return 0;
+}
+
+int measure_unchanged(struct core *core, const struct measure_state *before, struct kerr *err)
+{
+	struct measure_state now;
+	int r = measure_state(core, &now, err);
+
+	if (r < 0)
+		return r;
+	if (now.reset_count != before->reset_count || now.restart_count != before->restart_count)
+		return kerr_set(
+			err, ESTALE, KCODE_ATTEST_PCR,
+			"This device's TPM was restarted since the devices proved themselves.");
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (memcmp(now.pcr[i], before->pcr[i], HASH_LEN) != 0)
+			return kerr_set(
+				err, ESTALE, KCODE_ATTEST_PCR,
+				"The measurement of %s (PCR %u) changed on this device since "
+				"the devices proved themselves.",
+				pcr_meaning(i), i);
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* This device's own evidence: a quote by its TPM and the versions of what it runs. */
+#pragma once
+
+#include "attest/evidence.h"
+
+struct core;
+
+/* Quotes the configured PCRs for `binding`. *ret is released with evidence_clear(). */
+int measure_quote(struct core *core, const struct evidence_binding *binding, struct evidence *ret,
+		  struct kerr *err);
+
+/* "kernel=...\nkith=...\nlibvirt=...\nqemu=...": names and, for programs, the start of the SHA-256
+ * of the file, so that a swapped binary shows (S1-02). At most EVIDENCE_VERSIONS_MAX bytes. */
+void measure_versions(char *ret, size_t size);
+
+/* What must not change between a quote and its use (B6). */
+struct measure_state {
+	uint32_t reset_count, restart_count;
+	uint8_t pcr[PCR_COUNT][HASH_LEN];
+};
+
+int measure_state(struct core *core, struct measure_state *ret, struct kerr *err);
+
+/* 0 if the device is as it was at `before`; ATTEST_PCR with a sentence if not. */
+int measure_unchanged(struct core *core, const struct measure_state *before, struct kerr *err);

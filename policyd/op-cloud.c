@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests about this device, its owner and its peers. */
+#include <sodium.h>
+#include <string.h>
+
+#include "attest/pk.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "policyd/core.h"
+#include "policyd/dispatch.h"
+#include "policyd/ops.h"
+#include "policyd/server.h"
+
+#define LEAF_DAYS 30
+
+static struct core *core_of(void *ctx)
+{
+	return ((struct caller *)ctx)->core;
+}
+
+OP_HANDLER(op_status)
+{
+	struct core *core = core_of(ctx);
+	struct policyd_status st = {.state = core->state, .role = core->config.role};
+	int ret = op_request_end(r, err);
+
+	(void)msg;
+	if (ret < 0)
+		return ret;
+	memcpy(st.device_id, core->id.id, sizeof(st.device_id));
+	memcpy(st.name, core->config.name, sizeof(st.name));
+	st.tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE;
+	memcpy(st.owner, core->id.owner_name, sizeof(st.owner));
+	memcpy(st.owner_id, core->id.owner_id, sizeof(st.owner_id));
+	snprintf(st.detail, sizeof(st.detail), "%s", core->reason.text);
+	policyd_status_put(w, &st);
+	return wbuf_error(w);
+}
+
+static void own_record(struct core *core, struct device_record *rec)
+{
+	*rec = (struct device_record){.version = RECORD_VERSION,
+				      .role = core->config.role,
+				      .tier = tpm_facts(core->tpm)->tier};
+	memcpy(rec->name, core->config.name, sizeof(rec->name));
+	memcpy(rec->sign_pk, core->id.sign_pk, sizeof(rec->sign_pk));
+	rec->ak_public_len = MIN_OF(core->id.ak.pub.len, sizeof(rec->ak_public));
+	memcpy(rec->ak_public, core->id.ak.pub.data, rec->ak_public_len);
+	crypto_hash_sha256(rec->ek_hash, core->id.ek_pub.data, core->id.ek_pub.len);
+}
+
+OP_HANDLER(op_init)
+{
+	struct core *core = core_of(ctx);
+	char person[NAME_MAX_LEN + 1], recovery[VAULT_RECOVERY_TEXT];
+	struct device_record rec;
+	int ret;
+
+	(void)msg;
+	rbuf_string(r, person, sizeof(person));
+	ret = op_request_end(r, err);
+	if (ret < 0)
+		return ret;
+	if (!text_is_name(person, NAME_MAX_LEN))
+		return kerr_set(err, EINVAL, KCODE_USAGE, "Give the owner's name, 1 to 63 bytes.");
+	if (core->id.cloud)
+		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device belongs to %s already.",
+				core->id.owner_name);
+	ret = core_ensure_device(core, recovery, err);
+	if (ret < 0)
+		return ret;
+	/* The device was made for a pairing that did not happen: its key was shown then. */
+	if (!recovery[0])
+		ret = vault_renew_recovery(core->state_fd, &core->keys, recovery, err);
+	own_record(core, &rec);
+	if (ret == 0)
+		ret = identity_found_cloud(core->store, &core->id, &rec, person, err);
+	if (ret == 0)
+		ret = core_audit(core, person, core->config.name, "", "init", NULL);
+	if (ret == 0)
+		ret = store_commit(core->store, COMMIT_GUARDED, err);
+	if (ret == 0)
+		wbuf_string(w, recovery);
+	sodium_memzero(recovery, sizeof(recovery));
+	if (ret < 0) {
+		core->id.cloud = false;
+		return ret;
+	}
+	core_update_state(core);
+	return wbuf_error(w);
+}
+
+OP_HANDLER(op_unlock)
+{
+	char recovery[128];
+	int ret;
+
+	(void)msg;
+	(void)w;
+	rbuf_string(r, recovery, sizeof(recovery));
+	ret = op_request_end(r, err);
+	if (ret == 0)
+		ret = core_unlock(core_of(ctx), recovery, err);
+	sodium_memzero(recovery, sizeof(recovery));
+	return ret;
+}
+
+/* An old verdict is said to be old; an untrusted one stays what it is (DESIGN 4). */
+static void age_verdict(const struct core *core, struct policyd_peer *p)
+{
+	if (p->verdict == VERDICT_TRUSTED &&
+	    clock_unix() > p->evidence_time + core->config.evidence_max_age_s)
+		p->verdict = VERDICT_STALE;
+}
+
+OP_HANDLER(op_peers)
+{
+	struct core *core = core_of(ctx);
+	_cleanup_free_ struct store_peer *peers = NULL;
+	size_t n = 0;
+	int ret = op_request_end(r, err);
+
+	(void)msg;
+	/* kithd goes on without peers; a person must not read "none" where it is "locked". */
+	if (ret == 0 && core->state != POLICYD_STATE_NO_CLOUD &&
+	    !(((struct caller *)ctx)->who & WHO_AGENT))
+		ret = core_require_device(core, err);
+	if (ret == 0 && core->store)
+		ret = store_peer_list(core->store, &peers, &n, err);
+	if (ret < 0)
+		return ret;
+	wbuf_u16(w, (uint16_t)n);
+	for (size_t i = 0; i < n; i++) {
+		struct policyd_peer p;
+
+		store_peer_to_wire(&peers[i], &p);
+		age_verdict(core, &p);
+		policyd_peer_put(w, &p);
+	}
+	return wbuf_error(w);
+}
+
+static int get_device(struct core *core, struct rbuf *r, uint8_t ret_id[DEVICE_ID_LEN],
+		      struct kerr *err)
+{
+	int ret;
+
+	rbuf_bytes(r, ret_id, DEVICE_ID_LEN);
+	ret = op_request_end(r, err);
+	return ret < 0 ? ret : core_require_device(core, err);
+}
+
+OP_HANDLER(op_trust_show)
+{
+	struct core *core = core_of(ctx);
+	uint8_t id[DEVICE_ID_LEN];
+	struct policyd_trust trust;
+	struct store_peer peer;
+	int ret = get_device(core, r, id, err);
+
+	(void)msg;
+	if (ret == 0)
+		ret = store_peer_get(core->store, id, &peer, err);
+	if (ret < 0)
+		return ret;
+	store_peer_to_trust(&peer, &trust);
+	age_verdict(core, &trust.peer);
+	policyd_trust_put(w, &trust);
+	return wbuf_error(w);
+}
+
+/* Shared by the two requests that change one peer and need the counter. */
+static int change_peer(struct core *core, const uint8_t id[DEVICE_ID_LEN], const char *action,
+		       int (*change)(struct store *s, const uint8_t id[DEVICE_ID_LEN],
+				     struct kerr *err),
+		       struct kerr *err)
+{
+	struct store_peer peer;
+	int ret = store_peer_get(core->store, id, &peer, err);
+
+	if (ret == 0)
+		ret = change(core->store, id, err);
+	if (ret == 0)
+		ret = core_audit(core, core->id.owner_name, peer.name, "", action, NULL);
+	if (ret == 0)
+		ret = store_commit(core->store, COMMIT_GUARDED, err);
+	return ret;
+}
+
+OP_HANDLER(op_trust_accept)
+{
+	struct core *core = core_of(ctx);
+	uint8_t id[DEVICE_ID_LEN];
+	int ret = get_device(core, r, id, err);
+
+	(void)msg;
+	(void)w;
+	return ret < 0 ? ret : change_peer(core, id, "trust-accept", store_peer_accept, err);
+}
+
+OP_HANDLER(op_peer_forget)
+{
+	struct core *core = core_of(ctx);
+	uint8_t id[DEVICE_ID_LEN];
+	int ret = get_device(core, r, id, err);
+
+	(void)msg;
+	(void)w;
+	return ret < 0 ? ret : change_peer(core, id, "forget", store_peer_revoke, err);
+}
+
+OP_HANDLER(op_tls_leaf)
+{
+	struct core *core = core_of(ctx);
+	uint8_t leaf[CERT_DER_MAX], device[CERT_DER_MAX];
+	size_t len, leaf_len, device_len;
+	const uint8_t *spki = rbuf_blob(r, SPKI_DER_MAX, &len);
+	int ret = op_request_end(r, err);
+
+	(void)msg;
+	if (ret == 0)
+		ret = core_require_device(core, err);
+	if (ret < 0)
+		return ret;
+	/* libsodium keeps the seed in the first half of the secret key. An hour back for peers
+	 * whose clock is behind. */
+	ret = pk_device_cert(core->id.device_sk.data, device, &device_len);
+	if (ret == 0)
+		ret = pk_leaf_cert(core->id.device_sk.data, spki, len, (int64_t)clock_unix() - 3600,
+				   LEAF_DAYS, leaf, &leaf_len);
+	if (ret < 0)
+		return kerr_set(err, -ret, KCODE_FAILED, "The certificate could not be made: %s.",
+				strerror(-ret));
+	wbuf_blob(w, leaf, leaf_len);
+	wbuf_blob(w, device, device_len);
+	return wbuf_error(w);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accepts local connections, finds out who they are, hands single requests to the op table. */
+#include "policyd/server.h"
+
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/ipc.h"
+#include "base/log.h"
+#include "policyd/dispatch.h"
+#include "policyd/proto.h"
+
+#define CLIENTS_MAX 64
+
+struct client {
+	int fd;
+	struct ipc_peer peer;
+	unsigned who;
+	uint64_t id; /* never given twice: a restarted worker is another one (R1) */
+};
+
+struct server {
+	struct core *core;
+	int listen_fd;
+	uid_t owner, agent, mover;
+	struct client clients[CLIENTS_MAX];
+	size_t count;
+	uint64_t last_id;
+	uint8_t in[IPC_MAX_FRAME], out[IPC_MAX_BODY];
+};
+
+static volatile sig_atomic_t stop_requested;
+
+static void on_stop(int signo _unused_)
+{
+	stop_requested = 1;
+}
+
+/* (uid_t)-1 can never be a peer, so a missing user simply grants nothing. */
+static uid_t uid_of(const char *user)
+{
+	const struct passwd *pw = getpwnam(user);
+
+	if (!pw)
+		log_warning("server", "There is no local user \"%s\"; it can ask for nothing.",
+			    user);
+	return pw ? pw->pw_uid : (uid_t)-1;
+}
+
+static unsigned who_is(const struct server *s, uid_t uid)
+{
+	unsigned who = WHO_ANYONE;
+
+	if (uid == s->owner)
+		who |= WHO_OWNER;
+	if (uid == s->agent)
+		who |= WHO_AGENT;
+	if (uid == s->mover)
+		who |= WHO_MOVER;
+	if (uid == 0)
+		who |= WHO_ROOT;
+	return who;
+}
+
+int server_new(const struct config *config, struct core *core, struct server **ret,
+	       struct kerr *err)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	char path[256];
+	int r;
+
+	if (!s)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	s->core = core;
+	s->owner = uid_of(config->owner);
+	s->agent = uid_of(SERVER_USER_AGENT);
+	s->mover = uid_of(SERVER_USER_MOVER);
+	r = config_run_path(config, POLICYD_SOCKET, path, sizeof(path));
+	/* Everyone may connect; who may ask what is decided per request by uid. */
+	if (r == 0)
+		r = ipc_listen(path, 0666, &s->listen_fd);
+	if (r < 0) {
+		free(s);
+		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on %s: %s.", path,
+				strerror(-r));
+	}
+	*ret = s;
+	return 0;
+}
+
+struct server *server_free(struct server *s)
+{
+	if (!s)
+		return NULL;
+	for (size_t i = 0; i < s->count; i++)
+		close(s->clients[i].fd);
+	close(s->listen_fd);
+	explicit_bzero(s->out, sizeof(s->out));
+	free(s);
+	return NULL;
+}
+
+static void drop(struct server *s, size_t i)
+{
+	close(s->clients[i].fd);
+	s->clients[i] = s->clients[--s->count];
+}
+
+static void accept_one(struct server *s)
+{
+	struct ipc_peer peer;
+	int fd;
+
+	if (ipc_accept(s->listen_fd, &peer, &fd) < 0)
+		return;
+	if (s->count == CLIENTS_MAX) {
+		log_warning("server", "Too many connections; one of uid %u was closed.", peer.uid);
+		close(fd);
+		return;
+	}
+	s->clients[s->count++] = (struct client){fd, peer, who_is(s, peer.uid), ++s->last_id};
+}
+
+/* 0 to go on, negative to hang up. */
+static int serve(struct server *s, struct client *c)
+{
+	struct ipc_msg msg = {.fd = -EBADF};
+	int r = ipc_recv(c->fd, s->in, &msg);
+
+	if (r == -EAGAIN || r == -EINTR)
+		return 0;
+	if (r <= 0)
+		return -ECONNRESET;
+	if (msg.flags) {
+		r = -EBADMSG; /* people ask, they do not answer */
+	} else {
+		struct caller caller = {s->core, c->who, c->peer.uid, c->id};
+
+		r = dispatch(&caller, c->fd, &msg, s->out, sizeof(s->out));
+	}
+	ipc_msg_release(&msg);
+	explicit_bzero(s->in, sizeof(s->in));
+	return r;
+}
+
+static int setup_signals(void)
+{
+	struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
+
+	if (sigaction(SIGTERM, &stop, NULL) < 0 || sigaction(SIGINT, &stop, NULL) < 0 ||
+	    sigaction(SIGPIPE, &ignore, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+static void serve_ready(struct server *s, const struct pollfd *fds, size_t count)
+{
+	/* Backwards, because drop() moves the last one into the gap. */
+	for (size_t i = count; i-- > 0;)
+		if (fds[i + 1].revents && serve(s, &s->clients[i]) < 0)
+			drop(s, i);
+	if (fds[0].revents)
+		accept_one(s);
+}
+
+int server_run(struct server *s)
+{
+	int r = setup_signals();
+
+	while (r == 0 && !stop_requested) {
+		struct pollfd fds[CLIENTS_MAX + 1];
+
+		fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
+		for (size_t i = 0; i < s->count; i++)
+			fds[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
+		if (poll(fds, s->count + 1, -1) < 0) {
+			if (errno != EINTR)
+				r = -errno;
+			continue;
+		}
+		serve_ready(s, fds, s->count);
+	}
+	return r;
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store's file: encrypted whole, replaced whole, tied to the TPM's counter (D1 to D5); and the
+ * single values. */
+#include "policyd/store.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "policyd/audit.h"
+#include "policyd/store-sql.h"
+
+/* magic 8, u32 version, u32 zero, u64 counter, nonce 24; then ciphertext and tag. The header is
+ * authenticated with the rest. */
+#define FILE_MAGIC "KITHSTOR"
+#define FILE_VERSION 1
+#define FILE_HEADER_LEN 48
+#define NONCE_LEN crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+#define TAG_LEN crypto_aead_xchacha20poly1305_ietf_ABYTES
+
+/* -- The file's form -- */
+
+static int box_encrypt(const struct secret *key, uint64_t counter, const uint8_t *image, size_t len,
+		       uint8_t **ret, size_t *ret_len)
+{
+	_cleanup_free_ uint8_t *box = NULL;
+	uint8_t nonce[NONCE_LEN];
+	struct wbuf w;
+
+	if (len > STORE_FILE_MAX - FILE_HEADER_LEN - TAG_LEN)
+		return -EFBIG;
+	box = malloc(FILE_HEADER_LEN + len + TAG_LEN);
+	if (!box)
+		return -ENOMEM;
+	randombytes_buf(nonce, sizeof(nonce));
+	w = wbuf_init(box, FILE_HEADER_LEN);
+	wbuf_bytes(&w, FILE_MAGIC, 8);
+	wbuf_u32(&w, FILE_VERSION);
+	wbuf_u32(&w, 0);
+	wbuf_u64(&w, counter);
+	wbuf_bytes(&w, nonce, sizeof(nonce));
+	crypto_aead_xchacha20poly1305_ietf_encrypt(box + FILE_HEADER_LEN, NULL, image, len, box,
+						   FILE_HEADER_LEN, NULL, nonce, key->data);
+	*ret = TAKE_PTR(box);
+	*ret_len = FILE_HEADER_LEN + len + TAG_LEN;
+	return 0;
+}
+
+/* The image comes in SQLite's memory, which wipes when it is freed. */
+static int box_decrypt(const struct secret *key, const uint8_t *box, size_t len,
+		       uint64_t *ret_counter, uint8_t **ret, size_t *ret_len)
+{
+	struct rbuf r = rbuf_init(box, len);
+	const uint8_t *magic = rbuf_view(&r, 8);
+	uint32_t version = rbuf_u32(&r), zero = rbuf_u32(&r);
+	uint64_t counter = rbuf_u64(&r);
+	const uint8_t *nonce = rbuf_view(&r, NONCE_LEN);
+	uint8_t *image;
+
+	if (!nonce || memcmp(magic, FILE_MAGIC, 8) != 0 || version != FILE_VERSION || zero ||
+	    r.left <= TAG_LEN)
+		return -EBADMSG;
+	image = sqlite3_malloc64(r.left - TAG_LEN);
+	if (!image)
+		return -ENOMEM;
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt(image, NULL, NULL, r.data, r.left, box,
+						       FILE_HEADER_LEN, nonce, key->data) != 0) {
+		sqlite3_free(image);
+		return -EBADMSG;
+	}
+	*ret_counter = counter;
+	*ret = image;
+	*ret_len = r.left - TAG_LEN;
+	return 0;
+}
+
+/* -- Life -- */
+
+struct store *store_free(struct store *s)
+{
+	if (!s)
+		return NULL;
+	sqlite3_close(s->db);
+	secret_clear(&s->key);
+	free(s->sealed);
+	if (s->dirfd >= 0)
+		close(s->dirfd);
+	free(s);
+	return NULL;
+}
+
+static int store_new(int dirfd, const struct secret *db_key, const struct store_guard *guard,
+		     struct store **ret, struct kerr *err)
+{
+	_cleanup_(store_freep) struct store *s = NULL;
+
+	if (db_key->len != STORE_KEY_LEN)
+		return kerr_set(err, EINVAL, KCODE_FAILED, "The store's key has a wrong length.");
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		goto no_memory;
+	s->dirfd = -EBADF;
+	s->guard = *guard;
+	if (sql_setup() < 0 || secret_from(db_key->data, db_key->len, &s->key) < 0)
+		goto no_memory;
+	s->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
+	if (s->dirfd < 0)
+		return kerr_set(err, errno, KCODE_FAILED, "The state directory is not open.");
+	*ret = TAKE_PTR(s);
+	return 0;
+
+no_memory:
+	return kerr_set(err, ENOMEM, KCODE_FAILED, "There is not enough memory for the store.");
+}
+
+/* Puts the image that s->sealed holds in place of the one in memory. */
+static int load_sealed(struct store *s)
+{
+	sqlite3 *db = NULL;
+	uint64_t counter;
+	uint8_t *image;
+	size_t len;
+	int r;
+
+	r = box_decrypt(&s->key, s->sealed, s->sealed_len, &counter, &image, &len);
+	if (r == 0)
+		r = sql_open(image, len, &db);
+	if (r < 0)
+		return r;
+	sqlite3_close(s->db);
+	s->db = db;
+	s->counter = counter;
+	s->changed = false;
+	return 0;
+}
+
+static void set_broken(struct store *s)
+{
+	log_error("store", "what is on the disk is not certain; refusing all until a restart");
+	s->broken = true;
+}
+
+bool store_is_broken(const struct store *s)
+{
+	return s->broken;
+}
+
+uint64_t store_counter(const struct store *s)
+{
+	return s->counter;
+}
+
+/* -- Commit -- */
+
+/* Makes sure that the disk holds the last committed file, after a new one failed or was given up.
+ * Nothing to do in most cases: the rename did not happen. */
+static void put_old_back(struct store *s)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len = 0;
+	int r;
+
+	r = file_read(s->dirfd, STORE_FILE, STORE_FILE_MAX, &data, &len);
+	if (!s->sealed) {
+		if (r != -ENOENT && unlinkat(s->dirfd, STORE_FILE, 0) < 0)
+			set_broken(s);
+		return;
+	}
+	if (r == 0 && len == s->sealed_len && memcmp(data, s->sealed, len) == 0)
+		return;
+	if (file_write_atomic(s->dirfd, STORE_FILE, s->sealed, s->sealed_len, 0600) < 0)
+		set_broken(s);
+}
+
+static int guard_failed(struct kerr *err)
+{
+	return kerr_set(err, EIO, KCODE_TPM,
+			"The TPM's counter could not be raised, so the change was not made.");
+}
+
+/* The file with counter + 1 is on the disk; now the TPM (D5). A TPM that fails may still have
+ * counted: if it did not, the old file comes back; if nobody knows, the file stays, because it is
+ * valid with either value. */
+static int raise_guard(struct store *s, uint64_t target, struct kerr *err)
+{
+	uint64_t now = 0;
+
+	if (s->guard.increment(s->guard.ctx, &now) == 0 && now == target)
+		return 0;
+	if (s->guard.read(s->guard.ctx, &now) == 0) {
+		if (now == target)
+			return 0;
+		if (now == target - 1) {
+			put_old_back(s);
+			return guard_failed(err);
+		}
+	}
+	set_broken(s);
+	return guard_failed(err);
+}
+
+static int write_file(struct store *s, enum commit_kind kind, struct kerr *err)
+{
+	_cleanup_free_ uint8_t *box = NULL;
+	uint64_t counter = s->counter + (kind == COMMIT_GUARDED);
+	uint8_t *image = NULL;
+	size_t image_len, len = 0;
+	int r;
+
+	r = sql_serialize(s->db, &image, &image_len);
+	if (r == 0)
+		r = box_encrypt(&s->key, counter, image, image_len, &box, &len);
+	sqlite3_free(image);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The store could not be encrypted: %s.",
+				strerror(-r));
+	r = file_write_atomic(s->dirfd, STORE_FILE, box, len, 0600);
+	if (r < 0) {
+		put_old_back(s);
+		return kerr_set(err, -r, KCODE_FAILED,
+				"The store could not be written: %s. Nothing was changed.",
+				strerror(-r));
+	}
+	if (kind == COMMIT_GUARDED) {
+		r = raise_guard(s, counter, err);
+		if (r < 0)
+			return r;
+	}
+	free(s->sealed);
+	s->sealed = TAKE_PTR(box);
+	s->sealed_len = len;
+	s->counter = counter;
+	return 0;
+}
+
+int store_commit(struct store *s, enum commit_kind kind, struct kerr *err)
+{
+	int r = 0;
+
+	if (s->broken)
+		return kerr_set(err, EIO, KCODE_NOT_READY,
+				"Writing the store failed before. Restart kith-policyd.");
+	if (!s->changed && kind == COMMIT_PLAIN)
+		return 0;
+	if (s->changed && sql_exec(s->db, "COMMIT") < 0)
+		r = kerr_set(err, ENOMEM, KCODE_FAILED, "The store could not take the change.");
+	if (r == 0) {
+		s->changed = false;
+		r = write_file(s, kind, err);
+	}
+	if (r == 0)
+		return 0;
+	/* Memory follows the disk. A store that was just made has nothing to go back to. */
+	if (s->sealed && !s->broken && load_sealed(s) < 0)
+		set_broken(s);
+	return r;
+}
+
+void store_rollback(struct store *s)
+{
+	if (s->broken || !s->changed)
+		return;
+	s->changed = false;
+	if (sql_exec(s->db, "ROLLBACK") < 0 && load_sealed(s) < 0)
+		set_broken(s);
+}
+
+/* -- Create and open -- */
+
+int store_create(int dirfd, const struct secret *db_key, const struct store_guard *guard,
+		 struct store **ret, struct kerr *err)
+{
+	_cleanup_(store_freep) struct store *s = NULL;
+	int r = store_new(dirfd, db_key, guard, &s, err);
+
+	if (r < 0)
+		return r;
+	if (faccessat(dirfd, STORE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device has a store already.");
+	if (guard->read(guard->ctx, &s->counter) < 0)
+		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be read.");
+	r = sql_open(NULL, 0, &s->db);
+	if (r == 0)
+		r = sql_schema_create(s->db);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "A new store could not be made: %s.",
+				strerror(-r));
+	r = store_commit(s, COMMIT_GUARDED, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+static int refuse_damaged(int num, struct kerr *err)
+{
+	return kerr_set(err, num, KCODE_LOCKED,
+			"The store of this device does not open: it was damaged or changed, or "
+			"belongs to another key. Nothing is allowed until it is restored.");
+}
+
+static int load_file(struct store *s, struct kerr *err)
+{
+	int r = file_read(s->dirfd, STORE_FILE, STORE_FILE_MAX, &s->sealed, &s->sealed_len);
+
+	if (r == -ENOENT)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "There is no store here yet.");
+	if (r == -EFBIG || r == -EINVAL)
+		return refuse_damaged(EBADMSG, err);
+	if (r == 0)
+		r = load_sealed(s);
+	if (r == 0)
+		r = sql_schema_check(s->db);
+	if (r == -EBADMSG)
+		return refuse_damaged(EBADMSG, err);
+	if (r == -EPROTONOSUPPORT)
+		return kerr_set(err, EPROTONOSUPPORT, KCODE_LOCKED,
+				"The store was written by another version of Kith.");
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The store could not be read: %s.",
+				strerror(-r));
+	return 0;
+}
+
+/* D5: the same value, or one ahead where a crash came between write and increment. */
+static int check_guard(struct store *s, uint64_t tpm, struct kerr *err)
+{
+	uint64_t now = 0;
+
+	if (s->counter == tpm)
+		return 0;
+	if (s->counter < tpm)
+		return kerr_set(err, ESTALE, KCODE_ROLLBACK,
+				"The store is an older copy: its counter is %llu, the TPM's is "
+				"%llu. Hand-offs are refused, running VMs are not touched.",
+				(unsigned long long)s->counter, (unsigned long long)tpm);
+	if (s->counter - tpm != 1)
+		return kerr_set(
+			err, ESTALE, KCODE_ROLLBACK,
+			"The store does not belong to this TPM's counter: it says %llu, the "
+			"TPM %llu. Hand-offs are refused, running VMs are not touched.",
+			(unsigned long long)s->counter, (unsigned long long)tpm);
+	log_debug("store", "rolling the counter forward to %llu", (unsigned long long)s->counter);
+	if (s->guard.increment(s->guard.ctx, &now) < 0 || now != s->counter)
+		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be raised.");
+	return 0;
+}
+
+static int open_checked(int dirfd, const struct secret *db_key, const struct store_guard *guard,
+			bool rebase, struct store **ret, struct kerr *err)
+{
+	_cleanup_(store_freep) struct store *s = NULL;
+	uint64_t tpm = 0;
+	int r = store_new(dirfd, db_key, guard, &s, err);
+
+	if (r == 0)
+		r = load_file(s, err);
+	if (r < 0)
+		return r;
+	if (guard->read(guard->ctx, &tpm) < 0)
+		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be read.");
+	if (rebase) {
+		log_warning("store", "counter %llu accepted in place of %llu by recovery key",
+			    (unsigned long long)s->counter, (unsigned long long)tpm);
+		s->counter = tpm;
+		r = store_commit(s, COMMIT_GUARDED, err);
+	} else {
+		r = check_guard(s, tpm, err);
+	}
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int store_open(int dirfd, const struct secret *db_key, const struct store_guard *guard,
+	       struct store **ret, struct kerr *err)
+{
+	return open_checked(dirfd, db_key, guard, false, ret, err);
+}
+
+int store_open_rebase(int dirfd, const struct secret *db_key, const struct store_guard *guard,
+		      struct store **ret, struct kerr *err)
+{
+	return open_checked(dirfd, db_key, guard, true, ret, err);
+}
+
+int store_verify(struct store *s, struct kerr *err)
+{
+	uint64_t seq;
+	int r;
+
+	if (s->broken)
+		return kerr_set(err, EIO, KCODE_NOT_READY, "The store is not open.");
+	if (sql_schema_check(s->db) < 0)
+		return refuse_damaged(EBADMSG, err);
+	r = store_journal_verify(s, err);
+	return r < 0 ? r : store_audit_verify(s, &seq, err);
+}
+
+/* -- Single values -- */
+
+int store_meta_set(struct store *s, const char *key, const void *value, size_t len,
+		   struct kerr *err)
+{
+	if (len > STORE_META_MAX)
+		return kerr_set(err, EMSGSIZE, KCODE_FAILED, "The value \"%s\" is too long.", key);
+	return sql_change(s,
+			  "INSERT INTO meta(key, value) VALUES(?1, ?2)"
+			  " ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+			  SQL_ARGS(SQL_TEXT(key), SQL_BLOB(value, len)), err);
+}
+
+int store_meta_delete(struct store *s, const char *key, struct kerr *err)
+{
+	return sql_change(s, "DELETE FROM meta WHERE key=?1", SQL_ARGS(SQL_TEXT(key)), err);
+}
+
+/* On success the row is current: column 0 is the value. */
+static int meta_find(struct store *s, const char *key, sqlite3_stmt **ret, struct kerr *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	int r = sql_query(s, "SELECT value FROM meta WHERE key=?1", SQL_ARGS(SQL_TEXT(key)), &stmt,
+			  err);
+
+	if (r == 0)
+		r = sql_step(s, stmt, err);
+	if (r == 0)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "The store has no \"%s\".", key);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(stmt);
+	return 0;
+}
+
+int store_meta_get(struct store *s, const char *key, void *ret, size_t size, size_t *ret_len,
+		   struct kerr *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	const void *data;
+	size_t len;
+	int r = meta_find(s, key, &stmt, err);
+
+	if (r < 0)
+		return r;
+	data = sqlite3_column_blob(stmt, 0);
+	len = (size_t)sqlite3_column_bytes(stmt, 0);
+	if (len > size)
+		return kerr_set(err, EMSGSIZE, KCODE_FAILED, "The value \"%s\" is too long.", key);
+	if (len)
+		memcpy(ret, data, len);
+	*ret_len = len;
+	return 0;
+}
+
+int store_meta_get_text(struct store *s, const char *key, char *ret, size_t size, struct kerr *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	const char *data;
+	size_t len;
+	int r = meta_find(s, key, &stmt, err);
+
+	if (r < 0)
+		return r;
+	data = sqlite3_column_blob(stmt, 0);
+	len = (size_t)sqlite3_column_bytes(stmt, 0);
+	if (len >= size)
+		return kerr_set(err, EMSGSIZE, KCODE_FAILED, "The value \"%s\" is too long.", key);
+	if (len && memchr(data, '\0', len))
+		return kerr_set(err, EBADMSG, KCODE_FAILED, "The value \"%s\" is no text.", key);
+	if (len)
+		memcpy(ret, data, len);
+	ret[len] = '\0';
+	return 0;
+}
+
+int store_meta_get_secret(struct store *s, const char *key, struct secret *ret, struct kerr *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	const void *data;
+	int r = meta_find(s, key, &stmt, err);
+
+	if (r < 0)
+		return r;
+	data = sqlite3_column_blob(stmt, 0);
+	if (secret_from(data ? data : "", (size_t)sqlite3_column_bytes(stmt, 0), ret) < 0)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "There is no locked memory left.");
+	return 0;
+}
+
+int store_anchor_get(struct store *s, const char *key, struct store_anchor *ret, struct kerr *err)
+{
+	uint8_t buf[8 + HASH_LEN];
+	struct kerr ignored = {0};
+	struct rbuf r;
+	size_t len;
+	int e = store_meta_get(s, key, buf, sizeof(buf), &len, &ignored);
+
+	*ret = (struct store_anchor){0};
+	if (e == -ENOENT)
+		return 0;
+	if (e < 0)
+		return kerr_set(err, -e, ignored.code, "%s", ignored.text);
+	r = rbuf_init(buf, len);
+	ret->seq = rbuf_u64(&r);
+	rbuf_bytes(&r, ret->hash, HASH_LEN);
+	if (rbuf_end(&r) < 0)
+		return refuse_damaged(EBADMSG, err);
+	return 0;
+}
+
+int store_anchor_set(struct store *s, const char *key, const struct store_anchor *anchor,
+		     struct kerr *err)
+{
+	uint8_t buf[8 + HASH_LEN];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	wbuf_u64(&w, anchor->seq);
+	wbuf_bytes(&w, anchor->hash, HASH_LEN);
+	return store_meta_set(s, key, buf, w.len, err);
+}

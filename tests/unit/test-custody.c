@@ -1,0 +1,826 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store's tables: peers, policies, requests, audit; and custody with journal and markers. */
+#include "policyd/audit.h"
+#include "policyd/custody-marker.h"
+#include "tests/unit/store-fixture.h"
+
+static const uint8_t SELF[DEVICE_ID_LEN] = {0x5e}, PEER[DEVICE_ID_LEN] = {0x9e};
+static const uint8_t VM[UUID_LEN] = {0x77, 1}, VM2[UUID_LEN] = {0x77, 2};
+static const uint8_t HID[HID_LEN] = {0x41}, HID2[HID_LEN] = {0x42};
+
+/* -- Values -- */
+
+static void test_meta(struct fixture *f, const void *data _unused_)
+{
+	_cleanup_free_ uint8_t *big = calloc(1, STORE_META_MAX + 1);
+	struct kerr err = {0};
+	char text[8];
+	size_t len;
+
+	g_assert_cmpint(store_meta_get(f->s, "none", text, sizeof(text), &len, &err), ==, -ENOENT);
+	g_assert_cmpint((int)err.code, ==, KCODE_NOT_FOUND);
+	g_assert_cmpint(store_meta_set(f->s, STORE_OWNER_NAME, "tom", 3, NULL), ==, 0);
+	g_assert_cmpint(store_meta_set(f->s, STORE_OWNER_NAME, "thomas", 6, NULL), ==, 0);
+	g_assert_cmpint(store_meta_get_text(f->s, STORE_OWNER_NAME, text, sizeof(text), NULL), ==,
+			0);
+	g_assert_cmpstr(text, ==, "thomas");
+	g_assert_cmpint(store_meta_get_text(f->s, STORE_OWNER_NAME, text, 6, NULL), ==, -EMSGSIZE);
+	g_assert_cmpint(store_meta_set(f->s, "zero", "a\0b", 3, NULL), ==, 0);
+	g_assert_cmpint(store_meta_get_text(f->s, "zero", text, sizeof(text), NULL), ==, -EBADMSG);
+	g_assert_cmpint(store_meta_get(f->s, "zero", text, sizeof(text), &len, NULL), ==, 0);
+	g_assert_cmpuint(len, ==, 3);
+	g_assert_cmpint(store_meta_set(f->s, "empty", NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_meta_get(f->s, "empty", text, sizeof(text), &len, NULL), ==, 0);
+	g_assert_cmpuint(len, ==, 0);
+	g_assert_cmpint(store_meta_delete(f->s, "zero", NULL), ==, 0);
+	g_assert_cmpint(store_meta_get(f->s, "zero", text, sizeof(text), &len, NULL), ==, -ENOENT);
+	g_assert_cmpint(store_meta_set(f->s, "big", big, STORE_META_MAX, NULL), ==, 0);
+	g_assert_cmpint(store_meta_set(f->s, "big", big, STORE_META_MAX + 1, NULL), ==, -EMSGSIZE);
+}
+
+static void make_peer(struct store_peer *p, const char *name, uint8_t id)
+{
+	memset(p, 0, sizeof(*p));
+	p->id[0] = id;
+	memset(p->sign_pk, id, sizeof(p->sign_pk));
+	g_strlcpy(p->name, name, sizeof(p->name));
+	g_strlcpy(p->person, "tom", sizeof(p->person));
+	p->role = DEVICE_ROLE_DESKTOP;
+	p->tier = TPM_TIER_SOFTWARE;
+	p->own = true;
+	p->ak_public_len = 3;
+	memcpy(p->ak_public, "ak!", 3);
+	p->record_len = 700;
+	memset(p->record, 0x3c, 700);
+	p->ek_hash[5] = 9;
+	p->owner_pk[4] = 8;
+}
+
+static void test_peers(struct fixture *f, const void *data _unused_)
+{
+	struct store_peer p, q, *list;
+	struct kerr err = {0};
+	size_t n;
+
+	make_peer(&p, "desktop", 1);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	make_peer(&q, "attic", 2);
+	g_assert_cmpint(store_peer_put(f->s, &q, NULL), ==, 0);
+	/* Two devices of one name could be confused. */
+	make_peer(&q, "desktop", 3);
+	g_assert_cmpint(store_peer_put(f->s, &q, &err), ==, -EEXIST);
+	g_assert_cmpint((int)err.code, ==, KCODE_EXISTS);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &q, NULL), ==, 0);
+	g_assert_cmpmem(&q, sizeof(q), &p, sizeof(p));
+	g_assert_cmpint(store_peer_by_name(f->s, "attic", &q, NULL), ==, 0);
+	g_assert_cmpint(q.id[0], ==, 2);
+	kerr_clear(&err);
+	g_assert_cmpint(store_peer_by_name(f->s, "cellar", &q, &err), ==, -ENOENT);
+	g_assert_cmpint((int)err.code, ==, KCODE_PEER_UNKNOWN);
+	g_assert_cmpint(store_peer_list(f->s, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, 2);
+	g_assert_cmpstr(list[0].name, ==, "attic");
+	g_assert_cmpstr(list[1].name, ==, "desktop");
+	free(list);
+	g_strlcpy(p.name, "bad\nname", sizeof(p.name));
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, -EINVAL);
+	make_peer(&p, "x", 9);
+	p.role = _DEVICE_ROLE_MAX;
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, -EINVAL);
+}
+
+static void test_peer_limit(struct fixture *f, const void *data _unused_)
+{
+	struct store_peer p;
+	struct kerr err = {0};
+
+	for (unsigned i = 0; i < STORE_PEERS_MAX; i++) {
+		char name[16];
+
+		g_snprintf(name, sizeof(name), "device%u", i);
+		make_peer(&p, name, (uint8_t)i);
+		g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	}
+	make_peer(&p, "more", 200);
+	g_assert_cmpint(store_peer_put(f->s, &p, &err), ==, -EBUSY);
+	make_peer(&p, "renamed", 3);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	make_peer(&p, "device5", 5);
+	g_assert_cmpint(store_peer_revoke(f->s, p.id, NULL), ==, 0);
+	make_peer(&p, "more", 200);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+}
+
+static void test_trust(struct fixture *f, const void *data _unused_)
+{
+	struct kerr none = {0}, why = {KCODE_ATTEST_PCR, "PCR 7 differs."}, err = {0};
+	uint8_t evidence[PCR_COUNT][HASH_LEN] = {{1}};
+	struct policyd_trust t;
+	struct policyd_peer w;
+	struct store_peer p;
+
+	make_peer(&p, "desktop", 1);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_peer_accept(f->s, p.id, &err), ==, -EAGAIN);
+	g_assert_cmpint((int)err.code, ==, KCODE_NOT_READY);
+	evidence[7][3] = 0x77;
+	g_assert_cmpint(store_peer_set_evidence(f->s, p.id, 1000, 1u << 7, evidence, "qemu 7.2",
+						VERDICT_UNTRUSTED, &why, NULL),
+			==, 0);
+	/* Sticky: neither time nor a failing verifier makes it better. */
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL), ==, 0);
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_UNKNOWN, &none, NULL), ==, 0);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
+	g_assert_cmpint((int)p.verdict, ==, VERDICT_UNTRUSTED);
+	g_assert_cmpstr(p.reason.text, ==, "PCR 7 differs.");
+	g_assert_cmpint(store_peer_accept(f->s, p.id, NULL), ==, 0);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
+	g_assert_cmpint((int)p.verdict, ==, VERDICT_TRUSTED);
+	g_assert_cmpint((int)p.reason.code, ==, KCODE_OK);
+	g_assert_cmpuint(p.reference_mask, ==, 1u << 7);
+	g_assert_cmpint(p.reference[7][3], ==, 0x77);
+	/* From trusted it may go anywhere. */
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL), ==, 0);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
+	g_assert_cmpint((int)p.verdict, ==, VERDICT_STALE);
+
+	evidence[7][3] = 0x78;
+	g_assert_cmpint(store_peer_set_evidence(f->s, p.id, 1001, 1u << 7 | 1, evidence, "qemu 8",
+						VERDICT_TRUSTED, &none, NULL),
+			==, 0);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
+	store_peer_to_trust(&p, &t);
+	g_assert_cmpuint(t.pcrs, ==, 1u << 7 | 1);
+	g_assert_cmpint(t.now[7][3], ==, 0x78);
+	g_assert_cmpint(t.want[7][3], ==, 0x77);
+	g_assert_cmpint(t.now[0][0], ==, 1);
+	g_assert_cmpint(t.want[0][0], ==, 0);
+	g_assert_cmpstr(t.versions, ==, "qemu 8");
+	store_peer_to_wire(&p, &w);
+	g_assert_cmpstr(w.name, ==, "desktop");
+	g_assert_cmpuint(w.evidence_time, ==, 1001);
+}
+
+/* A device that was forgotten stays unknown, also after an older copy is put back. */
+static void test_revoked(struct fixture *f, const void *data _unused_)
+{
+	_cleanup_free_ uint8_t *before = NULL;
+	struct store_peer p, q;
+	struct kerr err = {0};
+	size_t len;
+
+	make_peer(&p, "bobs", 1);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, NULL), ==, 0);
+	g_assert_cmpint(file_read(f->dir, STORE_FILE, STORE_FILE_MAX, &before, &len), ==, 0);
+	g_assert_cmpint(store_peer_is_revoked(f->s, p.id), ==, 0);
+	g_assert_cmpint(store_peer_revoke(f->s, p.id, NULL), ==, 0);
+	g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_peer_is_revoked(f->s, p.id), ==, 1);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &q, &err), ==, -ENOENT);
+	g_assert_cmpint((int)err.code, ==, KCODE_PEER_UNKNOWN);
+	g_assert_cmpint(store_peer_by_name(f->s, "bobs", &q, NULL), ==, -ENOENT);
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_TRUSTED, &err, NULL), ==,
+			-ENOENT);
+	g_assert_cmpint(store_peer_accept(f->s, p.id, NULL), ==, -ENOENT);
+	/* Its name is free, and a new pairing brings it back. */
+	make_peer(&q, "bobs", 2);
+	g_assert_cmpint(store_peer_put(f->s, &q, NULL), ==, 0);
+	store_rollback(f->s);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &q, NULL), ==, 0);
+	store_rollback(f->s);
+
+	g_assert_cmpint(file_write_atomic(f->dir, STORE_FILE, before, len, 0600), ==, 0);
+	g_assert_cmpint(reopen(f, &err), ==, -ESTALE);
+}
+
+static void test_policies(struct fixture *f, const void *data _unused_)
+{
+	struct store_policy p = {.name = "work", .version = 3}, got;
+	struct kerr err = {0};
+	uint64_t version;
+
+	memcpy(p.uuid, VM, UUID_LEN);
+	p.owner_pk[0] = 1;
+	p.text = (char *)"allow owner\n";
+	p.text_len = strlen(p.text);
+	p.compiled = (uint8_t *)"\1\0\2";
+	p.compiled_len = 3;
+	g_assert_cmpint(store_policy_get(f->s, VM, &got, &err), ==, -ENOENT);
+	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
+	g_assert_cmpuint(version, ==, 0);
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_policy_get(f->s, VM, &got, NULL), ==, 0);
+	g_assert_cmpstr(got.text, ==, "allow owner\n");
+	g_assert_cmpmem(got.compiled, got.compiled_len, "\1\0\2", 3);
+	g_assert_cmpuint(got.version, ==, 3);
+	store_policy_clear(&got);
+	g_assert_null(got.text);
+
+	/* Other content under the same number, an older one, another owner's. */
+	kerr_clear(&err);
+	p.text = (char *)"allow guests";
+	g_assert_cmpint(store_policy_put(f->s, &p, &err), ==, -ESTALE);
+	g_assert_cmpint((int)err.code, ==, KCODE_ROLLBACK);
+	p.version = 2;
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, -ESTALE);
+	p.version = 4;
+	p.owner_pk[0] = 2;
+	kerr_clear(&err);
+	g_assert_cmpint(store_policy_put(f->s, &p, &err), ==, -EPERM);
+	g_assert_cmpint((int)err.code, ==, KCODE_IDENTITY);
+	p.owner_pk[0] = 1;
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
+	g_assert_cmpuint(version, ==, 4);
+	p.version = 5;
+	p.text_len = STORE_POLICY_MAX + 1;
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, -EINVAL);
+}
+
+static void test_requests(struct fixture *f, const void *data _unused_)
+{
+	struct store_request q = {.person = "tom", .time = 50}, got, *list;
+	struct kerr err = {0};
+	size_t n;
+
+	memcpy(q.hid, HID, HID_LEN);
+	memcpy(q.uuid, VM, UUID_LEN);
+	memcpy(q.device, PEER, DEVICE_ID_LEN);
+	g_assert_cmpint(store_request_put(f->s, &q, NULL), ==, 0);
+	g_assert_cmpint(store_request_put(f->s, &q, &err), ==, -EEXIST);
+	g_assert_cmpint(store_request_get(f->s, HID, &got, NULL), ==, 0);
+	g_assert_cmpmem(&got, sizeof(got), &q, sizeof(q));
+	g_assert_cmpint(store_request_set_abort(f->s, HID, NULL), ==, 0);
+	g_assert_cmpint(store_request_get(f->s, HID, &got, NULL), ==, 0);
+	g_assert_true(got.abort);
+	g_assert_cmpint(store_request_set_abort(f->s, HID2, NULL), ==, -ENOENT);
+	g_assert_cmpint(store_request_get(f->s, HID2, &got, NULL), ==, -ENOENT);
+	g_assert_cmpint(store_request_delete(f->s, HID2, NULL), ==, -ENOENT);
+	for (unsigned i = 1; i < STORE_REQUESTS_MAX; i++) {
+		q.hid[5] = (uint8_t)i;
+		q.time = 50 + i;
+		g_assert_cmpint(store_request_put(f->s, &q, NULL), ==, 0);
+	}
+	q.hid[5] = 200;
+	kerr_clear(&err);
+	g_assert_cmpint(store_request_put(f->s, &q, &err), ==, -EBUSY);
+	g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
+	g_assert_cmpint(store_request_list(f->s, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, STORE_REQUESTS_MAX);
+	g_assert_cmpuint(list[3].time, ==, 53);
+	free(list);
+	g_assert_cmpint(store_request_expire(f->s, 60, NULL), ==, 10);
+	g_assert_cmpint(store_request_expire(f->s, 60, NULL), ==, 0);
+	g_assert_cmpint(store_request_put(f->s, &q, NULL), ==, 0);
+	g_assert_cmpint(store_request_delete(f->s, q.hid, NULL), ==, 0);
+}
+
+/* -- Custody in the store -- */
+
+static struct custody_step make_step(enum custody_record record, const uint8_t hid[HID_LEN])
+{
+	struct custody_step s = {.record = record, .name = "work", .epoch = 7};
+
+	memcpy(s.hid, hid, HID_LEN);
+	memcpy(s.uuid, VM, UUID_LEN);
+	memcpy(s.self, SELF, DEVICE_ID_LEN);
+	g_strlcpy(s.self_name, "laptop", sizeof(s.self_name));
+	memcpy(s.peer, PEER, DEVICE_ID_LEN);
+	g_strlcpy(s.peer_name, "desktop", sizeof(s.peer_name));
+	return s;
+}
+
+static struct custody_statement peer_says(enum custody_statement_kind kind, uint64_t epoch)
+{
+	struct custody_statement t = {.kind = kind, .epoch = epoch};
+
+	memcpy(t.hid, HID, HID_LEN);
+	memcpy(t.uuid, VM, UUID_LEN);
+	memcpy(t.from, PEER, DEVICE_ID_LEN);
+	memcpy(t.to, SELF, DEVICE_ID_LEN);
+	return t;
+}
+
+static int do_step(struct fixture *f, enum custody_record record,
+		   const struct custody_statement *proof, struct custody_view *ret,
+		   struct kerr *err)
+{
+	struct custody_step s = make_step(record, HID);
+	const char *bytes = proof ? "signed bytes" : NULL;
+
+	s.proof = proof;
+	return store_custody_step(f->s, f->dir, &s, 1234, bytes, bytes ? strlen(bytes) : 0, ret,
+				  err);
+}
+
+static void check_marker(struct fixture *f, int want)
+{
+	struct custody_marker_info info;
+	int r = custody_marker_read(f->dir, VM, &info);
+
+	if (want < 0) {
+		g_assert_cmpint(r, ==, -ENOENT);
+		return;
+	}
+	g_assert_cmpint(r, ==, 0);
+	g_assert_cmpint((int)info.state, ==, want);
+}
+
+static void adopt(struct fixture *f, struct custody_view *ret)
+{
+	g_assert_cmpint(store_custody_adopt(f->s, f->dir, VM, "work", SELF, "laptop", 1, ret, NULL),
+			==, 0);
+}
+
+static void test_source(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement vote = peer_says(CUSTODY_STATEMENT_VOTE, 1);
+	struct custody_statement ack = peer_says(CUSTODY_STATEMENT_ACK, 2);
+	struct journal_entry *list, last;
+	struct custody_view v, w;
+	uint64_t counter;
+	size_t n;
+
+	adopt(f, &v);
+	g_assert_true(v.here && v.epoch == 1);
+	check_marker(f, CUSTODY_MARKER_HERE);
+	counter = f->counter->value;
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	check_marker(f, CUSTODY_MARKER_LEAVING);
+	g_assert_cmpuint(f->counter->value, ==, counter);
+	must_reopen(f);
+	g_assert_cmpint(do_step(f, CUSTODY_RELEASED, &vote, &v, NULL), ==, 0);
+	g_assert_cmpuint(f->counter->value, ==, counter + 1);
+	check_marker(f, CUSTODY_MARKER_LEAVING);
+	g_assert_true(!v.here && v.epoch == 2);
+	must_reopen(f);
+	/* The mover was killed and asks again (W7). */
+	g_assert_cmpint(do_step(f, CUSTODY_RELEASED, &vote, &w, NULL), ==, 1);
+	g_assert_cmpmem(&w, sizeof(w), &v, sizeof(v));
+	g_assert_cmpuint(f->counter->value, ==, counter + 1);
+	g_assert_cmpint(do_step(f, CUSTODY_DONE, &ack, &v, NULL), ==, 0);
+	check_marker(f, CUSTODY_MARKER_ELSEWHERE);
+	must_reopen(f);
+	g_assert_cmpint(do_step(f, CUSTODY_DONE, &ack, &v, NULL), ==, 1);
+	g_assert_cmpmem(v.hid, HID_LEN, HID, HID_LEN);
+	g_assert_cmpint(store_custody_by_name(f->s, "work", &v, NULL), ==, 0);
+	g_assert_true(!v.here && !v.handoff && v.epoch == 2);
+	g_assert_cmpstr(v.holder_name, ==, "desktop");
+	g_assert_cmpint(store_custody_by_hid(f->s, HID, &v, NULL), ==, -ENOENT);
+	g_assert_cmpint(store_journal_last(f->s, HID, &last, NULL), ==, 0);
+	g_assert_cmpint(last.record, ==, CUSTODY_DONE);
+	g_assert_cmpmem(last.proof, last.proof_len, "signed bytes", 12);
+	g_assert_cmpint(store_journal_list(f->s, 0, 100, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, 4);
+	g_assert_cmpint(list[0].record, ==, JOURNAL_ADOPT);
+	g_assert_cmpint(list[2].record, ==, CUSTODY_RELEASED);
+	g_assert_cmpuint(list[2].epoch, ==, 2);
+	g_assert_cmpuint(list[2].handoff_epoch, ==, 1);
+	free(list);
+}
+
+static void test_destination(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement release = peer_says(CUSTODY_STATEMENT_RELEASE, 8);
+	uint64_t counter = f->counter->value;
+	struct custody_view v;
+	struct kerr err = {0};
+
+	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, NULL), ==, 0);
+	check_marker(f, CUSTODY_MARKER_ARRIVING);
+	g_assert_cmpint(do_step(f, CUSTODY_PREPARED, NULL, &v, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(do_step(f, CUSTODY_OWN, NULL, &v, NULL), ==, -EINVAL);
+	g_assert_cmpint(do_step(f, CUSTODY_OWN, &release, &v, NULL), ==, 0);
+	g_assert_cmpuint(f->counter->value, ==, counter + 1);
+	check_marker(f, CUSTODY_MARKER_HERE);
+	must_reopen(f);
+	g_assert_cmpint(store_custody_by_hid(f->s, HID, &v, NULL), ==, 0);
+	g_assert_true(v.here && v.epoch == 8 && v.record == CUSTODY_OWN && !custody_is_open(&v));
+	/* H7: the same offer once more, and one of the same epoch. */
+	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, &err), ==, -ESTALE);
+	g_assert_cmpint((int)err.code, ==, KCODE_STALE_EPOCH);
+	{
+		struct custody_step s = make_step(CUSTODY_RECV, HID2);
+
+		kerr_clear(&err);
+		g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, &err), ==,
+				-ESTALE);
+		g_assert_cmpint((int)err.code, ==, KCODE_STALE_EPOCH);
+	}
+	g_assert_cmpint(do_step(f, CUSTODY_DONE, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(store_custody_by_hid(f->s, HID, &v, NULL), ==, -ENOENT);
+}
+
+static void test_void(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement said;
+	struct custody_view v, *list;
+	struct kerr err = {0};
+	size_t n;
+
+	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_VOID, NULL, &v, NULL), ==, 0);
+	custody_statement_for(&v, SELF, &said);
+	g_assert_cmpint((int)said.kind, ==, CUSTODY_STATEMENT_NACK);
+	check_marker(f, -1);
+	must_reopen(f);
+	g_assert_cmpint(store_custody_list(f->s, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, 0);
+	g_assert_null(list);
+	/* Asked again by the source: the same NACK. */
+	g_assert_cmpint(do_step(f, CUSTODY_VOID, NULL, &v, NULL), ==, 1);
+	custody_statement_for(&v, SELF, &said);
+	g_assert_cmpint((int)said.kind, ==, CUSTODY_STATEMENT_NACK);
+	g_assert_cmpuint(said.epoch, ==, 7);
+	g_assert_cmpmem(said.to, DEVICE_ID_LEN, PEER, DEVICE_ID_LEN);
+	/* The number is used, the epoch remembered. */
+	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, &err), ==, -ESTALE);
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_true(!v.known && v.epoch == 7);
+	g_assert_cmpint(custody_may_start(&v, CUSTODY_USE_START, false, NULL, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_OWN, NULL, &v, NULL), ==, -ESTALE);
+}
+
+static void test_busy(struct fixture *f, const void *data _unused_)
+{
+	struct custody_step s = make_step(CUSTODY_PREP, HID2);
+	struct custody_view v;
+	struct kerr err = {0};
+
+	adopt(f, &v);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, &err), ==, -EBUSY);
+	g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
+	s = make_step(CUSTODY_RECV, HID2);
+	kerr_clear(&err);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, &err), ==, -EBUSY);
+	g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
+	g_assert_cmpint(store_custody_forget(f->s, f->dir, VM, 1, NULL), ==, -EBUSY);
+	g_assert_cmpint(do_step(f, CUSTODY_ABORTED, NULL, &v, NULL), ==, 0);
+	check_marker(f, CUSTODY_MARKER_HERE);
+	s = make_step(CUSTODY_PREP, HID2);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
+}
+
+static void test_identity(struct fixture *f, const void *data _unused_)
+{
+	struct custody_step s = make_step(CUSTODY_RECV, HID);
+	struct custody_view v;
+	struct kerr err = {0};
+
+	adopt(f, &v);
+	memcpy(s.uuid, VM2, UUID_LEN);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, &err), ==, -EEXIST);
+	g_assert_cmpint((int)err.code, ==, KCODE_IDENTITY);
+	g_assert_cmpint(store_custody_adopt(f->s, f->dir, VM2, "work", SELF, "laptop", 1, &v, NULL),
+			==, -EEXIST);
+	g_assert_cmpint(store_custody_adopt(f->s, f->dir, VM2, "play", SELF, "laptop", 1, &v, NULL),
+			==, 0);
+}
+
+static void test_forget(struct fixture *f, const void *data _unused_)
+{
+	struct custody_view v;
+
+	adopt(f, &v);
+	g_assert_cmpint(store_custody_forget(f->s, f->dir, VM2, 1, NULL), ==, -ENOENT);
+	g_assert_cmpint(store_custody_forget(f->s, f->dir, VM, 1, NULL), ==, 0);
+	check_marker(f, -1);
+	must_reopen(f);
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_true(!v.known && v.epoch == 1);
+	adopt(f, &v);
+	g_assert_cmpuint(v.epoch, ==, 2);
+}
+
+static void test_markers(struct fixture *f, const void *data _unused_)
+{
+	char file[CUSTODY_UUID_TEXT];
+	struct custody_view v;
+
+	adopt(f, &v);
+	custody_uuid_text(VM, file);
+	g_assert_cmpint(unlinkat(f->dir, file, 0), ==, 0);
+	custody_uuid_text(VM2, file);
+	g_assert_cmpint(file_write_atomic(f->dir, file, "old", 3, 0644), ==, 0);
+	g_assert_cmpint(store_custody_markers(f->s, f->dir, NULL), ==, 0);
+	check_marker(f, CUSTODY_MARKER_HERE);
+	g_assert_cmpint(faccessat(f->dir, file, F_OK, 0), ==, -1);
+	g_assert_cmpint(faccessat(f->dir, STORE_FILE, F_OK, 0), ==, 0);
+}
+
+/* At every failure of the disk: journal old or new, and a marker that never allows more. */
+static void test_step_failures(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement vote = peer_says(CUSTODY_STATEMENT_VOTE, 1);
+	unsigned failures = 0;
+
+	for (int mode = 0; mode < 2; mode++) {
+		for (int n = 1; n < 60; n++) {
+			struct custody_marker_info info;
+			struct custody_view v;
+			bool reached;
+			int r;
+
+			f->s = store_free(f->s);
+			unlinkat(f->dir, STORE_FILE, 0);
+			g_assert_cmpint(store_create(f->dir, &f->key, &f->guard, &f->s, NULL), ==,
+					0);
+			adopt(f, &v);
+			g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+			arm(mode ? FAULT_ALL_ERRORS : FAULT_ERROR, n, EIO);
+			r = do_step(f, CUSTODY_RELEASED, &vote, &v, NULL);
+			reached = disarm();
+			must_reopen(f);
+			g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+			if (r == 0)
+				g_assert_cmpint((int)v.record, ==, CUSTODY_RELEASED);
+			else if (mode == 0)
+				g_assert_cmpint((int)v.record, ==, CUSTODY_PREP);
+			g_assert_true(v.record == CUSTODY_RELEASED ? !v.here && v.epoch == 2
+								   : v.here && v.epoch == 1);
+			g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, 0);
+			g_assert_cmpint((int)info.state, ==, CUSTODY_MARKER_LEAVING);
+			failures += r < 0;
+			if (!reached)
+				break;
+		}
+	}
+	g_assert_cmpuint(failures, >=, 15);
+}
+
+/* A record that takes the permission away: the marker goes first, and comes back. */
+static void test_marker_order(struct fixture *f, const void *data _unused_)
+{
+	struct custody_view v;
+
+	adopt(f, &v);
+	for (int n = 1; n < 60; n++) {
+		struct custody_step s = make_step(CUSTODY_PREP, HID2);
+		bool reached;
+		int r;
+
+		s.hid[9] = (uint8_t)n;
+		arm(FAULT_ERROR, n, EIO);
+		r = store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL);
+		reached = disarm();
+		g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+		if (r < 0) {
+			g_assert_false(custody_is_open(&v));
+			check_marker(f, CUSTODY_MARKER_HERE);
+		} else {
+			check_marker(f, CUSTODY_MARKER_LEAVING);
+			s.record = CUSTODY_ABORTED;
+			g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL),
+					==, 0);
+			check_marker(f, CUSTODY_MARKER_HERE);
+		}
+		if (!reached)
+			return;
+	}
+	g_assert_not_reached();
+}
+
+/* What the caller wrote goes with the record, and is dropped with it. */
+static void test_one_transaction(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement vote = peer_says(CUSTODY_STATEMENT_VOTE, 1);
+	struct custody_view v;
+
+	adopt(f, &v);
+	commit_pair(f, 1, COMMIT_PLAIN);
+	g_assert_cmpint(write_pair(f->s, 2, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpuint(read_pair(f->s), ==, 2);
+	g_assert_cmpint(write_pair(f->s, 3, NULL), ==, 0);
+	f->counter->fail_increment = 1;
+	g_assert_cmpint(do_step(f, CUSTODY_RELEASED, &vote, &v, NULL), <, 0);
+	g_assert_cmpuint(read_pair(f->s), ==, 2);
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_cmpint((int)v.record, ==, CUSTODY_PREP);
+	/* A refused record does not touch what the caller has not committed yet. */
+	g_assert_cmpint(write_pair(f->s, 4, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_OWN, NULL, &v, NULL), <, 0);
+	g_assert_cmpuint(read_pair(f->s), ==, 4);
+}
+
+static void test_vm_limit(struct fixture *f, const void *data _unused_)
+{
+	struct kerr err = {0};
+	struct custody_view v;
+	uint8_t uuid[UUID_LEN] = {0};
+	char name[16];
+
+	for (unsigned i = 0; i <= STORE_VMS_MAX; i++) {
+		int r;
+
+		uuid[0] = (uint8_t)i;
+		uuid[1] = (uint8_t)(i >> 8);
+		g_snprintf(name, sizeof(name), "vm%u", i);
+		r = store_custody_adopt(f->s, -1, uuid, name, SELF, "laptop", 1, &v, &err);
+		g_assert_cmpint(r, ==, i < STORE_VMS_MAX ? 0 : -EBUSY);
+	}
+	g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
+}
+
+/* The journal stays bounded, its chain whole, and an open hand-off complete. */
+static void test_journal_prune(struct fixture *f, const void *data _unused_)
+{
+	struct custody_step s = make_step(CUSTODY_RECV, HID2);
+	struct custody_view v;
+	struct journal_entry *list;
+	uint64_t first;
+	size_t n;
+
+	/* Without the disk, which is not what this is about. */
+	for (unsigned i = 0; i < STORE_JOURNAL_KEEP + 700; i++) {
+		struct journal_entry e = {.seq = i + 1, .record = CUSTODY_VOID, .epoch = 1};
+		struct store_anchor head;
+
+		memcpy(e.hid, &i, sizeof(i));
+		e.hid[15] = 1;
+		memcpy(e.uuid, VM2, UUID_LEN);
+		g_assert_cmpint(store_anchor_get(f->s, STORE_JOURNAL_HEAD, &head, NULL), ==, 0);
+		memcpy(e.prev, head.hash, HASH_LEN);
+		journal_hash(&e, e.hash);
+		g_assert_cmpint(
+			sql_change(f->s,
+				   "INSERT INTO journal VALUES(?1,0,?2,?3,?4,1,0,zeroblob(32),0,"
+				   "x'',?5,?6)",
+				   SQL_ARGS(SQL_U64(e.seq), SQL_U64(e.record),
+					    SQL_BLOB(e.hid, HID_LEN), SQL_BLOB(e.uuid, UUID_LEN),
+					    SQL_BLOB(e.prev, HASH_LEN), SQL_BLOB(e.hash, HASH_LEN)),
+				   NULL),
+			==, 0);
+		head.seq = e.seq;
+		memcpy(head.hash, e.hash, HASH_LEN);
+		g_assert_cmpint(store_anchor_set(f->s, STORE_JOURNAL_HEAD, &head, NULL), ==, 0);
+	}
+	g_assert_cmpint(store_verify(f->s, NULL), ==, 0);
+	g_assert_cmpint(store_custody_step(f->s, -1, &s, 1, NULL, 0, &v, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_journal_list(f->s, 0, SIZE_MAX, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, STORE_JOURNAL_KEEP);
+	first = list[0].seq;
+	free(list);
+	g_assert_cmpuint(first, ==, 702);
+	/* The first kept record missing would be seen. */
+	g_assert_cmpint(sql_change(f->s, "DELETE FROM journal WHERE seq=?1",
+				   SQL_ARGS(SQL_U64(first)), NULL),
+			==, 0);
+	g_assert_cmpint(store_verify(f->s, NULL), ==, -EBADMSG);
+}
+
+static void test_journal_edited(struct fixture *f, const void *data _unused_)
+{
+	static const char *const edits[] = {
+		"UPDATE journal SET epoch=9 WHERE seq=2",
+		"UPDATE journal SET record=2 WHERE seq=2",
+		"UPDATE journal SET proof=x'00' WHERE seq=2",
+		"UPDATE journal SET prev=zeroblob(32) WHERE seq=2",
+		"UPDATE journal SET hash=zeroblob(32) WHERE seq=2",
+		"DELETE FROM journal WHERE seq=1",
+		"DELETE FROM journal WHERE seq=2",
+		"DELETE FROM journal WHERE seq=3",
+		"DELETE FROM journal",
+		"UPDATE journal SET hid=zeroblob(4) WHERE seq=2",
+	};
+	struct custody_view v;
+
+	adopt(f, &v);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_ABORTED, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(store_verify(f->s, NULL), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(edits); i++) {
+		g_assert_cmpint(sql_change(f->s, edits[i], NULL, 0, NULL), ==, 0);
+		g_assert_cmpint(store_verify(f->s, NULL), ==, -EBADMSG);
+		store_rollback(f->s);
+	}
+	g_assert_cmpint(store_verify(f->s, NULL), ==, 0);
+}
+
+/* -- Audit in the store -- */
+
+static void append(struct store *s, unsigned i)
+{
+	struct policyd_audit a = {.time = i, .allowed = i % 2};
+
+	g_strlcpy(a.person, "tom", sizeof(a.person));
+	g_strlcpy(a.vm, "work", sizeof(a.vm));
+	g_strlcpy(a.action, "move-out", sizeof(a.action));
+	if (!a.allowed)
+		kerr_set(&a.reason, EACCES, KCODE_POLICY, "No rule allows it.");
+	g_assert_cmpint(store_audit_append(s, &a, NULL), ==, 0);
+	g_assert_cmpuint(a.seq, ==, i + 1);
+}
+
+static void test_audit(struct fixture *f, const void *data _unused_)
+{
+	static const char *const edits[] = {
+		"UPDATE audit SET allowed=1-allowed WHERE seq=5",
+		"UPDATE audit SET person='bob' WHERE seq=5",
+		"UPDATE audit SET reason_text='' WHERE seq=5",
+		"UPDATE audit SET time=time+1 WHERE seq=5",
+		"DELETE FROM audit WHERE seq=5",
+	};
+	struct policyd_audit *list, bad = {.person = "\x1b[2J"};
+	struct kerr err = {0};
+	uint64_t seq = 99;
+	size_t n;
+
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, 0);
+	for (unsigned i = 0; i < 8; i++)
+		append(f->s, i);
+	g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, 0);
+	g_assert_cmpint(store_audit_list(f->s, 3, 4, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, 4);
+	g_assert_cmpuint(list[0].seq, ==, 3);
+	g_assert_cmpstr(list[0].reason.text, ==, "No rule allows it.");
+	free(list);
+	g_assert_cmpint(store_audit_list(f->s, 9, 4, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(edits); i++) {
+		g_assert_cmpint(sql_change(f->s, edits[i], NULL, 0, NULL), ==, 0);
+		kerr_clear(&err);
+		g_assert_cmpint(store_audit_verify(f->s, &seq, &err), ==, -EBADMSG);
+		g_assert_cmpuint(seq, ==, 5);
+		g_assert_nonnull(strstr(err.text, "record 5"));
+		store_rollback(f->s);
+	}
+	/* The newest, the oldest, and all of them cut off. */
+	g_assert_cmpint(sql_change(f->s, "DELETE FROM audit WHERE seq=8", NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
+	g_assert_cmpuint(seq, ==, 8);
+	g_assert_cmpint(sql_change(f->s, "DELETE FROM audit WHERE seq=1", NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
+	g_assert_cmpuint(seq, ==, 1);
+	g_assert_cmpint(sql_change(f->s, "DELETE FROM audit", NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
+	store_rollback(f->s);
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, 0);
+	g_assert_cmpint(store_audit_append(f->s, &bad, NULL), ==, -EINVAL);
+}
+
+static void test_audit_prune(struct fixture *f, const void *data _unused_)
+{
+	struct policyd_audit *list;
+	uint64_t seq;
+	size_t n;
+
+	for (unsigned i = 0; i < STORE_AUDIT_KEEP + 1200; i++)
+		append(f->s, i);
+	g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_audit_list(f->s, 0, SIZE_MAX, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, >=, STORE_AUDIT_KEEP);
+	g_assert_cmpuint(n, <=, STORE_AUDIT_KEEP + 512);
+	g_assert_cmpuint(list[n - 1].seq, ==, STORE_AUDIT_KEEP + 1200);
+	free(list);
+	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_assert_cmpint(sodium_init(), >=, 0);
+	/* What fails here fails on purpose. */
+	log_set_max_level((enum log_level)0);
+#define ADD(name, data, fn) g_test_add(name, struct fixture, data, setup, fn, teardown)
+	ADD("/tables/single values", NULL, test_meta);
+	ADD("/tables/peers", NULL, test_peers);
+	ADD("/tables/peers are limited", NULL, test_peer_limit);
+	ADD("/tables/verdicts and references", NULL, test_trust);
+	ADD("/tables/P9 a forgotten device stays unknown", NULL, test_revoked);
+	ADD("/tables/policies", NULL, test_policies);
+	ADD("/tables/requests", NULL, test_requests);
+	ADD("/tables/custody at the source", NULL, test_source);
+	ADD("/tables/H7 custody at the destination", NULL, test_destination);
+	ADD("/tables/VOID of a VM that was new", NULL, test_void);
+	ADD("/tables/H9 one open hand-off", NULL, test_busy);
+	ADD("/tables/H21 names and UUIDs", NULL, test_identity);
+	ADD("/tables/a VM leaves Kith", NULL, test_forget);
+	ADD("/tables/R5 markers at start", NULL, test_markers);
+	ADD("/tables/D1 each call fails in RELEASED", NULL, test_step_failures);
+	ADD("/tables/R5 markers around a failing record", NULL, test_marker_order);
+	ADD("/tables/a record takes the caller's changes along", NULL, test_one_transaction);
+	ADD("/tables/VMs are limited", NULL, test_vm_limit);
+	ADD("/tables/the journal stays bounded", NULL, test_journal_prune);
+	ADD("/tables/an edited journal is found", NULL, test_journal_edited);
+	ADD("/tables/S2-05 an edited audit record is found", NULL, test_audit);
+	ADD("/tables/the audit log stays bounded", NULL, test_audit_prune);
+	return g_test_run();
+}
