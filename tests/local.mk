@@ -5,6 +5,7 @@
 STATIC_TESTS = tests/lint/lint
 
 UNIT_TESTS = \
+	tests/unit/test-advert \
 	tests/unit/test-audit \
 	tests/unit/test-base \
 	tests/unit/test-custody \
@@ -16,6 +17,7 @@ UNIT_TESTS = \
 	tests/unit/test-policyd-proto \
 	tests/unit/test-quote \
 	tests/unit/test-record \
+	tests/unit/test-roster \
 	tests/unit/test-seal \
 	tests/unit/test-session \
 	tests/unit/test-store \
@@ -34,11 +36,15 @@ EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS)
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
-	\
+	discovery/libdiscovery.a \
 	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a \
 	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
 	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS)
+
+tests_unit_test_advert_SOURCES = tests/unit/test-advert.c
+tests_unit_test_advert_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_advert_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_audit_SOURCES = tests/unit/test-audit.c
 tests_unit_test_audit_CFLAGS = $(UNIT_CFLAGS)
@@ -84,6 +90,10 @@ tests_unit_test_record_SOURCES = tests/unit/test-record.c tests/unit/softtpm.h t
 tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_record_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_roster_SOURCES = tests/unit/test-roster.c
+tests_unit_test_roster_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_roster_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_seal_SOURCES = tests/unit/test-seal.c tests/unit/swtpm-fixture.h
 tests_unit_test_seal_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_seal_LDADD = $(UNIT_LDADD)
@@ -106,6 +116,7 @@ tests_unit_test_tpm_bus_LDADD = $(UNIT_LDADD)
 
 # Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
 FUZZERS = \
+	tests/fuzz/fuzz-advert \
 	tests/fuzz/fuzz-config \
 	tests/fuzz/fuzz-evidence \
 	tests/fuzz/fuzz-ipc \
@@ -119,6 +130,11 @@ CLEANFILES += $(FUZZERS)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 FUZZER_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+tests_fuzz_fuzz_advert_SOURCES = tests/fuzz/fuzz-advert.c
+tests_fuzz_fuzz_advert_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_advert_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_advert_LDADD = $(UNIT_LDADD)
 
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c
 tests_fuzz_fuzz_config_CFLAGS = $(UNIT_CFLAGS)
