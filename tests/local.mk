@@ -8,21 +8,30 @@ UNIT_TESTS = \
 	tests/unit/test-advert \
 	tests/unit/test-audit \
 	tests/unit/test-base \
+	tests/unit/test-cookie \
 	tests/unit/test-custody \
+	tests/unit/test-disk \
+	tests/unit/test-domain \
 	tests/unit/test-evidence \
+	tests/unit/test-gateway \
 	tests/unit/test-journal \
 	tests/unit/test-marker \
+	tests/unit/test-mover-proto \
 	tests/unit/test-pairing \
 	tests/unit/test-pk \
 	tests/unit/test-policyd-proto \
 	tests/unit/test-quote \
 	tests/unit/test-record \
 	tests/unit/test-roster \
+	tests/unit/test-rpc \
 	tests/unit/test-seal \
 	tests/unit/test-session \
 	tests/unit/test-store \
+	tests/unit/test-tls \
 	tests/unit/test-tpm \
-	tests/unit/test-tpm-bus
+	tests/unit/test-tpm-bus \
+	tests/unit/test-transfer \
+	tests/unit/test-xdr
 
 LAB_TESTS =
 
@@ -36,7 +45,7 @@ EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS)
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
-	discovery/libdiscovery.a \
+	discovery/libdiscovery.a mover/libmover.a mover/libmoverclient.a \
 	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a \
 	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
@@ -54,13 +63,29 @@ tests_unit_test_base_SOURCES = tests/unit/test-base.c
 tests_unit_test_base_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_base_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_cookie_SOURCES = tests/unit/test-cookie.c
+tests_unit_test_cookie_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cookie_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_custody_SOURCES = tests/unit/test-custody.c tests/unit/store-fixture.h
 tests_unit_test_custody_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_custody_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_disk_SOURCES = tests/unit/test-disk.c
+tests_unit_test_disk_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_disk_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_domain_SOURCES = tests/unit/test-domain.c
+tests_unit_test_domain_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_domain_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_evidence_SOURCES = tests/unit/test-evidence.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_evidence_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_evidence_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_gateway_SOURCES = tests/unit/test-gateway.c
+tests_unit_test_gateway_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_gateway_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
 tests_unit_test_journal_CFLAGS = $(UNIT_CFLAGS)
@@ -69,6 +94,10 @@ tests_unit_test_journal_LDADD = $(UNIT_LDADD)
 tests_unit_test_marker_SOURCES = tests/unit/test-marker.c
 tests_unit_test_marker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_marker_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_mover_proto_SOURCES = tests/unit/test-mover-proto.c
+tests_unit_test_mover_proto_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_mover_proto_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_pairing_SOURCES = tests/unit/test-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_pairing_CFLAGS = $(UNIT_CFLAGS)
@@ -94,6 +123,10 @@ tests_unit_test_roster_SOURCES = tests/unit/test-roster.c
 tests_unit_test_roster_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_roster_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_rpc_SOURCES = tests/unit/test-rpc.c
+tests_unit_test_rpc_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_rpc_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_seal_SOURCES = tests/unit/test-seal.c tests/unit/swtpm-fixture.h
 tests_unit_test_seal_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_seal_LDADD = $(UNIT_LDADD)
@@ -106,6 +139,10 @@ tests_unit_test_store_SOURCES = tests/unit/test-store.c tests/unit/store-fixture
 tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_tls_SOURCES = tests/unit/test-tls.c
+tests_unit_test_tls_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tls_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_tpm_SOURCES = tests/unit/test-tpm.c tests/unit/swtpm-fixture.h
 tests_unit_test_tpm_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tpm_LDADD = $(UNIT_LDADD)
@@ -114,15 +151,27 @@ tests_unit_test_tpm_bus_SOURCES = tests/unit/test-tpm-bus.c tests/unit/swtpm-fix
 tests_unit_test_tpm_bus_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tpm_bus_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_transfer_SOURCES = tests/unit/test-transfer.c
+tests_unit_test_transfer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_transfer_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_xdr_SOURCES = tests/unit/test-xdr.c
+tests_unit_test_xdr_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_xdr_LDADD = $(UNIT_LDADD)
+
 # Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
 FUZZERS = \
 	tests/fuzz/fuzz-advert \
 	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-cookie \
+	tests/fuzz/fuzz-domain \
 	tests/fuzz/fuzz-evidence \
 	tests/fuzz/fuzz-ipc \
+	tests/fuzz/fuzz-mover-proto \
 	tests/fuzz/fuzz-pairing \
 	tests/fuzz/fuzz-policyd-proto \
 	tests/fuzz/fuzz-record \
+	tests/fuzz/fuzz-rpc \
 	tests/fuzz/fuzz-session \
 	tests/fuzz/fuzz-vault
 EXTRA_PROGRAMS = $(FUZZERS)
@@ -141,6 +190,16 @@ tests_fuzz_fuzz_config_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_config_LDADD = $(UNIT_LDADD)
 
+tests_fuzz_fuzz_cookie_SOURCES = tests/fuzz/fuzz-cookie.c
+tests_fuzz_fuzz_cookie_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_cookie_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_cookie_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_domain_SOURCES = tests/fuzz/fuzz-domain.c
+tests_fuzz_fuzz_domain_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_domain_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_domain_LDADD = $(UNIT_LDADD)
+
 tests_fuzz_fuzz_evidence_SOURCES = tests/fuzz/fuzz-evidence.c
 tests_fuzz_fuzz_evidence_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_evidence_LDFLAGS = $(FUZZER_LINK)
@@ -150,6 +209,11 @@ tests_fuzz_fuzz_ipc_SOURCES = tests/fuzz/fuzz-ipc.c
 tests_fuzz_fuzz_ipc_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_ipc_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_mover_proto_SOURCES = tests/fuzz/fuzz-mover-proto.c
+tests_fuzz_fuzz_mover_proto_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_mover_proto_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_mover_proto_LDADD = $(UNIT_LDADD)
 
 tests_fuzz_fuzz_pairing_SOURCES = tests/fuzz/fuzz-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_fuzz_fuzz_pairing_CFLAGS = $(UNIT_CFLAGS)
@@ -166,6 +230,11 @@ tests_fuzz_fuzz_record_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_record_LDADD = $(UNIT_LDADD)
 
+tests_fuzz_fuzz_rpc_SOURCES = tests/fuzz/fuzz-rpc.c
+tests_fuzz_fuzz_rpc_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_rpc_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_rpc_LDADD = $(UNIT_LDADD)
+
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz-session.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_fuzz_fuzz_session_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_session_LDFLAGS = $(FUZZER_LINK)
@@ -177,6 +246,8 @@ tests_fuzz_fuzz_vault_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_vault_LDADD = $(UNIT_LDADD)
 
 EXTRA_DIST += tests/fuzz/corpus \
+	tests/unit/gateway-fixtures.h \
+	tests/unit/mover-fixtures.h \
 	tests/unit/softtpm.h \
 	tests/unit/store-fixture.h \
 	tests/unit/swtpm-fixture.h

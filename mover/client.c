@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asynchronous client: kithd must never wait for the mover. */
+#include "mover/client.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/ipc.h"
+
+#define PENDING_MAX 64
+#define RECORDS_MAX 1024
+
+struct pending {
+	uint16_t op; /* 0 = free */
+	uint32_t serial;
+	mover_done_fn done;
+	mover_jobs_fn jobs;
+	mover_vms_fn vms;
+	void *arg;
+};
+
+struct mover_client {
+	int fd;
+	bool lost;
+	uint32_t serial;
+	const struct mover_client_events *events;
+	void *ctx;
+	struct pending pending[PENDING_MAX];
+	uint8_t buf[IPC_MAX_FRAME];
+};
+
+int mover_client_new(const char *path, const struct mover_client_events *events, void *ctx,
+		     struct mover_client **ret)
+{
+	_cleanup_(mover_client_freep) struct mover_client *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->fd = -EBADF;
+	c->events = events;
+	c->ctx = ctx;
+	r = ipc_connect(path, &c->fd);
+	if (r < 0)
+		return r;
+	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+int mover_client_fd(const struct mover_client *c)
+{
+	return c->fd;
+}
+
+static int send_request(struct mover_client *c, const struct wbuf *w, int fd,
+			const struct pending *want)
+{
+	struct pending *slot = NULL;
+	int r;
+
+	if (c->lost)
+		return -ECONNRESET;
+	if (w && wbuf_error(w) < 0)
+		return wbuf_error(w);
+	for (size_t i = 0; i < PENDING_MAX && !slot; i++)
+		if (!c->pending[i].op)
+			slot = &c->pending[i];
+	if (!slot)
+		return -EBUSY;
+	if (++c->serial == 0)
+		c->serial = 1;
+	r = ipc_send(c->fd, want->op, 0, c->serial, w ? w->data : NULL, w ? w->len : 0, fd);
+	if (r < 0)
+		return r;
+	*slot = *want;
+	slot->serial = c->serial;
+	return 0;
+}
+
+int mover_client_start(struct mover_client *c, const uint8_t hid[HID_LEN], bool source,
+		       mover_done_fn done, void *arg)
+{
+	uint8_t body[HID_LEN + 1];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+
+	wbuf_bytes(&w, hid, HID_LEN);
+	wbuf_u8(&w, source);
+	return send_request(c, &w, -EBADF,
+			    &(struct pending){.op = MOVER_OP_START, .done = done, .arg = arg});
+}
+
+int mover_client_conn(struct mover_client *c, const uint8_t hid[HID_LEN], uint16_t channel, int fd,
+		      mover_done_fn done, void *arg)
+{
+	uint8_t body[HID_LEN + 2];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+
+	wbuf_bytes(&w, hid, HID_LEN);
+	wbuf_u16(&w, channel);
+	return send_request(c, &w, fd,
+			    &(struct pending){.op = MOVER_OP_CONN, .done = done, .arg = arg});
+}
+
+int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,
+			void *arg)
+{
+	struct wbuf w = wbuf_init((void *)(uintptr_t)hid, HID_LEN);
+
+	w.len = HID_LEN;
+	return send_request(c, &w, -EBADF,
+			    &(struct pending){.op = MOVER_OP_CANCEL, .done = done, .arg = arg});
+}
+
+int mover_client_jobs(struct mover_client *c, mover_jobs_fn done, void *arg)
+{
+	return send_request(c, NULL, -EBADF,
+			    &(struct pending){.op = MOVER_OP_JOBS, .jobs = done, .arg = arg});
+}
+
+int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg)
+{
+	return send_request(c, NULL, -EBADF,
+			    &(struct pending){.op = MOVER_OP_VMS, .vms = done, .arg = arg});
+}
+
+static void answer_jobs(const struct pending *p, int r, struct kerr *err, struct rbuf *body)
+{
+	_cleanup_free_ struct mover_progress *jobs = NULL;
+	size_t n = r < 0 ? 0 : rbuf_u16(body);
+
+	if (n <= RECORDS_MAX)
+		jobs = calloc(n ? n : 1, sizeof(*jobs));
+	for (size_t i = 0; jobs && i < n; i++)
+		if (mover_progress_get(body, &jobs[i]) < 0)
+			break;
+	if (r >= 0 && (!jobs || rbuf_end(body) < 0))
+		r = kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The mover's answer is unreadable.");
+	if (p->jobs)
+		p->jobs(p->arg, r, err, jobs, r < 0 ? 0 : n);
+}
+
+static void answer_vms(const struct pending *p, int r, struct kerr *err, struct rbuf *body)
+{
+	_cleanup_free_ struct mover_vm *vms = NULL;
+	size_t n = r < 0 ? 0 : rbuf_u16(body);
+
+	if (n <= RECORDS_MAX)
+		vms = calloc(n ? n : 1, sizeof(*vms));
+	for (size_t i = 0; vms && i < n; i++)
+		if (mover_vm_get(body, &vms[i]) < 0)
+			break;
+	if (r >= 0 && (!vms || rbuf_end(body) < 0))
+		r = kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The mover's answer is unreadable.");
+	if (p->vms)
+		p->vms(p->arg, r, err, vms, r < 0 ? 0 : n);
+}
+
+/* Frees the slot before the callback, which may send the next request. */
+static void answer(struct pending *slot, int r, struct kerr *err, struct rbuf *body)
+{
+	struct pending p = *slot;
+
+	*slot = (struct pending){0};
+	if (p.op == MOVER_OP_JOBS)
+		answer_jobs(&p, r, err, body);
+	else if (p.op == MOVER_OP_VMS)
+		answer_vms(&p, r, err, body);
+	else if (p.done)
+		p.done(p.arg, r, err);
+}
+
+static void on_reply(struct mover_client *c, const struct ipc_msg *m)
+{
+	struct rbuf body = rbuf_init(m->body, m->len);
+	struct kerr err = {0};
+	int r = 0;
+
+	if (m->flags & IPC_FLAG_ERROR) {
+		if (kerr_get(&body, &err) < 0 || err.code == KCODE_OK) {
+			kerr_clear(&err);
+			kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
+				 "The mover sent an unreadable refusal.");
+		}
+		r = -EREMOTEIO;
+	}
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (c->pending[i].op == m->op && c->pending[i].serial == m->serial) {
+			answer(&c->pending[i], r, &err, &body);
+			return;
+		}
+}
+
+static void on_event(struct mover_client *c, const struct ipc_msg *m)
+{
+	struct rbuf r = rbuf_init(m->body, m->len);
+
+	if (m->op == MOVER_EVENT_DIAL) {
+		uint8_t hid[HID_LEN];
+		uint16_t channel;
+
+		rbuf_bytes(&r, hid, sizeof(hid));
+		channel = rbuf_u16(&r);
+		if (rbuf_end(&r) == 0 && channel < DATA_CHANNEL_MAX && c->events->dial)
+			c->events->dial(c->ctx, hid, channel);
+	} else if (m->op == MOVER_EVENT_PROGRESS) {
+		struct mover_progress p;
+
+		if (mover_progress_get(&r, &p) == 0 && rbuf_end(&r) == 0 && c->events->progress)
+			c->events->progress(c->ctx, &p);
+	}
+}
+
+static int lose(struct mover_client *c)
+{
+	c->lost = true;
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (c->pending[i].op) {
+			struct kerr err = {0};
+			struct rbuf none = rbuf_init(NULL, 0);
+			int r = kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED,
+					 "The mover went away; the VM stays where it is.");
+
+			answer(&c->pending[i], r, &err, &none);
+		}
+	return -ECONNRESET;
+}
+
+int mover_client_dispatch(struct mover_client *c)
+{
+	/* Bounded, so that a busy mover cannot keep the caller's main loop. */
+	for (int i = 0; i < 32 && !c->lost; i++) {
+		struct ipc_msg m = {.fd = -EBADF};
+		int r = ipc_recv(c->fd, c->buf, &m);
+
+		if (r == -EAGAIN)
+			return 0;
+		if (r <= 0)
+			return lose(c);
+		ipc_msg_release(&m);
+		if (m.flags & IPC_FLAG_REPLY)
+			on_reply(c, &m);
+		else if (m.flags & IPC_FLAG_EVENT)
+			on_event(c, &m);
+	}
+	return c->lost ? -ECONNRESET : 0;
+}
+
+struct mover_client *mover_client_free(struct mover_client *c)
+{
+	if (!c)
+		return NULL;
+	if (!c->lost)
+		lose(c);
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c);
+	return NULL;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kithd's end of the mover socket: requests with a callback each, events with a handler each. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "mover/proto.h"
+
+struct mover_client;
+
+/* Unsolicited messages. Called only from mover_client_dispatch(). */
+struct mover_client_events {
+	/* Connect to the peer of this hand-off, write the preface, hand the descriptor over with
+	 * mover_client_conn(). If that fails, mover_client_cancel() is not needed: the worker's
+	 * own deadline ends the hand-off. */
+	void (*dial)(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel);
+	void (*progress)(void *ctx, const struct mover_progress *p);
+};
+
+/* The answer to one request: r = 0, or negative with *err as the mover wrote it. A mover that
+ * went away answers everything with -ECONNRESET and code INTERRUPTED. Called exactly once, from
+ * mover_client_dispatch() or mover_client_free(), never from inside the request function. */
+typedef void (*mover_done_fn)(void *arg, int r, const struct kerr *err);
+typedef void (*mover_jobs_fn)(void *arg, int r, const struct kerr *err,
+			      const struct mover_progress *jobs, size_t count);
+typedef void (*mover_vms_fn)(void *arg, int r, const struct kerr *err, const struct mover_vm *vms,
+			     size_t count);
+
+/* Connects to the socket at `path`. `events` is borrowed and must outlive the client. */
+int mover_client_new(const char *path, const struct mover_client_events *events, void *ctx,
+		     struct mover_client **ret);
+struct mover_client *mover_client_free(struct mover_client *c);
+DEFINE_CLEANUP(struct mover_client *, mover_client_free)
+
+/* Watch this descriptor for input (and hang-up), then call mover_client_dispatch(): it reads
+ * what is there and returns 0, or -ECONNRESET once when the mover is gone (all open requests are
+ * answered before it returns; free the client and connect anew later). */
+int mover_client_fd(const struct mover_client *c);
+int mover_client_dispatch(struct mover_client *c);
+
+/* Requests. They send at once and return 0, or a negative errno with nothing sent (then `done`
+ * is not called). `fd` is duplicated: the caller still owns and closes its own. */
+int mover_client_start(struct mover_client *c, const uint8_t hid[HID_LEN], bool source,
+		       mover_done_fn done, void *arg);
+int mover_client_conn(struct mover_client *c, const uint8_t hid[HID_LEN], uint16_t channel, int fd,
+		      mover_done_fn done, void *arg);
+int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,
+			void *arg);
+int mover_client_jobs(struct mover_client *c, mover_jobs_fn done, void *arg);
+int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg);

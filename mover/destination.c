@@ -1,0 +1,887 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The destination of a hand-off: carries out what the table in transfer.c says, and treats
+ * everything that the source says as hostile (reliability.md (d), A4). */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "mover/disk.h"
+#include "mover/gateway.h"
+#include "mover/worker.h"
+
+#define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
+#define SERIAL_FOLDER "/var/log/libvirt"
+#define NETWORK "default" /* what an interface on the source's libvirt network becomes */
+
+#define CONNECT_MS 30000
+#define WATCH_MS 2000 /* PREPARED: is the copy still there? */
+#define REVOTE_MS 2000
+#define GOODBYE_MS 60000 /* RUNNING: how long to wait for the source's last word */
+
+struct statement {
+	uint8_t *data;
+	size_t len;
+};
+
+struct destination {
+	enum destination_state state;
+	uint64_t entered_ms;
+	struct control_offer offer;
+	bool offered, prepare_sent, hold_seen;
+	struct domain_disk_map map;
+	int image_fd[DOMAIN_DISKS_MAX];
+	char serial[256];
+
+	struct gateway *gateway;
+	int libvirt; /* connection of the gateway */
+	struct rpc_stream *from_source, *from_libvirt;
+	struct xdr_out to_libvirt;
+	size_t to_libvirt_at;
+
+	struct statement vote, release, abort, ack, nack;
+	uint64_t watch_ms, vote_ms, resumed_ns;
+	bool watching, defined, tried_release, source_gave_up;
+	struct kerr task_err;
+};
+
+static struct destination *self(struct worker *w)
+{
+	return w->ctx;
+}
+
+static void set_state(struct worker *w, enum destination_state next)
+{
+	struct destination *d = self(w);
+
+	if (d->state == next)
+		return;
+	log_info("destination", "%s: %s after %s.", w->hex, destination_state_to_string(next),
+		 destination_state_to_string(d->state));
+	d->state = next;
+	d->entered_ms = d->watch_ms = worker_now_ms();
+}
+
+static void keep(struct statement *st, const struct control_frame *f)
+{
+	uint8_t *copy = malloc(f->len ? f->len : 1);
+
+	if (!copy)
+		return;
+	memcpy(copy, f->body, f->len);
+	free(st->data);
+	*st = (struct statement){copy, f->len};
+}
+
+static void start(struct worker *w)
+{
+	struct destination *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		_exit(1);
+	d->libvirt = -EBADF;
+	d->to_libvirt = xdr_out_init(WORKER_RPC_FRAME_MAX);
+	d->entered_ms = worker_now_ms();
+	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
+		d->image_fd[i] = -EBADF;
+	w->ctx = d;
+	worker_phase(w, PHASE_PREPARING);
+	worker_post(w, TRANSFER_EVENT_GRANTED);
+}
+
+/* -- room and images -- */
+
+static uint64_t memory_available(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			break;
+	return kib * 1024;
+}
+
+static int check_memory(const struct control_offer *o, struct kerr *err)
+{
+	uint64_t avail = memory_available();
+
+	if (avail && o->memory_bytes > avail)
+		return kerr_set(err, ENOSPC, KCODE_ROOM,
+				"The VM needs %llu MiB of memory, but the destination has %llu "
+				"MiB available.",
+				(unsigned long long)(o->memory_bytes >> 20),
+				(unsigned long long)(avail >> 20));
+	return 0;
+}
+
+/* H21: a VM is its UUID and its custody; another one of that name must not be mixed up with it. */
+static int check_name(struct worker *w, struct kerr *err)
+{
+	_cleanup_free_ struct mover_vm *vms = NULL;
+	size_t n = 0;
+	int r = virt_list(w->virt, &vms, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (strcmp(vms[i].name, w->grant.vm) == 0)
+			return kerr_set(err, EEXIST, KCODE_IDENTITY,
+					"The destination has another VM called \"%s\" already.",
+					w->grant.vm);
+	return r;
+}
+
+/* Nothing that libvirt already has may be replaced: it would be destroyed on an abort. */
+static int check_absent(struct worker *w, struct kerr *err)
+{
+	struct virt_copy copy;
+
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	if (copy.state == COPY_UNKNOWN)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+				"libvirt at the destination does not answer.");
+	if (copy.state != COPY_GONE || copy.defined)
+		return kerr_set(err, EEXIST, KCODE_IDENTITY,
+				"libvirt at the destination has a VM with this UUID already.");
+	return check_name(w, err);
+}
+
+static int make_images(struct worker *w, struct kerr *err)
+{
+	struct destination *d = self(w);
+	_cleanup_close_ int folder = -EBADF;
+	int r = check_absent(w, err);
+
+	if (r == 0)
+		r = check_memory(&d->offer, err);
+	if (r == 0)
+		r = disk_folder_open(w->config.images, &folder, err);
+	if (r == 0)
+		r = disk_check_room(folder, &d->offer, err);
+	if (r == 0)
+		r = disk_plan(w->config.images, &d->offer, &d->map, err);
+	if (r < 0)
+		return r;
+	w->remnant.count = d->map.count;
+	for (size_t i = 0; i < d->map.count; i++)
+		memcpy(w->remnant.paths[i], d->map.disks[i].path, sizeof(w->remnant.paths[i]));
+	/* Noted first: a crash between the two leaves a note without images, not the reverse. */
+	r = remnant_write(w->folder, &w->remnant);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "Cannot note what is made: %s.",
+				strerror(-r));
+	for (size_t i = 0; i < d->map.count; i++) {
+		r = disk_create(folder, &d->map.disks[i], &d->image_fd[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void drop_images(struct worker *w)
+{
+	struct destination *d = self(w);
+	_cleanup_close_ int folder = -EBADF;
+	struct kerr err = {0};
+	int r;
+
+	worker_relays_drop(w);
+	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++) {
+		closep(&d->image_fd[i]);
+		d->image_fd[i] = -EBADF;
+	}
+	if (w->remnant.count && disk_folder_open(w->config.images, &folder, &err) < 0) {
+		log_warning("destination", "%s", err.text);
+		return;
+	}
+	for (size_t i = 0; i < w->remnant.count; i++) {
+		r = disk_remove(folder, w->config.images, w->remnant.paths[i]);
+		if (r < 0 && r != -ENOENT) {
+			log_warning("destination", "Cannot remove %s.", w->remnant.paths[i]);
+			return; /* the note stays for recovery */
+		}
+	}
+	remnant_remove(w->folder, w->hid);
+}
+
+/* -- the filter between the source's client and the local libvirtd -- */
+
+static int connect_libvirt(int *ret)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = LIBVIRT_SOCKET};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+/* A serial port that was a file at the source goes to a file here too, named after the VM where
+ * its name is harmless as a file name. */
+static void serial_path(struct worker *w, char *ret, size_t size)
+{
+	static const char ok[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	const char *name = w->grant.vm;
+	char uuid[DOMAIN_UUID_TEXT];
+
+	domain_uuid_text(w->grant.uuid, uuid);
+	if (strspn(name, ok) != strlen(name) || name[0] == '.')
+		name = uuid;
+	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name);
+}
+
+static int open_gateway(struct worker *w)
+{
+	struct destination *d = self(w);
+	char ram[192], nbd[192];
+	struct gateway_config c = {
+		.limits = {.expect_name = w->grant.vm,
+			   .max_memory_bytes = d->offer.memory_bytes,
+			   .max_vcpus = d->offer.vcpus,
+			   .network = NETWORK,
+			   .serial_path = d->serial},
+		.migrate_uri = ram,
+		.disks_uri = d->map.count ? nbd : NULL,
+		.source_uri = ram,
+	};
+	int r;
+
+	memcpy(c.limits.expect_uuid, w->grant.uuid, UUID_LEN);
+	c.map = d->map;
+	serial_path(w, d->serial, sizeof(d->serial));
+	snprintf(ram, sizeof(ram), "unix://%s", w->ram_path);
+	snprintf(nbd, sizeof(nbd), "unix://%s", w->nbd_path);
+	r = gateway_new(&c, &d->gateway);
+	if (r == 0)
+		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &d->from_source);
+	if (r == 0)
+		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &d->from_libvirt);
+	return r < 0 ? r : connect_libvirt(&d->libvirt);
+}
+
+static void stop_gateway(struct worker *w)
+{
+	struct destination *d = self(w);
+
+	/* Before Finish3 this makes libvirtd destroy the half-made domain (W2). */
+	closep(&d->libvirt);
+	d->libvirt = -EBADF;
+	worker_relays_drop(w);
+}
+
+static void flush_libvirt(struct destination *d)
+{
+	while (d->libvirt >= 0 && d->to_libvirt_at < d->to_libvirt.len) {
+		ssize_t n = send(d->libvirt, d->to_libvirt.data + d->to_libvirt_at,
+				 d->to_libvirt.len - d->to_libvirt_at, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		d->to_libvirt_at += (size_t)n;
+	}
+	d->to_libvirt.len = d->to_libvirt_at = 0;
+}
+
+static void to_source(struct worker *w, const void *data, size_t len)
+{
+	if (len && w->control && control_send_rpc(w->control, data, len) < 0)
+		worker_link_drop(w);
+}
+
+static void to_libvirt(struct worker *w, const void *data, size_t len)
+{
+	struct destination *d = self(w);
+
+	xdr_put_fixed(&d->to_libvirt, data, len);
+	flush_libvirt(d);
+}
+
+/* Recovery must know the domain before libvirt does. */
+static int note_domain(struct worker *w)
+{
+	struct destination *d = self(w);
+	const char *xml = gateway_domain_xml(d->gateway);
+
+	free(w->remnant.xml);
+	w->remnant.xml = xml ? strdup(xml) : NULL;
+	if (!w->remnant.xml)
+		return -ENOMEM;
+	d->prepare_sent = true;
+	return remnant_write(w->folder, &w->remnant);
+}
+
+static void on_gateway_event(struct worker *w, const struct gateway_action *a)
+{
+	struct destination *d = self(w);
+	struct kerr none = {.code = KCODE_FAILED, .text = "libvirt refused the VM."};
+	const struct kerr *err = a->err.code == KCODE_OK ? &none : &a->err;
+
+	switch (a->event) {
+	case GATEWAY_EVENT_PREPARED:
+		worker_phase(w, d->map.count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
+		break;
+	case GATEWAY_EVENT_FINISH:
+		worker_phase(w, PHASE_SWITCHING);
+		break;
+	case GATEWAY_EVENT_FINISHED:
+		d->hold_seen = true;
+		worker_post(w, TRANSFER_EVENT_FINISH_HELD);
+		break;
+	case GATEWAY_EVENT_PREPARE_FAILED:
+	case GATEWAY_EVENT_FINISH_FAILED:
+		worker_stop_err(w, err);
+		break;
+	case GATEWAY_EVENT_FINISH_CANCEL:
+		d->source_gave_up = true; /* and knows why better than we do */
+		worker_stop(w, ECANCELED, KCODE_INTERRUPTED, "The source gave up the copy.");
+		break;
+	case GATEWAY_EVENT_NONE:
+	case GATEWAY_EVENT_PREPARE:
+	case GATEWAY_EVENT_CLOSED:
+		break;
+	}
+}
+
+/* Carries one answer of the filter out. `from_source`: the message came from there. */
+static void carry_out(struct worker *w, struct gateway_action *a, bool from_source)
+{
+	if (a->event == GATEWAY_EVENT_PREPARE && note_domain(w) < 0) {
+		worker_stop(w, EIO, KCODE_FAILED, "Cannot note the incoming VM.");
+		return;
+	}
+	switch (a->verdict) {
+	case GATEWAY_FORWARD:
+		(from_source ? to_libvirt : to_source)(w, a->data, a->len);
+		break;
+	case GATEWAY_REPLY:
+		(from_source ? to_source : to_libvirt)(w, a->data, a->len);
+		break;
+	case GATEWAY_REFUSE:
+		to_source(w, a->data, a->len);
+		worker_stop_err(w, &a->err);
+		return;
+	case GATEWAY_HOLD:
+	case GATEWAY_DROP:
+	case _GATEWAY_VERDICT_MAX:
+		break;
+	}
+	on_gateway_event(w, a);
+}
+
+static int pump(struct worker *w, struct rpc_stream *stream, const void *data, size_t len,
+		bool from_source)
+{
+	struct destination *d = self(w);
+	struct rpc_msg m;
+	int r = rpc_stream_push(stream, data, len);
+
+	while (r >= 0 && d->gateway && (r = rpc_stream_next(stream, &m)) == 1) {
+		_cleanup_gateway_action_ struct gateway_action a = {0};
+
+		if (from_source)
+			gateway_from_source(d->gateway, &m, &a);
+		else
+			gateway_from_libvirt(d->gateway, &m, &a);
+		carry_out(w, &a, from_source);
+	}
+	return r;
+}
+
+static void on_libvirt(struct worker *w, int fd, short revents)
+{
+	static uint8_t buf[65536];
+	struct destination *d = self(w);
+	ssize_t n;
+
+	if (fd != d->libvirt)
+		return;
+	if (revents & POLLOUT)
+		flush_libvirt(d);
+	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || pump(w, d->from_libvirt, buf, (size_t)n, false) < 0) {
+		closep(&d->libvirt);
+		d->libvirt = -EBADF;
+		if (destination_can_stop(d->state))
+			worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+				    "libvirt at the destination went away.");
+	}
+}
+
+static void on_source_rpc(struct worker *w, const struct control_frame *f)
+{
+	struct destination *d = self(w);
+
+	if (!d->gateway || d->libvirt < 0 || d->state != DESTINATION_RECEIVING)
+		return;
+	if (pump(w, d->from_source, f->body, f->len, true) < 0)
+		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			    "\"%s\" sent a libvirt request that is malformed.", w->grant.peer_name);
+}
+
+/* -- tasks -- */
+
+static void images_work(void *arg)
+{
+	struct worker *w = arg;
+
+	kerr_clear(&self(w)->task_err);
+	make_images(w, &self(w)->task_err);
+}
+
+static void images_done(void *arg)
+{
+	struct worker *w = arg;
+	struct destination *d = self(w);
+	int r;
+
+	if (d->task_err.code != KCODE_OK) {
+		worker_stop_err(w, &d->task_err);
+		return;
+	}
+	if (!destination_can_stop(d->state))
+		return; /* stopped meanwhile */
+	r = open_gateway(w);
+	if (r < 0)
+		worker_stop(w, -r, KCODE_NOT_READY,
+			    "libvirt at the destination cannot be used: %s.", strerror(-r));
+	else
+		worker_post(w, TRANSFER_EVENT_IMAGES);
+}
+
+/* D4b: nothing of the disks may be in memory only when we vote. */
+static void flush_images(struct worker *w)
+{
+	struct destination *d = self(w);
+
+	for (size_t i = 0; i < d->map.count; i++)
+		if (d->image_fd[i] >= 0 && fdatasync(d->image_fd[i]) < 0)
+			log_error("destination", "Cannot flush the disk \"%s\": %s.",
+				  d->map.disks[i].target, strerror(errno));
+}
+
+static void resume_copy(struct worker *w)
+{
+	struct destination *d = self(w);
+	struct kerr err = {0};
+
+	if (virt_resume(w->virt, w->grant.uuid, &err) < 0)
+		log_warning("destination", "%s", err.text);
+	else if (!d->resumed_ns)
+		d->resumed_ns = worker_now_ns();
+}
+
+static void destroy_copy(struct worker *w)
+{
+	struct destination *d = self(w);
+	struct kerr err = {0};
+
+	/* A domain that we never asked for is not ours to destroy. */
+	if (d->prepare_sent && virt_destroy(w->virt, w->grant.uuid, &err) < 0)
+		log_warning("destination", "%s", err.text);
+}
+
+static void boot_copy(struct worker *w)
+{
+	struct kerr err = {0};
+
+	if (virt_define(w->virt, w->remnant.xml, true, &err) < 0)
+		log_error("destination", "%s", err.text);
+}
+
+static void define_work(void *arg)
+{
+	struct worker *w = arg;
+	struct destination *d = self(w);
+
+	kerr_clear(&d->task_err);
+	d->defined = virt_define(w->virt, w->remnant.xml, false, &d->task_err) == 0;
+}
+
+static void define_done(void *arg)
+{
+	struct worker *w = arg;
+	struct destination *d = self(w);
+
+	if (!d->defined)
+		log_error("destination", "The VM runs here, but is not permanent yet: %s",
+			  d->task_err.text);
+	worker_post(w, TRANSFER_EVENT_DEFINED);
+}
+
+/* -- actions -- */
+
+static void journal(struct worker *w, enum custody_record record, const struct statement *proof,
+		    struct statement *ret)
+{
+	struct statement none = {0}, got = {0};
+	const struct statement *p = proof ? proof : &none;
+	enum transfer_event e = worker_journal(w, record, p->data, p->len, &got.data, &got.len);
+
+	if (e == TRANSFER_EVENT_JOURNALLED && ret) {
+		free(ret->data);
+		*ret = got;
+	} else {
+		free(got.data);
+	}
+	if (record == CUSTODY_DONE || record == CUSTODY_VOID)
+		w->clean = e == TRANSFER_EVENT_JOURNALLED;
+	worker_post(w, e);
+}
+
+static void journal_recv(struct worker *w)
+{
+	journal(w, CUSTODY_RECV, NULL, NULL);
+}
+
+static void journal_prepared(struct worker *w)
+{
+	journal(w, CUSTODY_PREPARED, NULL, &self(w)->vote);
+}
+
+static void journal_own(struct worker *w)
+{
+	journal(w, CUSTODY_OWN, &self(w)->release, &self(w)->ack);
+}
+
+static void journal_void(struct worker *w)
+{
+	journal(w, CUSTODY_VOID, &self(w)->abort, &self(w)->nack);
+}
+
+static void journal_close(struct worker *w)
+{
+	journal(w, CUSTODY_DONE, NULL, NULL);
+}
+
+static void make(struct worker *w)
+{
+	if (tasks_run(w->tasks, images_work, images_done, w) < 0)
+		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+}
+
+static void send_images(struct worker *w)
+{
+	worker_send(w, CONTROL_DISKS_READY, NULL, 0);
+}
+
+static void send_vote(struct worker *w)
+{
+	struct destination *d = self(w);
+
+	worker_send(w, CONTROL_VOTE, d->vote.data, d->vote.len);
+	d->vote_ms = worker_now_ms();
+}
+
+static void send_ack(struct worker *w)
+{
+	struct destination *d = self(w);
+	uint8_t body[POLICYD_PROOF_MAX + 16];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	wbuf_u64(&b, d->resumed_ns ? (worker_now_ns() - d->resumed_ns) / 1000 : 0);
+	wbuf_blob(&b, d->ack.data, d->ack.len);
+	if (wbuf_error(&b) == 0)
+		worker_send(w, CONTROL_ACK, body, b.len);
+}
+
+static void send_nack(struct worker *w)
+{
+	worker_send(w, CONTROL_NACK, self(w)->nack.data, self(w)->nack.len);
+}
+
+/* The held reply goes to the source, which holds it in turn until the decision. */
+static void let_through(struct worker *w)
+{
+	struct destination *d = self(w);
+	_cleanup_gateway_action_ struct gateway_action a = {0};
+
+	if (gateway_release_finish(d->gateway, &a) == 0)
+		to_source(w, a.data, a.len);
+}
+
+static void report(struct worker *w)
+{
+	if (!self(w)->source_gave_up)
+		worker_send_error(w);
+}
+
+static void check(struct worker *w)
+{
+	worker_check_copy(w, flush_images, true);
+}
+
+static void resume(struct worker *w)
+{
+	worker_check_copy(w, resume_copy, false);
+}
+
+static void destroy(struct worker *w)
+{
+	worker_check_copy(w, destroy_copy, false);
+}
+
+static void boot(struct worker *w)
+{
+	worker_check_copy(w, boot_copy, false);
+}
+
+static void define(struct worker *w)
+{
+	if (tasks_run(w->tasks, define_work, define_done, w) < 0)
+		worker_post(w, TRANSFER_EVENT_DEFINED);
+}
+
+static void later(struct worker *w)
+{
+	worker_defer(w, TRANSFER_ACTION_CHECK_COPY, (int)self(w)->state);
+}
+
+static void keep_images(struct worker *w)
+{
+	if (self(w)->defined)
+		remnant_remove(w->folder, w->hid);
+}
+
+static void end_phase(struct worker *w)
+{
+	struct destination *d = self(w);
+
+	if (d->state == DESTINATION_VOID && w->failure.code == KCODE_OK)
+		kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
+			 "The copy that came in was lost or not complete; the VM stays where it "
+			 "was.");
+	worker_phase(w, d->state == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
+	worker_leave(w);
+}
+
+static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
+	[TRANSFER_ACTION_JOURNAL_RECV] = journal_recv,
+	[TRANSFER_ACTION_JOURNAL_PREPARED] = journal_prepared,
+	[TRANSFER_ACTION_JOURNAL_OWN] = journal_own,
+	[TRANSFER_ACTION_JOURNAL_VOID] = journal_void,
+	[TRANSFER_ACTION_JOURNAL_CLOSE] = journal_close,
+	[TRANSFER_ACTION_READY] = worker_answer_start,
+	[TRANSFER_ACTION_SEND_IMAGES] = send_images,
+	[TRANSFER_ACTION_SEND_VOTE] = send_vote,
+	[TRANSFER_ACTION_SEND_ACK] = send_ack,
+	[TRANSFER_ACTION_SEND_NACK] = send_nack,
+	[TRANSFER_ACTION_MAKE_IMAGES] = make,
+	[TRANSFER_ACTION_LET_THROUGH] = let_through,
+	[TRANSFER_ACTION_STOP_GATEWAY] = stop_gateway,
+	[TRANSFER_ACTION_CHECK_COPY] = check,
+	[TRANSFER_ACTION_RESUME_COPY] = resume,
+	[TRANSFER_ACTION_DESTROY_COPY] = destroy,
+	[TRANSFER_ACTION_BOOT_COPY] = boot,
+	[TRANSFER_ACTION_DEFINE] = define,
+	[TRANSFER_ACTION_DROP_IMAGES] = drop_images,
+	[TRANSFER_ACTION_KEEP_IMAGES] = keep_images,
+	[TRANSFER_ACTION_LATER] = later,
+	[TRANSFER_ACTION_REPORT] = report,
+	[TRANSFER_ACTION_LEAVE] = end_phase,
+};
+
+static void event(struct worker *w, enum transfer_event event)
+{
+	struct destination *d = self(w);
+	struct transfer_step step = destination_step(d->state, event);
+	bool moves;
+
+	if (event >= TRANSFER_EVENT_COPY_GONE && event <= TRANSFER_EVENT_COPY_UNKNOWN)
+		d->watching = false;
+	if (!step.legal) {
+		log_warning("destination", "\"%s\" has no place in state \"%s\" and is ignored.",
+			    transfer_event_to_string(event), destination_state_to_string(d->state));
+		return;
+	}
+	log_debug("destination", "Event \"%s\" in \"%s\".", transfer_event_to_string(event),
+		  destination_state_to_string(d->state));
+	moves = step.next != (int)d->state;
+	set_state(w, (enum destination_state)step.next);
+	/* policyd is away: the same question again, not in a busy loop. */
+	if (event == TRANSFER_EVENT_DOUBT && !moves && transfer_is_journal(step.actions[0])) {
+		worker_defer(w, step.actions[0], step.next);
+		return;
+	}
+	for (size_t i = 0; i < TRANSFER_ACTIONS_MAX && step.actions[i]; i++)
+		if (acts[step.actions[i]])
+			acts[step.actions[i]](w);
+}
+
+static void act(struct worker *w, enum transfer_action action, int state)
+{
+	if ((int)self(w)->state == state && acts[action])
+		acts[action](w);
+}
+
+/* -- frames of the source -- */
+
+static void on_offer(struct worker *w, const struct control_frame *f)
+{
+	struct destination *d = self(w);
+	struct rbuf r = rbuf_init(f->body, f->len);
+
+	if (d->offered || control_offer_get(&r, &d->offer) < 0 || rbuf_end(&r) < 0) {
+		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed offer.",
+			    w->grant.peer_name);
+		return;
+	}
+	d->offered = true;
+	worker_post(w, TRANSFER_EVENT_OFFER);
+}
+
+/* The source's numbers, shown here too. Identity stays what the grant says. */
+static void on_progress(struct worker *w, const struct control_frame *f)
+{
+	struct rbuf r = rbuf_init(f->body, f->len);
+	struct mover_progress p;
+
+	if (mover_progress_get(&r, &p) < 0 || rbuf_end(&r) < 0 ||
+	    (p.phase != PHASE_COPYING_DISK && p.phase != PHASE_COPYING_MEMORY) ||
+	    self(w)->state != DESTINATION_RECEIVING)
+		return;
+	w->progress.ram_bytes = p.ram_bytes;
+	w->progress.ram_total = p.ram_total;
+	w->progress.disk_bytes = p.disk_bytes;
+	w->progress.disk_total = p.disk_total;
+	w->progress.rate_bytes_s = p.rate_bytes_s;
+	w->progress.left_ms = p.left_ms;
+	if (w->progress.phase == PHASE_COPYING_DISK && p.phase == PHASE_COPYING_MEMORY)
+		worker_phase(w, p.phase);
+	else if (worker_now_ms() - w->progress_ms >= 200)
+		worker_progress(w);
+}
+
+static void on_moved(struct worker *w, const struct control_frame *f)
+{
+	struct rbuf r = rbuf_init(f->body, f->len);
+	uint64_t downtime = rbuf_u64(&r);
+
+	if (rbuf_end(&r) == 0)
+		w->progress.downtime_ms = downtime;
+	worker_post(w, TRANSFER_EVENT_MOVED);
+}
+
+static void frame(struct worker *w, const struct control_frame *f)
+{
+	struct destination *d = self(w);
+
+	switch (f->type) {
+	case CONTROL_RPC:
+		on_source_rpc(w, f);
+		return;
+	case CONTROL_OFFER:
+		on_offer(w, f);
+		return;
+	case CONTROL_RELEASE:
+		keep(&d->release, f);
+		worker_post(w, TRANSFER_EVENT_RELEASE);
+		return;
+	case CONTROL_ABORT:
+		keep(&d->abort, f);
+		if (w->failure.code == KCODE_OK)
+			kerr_set(&w->failure, ECANCELED, KCODE_INTERRUPTED,
+				 "The source stopped the hand-off; the VM runs there.");
+		worker_post(w, TRANSFER_EVENT_ABORT);
+		return;
+	case CONTROL_PROGRESS:
+		on_progress(w, f);
+		return;
+	case CONTROL_MOVED:
+		on_moved(w, f);
+		return;
+	case CONTROL_DISKS_READY:
+	case CONTROL_VOTE:
+	case CONTROL_ACK:
+	case CONTROL_NACK:
+	case CONTROL_ERROR:
+	case CONTROL_BEAT:
+	case _CONTROL_MAX:
+		break;
+	}
+	worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+		    "\"%s\" sent a message that only the destination of a hand-off may send.",
+		    w->grant.peer_name);
+}
+
+/* A connection that fails before it proved the key may be anybody's: it means nothing. One that
+ * breaks later shows at the source's end, which decides. */
+static void relay(struct worker *w, size_t index, const struct relay_status *s)
+{
+	if (s->state == RELAY_FAILED && s->error != -ECANCELED)
+		log_notice("destination", "Data connection %u ended: %s.", w->relays[index].channel,
+			   strerror(-s->error));
+}
+
+static void watch(struct worker *w)
+{
+	struct destination *d = self(w);
+	short out = d->to_libvirt_at < d->to_libvirt.len ? POLLOUT : 0;
+
+	worker_watch(w, d->libvirt, (short)(POLLIN | out), on_libvirt);
+}
+
+/* The decision may come by way of kithd, if the source's worker died. policyd keeps only a RELEASE
+ * or an ABORT, and refuses OWN for the latter. */
+static void read_inbox(struct worker *w)
+{
+	struct destination *d = self(w);
+	struct control_frame f = {0};
+	uint8_t *data;
+
+	worker_inbox(w, &data, &f.len);
+	f.body = data;
+	if (f.len) {
+		keep(d->tried_release ? &d->abort : &d->release, &f);
+		worker_post(w, d->tried_release ? TRANSFER_EVENT_ABORT : TRANSFER_EVENT_RELEASE);
+		d->tried_release = !d->tried_release;
+	}
+	free(data);
+}
+
+static void tick(struct worker *w, uint64_t now)
+{
+	struct destination *d = self(w);
+
+	if (d->state == DESTINATION_RECEIVING && !d->prepare_sent &&
+	    now - d->entered_ms > CONNECT_MS)
+		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
+			    "\"%s\" did not start the hand-off within %d s.", w->grant.peer_name,
+			    CONNECT_MS / 1000);
+	if (d->state == DESTINATION_PREPARED && !d->watching && now - d->watch_ms > WATCH_MS) {
+		d->watching = true;
+		d->watch_ms = now;
+		worker_check_copy(w, NULL, false);
+	}
+	if (d->state == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS) {
+		send_vote(w);
+		if (!w->control)
+			read_inbox(w);
+	}
+	/* The guest runs here; the source's DONE can reach policyd without us. */
+	if (d->state == DESTINATION_RUNNING && now - d->entered_ms > GOODBYE_MS) {
+		worker_phase(w, PHASE_DONE);
+		worker_leave(w);
+	}
+}
+
+static bool can_stop(struct worker *w)
+{
+	return destination_can_stop(self(w)->state);
+}
+
+const struct worker_side destination_side = {
+	.start = start,
+	.event = event,
+	.frame = frame,
+	.relay = relay,
+	.watch = watch,
+	.tick = tick,
+	.can_stop = can_stop,
+	.act = act,
+};

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rebuilds a peer's domain XML from a typed allow-list (reliability.md H12, H13, H21). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ids.h"
+#include "base/kerr.h"
+
+#define DOMAIN_XML_MAX (1u << 20)
+#define DOMAIN_DEPTH_MAX 24
+#define DOMAIN_DISKS_MAX 16
+#define DOMAIN_SERIALS_MAX 4
+#define DOMAIN_TARGET_MAX 15 /* bytes of a disk target such as "vda", without the NUL */
+#define DOMAIN_PATH_MAX 1023
+#define DOMAIN_UUID_TEXT 37 /* 36 characters and the NUL */
+
+enum disk_format {
+	DISK_FORMAT_RAW,
+	DISK_FORMAT_QCOW2,
+	_DISK_FORMAT_MAX,
+};
+DECLARE_NAMES(disk_format, enum disk_format);
+
+/* What the destination grants. Strings are borrowed; NULL where said. */
+struct domain_limits {
+	const char *expect_name;       /* the VM's name in the grant */
+	uint8_t expect_uuid[UUID_LEN]; /* and its UUID; another one is KCODE_IDENTITY */
+	uint64_t max_memory_bytes;     /* 0 = no limit */
+	uint32_t max_vcpus;	       /* 0 = no limit */
+	uint32_t max_disks;	       /* at most DOMAIN_DISKS_MAX; 0 = DOMAIN_DISKS_MAX */
+	const char *emulator;	       /* the destination's QEMU; NULL = libvirt's default */
+	const char *network;	       /* libvirt network that type='network' becomes; NULL =
+					* such an interface is refused */
+	const char *serial_path;       /* file for a serial port that was a file at the source;
+					* NULL = it becomes a pty */
+};
+
+/* Destination's answer to each disk of the VM, by target. Made by the destination alone (H12). */
+struct domain_disk_map {
+	size_t count;
+	struct domain_disk_target {
+		char target[DOMAIN_TARGET_MAX + 1];
+		char path[DOMAIN_PATH_MAX + 1]; /* absolute, in the destination's own pool */
+		enum disk_format format;	/* must be what the XML says (H17) */
+		uint64_t capacity;		/* virtual size in bytes, as granted (H23) */
+	} disks[DOMAIN_DISKS_MAX];
+};
+
+struct domain_disk {
+	char target[DOMAIN_TARGET_MAX + 1];
+	enum disk_format format;
+	char source[DOMAIN_PATH_MAX + 1]; /* at the source; never used at the destination */
+};
+
+enum domain_serial {
+	DOMAIN_SERIAL_PTY,
+	DOMAIN_SERIAL_FILE,
+	DOMAIN_SERIAL_UNIX,
+	_DOMAIN_SERIAL_MAX,
+};
+DECLARE_NAMES(domain_serial, enum domain_serial);
+
+/* What was read out of the XML. */
+struct domain_facts {
+	char name[NAME_MAX_LEN + 1];
+	uint8_t uuid[UUID_LEN];
+	bool kvm;	       /* type='kvm'; else TCG */
+	uint64_t memory_bytes; /* maximum memory */
+	uint32_t vcpus;	       /* maximum number */
+	size_t disk_count;     /* disks with contents; empty CD drives are not counted */
+	struct domain_disk disks[DOMAIN_DISKS_MAX];
+	size_t serial_count;
+	enum domain_serial serials[DOMAIN_SERIALS_MAX];
+	size_t interface_count;
+};
+
+/* Reads `xml` (`len` bytes, need not be terminated, a trailing NUL is ignored), checks every
+ * element and attribute against the table of domain.c, and writes a new document in which each
+ * value was validated by type and every path is the destination's. Nothing is copied as text.
+ * The result serves both as "destination_xml" of Prepare3 and for virDomainDefineXML().
+ *
+ * *ret_xml is malloced. ret_facts may be NULL. Errors: -EBADMSG (BAD_MESSAGE: not XML, too big,
+ * too deep, a DTD), -EPERM (DOMAIN: names the element that cannot be handed over), -EACCES
+ * (IDENTITY), -ENOSPC (ROOM: a cap is exceeded), -ENOMEM. */
+int domain_rebuild(const char *xml, size_t len, const struct domain_limits *limits,
+		   const struct domain_disk_map *map, char **ret_xml,
+		   struct domain_facts *ret_facts, struct kerr *err);
+
+/* The same check at the source, over its own XML: would a destination with enough room accept
+ * it, and which disks are there? Identity and caps are not looked at. */
+int domain_disks(const char *xml, size_t len, struct domain_facts *ret_facts, struct kerr *err);
+
+/* "xxxxxxxx-xxxx-..." in lower case. */
+void domain_uuid_text(const uint8_t uuid[UUID_LEN], char ret[DOMAIN_UUID_TEXT]);
+
+/* With or without hyphens, as libvirt reads it. -EBADMSG. */
+int domain_uuid_parse(const char *text, uint8_t ret[UUID_LEN]);
+
+/* Entry of a target, NULL if the map has none. */
+const struct domain_disk_target *domain_disk_map_find(const struct domain_disk_map *map,
+						      const char *target);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kith-hook: libvirt asks it before a guest starts or comes in; a host without custody of the VM
+ * says no (H10, R5). Called as: GUEST OPERATION SUB-OPERATION EXTRA, domain XML on stdin. */
+#include <fcntl.h>
+#include <libxml/parser.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "policyd/client.h"
+#include "policyd/custody-marker.h"
+
+#define XML_MAX ((size_t)4 << 20)
+
+/* libvirt also calls "start" and more for every boot; "prepare" always comes before it, and the
+ * question may be asked only once for an incoming guest. */
+static const struct {
+	const char *operation, *sub;
+	enum custody_use use;
+} questions[] = {
+	{"prepare", "begin", CUSTODY_USE_START},
+	{"migrate", "begin", CUSTODY_USE_INCOMING},
+};
+
+static int read_all(int fd, char **ret, size_t *ret_len)
+{
+	_cleanup_free_ char *data = malloc(XML_MAX);
+	size_t len = 0;
+
+	while (data && len < XML_MAX) {
+		ssize_t n = read(fd, data + len, XML_MAX - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	if (!data || len == 0 || len == XML_MAX)
+		return -EBADMSG;
+	*ret = TAKE_PTR(data);
+	*ret_len = len;
+	return 0;
+}
+
+static bool is_element(const xmlNode *n, const char *name)
+{
+	return n->type == XML_ELEMENT_NODE && xmlStrEqual(n->name, (const xmlChar *)name);
+}
+
+static int uuid_of(const xmlDoc *doc, uint8_t ret[UUID_LEN])
+{
+	const xmlNode *root = xmlDocGetRootElement(doc);
+
+	if (!root || !is_element(root, "domain"))
+		return -EBADMSG;
+	for (xmlNode *n = root->children; n; n = n->next) {
+		xmlChar *text;
+		int r;
+
+		if (!is_element(n, "uuid"))
+			continue;
+		text = xmlNodeGetContent(n);
+		r = text ? custody_uuid_parse((const char *)text, ret) : -ENOMEM;
+		xmlFree(text);
+		return r;
+	}
+	return -EBADMSG;
+}
+
+static int read_uuid(uint8_t ret[UUID_LEN])
+{
+	_cleanup_free_ char *xml = NULL;
+	xmlDocPtr doc;
+	size_t len = 0;
+	int r = read_all(STDIN_FILENO, &xml, &len);
+
+	if (r < 0)
+		return r;
+	doc = xmlReadMemory(xml, (int)len, "domain.xml", NULL,
+			    XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	if (!doc)
+		return -EBADMSG;
+	r = uuid_of(doc, ret);
+	xmlFreeDoc(doc);
+	return r;
+}
+
+/* policyd is down: the marker file decides, and a VM that Kith does not know is none of its
+ * business. */
+static int ask_marker(const struct config *config, const uint8_t uuid[UUID_LEN],
+		      enum custody_use use, struct kerr *err)
+{
+	_cleanup_close_ int dir = -EBADF;
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 && errno == ENOENT && use == CUSTODY_USE_START)
+		return 0;
+	if (dir < 0)
+		return kerr_set(err, errno, KCODE_NOT_READY,
+				"kith-policyd does not answer and its marks cannot be read.");
+	return custody_marker_may_start(dir, uuid, use, err);
+}
+
+static int ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum custody_use use,
+	       struct kerr *err)
+{
+	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
+	char path[160];
+	int r = config_run_path(config, POLICYD_SOCKET, path, sizeof(path));
+
+	if (r == 0 && ipc_client_new(path, &c) == 0)
+		r = policyd_client_custody_check(c, uuid, use, err);
+	if (c && (r == 0 || err->code != KCODE_INTERRUPTED))
+		return r;
+	kerr_clear(err);
+	return ask_marker(config, uuid, use, err);
+}
+
+int main(int argc, char *argv[])
+{
+	const char *path = getenv("KITH_CONFIG");
+	struct config config;
+	struct kerr err = {0};
+	uint8_t uuid[UUID_LEN];
+
+	log_setup("kith-hook");
+	if (argc < 4)
+		return 2;
+	for (size_t i = 0; i < ARRAY_SIZE(questions); i++) {
+		if (strcmp(argv[2], questions[i].operation) != 0 ||
+		    strcmp(argv[3], questions[i].sub) != 0)
+			continue;
+		if (read_uuid(uuid) < 0)
+			kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
+				 "The domain that libvirt describes cannot be read.");
+		else if (config_load(path ? path : CONFIG_PATH_DEFAULT, &config, &err) == 0)
+			ask(&config, uuid, questions[i].use, &err);
+		if (err.code != KCODE_OK) {
+			/* libvirt shows its user what a hook writes to stderr. */
+			fprintf(stderr, "Kith: %s\n", err.text);
+			return 1;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# What kithd needs to talk to kith-mover.
+noinst_LIBRARIES += mover/libmoverclient.a
+mover_libmoverclient_a_SOURCES = \
+	mover/client.c mover/client.h \
+	mover/proto.c mover/proto.h
+mover_libmoverclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+
+noinst_LIBRARIES += mover/libmover.a
+mover_libmover_a_SOURCES = \
+	mover/control.c \
+	mover/control.h \
+	mover/cookie.c \
+	mover/cookie.h \
+	mover/destination.c \
+	mover/disk.c \
+	mover/disk.h \
+	mover/domain-rules.h \
+	mover/domain-table.c \
+	mover/domain.c \
+	mover/domain.h \
+	mover/filter.c \
+	mover/filter.h \
+	mover/gateway.c \
+	mover/gateway.h \
+	mover/listing.c \
+	mover/listing.h \
+	mover/recover.c \
+	mover/recover.h \
+	mover/relay.c \
+	mover/relay.h \
+	mover/remnant.c \
+	mover/remnant.h \
+	mover/rpc.c \
+	mover/rpc.h \
+	mover/source-rpc.c \
+	mover/source.c \
+	mover/source.h \
+	mover/supervisor.c \
+	mover/supervisor.h \
+	mover/task.c \
+	mover/task.h \
+	mover/tls.c \
+	mover/tls.h \
+	mover/transfer.c \
+	mover/transfer.h \
+	mover/virt.c \
+	mover/virt.h \
+	mover/worker-link.c \
+	mover/worker.c \
+	mover/worker.h \
+	mover/xdr.c \
+	mover/xdr.h
+mover_libmover_a_CFLAGS = \
+	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS) $(OPENSSL_CFLAGS)
+
+sbin_PROGRAMS += kith-mover
+kith_mover_SOURCES = mover/main.c
+kith_mover_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+kith_mover_LDADD = \
+	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a base/libbase.a \
+	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
+
+# libvirt's qemu hook (installed below its hooks folder as "kith") and the fence before libvirtd.
+pkglibexec_PROGRAMS += kith-fence
+kith_fence_SOURCES = mover/fence.c
+kith_fence_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+kith_fence_LDADD = \
+	policyd/libpolicydclient.a policyd/libpolicy.a policyd/libpolicydclient.a \
+	base/libbase.a $(SODIUM_LIBS)
+
+pkglibexec_PROGRAMS += kith-hook
+kith_hook_SOURCES = mover/hook.c
+kith_hook_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
+kith_hook_LDADD = \
+	policyd/libpolicydclient.a policyd/libpolicy.a policyd/libpolicydclient.a \
+	base/libbase.a $(LIBXML_LIBS) \
+	$(SODIUM_LIBS)
+
+install-exec-hook:
+	$(MKDIR_P) $(DESTDIR)$(libvirthooksdir)
+	rm -f $(DESTDIR)$(libvirthooksdir)/kith
+	$(LN_S) $(pkglibexecdir)/kith-hook $(DESTDIR)$(libvirthooksdir)/kith
+
+uninstall-hook:
+	rm -f $(DESTDIR)$(libvirthooksdir)/kith

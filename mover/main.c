@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kith-mover: hands running VMs over. The options below are for its own use but -c. */
+#include <string.h>
+
+#include "base/log.h"
+#include "mover/listing.h"
+#include "mover/recover.h"
+#include "mover/supervisor.h"
+#include "mover/worker.h"
+
+static int usage(void)
+{
+	fputs("Usage: kith-mover [-c CONFIG]\n"
+	      "Moves running VMs between this device and others. It is started by systemd and "
+	      "asked "
+	      "by kithd.\n",
+	      stderr);
+	return 2;
+}
+
+int main(int argc, char *argv[])
+{
+	const char *path = CONFIG_PATH_DEFAULT, *mode = NULL;
+	struct config config;
+	struct kerr err = {0};
+	int at = 1;
+
+	if (argc > at + 1 && strcmp(argv[at], "-c") == 0) {
+		path = argv[at + 1];
+		at += 2;
+	}
+	if (argc > at)
+		mode = argv[at++];
+	if (config_load(path, &config, &err) < 0) {
+		log_error("mover", "%s", err.text);
+		return 2;
+	}
+	if (!mode)
+		return supervisor_main(&config, path);
+	if (strcmp(mode, "--source") == 0 && argc == at + 1)
+		worker_main(&config, argv[at], true);
+	if (strcmp(mode, "--destination") == 0 && argc == at + 1)
+		worker_main(&config, argv[at], false);
+	if (strcmp(mode, "--vms") == 0 && argc == at)
+		return listing_main();
+	if (strncmp(mode, "--recover", 9) == 0 && argc == at)
+		return recover_main(&config, strcmp(mode, "--recover-again") == 0);
+	return usage();
+}

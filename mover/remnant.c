@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One small file for each hand-off under way. */
+#include "mover/remnant.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define REMNANT_VERSION 1
+#define FILE_MAX (REMNANT_XML_MAX + DOMAIN_DISKS_MAX * (DOMAIN_PATH_MAX + 3) + 128)
+#define LIST_MAX 256
+
+void remnant_clear(struct remnant *r)
+{
+	free(r->xml);
+	r->xml = NULL;
+}
+
+int remnant_folder_open(const char *state, int *ret_fd)
+{
+	char path[160];
+	int n = snprintf(path, sizeof(path), "%s/mover", state);
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	return dir_open(path, 0700, ret_fd);
+}
+
+int remnant_put(struct wbuf *w, const struct remnant *r)
+{
+	wbuf_u16(w, REMNANT_VERSION);
+	wbuf_bytes(w, r->hid, HID_LEN);
+	wbuf_bytes(w, r->uuid, UUID_LEN);
+	wbuf_u8(w, r->source);
+	wbuf_u16(w, (uint16_t)r->count);
+	for (size_t i = 0; i < r->count; i++)
+		wbuf_string(w, r->paths[i]);
+	wbuf_blob(w, r->xml, r->xml ? strlen(r->xml) : 0);
+	return wbuf_error(w);
+}
+
+int remnant_get(struct rbuf *in, struct remnant *ret)
+{
+	struct remnant r = {0};
+	uint16_t version = rbuf_u16(in);
+	const uint8_t *xml;
+	size_t len;
+
+	rbuf_bytes(in, r.hid, HID_LEN);
+	rbuf_bytes(in, r.uuid, UUID_LEN);
+	r.source = rbuf_u8(in) == 1;
+	r.count = rbuf_u16(in);
+	if (version != REMNANT_VERSION || r.count > DOMAIN_DISKS_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < r.count; i++)
+		rbuf_string(in, r.paths[i], sizeof(r.paths[i]));
+	xml = rbuf_blob(in, REMNANT_XML_MAX, &len);
+	if (rbuf_end(in) < 0 || (len && memchr(xml, 0, len)))
+		return -EBADMSG;
+	if (len) {
+		r.xml = strndup((const char *)xml, len);
+		if (!r.xml)
+			return -ENOMEM;
+	}
+	*ret = r;
+	return 0;
+}
+
+static void file_name(const uint8_t hid[HID_LEN], char ret[2 * HID_LEN + 1])
+{
+	hex_encode(hid, HID_LEN, ret);
+}
+
+int remnant_write(int folder, const struct remnant *r)
+{
+	_cleanup_free_ uint8_t *data = malloc(FILE_MAX);
+	char name[2 * HID_LEN + 1];
+	struct wbuf w;
+	int n;
+
+	if (!data)
+		return -ENOMEM;
+	w = wbuf_init(data, FILE_MAX);
+	n = remnant_put(&w, r);
+	if (n < 0)
+		return n;
+	file_name(r->hid, name);
+	return file_write_atomic(folder, name, data, w.len, 0600);
+}
+
+int remnant_read(int folder, const uint8_t hid[HID_LEN], struct remnant *ret)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	char name[2 * HID_LEN + 1];
+	struct rbuf in;
+	size_t len;
+	int n;
+
+	file_name(hid, name);
+	n = file_read(folder, name, FILE_MAX, &data, &len);
+	if (n < 0)
+		return n;
+	in = rbuf_init(data, len);
+	return remnant_get(&in, ret);
+}
+
+int remnant_remove(int folder, const uint8_t hid[HID_LEN])
+{
+	char name[2 * HID_LEN + 1];
+
+	file_name(hid, name);
+	if (unlinkat(folder, name, 0) < 0)
+		return -errno;
+	return fsync(folder) < 0 ? -errno : 0;
+}
+
+static void close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+int remnant_list(int folder, uint8_t (**ret)[HID_LEN], size_t *ret_n)
+{
+	_cleanup_(close_dir) DIR *dir = NULL;
+	_cleanup_free_ uint8_t(*list)[HID_LEN] = calloc(LIST_MAX, HID_LEN);
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *e;
+	size_t n = 0;
+
+	if (fd < 0 || !list) {
+		if (fd >= 0)
+			close(fd);
+		return -ENOMEM;
+	}
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (n < LIST_MAX && (e = readdir(dir)))
+		if (hex_decode(e->d_name, list[n], HID_LEN) == 0)
+			n++;
+	*ret = TAKE_PTR(list);
+	*ret_n = n;
+	return 0;
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The source's sockets: libvirt's client library on one side, the destination's filter on the
+ * other, and the connections of QEMU. */
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "mover/cookie.h"
+#include "mover/source.h"
+
+static struct source *self(struct worker *w)
+{
+	return w->ctx;
+}
+
+/* The folder's default ACL says who may connect: our user and QEMU's (H18). */
+static int listen_local(const char *path, int *ret_fd)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(sa.sun_path, path, MIN_OF(strlen(path), sizeof(sa.sun_path) - 1));
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, DOMAIN_DISKS_MAX) < 0)
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int source_open_sockets(struct worker *w)
+{
+	struct source *s = self(w);
+	int r = listen_local(w->rpc_path, &s->rpc_listen);
+
+	if (r == 0)
+		r = listen_local(w->ram_path, &s->ram_listen);
+	if (r == 0)
+		r = listen_local(w->nbd_path, &s->nbd_listen);
+	if (r == 0)
+		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &s->from_client);
+	if (r == 0)
+		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &s->from_peer);
+	return r;
+}
+
+/* -- libvirt's client and the destination -- */
+
+static void shut(int *fd)
+{
+	closep(fd);
+	*fd = -EBADF;
+}
+
+void source_give_up(struct worker *w)
+{
+	struct source *s = self(w);
+
+	/* An error in the client's ears would resume a guest that is no longer ours (R1). */
+	if (source_is_committed(s->state)) {
+		log_error("source", "Refused to give up a committed hand-off.");
+		return;
+	}
+	shut(&s->rpc);
+	shut(&s->rpc_listen);
+	shut(&s->ram_listen);
+	shut(&s->nbd_listen);
+	while (s->waiting_count)
+		close(s->waiting[--s->waiting_count]);
+	/* QEMU must not wait for a network that may be gone. */
+	worker_relays_drop(w);
+}
+
+static void client_flush(struct source *s)
+{
+	while (s->rpc >= 0 && s->to_client_at < s->to_client.len) {
+		ssize_t n = send(s->rpc, s->to_client.data + s->to_client_at,
+				 s->to_client.len - s->to_client_at, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		s->to_client_at += (size_t)n;
+	}
+	s->to_client.len = s->to_client_at = 0;
+}
+
+void source_to_client(struct source *s, const void *data, size_t len)
+{
+	xdr_put_fixed(&s->to_client, data, len);
+	client_flush(s);
+}
+
+/* The library's last call waits for an answer that nobody there needs to give. */
+static void answer_close(struct source *s, const struct rpc_msg *m)
+{
+	_cleanup_xdr_out_ struct xdr_out reply = xdr_out_init(RPC_HEADER_LEN);
+	struct rpc_header h = rpc_reply_header(&m->h, RPC_STATUS_OK);
+
+	if (rpc_put_empty(&reply, &h) == 0)
+		source_to_client(s, reply.data, reply.len);
+}
+
+static void from_client(struct worker *w, const struct rpc_msg *m)
+{
+	struct source *s = self(w);
+
+	if (m->h.program == RPC_PROGRAM_REMOTE && m->h.procedure == RPC_PROC_CLOSE) {
+		answer_close(s, m);
+		return;
+	}
+	if (m->h.program == RPC_PROGRAM_KEEPALIVE) {
+		_cleanup_xdr_out_ struct xdr_out pong = xdr_out_init(RPC_HEADER_LEN);
+
+		/* W5: answered here, so that a slow network cannot end the connection. */
+		if (m->h.procedure == RPC_KEEPALIVE_PING && rpc_put_pong(&pong) == 0)
+			source_to_client(s, pong.data, pong.len);
+		return;
+	}
+	s->call = m->h;
+	s->calling = true;
+	if (m->h.procedure == RPC_PROC_FINISH3_PARAMS) {
+		s->finish_called = true;
+		worker_phase(w, PHASE_SWITCHING);
+	}
+	if (!w->control || control_send_rpc(w->control, m->frame, m->frame_len) < 0)
+		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "The connection to \"%s\" broke.",
+			    w->grant.peer_name);
+	else if (m->h.procedure == RPC_PROC_FINISH3_PARAMS)
+		source_quote(w);
+}
+
+static void on_rpc(struct worker *w, int fd, short revents)
+{
+	static uint8_t buf[65536];
+	struct source *s = self(w);
+	struct rpc_msg m;
+	ssize_t n;
+	int r;
+
+	if (fd != s->rpc)
+		return;
+	if (revents & POLLOUT)
+		client_flush(s);
+	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		/* Not ours to judge: virDomainMigrate3() returns and says how it went. */
+		shut(&s->rpc);
+		return;
+	}
+	r = rpc_stream_push(s->from_client, buf, (size_t)n);
+	while (r >= 0 && (r = rpc_stream_next(s->from_client, &m)) == 1)
+		from_client(w, &m);
+	if (r < 0)
+		source_give_up(w);
+}
+
+static int rebuild_cookie(struct worker *w, enum cookie_step step, const void *data, size_t len,
+			  char **ret, size_t *ret_len)
+{
+	struct source *s = self(w);
+	struct kerr err = {0};
+	int r = cookie_rebuild(step, data, len, &s->limits, &s->map, ret, ret_len, &err);
+
+	if (r < 0)
+		worker_stop_err(w, &err);
+	return r;
+}
+
+/* Prepare's answer: libvirt here would connect wherever the URI says, so it may say nothing. */
+static int prepare_reply(struct worker *w, const struct rpc_msg *m, struct xdr_out *out)
+{
+	_cleanup_free_ char *cookie = NULL;
+	struct rpc_prepare_ret ret;
+	size_t len;
+	int r = rpc_get_prepare_ret(m, &ret);
+
+	if (r < 0)
+		return r;
+	r = rebuild_cookie(w, COOKIE_STEP_PREPARE_RET, ret.cookie, ret.cookie_len, &cookie, &len);
+	return r < 0 ? r : rpc_put_prepare_ret(out, &m->h, cookie, len, NULL);
+}
+
+static int finish_reply(struct worker *w, const struct rpc_msg *m, struct xdr_out *out)
+{
+	_cleanup_free_ char *cookie = NULL;
+	struct rpc_finish_ret ret;
+	size_t len;
+	int r = rpc_get_finish_ret(m, &ret);
+
+	if (r < 0)
+		return r;
+	r = rebuild_cookie(w, COOKIE_STEP_FINISH_RET, ret.cookie, ret.cookie_len, &cookie, &len);
+	if (r < 0)
+		return r;
+	ret.cookie = (const uint8_t *)cookie;
+	ret.cookie_len = len;
+	return rpc_put_finish_ret(out, &m->h, &ret);
+}
+
+static int pass(struct xdr_out *out, const struct rpc_msg *m)
+{
+	xdr_put_fixed(out, m->frame, m->frame_len);
+	return out->error;
+}
+
+/* One reply of the destination. Success of Finish3 is held back (finding 3). */
+static int from_peer(struct worker *w, const struct rpc_msg *m)
+{
+	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(WORKER_RPC_FRAME_MAX);
+	struct source *s = self(w);
+	int r;
+
+	if (m->h.program == RPC_PROGRAM_KEEPALIVE)
+		return 0;
+	if (!s->calling || m->h.program != RPC_PROGRAM_REMOTE || m->h.type != RPC_TYPE_REPLY ||
+	    (m->h.status != RPC_STATUS_OK && m->h.status != RPC_STATUS_ERROR) ||
+	    m->h.procedure != s->call.procedure || m->h.serial != s->call.serial)
+		return -EBADMSG;
+	s->calling = false;
+	if (m->h.status == RPC_STATUS_OK && m->h.procedure == RPC_PROC_FINISH3_PARAMS) {
+		r = finish_reply(w, m, &s->held);
+		if (r == 0)
+			worker_post(w, TRANSFER_EVENT_FINISH_HELD);
+		return r;
+	}
+	if (m->h.status == RPC_STATUS_OK && m->h.procedure == RPC_PROC_PREPARE3_PARAMS)
+		r = prepare_reply(w, m, &out);
+	else
+		r = pass(&out, m);
+	if (r == 0)
+		source_to_client(s, out.data, out.len);
+	return r;
+}
+
+void source_on_peer_rpc(struct worker *w, const struct control_frame *f)
+{
+	struct source *s = self(w);
+	struct rpc_msg m;
+	int r;
+
+	/* Once we abort, only our own error may reach the client; once committed nothing but the
+	 * held reply. */
+	if (s->state != SOURCE_TRANSFER)
+		return;
+	r = rpc_stream_push(s->from_peer, f->body, f->len);
+	while (r >= 0 && (r = rpc_stream_next(s->from_peer, &m)) == 1)
+		r = from_peer(w, &m);
+	if (r < 0)
+		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			    "\"%s\" sent a libvirt answer that Kith does not accept.",
+			    w->grant.peer_name);
+}
+
+/* -- local connections of libvirt and QEMU -- */
+
+void source_attach(struct worker *w)
+{
+	struct source *s = self(w);
+
+	for (size_t k = 0; k < s->waiting_count;) {
+		bool done = false;
+
+		for (size_t i = 0; i < WORKER_RELAYS_MAX && !done; i++)
+			if (w->relays[i].relay && w->relays[i].seen == RELAY_IDLE &&
+			    w->relays[i].channel == s->waiting_for[k])
+				done = relay_attach(w->relays[i].relay, s->waiting[k]) == 0;
+		if (!done) {
+			k++;
+			continue;
+		}
+		s->waiting_count--;
+		s->waiting[k] = s->waiting[s->waiting_count];
+		s->waiting_for[k] = s->waiting_for[s->waiting_count];
+	}
+}
+
+static void wait_relay(struct worker *w, int fd, uint16_t channel)
+{
+	struct source *s = self(w);
+
+	if (s->waiting_count == ARRAY_SIZE(s->waiting) || channel >= DATA_CHANNEL_MAX) {
+		close(fd);
+		return;
+	}
+	s->waiting[s->waiting_count] = fd;
+	s->waiting_for[s->waiting_count++] = channel;
+	source_attach(w);
+}
+
+static int accept_local(struct worker *w, int listener, bool own)
+{
+	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (fd < 0)
+		return -EAGAIN;
+	if (own ? getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid != getpid()
+		: !relay_peer_allowed(fd, w->qemu_uid)) {
+		log_warning("source", "A foreign process connected to the hand-off's socket and "
+				      "was refused.");
+		return -EPERM;
+	}
+	return TAKE_FD(fd);
+}
+
+static void on_rpc_listen(struct worker *w, int fd, short revents _unused_)
+{
+	struct source *s = self(w);
+	int c = fd == s->rpc_listen ? accept_local(w, fd, true) : -EAGAIN;
+
+	if (c >= 0 && s->rpc >= 0)
+		close(c);
+	else if (c >= 0)
+		s->rpc = c;
+}
+
+/* One connection carries the memory (H18): then the door is shut. */
+static void on_ram_listen(struct worker *w, int fd, short revents _unused_)
+{
+	struct source *s = self(w);
+	int c = fd == s->ram_listen ? accept_local(w, fd, false) : -EAGAIN;
+
+	if (c < 0)
+		return;
+	close(s->ram_listen);
+	s->ram_listen = -EBADF;
+	wait_relay(w, c, DATA_CHANNEL_RAM);
+}
+
+static void on_nbd_listen(struct worker *w, int fd, short revents _unused_)
+{
+	struct source *s = self(w);
+	int c = fd == s->nbd_listen ? accept_local(w, fd, false) : -EAGAIN;
+
+	if (c < 0)
+		return;
+	if (s->next_disk >= DATA_CHANNEL_DISK + s->facts.disk_count)
+		worker_dial(w, s->next_disk); /* more than one for each disk: not dialled yet */
+	wait_relay(w, c, s->next_disk++);
+}
+
+void source_watch_sockets(struct worker *w)
+{
+	struct source *s = self(w);
+	short out = s->to_client_at < s->to_client.len ? POLLOUT : 0;
+
+	worker_watch(w, s->rpc_listen, POLLIN, on_rpc_listen);
+	worker_watch(w, s->ram_listen, POLLIN, on_ram_listen);
+	worker_watch(w, s->nbd_listen, POLLIN, on_nbd_listen);
+	worker_watch(w, s->rpc, (short)(POLLIN | out), on_rpc);
+}

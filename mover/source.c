@@ -1,0 +1,716 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The source of a hand-off: carries out what the table in transfer.c says. */
+#include "mover/source.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "mover/disk.h"
+
+#define CONNECT_MS 30000  /* from START to "images are made" */
+#define VOTE_MS 20000	  /* own CPUs stand still meanwhile */
+#define QUOTE_AGE_MS 3000 /* B6 allows 5 s */
+#define RESEND_MS 2000
+#define PROGRESS_MS 250
+#define ABORT_RETRY_MS 1000
+
+static struct source *self(struct worker *w)
+{
+	return w->ctx;
+}
+
+static void set_state(struct worker *w, enum source_state next)
+{
+	struct source *s = self(w);
+
+	if (s->state == next)
+		return;
+	log_info("source", "%s: %s after %s.", w->hex, source_state_to_string(next),
+		 source_state_to_string(s->state));
+	s->state = next;
+	s->entered_ms = worker_now_ms();
+}
+
+static void keep(struct statement *st, const struct control_frame *f)
+{
+	uint8_t *copy = malloc(f->len ? f->len : 1);
+
+	if (!copy)
+		return;
+	memcpy(copy, f->body, f->len);
+	free(st->data);
+	*st = (struct statement){copy, f->len};
+}
+
+/* -- what is moved -- */
+
+struct facts_task {
+	struct worker *w;
+	int result;
+	struct kerr err;
+};
+
+static void on_stopped(void *ctx, uint64_t at_ns)
+{
+	struct source *s = ctx;
+
+	atomic_store(&s->stopped_ns, at_ns);
+}
+
+static int read_disks(struct worker *w, struct kerr *err)
+{
+	struct source *s = self(w);
+
+	s->offer.memory_bytes = s->facts.memory_bytes;
+	s->offer.vcpus = s->facts.vcpus;
+	s->map.count = s->offer.count = s->facts.disk_count;
+	for (size_t i = 0; i < s->facts.disk_count; i++) {
+		const struct domain_disk *d = &s->facts.disks[i];
+		struct control_disk *o = &s->offer.disks[i];
+		struct domain_disk_target *t = &s->map.disks[i];
+		int r;
+
+		memcpy(o->target, d->target, sizeof(o->target));
+		o->format = d->format;
+		r = virt_disk_size(w->virt, w->grant.uuid, d->target, &o->capacity, &o->used, err);
+		if (r < 0)
+			return r;
+		memcpy(t->target, d->target, sizeof(t->target));
+		memcpy(t->path, d->source, sizeof(t->path));
+		t->format = d->format;
+		t->capacity = o->capacity;
+		if (disk_is_ours(w->config.images, d->source))
+			memcpy(w->remnant.paths[w->remnant.count++], d->source, sizeof(d->source));
+	}
+	return 0;
+}
+
+static int read_facts(struct worker *w, struct kerr *err)
+{
+	struct source *s = self(w);
+	struct virt_domain d = {0};
+	int r = virt_domain(w->virt, w->grant.uuid, &d, err);
+
+	if (r < 0)
+		return r;
+	s->xml = d.xml;
+	if (strcmp(d.name, w->grant.vm) != 0)
+		return kerr_set(err, EACCES, KCODE_IDENTITY,
+				"The VM is called \"%s\" here, but \"%s\" was granted.", d.name,
+				w->grant.vm);
+	if (d.copy.state != COPY_RUNS)
+		return kerr_set(err, EINVAL, KCODE_DOMAIN,
+				"The VM does not run; only a running VM can be handed over live.");
+	r = domain_disks(d.xml, strlen(d.xml), &s->facts, err);
+	if (r < 0)
+		return r;
+	r = read_disks(w, err);
+	if (r < 0)
+		return r;
+	return virt_watch(w->virt, w->grant.uuid, on_stopped, s, err);
+}
+
+static void facts_work(void *arg)
+{
+	struct facts_task *t = arg;
+
+	t->result = read_facts(t->w, &t->err);
+}
+
+static void facts_done(void *arg)
+{
+	struct facts_task *t = arg;
+	struct worker *w = t->w;
+	struct source *s = self(w);
+	int r;
+
+	if (t->result < 0) {
+		worker_stop_err(w, &t->err);
+	} else if ((r = source_open_sockets(w)) < 0 ||
+		   (r = remnant_write(w->folder, &w->remnant)) < 0) {
+		worker_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
+			    strerror(-r));
+	} else {
+		s->limits.expect_name = w->grant.vm;
+		memcpy(s->limits.expect_uuid, w->grant.uuid, UUID_LEN);
+		worker_post(w, TRANSFER_EVENT_GRANTED);
+	}
+	free(t);
+}
+
+static void start(struct worker *w)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	struct facts_task *t = calloc(1, sizeof(*t));
+
+	if (!s || !t)
+		_exit(1);
+	s->rpc_listen = s->ram_listen = s->nbd_listen = s->rpc = -EBADF;
+	s->next_disk = DATA_CHANNEL_DISK;
+	s->to_client = xdr_out_init(WORKER_RPC_FRAME_MAX);
+	s->held = xdr_out_init(WORKER_RPC_FRAME_MAX);
+	s->entered_ms = worker_now_ms();
+	w->ctx = s;
+	t->w = w;
+	worker_phase(w, PHASE_PREPARING);
+	if (tasks_run(w->tasks, facts_work, facts_done, t) < 0)
+		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+}
+
+/* -- libvirt's migration call -- */
+
+static void migrate_work(void *arg)
+{
+	struct worker *w = arg;
+	struct source *s = self(w);
+	struct virt_migration m = {w->rpc_path, w->ram_path, w->nbd_path, &s->facts};
+
+	s->migrate_result = virt_migrate(w->grant.uuid, &m, &s->migrate_err);
+}
+
+static void migrate_done(void *arg)
+{
+	struct worker *w = arg;
+	struct source *s = self(w);
+
+	s->migrating = false;
+	if (s->migrate_result < 0) {
+		if (w->failure.code == KCODE_OK && !source_is_committed(s->state))
+			w->failure = s->migrate_err;
+		log_notice("source", "libvirt: %s", s->migrate_err.text);
+	}
+	worker_post(w, s->migrate_result < 0 ? TRANSFER_EVENT_MIGRATE_FAILED
+					     : TRANSFER_EVENT_MIGRATED);
+}
+
+static void migrate(struct worker *w)
+{
+	struct source *s = self(w);
+
+	s->migrating = true;
+	worker_phase(w, s->facts.disk_count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
+	if (tasks_run(w->long_tasks, migrate_work, migrate_done, w) < 0) {
+		s->migrating = false;
+		worker_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
+	}
+}
+
+static void abort_work(void *arg)
+{
+	struct worker *w = arg;
+	struct kerr err = {0};
+
+	if (virt_job_abort(w->virt, w->grant.uuid, &err) < 0)
+		log_debug("source", "%s", err.text);
+}
+
+static void abort_done(void *arg _unused_)
+{
+}
+
+/* Makes virDomainMigrate3() fail: never after the decision (R1). */
+static void fail_rpc(struct worker *w)
+{
+	struct source *s = self(w);
+
+	if (source_is_committed(s->state)) {
+		log_error("source", "Refused to fail a committed hand-off.");
+		return;
+	}
+	source_give_up(w);
+	if (!s->migrating) {
+		worker_check_copy(w, NULL, false);
+		return;
+	}
+	s->abort_ms = worker_now_ms();
+	if (!s->finish_called)
+		tasks_run(w->tasks, abort_work, abort_done, w);
+}
+
+/* -- actions -- */
+
+static void resume_copy(struct worker *w)
+{
+	struct kerr err = {0};
+
+	if (virt_resume(w->virt, w->grant.uuid, &err) < 0)
+		log_warning("source", "%s", err.text);
+}
+
+static void destroy_copy(struct worker *w)
+{
+	struct kerr err = {0};
+
+	if (virt_destroy(w->virt, w->grant.uuid, &err) < 0)
+		log_warning("source", "%s", err.text);
+}
+
+static void journal(struct worker *w, enum custody_record record, const struct statement *proof,
+		    struct statement *ret)
+{
+	struct statement none = {0}, got = {0};
+	const struct statement *p = proof ? proof : &none;
+	enum transfer_event e = worker_journal(w, record, p->data, p->len, &got.data, &got.len);
+
+	if (e == TRANSFER_EVENT_JOURNALLED && ret) {
+		free(ret->data);
+		*ret = got;
+	} else {
+		free(got.data);
+	}
+	if (record == CUSTODY_DONE && e == TRANSFER_EVENT_JOURNALLED)
+		w->clean = true;
+	worker_post(w, e);
+}
+
+static int quote(struct worker *w, struct kerr *err)
+{
+	int r;
+
+	if (!w->policyd)
+		return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED,
+				"kith-policyd on this device went away during the hand-off.");
+	r = policyd_client_requote(w->policyd, w->hid, err);
+	if (r == 0)
+		self(w)->quoted_ms = worker_now_ms();
+	return r;
+}
+
+void source_quote(struct worker *w)
+{
+	struct kerr err = {0};
+
+	/* A failure counts when it is asked for: the client may have cancelled. */
+	if (quote(w, &err) < 0)
+		log_info("source", "%s", err.text);
+}
+
+static void requote(struct worker *w)
+{
+	struct source *s = self(w);
+	struct kerr err = {0};
+
+	if (s->quoted_ms && worker_now_ms() - s->quoted_ms < QUOTE_AGE_MS) {
+		worker_post(w, TRANSFER_EVENT_QUOTED);
+		return;
+	}
+	if (quote(w, &err) == 0) {
+		worker_post(w, TRANSFER_EVENT_QUOTED);
+		return;
+	}
+	if (w->failure.code == KCODE_OK)
+		w->failure = err;
+	worker_post(w, TRANSFER_EVENT_REFUSED);
+}
+
+static void send_offer(struct worker *w)
+{
+	struct source *s = self(w);
+	uint8_t body[2048];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	if (control_offer_put(&b, &s->offer) == 0)
+		worker_send(w, CONTROL_OFFER, body, b.len);
+}
+
+static void send_moved(struct worker *w)
+{
+	struct source *s = self(w);
+	uint8_t body[8];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	wbuf_u64(&b, s->downtime_us / 1000);
+	worker_send(w, CONTROL_MOVED, body, b.len);
+}
+
+/* The VM is elsewhere: images that Kith made go, others are their owner's. */
+static void drop_images(struct worker *w)
+{
+	struct source *s = self(w);
+	_cleanup_close_ int folder = -EBADF;
+	struct kerr err = {0};
+
+	if (w->remnant.count && disk_folder_open(w->config.images, &folder, &err) < 0)
+		log_warning("source", "%s", err.text);
+	for (size_t i = 0; folder >= 0 && i < w->remnant.count; i++)
+		if (disk_remove(folder, w->config.images, w->remnant.paths[i]) < 0)
+			log_warning("source", "Cannot remove %s.", w->remnant.paths[i]);
+	for (size_t i = 0; i < s->facts.disk_count; i++)
+		if (!disk_is_ours(w->config.images, s->facts.disks[i].source))
+			log_notice("source",
+				   "The VM moved away; its old image %s is not Kith's "
+				   "and stays.",
+				   s->facts.disks[i].source);
+	remnant_remove(w->folder, w->hid);
+}
+
+static void let_through(struct worker *w)
+{
+	struct source *s = self(w);
+
+	source_to_client(s, s->held.data, s->held.len);
+	/* The client may be gone (its libvirtd died): then nobody reports an end. */
+	if (!s->migrating)
+		worker_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
+}
+
+static void dial(struct worker *w)
+{
+	struct source *s = self(w);
+
+	worker_dial(w, DATA_CHANNEL_CONTROL);
+	s->resend_ms = worker_now_ms();
+	if (s->state != SOURCE_PREPARING)
+		return;
+	/* All connections are made while the destination makes its images. */
+	worker_dial(w, DATA_CHANNEL_RAM);
+	for (size_t i = 0; i < s->facts.disk_count; i++)
+		worker_dial(w, (uint16_t)(DATA_CHANNEL_DISK + i));
+}
+
+static void end_phase(struct worker *w)
+{
+	struct source *s = self(w);
+
+	if (s->state == SOURCE_MOVED) {
+		w->progress.downtime_ms = s->downtime_us / 1000;
+		w->progress.ram_bytes = w->progress.ram_total = worker_bytes(w, true);
+		w->progress.disk_bytes = w->progress.disk_total = worker_bytes(w, false);
+		w->progress.left_ms = 0;
+	}
+	if (s->state == SOURCE_KEPT && w->failure.code == KCODE_OK)
+		kerr_set(&w->failure, EIO, KCODE_FAILED, "The hand-off failed.");
+	worker_phase(w, s->state == SOURCE_MOVED ? PHASE_DONE : PHASE_FAILED);
+	worker_leave(w);
+}
+
+static void journal_prep(struct worker *w)
+{
+	journal(w, CUSTODY_PREP, NULL, NULL);
+}
+
+static void journal_released(struct worker *w)
+{
+	journal(w, CUSTODY_RELEASED, &self(w)->vote, &self(w)->release);
+}
+
+static void journal_aborted(struct worker *w)
+{
+	journal(w, CUSTODY_ABORTED, NULL, &self(w)->abort);
+}
+
+static void journal_reclaim(struct worker *w)
+{
+	journal(w, CUSTODY_RECLAIM, &self(w)->nack, NULL);
+}
+
+static void journal_moved(struct worker *w)
+{
+	journal(w, CUSTODY_DONE, &self(w)->ack, NULL);
+}
+
+static void journal_kept(struct worker *w)
+{
+	journal(w, CUSTODY_DONE, NULL, NULL);
+}
+
+static void send_release(struct worker *w)
+{
+	struct source *s = self(w);
+
+	worker_send(w, CONTROL_RELEASE, s->release.data, s->release.len);
+	s->resend_ms = worker_now_ms();
+}
+
+/* R2: only ever called once the own copy runs again, or is gone for good. */
+static void send_abort(struct worker *w)
+{
+	worker_send(w, CONTROL_ABORT, self(w)->abort.data, self(w)->abort.len);
+}
+
+static void check(struct worker *w)
+{
+	worker_check_copy(w, NULL, false);
+}
+
+static void resume(struct worker *w)
+{
+	worker_check_copy(w, resume_copy, false);
+}
+
+static void destroy(struct worker *w)
+{
+	worker_check_copy(w, destroy_copy, false);
+}
+
+static void later(struct worker *w)
+{
+	worker_defer(w, TRANSFER_ACTION_CHECK_COPY, (int)self(w)->state);
+}
+
+static void forget_images(struct worker *w)
+{
+	remnant_remove(w->folder, w->hid);
+}
+
+static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
+	[TRANSFER_ACTION_JOURNAL_PREP] = journal_prep,
+	[TRANSFER_ACTION_JOURNAL_RELEASED] = journal_released,
+	[TRANSFER_ACTION_JOURNAL_ABORTED] = journal_aborted,
+	[TRANSFER_ACTION_JOURNAL_RECLAIM] = journal_reclaim,
+	[TRANSFER_ACTION_JOURNAL_MOVED] = journal_moved,
+	[TRANSFER_ACTION_JOURNAL_KEPT] = journal_kept,
+	[TRANSFER_ACTION_READY] = worker_answer_start,
+	[TRANSFER_ACTION_DIAL] = dial,
+	[TRANSFER_ACTION_SEND_OFFER] = send_offer,
+	[TRANSFER_ACTION_SEND_RELEASE] = send_release,
+	[TRANSFER_ACTION_SEND_ABORT] = send_abort,
+	[TRANSFER_ACTION_SEND_MOVED] = send_moved,
+	[TRANSFER_ACTION_MIGRATE] = migrate,
+	[TRANSFER_ACTION_LET_THROUGH] = let_through,
+	[TRANSFER_ACTION_FAIL_RPC] = fail_rpc,
+	[TRANSFER_ACTION_CHECK_COPY] = check,
+	[TRANSFER_ACTION_RESUME_COPY] = resume,
+	[TRANSFER_ACTION_DESTROY_COPY] = destroy,
+	[TRANSFER_ACTION_REQUOTE] = requote,
+	[TRANSFER_ACTION_DROP_IMAGES] = drop_images,
+	[TRANSFER_ACTION_KEEP_IMAGES] = forget_images,
+	[TRANSFER_ACTION_LATER] = later,
+	[TRANSFER_ACTION_REPORT] = worker_send_error,
+	[TRANSFER_ACTION_LEAVE] = end_phase,
+};
+
+static void event(struct worker *w, enum transfer_event event)
+{
+	struct source *s = self(w);
+	struct transfer_step step = source_step(s->state, event);
+	bool moves;
+
+	if (!step.legal) {
+		log_warning("source", "\"%s\" has no place in state \"%s\" and is ignored.",
+			    transfer_event_to_string(event), source_state_to_string(s->state));
+		return;
+	}
+	log_debug("source", "Event \"%s\" in \"%s\".", transfer_event_to_string(event),
+		  source_state_to_string(s->state));
+	moves = step.next != (int)s->state;
+	set_state(w, (enum source_state)step.next);
+	/* policyd is away: the same question again, not in a busy loop. */
+	if (event == TRANSFER_EVENT_DOUBT && !moves && transfer_is_journal(step.actions[0])) {
+		worker_defer(w, step.actions[0], step.next);
+		return;
+	}
+	for (size_t i = 0; i < TRANSFER_ACTIONS_MAX && step.actions[i]; i++)
+		if (acts[step.actions[i]])
+			acts[step.actions[i]](w);
+}
+
+static void act(struct worker *w, enum transfer_action action, int state)
+{
+	if ((int)self(w)->state == state && acts[action])
+		acts[action](w);
+}
+
+/* -- frames of the destination -- */
+
+static void on_ack(struct worker *w, const struct control_frame *f)
+{
+	struct source *s = self(w);
+	struct rbuf r = rbuf_init(f->body, f->len);
+	struct control_frame inner = {.type = f->type};
+	uint64_t now = worker_now_ns(), stopped = atomic_load(&s->stopped_ns);
+
+	s->ack_late_us = rbuf_u64(&r);
+	inner.body = rbuf_blob(&r, POLICYD_PROOF_MAX, &inner.len);
+	if (rbuf_end(&r) < 0)
+		return;
+	keep(&s->ack, &inner);
+	/* From the stop of our CPUs to the arrival of ACK, less what the destination did after
+	 * its CPUs ran: one network trip too long, never too short. */
+	if (!s->downtime_us && stopped && now > stopped && (now - stopped) / 1000 > s->ack_late_us)
+		s->downtime_us = (now - stopped) / 1000 - s->ack_late_us;
+	worker_post(w, TRANSFER_EVENT_ACK);
+}
+
+static void frame(struct worker *w, const struct control_frame *f)
+{
+	struct source *s = self(w);
+
+	switch (f->type) {
+	case CONTROL_RPC:
+		source_on_peer_rpc(w, f);
+		return;
+	case CONTROL_DISKS_READY:
+		worker_post(w, TRANSFER_EVENT_IMAGES);
+		return;
+	case CONTROL_VOTE:
+		keep(&s->vote, f);
+		worker_post(w, TRANSFER_EVENT_VOTE);
+		return;
+	case CONTROL_ACK:
+		on_ack(w, f);
+		return;
+	case CONTROL_NACK:
+		keep(&s->nack, f);
+		if (w->failure.code == KCODE_OK)
+			kerr_set(&w->failure, EREMOTEIO, KCODE_INTERRUPTED,
+				 "The destination's copy of the VM was lost before it ran.");
+		worker_post(w, TRANSFER_EVENT_NACK);
+		return;
+	case CONTROL_OFFER:
+	case CONTROL_RELEASE:
+	case CONTROL_ABORT:
+	case CONTROL_PROGRESS:
+	case CONTROL_ERROR:
+	case CONTROL_MOVED:
+	case CONTROL_BEAT:
+	case _CONTROL_MAX:
+		break;
+	}
+	worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+		    "\"%s\" sent a message that only the source of a hand-off may send.",
+		    w->grant.peer_name);
+}
+
+static void relay(struct worker *w, size_t index, const struct relay_status *st)
+{
+	if (st->state == RELAY_IDLE)
+		source_attach(w);
+	else if (st->state == RELAY_FAILED && st->error != -ECANCELED)
+		/* libvirt sees the end of its connection and fails the job by itself. */
+		worker_stop(w, ECONNRESET,
+			    st->error == -EACCES ? KCODE_PEER_KEY : KCODE_INTERRUPTED,
+			    "The data connection %u to \"%s\" broke.", w->relays[index].channel,
+			    w->grant.peer_name);
+}
+
+/* -- progress and time -- */
+
+static void stats_work(void *arg)
+{
+	struct worker *w = arg;
+	struct kerr err = {0};
+
+	virt_job_get(w->virt, w->grant.uuid, &self(w)->job, &err);
+}
+
+static void update_progress(struct worker *w, uint64_t now)
+{
+	struct source *s = self(w);
+	struct mover_progress *p = &w->progress;
+	uint64_t bytes, left,
+		disk_left = s->job.disk_total - MIN_OF(s->job.disk_done, s->job.disk_total);
+	uint64_t capacity = 0, used = 0;
+
+	for (size_t i = 0; i < s->offer.count; i++) {
+		capacity += s->offer.disks[i].capacity >> 10;
+		used += s->offer.disks[i].used >> 10;
+	}
+	/* Holes are not sent: the rest costs what the allocated share of it costs. */
+	if (capacity && used < capacity)
+		disk_left = (uint64_t)((double)disk_left * (double)used / (double)capacity);
+	p->ram_bytes = worker_bytes(w, true);
+	p->disk_bytes = worker_bytes(w, false);
+	p->ram_total = p->ram_bytes + s->job.ram_left;
+	p->disk_total = p->disk_bytes + disk_left;
+	bytes = p->ram_bytes + p->disk_bytes;
+	left = s->job.ram_left + disk_left;
+	if (now > w->rate_ms) {
+		uint64_t fresh = bytes - MIN_OF(bytes, w->rate_bytes);
+		uint64_t rate = fresh * 1000 / (now - w->rate_ms);
+
+		p->rate_bytes_s = p->rate_bytes_s ? (3 * p->rate_bytes_s + rate) / 4 : rate;
+	}
+	w->rate_ms = now;
+	w->rate_bytes = bytes;
+	p->left_ms = p->rate_bytes_s && s->job.active ? left * 1000 / p->rate_bytes_s : UINT64_MAX;
+	if (p->phase == PHASE_COPYING_DISK && p->ram_bytes > 65536)
+		worker_phase(w, PHASE_COPYING_MEMORY);
+}
+
+static void stats_done(void *arg)
+{
+	struct worker *w = arg;
+	struct source *s = self(w);
+	uint8_t body[2048];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	s->stats_busy = false;
+	if (s->state != SOURCE_TRANSFER)
+		return; /* the numbers stay as they were */
+	update_progress(w, worker_now_ms());
+	worker_progress(w);
+	if (mover_progress_put(&b, &w->progress) == 0)
+		worker_send(w, CONTROL_PROGRESS, body, b.len);
+}
+
+static void deadlines(struct worker *w, uint64_t in_state)
+{
+	struct source *s = self(w);
+
+	if (s->state == SOURCE_PREPARING && in_state > CONNECT_MS)
+		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
+			    "\"%s\" did not get ready within %d s.", w->grant.peer_name,
+			    CONNECT_MS / 1000);
+	if (s->state == SOURCE_VOTING && in_state > VOTE_MS)
+		worker_stop(w, ETIMEDOUT, KCODE_INTERRUPTED,
+			    "\"%s\" did not confirm its copy within %d s.", w->grant.peer_name,
+			    VOTE_MS / 1000);
+}
+
+/* The answer may come by way of kithd, if the destination's worker died. policyd keeps only an ACK
+ * or a NACK, and refuses RECLAIM for the former. */
+static void read_inbox(struct worker *w)
+{
+	struct source *s = self(w);
+	struct control_frame f = {0};
+	uint8_t *data;
+
+	worker_inbox(w, &data, &f.len);
+	f.body = data;
+	if (f.len) {
+		keep(s->tried_nack ? &s->ack : &s->nack, &f);
+		worker_post(w, s->tried_nack ? TRANSFER_EVENT_ACK : TRANSFER_EVENT_NACK);
+		s->tried_nack = !s->tried_nack;
+	}
+	free(data);
+}
+
+static void tick(struct worker *w, uint64_t now)
+{
+	struct source *s = self(w);
+
+	deadlines(w, now - s->entered_ms);
+	if (s->state == SOURCE_RELEASED && now - s->resend_ms >= RESEND_MS) {
+		/* For ever: only ACK or NACK ends this. */
+		if (w->control) {
+			send_release(w);
+		} else {
+			read_inbox(w);
+			dial(w);
+		}
+	}
+	if (s->state == SOURCE_ABORTING && s->migrating && !s->finish_called &&
+	    now - s->abort_ms >= ABORT_RETRY_MS)
+		fail_rpc(w);
+	if (s->state == SOURCE_TRANSFER && !s->stats_busy && now - s->stats_ms >= PROGRESS_MS) {
+		s->stats_ms = now;
+		s->stats_busy = tasks_run(w->tasks, stats_work, stats_done, w) == 0;
+	}
+}
+
+static bool can_stop(struct worker *w)
+{
+	return source_can_stop(self(w)->state);
+}
+
+const struct worker_side source_side = {
+	.start = start,
+	.event = event,
+	.frame = frame,
+	.relay = relay,
+	.watch = source_watch_sockets,
+	.tick = tick,
+	.can_stop = can_stop,
+	.act = act,
+};

@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A small poll loop over kithd's connections and the workers' socketpairs. */
+#include "mover/supervisor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/ipc.h"
+#include "base/log.h"
+#include "mover/proto.h"
+#include "mover/recover.h"
+#include "mover/worker.h"
+
+#define CONNS_MAX 8
+#define CHILDREN_MAX 18 /* 16 hand-offs, one listing, one recovery */
+#define WORKERS_MAX 16
+#define PENDING_MAX 64
+#define ENDED_MAX 16
+#define KITHD_USER "kith"
+
+#define RECOVER_MS 3000
+#define VMS_MS 8000
+#define STOP_MS 5000
+#define TICK_MS 500
+
+enum who {
+	WHO_KITHD = 1,
+};
+
+enum child_kind {
+	CHILD_NONE,
+	CHILD_WORKER,
+	CHILD_VMS,
+	CHILD_RECOVER,
+};
+
+struct conn {
+	int fd; /* -1 = free */
+	unsigned who;
+};
+
+struct child {
+	enum child_kind kind;
+	pid_t pid;
+	int fd; /* our end of the socketpair */
+	uint8_t hid[HID_LEN];
+	size_t owner; /* connection that started it; CONNS_MAX = gone */
+	uint64_t started_ms;
+	bool progressed;
+	struct mover_progress last;
+};
+
+/* A request that a child has to answer. */
+struct pending {
+	bool used;
+	size_t conn, child;
+	uint16_t op;
+	uint32_t serial, child_serial;
+};
+
+struct supervisor {
+	struct config config;
+	const char *config_path;
+	uid_t kithd_uid;
+	int listen_fd, signal_fd;
+	struct conn conns[CONNS_MAX];
+	struct child children[CHILDREN_MAX];
+	struct pending pending[PENDING_MAX];
+	uint32_t serial;
+	struct mover_progress ended[ENDED_MAX];
+	size_t ended_count;
+	uint64_t recover_at, stop_at;
+	bool recovering_again, recovered, stopping;
+	uint8_t buf[IPC_MAX_FRAME], out[IPC_MAX_BODY];
+};
+
+/* What a handler gets: the supervisor and who asks. */
+struct asker {
+	struct supervisor *s;
+	size_t conn;
+	const struct ipc_msg *msg;
+	bool deferred; /* a child will answer */
+};
+
+/* -- children -- */
+
+static struct child *child_find(struct supervisor *s, const uint8_t hid[HID_LEN])
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (s->children[i].kind == CHILD_WORKER &&
+		    memcmp(s->children[i].hid, hid, HID_LEN) == 0)
+			return &s->children[i];
+	return NULL;
+}
+
+static size_t child_count(const struct supervisor *s, enum child_kind kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		n += s->children[i].kind == kind;
+	return n;
+}
+
+static struct child *child_free_slot(struct supervisor *s)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (s->children[i].kind == CHILD_NONE)
+			return &s->children[i];
+	return NULL;
+}
+
+static int spawn(char *const argv[], int fd, pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int r;
+
+	sigemptyset(&none);
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		return -ENOMEM;
+	if (posix_spawnattr_init(&attr) != 0) {
+		posix_spawn_file_actions_destroy(&actions);
+		return -ENOMEM;
+	}
+	r = -posix_spawn_file_actions_adddup2(&actions, fd, WORKER_FD);
+	if (r == 0)
+		r = -posix_spawnattr_setsigmask(&attr, &none);
+	if (r == 0)
+		r = -posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	/* The same program, whatever happened to the file on disk since. */
+	if (r == 0)
+		r = -posix_spawn(ret_pid, "/proc/self/exe", &actions, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return r;
+}
+
+static int child_start(struct supervisor *s, enum child_kind kind, char *const argv[],
+		       struct child **ret)
+{
+	struct child *c = child_free_slot(s);
+	int pair[2], r;
+
+	if (!c)
+		return -EBUSY;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	*c = (struct child){.owner = CONNS_MAX, .started_ms = worker_now_ms()};
+	r = spawn(argv, pair[1], &c->pid);
+	close(pair[1]);
+	if (r < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+		close(pair[0]);
+		return r < 0 ? r : -errno;
+	}
+	c->fd = pair[0];
+	c->kind = kind;
+	*ret = c;
+	return 0;
+}
+
+static void remember(struct supervisor *s, const struct mover_progress *p)
+{
+	if (s->ended_count == ENDED_MAX) {
+		memmove(s->ended, s->ended + 1, sizeof(s->ended[0]) * (ENDED_MAX - 1));
+		s->ended_count--;
+	}
+	s->ended[s->ended_count++] = *p;
+}
+
+/* -- messages out -- */
+
+static void reply(struct supervisor *s, size_t conn, uint16_t op, uint32_t serial, uint32_t flags,
+		  const void *body, size_t len)
+{
+	if (conn < CONNS_MAX && s->conns[conn].fd >= 0)
+		ipc_send(s->conns[conn].fd, op, flags | IPC_FLAG_REPLY, serial, body, len, -EBADF);
+}
+
+static void reply_error(struct supervisor *s, size_t conn, uint16_t op, uint32_t serial,
+			const struct kerr *err)
+{
+	uint8_t body[KERR_TEXT_MAX + 8];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+
+	kerr_put(&w, err);
+	reply(s, conn, op, serial, IPC_FLAG_ERROR, body, w.len);
+}
+
+/* Progress goes to everyone; a dial only to one, or the destination would see two. */
+static void send_event(struct supervisor *s, const struct child *c, const struct ipc_msg *m)
+{
+	for (size_t i = 0; i < CONNS_MAX; i++) {
+		size_t at = c->owner < CONNS_MAX ? (c->owner + i) % CONNS_MAX : i;
+
+		if (s->conns[at].fd < 0)
+			continue;
+		ipc_send(s->conns[at].fd, m->op, IPC_FLAG_EVENT, 0, m->body, m->len, -EBADF);
+		if (m->op == MOVER_EVENT_DIAL)
+			return;
+	}
+}
+
+static int expect(struct supervisor *s, const struct asker *a, const struct child *c,
+		  uint32_t *ret_serial)
+{
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (!s->pending[i].used) {
+			s->pending[i] = (struct pending){
+				.used = true,
+				.conn = a->conn,
+				.child = (size_t)(c - s->children),
+				.op = a->msg->op,
+				.serial = a->msg->serial,
+				.child_serial = *ret_serial ? *ret_serial : ++s->serial,
+			};
+			*ret_serial = s->pending[i].child_serial;
+			return 0;
+		}
+	return -EBUSY;
+}
+
+/* -- requests of kithd -- */
+
+static int op_start(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
+		    struct wbuf *w _unused_, struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct supervisor *s = a->s;
+	char hex[2 * HID_LEN + 1];
+	char *argv[] = {(char *)"kith-mover",
+			(char *)"-c",
+			(char *)(uintptr_t)s->config_path,
+			NULL,
+			hex,
+			NULL};
+	struct child *c;
+	uint32_t serial = 1; /* the worker's first answer */
+	uint8_t hid[HID_LEN], source;
+	int n;
+
+	rbuf_bytes(r, hid, sizeof(hid));
+	source = rbuf_u8(r);
+	if (rbuf_end(r) < 0 || source > 1)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	if (s->stopping)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY, "kith-mover is being stopped.");
+	if (!s->recovered)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+				"kith-mover still puts earlier hand-offs in order.");
+	if (child_find(s, hid) || child_count(s, CHILD_WORKER) >= WORKERS_MAX)
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"This hand-off runs already, or too many are running.");
+	hex_encode(hid, HID_LEN, hex);
+	argv[3] = (char *)(uintptr_t)(source ? "--source" : "--destination");
+	n = child_start(s, CHILD_WORKER, argv, &c);
+	if (n < 0)
+		return kerr_set(err, -n, KCODE_FAILED, "Cannot start a worker: %s.", strerror(-n));
+	memcpy(c->hid, hid, HID_LEN);
+	c->owner = a->conn;
+	a->deferred = expect(s, a, c, &serial) == 0;
+	return 0;
+}
+
+static int op_forward(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbuf *w _unused_,
+		      struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct child *c;
+	uint32_t serial = 0;
+	uint8_t hid[HID_LEN];
+
+	rbuf_bytes(r, hid, sizeof(hid));
+	c = rbuf_error(r) < 0 ? NULL : child_find(a->s, hid);
+	if (!c)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+				"There is no such hand-off under way on this device.");
+	if (expect(a->s, a, c, &serial) < 0 ||
+	    ipc_send(c->fd, msg->op, 0, serial, msg->body, msg->len, msg->fd) < 0)
+		return kerr_set(err, EBUSY, KCODE_BUSY, "The hand-off's worker is too busy.");
+	a->deferred = true;
+	return 0;
+}
+
+static int op_jobs(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_, struct wbuf *w,
+		   struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct supervisor *s = a->s;
+	size_t n = s->ended_count;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		n += s->children[i].kind == CHILD_WORKER && s->children[i].progressed;
+	wbuf_u16(w, (uint16_t)n);
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (s->children[i].kind == CHILD_WORKER && s->children[i].progressed)
+			mover_progress_put(w, &s->children[i].last);
+	for (size_t i = s->ended_count; i > 0; i--)
+		mover_progress_put(w, &s->ended[i - 1]);
+	return wbuf_error(w) < 0 ? kerr_set(err, ENOBUFS, KCODE_FAILED, "Too many jobs.") : 0;
+}
+
+/* libvirt may hang, so a short-lived process asks it; one serves all who wait. */
+static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
+		  struct wbuf *w _unused_, struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct supervisor *s = a->s;
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", (char *)(uintptr_t)s->config_path,
+			(char *)"--vms", NULL};
+	struct child *c = NULL;
+	uint32_t serial = 1;
+	int n = 0;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (s->children[i].kind == CHILD_VMS)
+			c = &s->children[i];
+	if (!c)
+		n = child_start(s, CHILD_VMS, argv, &c);
+	if (n < 0 || expect(s, a, c, &serial) < 0)
+		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many requests at once.");
+	a->deferred = true;
+	return 0;
+}
+
+static const struct ipc_op ops[] = {
+	{MOVER_OP_START, "start", WHO_KITHD, HID_LEN + 1, false, op_start},
+	{MOVER_OP_CONN, "conn", WHO_KITHD, HID_LEN + 2, true, op_forward},
+	{MOVER_OP_CANCEL, "cancel", WHO_KITHD, HID_LEN, false, op_forward},
+	{MOVER_OP_JOBS, "jobs", WHO_KITHD, 0, false, op_jobs},
+	{MOVER_OP_VMS, "vms", WHO_KITHD, 0, false, op_vms},
+};
+
+static void on_request(struct supervisor *s, size_t conn, struct ipc_msg *m)
+{
+	struct asker a = {.s = s, .conn = conn, .msg = m};
+	struct rbuf r = rbuf_init(m->body, m->len);
+	struct wbuf w = wbuf_init(s->out, sizeof(s->out));
+	struct kerr err = {0};
+	const struct ipc_op *op = ipc_op_check(ops, ARRAY_SIZE(ops), s->conns[conn].who, m, &err);
+
+	if (!op || op->handle(&a, m, &r, &w, &err) < 0)
+		reply_error(s, conn, m->op, m->serial, &err);
+	else if (!a.deferred)
+		reply(s, conn, m->op, m->serial, 0, s->out, w.len);
+}
+
+static void conn_close(struct supervisor *s, size_t conn)
+{
+	close(s->conns[conn].fd);
+	s->conns[conn].fd = -EBADF;
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (s->pending[i].used && s->pending[i].conn == conn)
+			s->pending[i].conn = CONNS_MAX;
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		struct child *c = &s->children[i];
+
+		if (c->kind != CHILD_WORKER || c->owner != conn)
+			continue;
+		c->owner = CONNS_MAX;
+		ipc_send(c->fd, WORKER_OP_LONELY, IPC_FLAG_EVENT, 0, NULL, 0, -EBADF);
+	}
+}
+
+static void on_conn(struct supervisor *s, size_t conn)
+{
+	struct ipc_msg m = {.fd = -EBADF};
+	int r = ipc_recv(s->conns[conn].fd, s->buf, &m);
+
+	if (r == -EAGAIN)
+		return;
+	if (r <= 0) {
+		conn_close(s, conn);
+		return;
+	}
+	on_request(s, conn, &m);
+	ipc_msg_release(&m);
+}
+
+static void on_listen(struct supervisor *s)
+{
+	struct ipc_peer peer;
+	int fd;
+
+	while (ipc_accept(s->listen_fd, &peer, &fd) == 0) {
+		size_t slot = 0;
+
+		while (slot < CONNS_MAX && s->conns[slot].fd >= 0)
+			slot++;
+		if (slot == CONNS_MAX) {
+			close(fd);
+			continue;
+		}
+		s->conns[slot].fd = fd;
+		s->conns[slot].who =
+			peer.uid == 0 || peer.uid == s->kithd_uid ? (unsigned)WHO_KITHD : 0;
+	}
+}
+
+/* -- messages and ends of children -- */
+
+static void on_child_reply(struct supervisor *s, size_t child, const struct ipc_msg *m)
+{
+	for (size_t i = 0; i < PENDING_MAX; i++) {
+		struct pending *p = &s->pending[i];
+
+		if (!p->used || p->child != child || p->child_serial != m->serial || p->op != m->op)
+			continue;
+		p->used = false;
+		reply(s, p->conn, p->op, p->serial, m->flags & IPC_FLAG_ERROR, m->body, m->len);
+	}
+}
+
+static void on_child_message(struct supervisor *s, size_t child, const struct ipc_msg *m)
+{
+	struct child *c = &s->children[child];
+	struct rbuf r = rbuf_init(m->body, m->len);
+	struct mover_progress p;
+
+	if (m->flags & IPC_FLAG_REPLY) {
+		on_child_reply(s, child, m);
+		return;
+	}
+	if (c->kind != CHILD_WORKER || !(m->flags & IPC_FLAG_EVENT))
+		return;
+	if (m->op == MOVER_EVENT_PROGRESS && mover_progress_get(&r, &p) == 0) {
+		c->last = p;
+		c->progressed = true;
+	}
+	send_event(s, c, m);
+}
+
+/* Reads what is there; false when the child closed its end. */
+static bool on_child(struct supervisor *s, size_t child)
+{
+	for (;;) {
+		struct ipc_msg m = {.fd = -EBADF};
+		int r = ipc_recv(s->children[child].fd, s->buf, &m);
+
+		if (r == -EAGAIN)
+			return true;
+		if (r <= 0)
+			return false;
+		on_child_message(s, child, &m);
+		ipc_msg_release(&m);
+	}
+}
+
+/* A worker that died without a last word: its hand-off failed here, recovery knows the rest. */
+static void last_word(struct supervisor *s, struct child *c)
+{
+	uint8_t body[2048];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct ipc_msg m = {.op = MOVER_EVENT_PROGRESS, .fd = -EBADF};
+
+	if (c->last.phase != PHASE_DONE && c->last.phase != PHASE_FAILED) {
+		memcpy(c->last.hid, c->hid, HID_LEN);
+		c->last.phase = PHASE_FAILED;
+		kerr_set(
+			&c->last.error, EIO, KCODE_INTERRUPTED,
+			"The hand-off's worker died; Kith now makes sure that the VM is in order.");
+		if (mover_progress_put(&w, &c->last) == 0) {
+			m.body = body;
+			m.len = w.len;
+			send_event(s, c, &m);
+		}
+	}
+	remember(s, &c->last);
+}
+
+static void child_end(struct supervisor *s, size_t child, int status)
+{
+	struct child *c = &s->children[child];
+	struct kerr err = {0};
+	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	on_child(s, child);
+	kerr_set(&err, EIO, KCODE_NOT_READY,
+		 c->kind == CHILD_VMS ? "libvirt on this device does not answer."
+				      : "The hand-off's worker died.");
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (s->pending[i].used && s->pending[i].child == child) {
+			s->pending[i].used = false;
+			reply_error(s, s->pending[i].conn, s->pending[i].op, s->pending[i].serial,
+				    &err);
+		}
+	if (c->kind == CHILD_WORKER) {
+		last_word(s, c);
+		if (!clean) {
+			log_notice("mover", "A worker ended with status %#x; recovery follows.",
+				   (unsigned)status);
+			s->recover_at = worker_now_ms();
+			s->recovering_again = false;
+		}
+	}
+	if (c->kind == CHILD_RECOVER)
+		s->recovered = true;
+	if (c->kind == CHILD_RECOVER && !clean && !s->recover_at) {
+		s->recover_at = worker_now_ms() + RECOVER_MS;
+		s->recovering_again = true;
+	}
+	close(c->fd);
+	*c = (struct child){0};
+}
+
+static void reap(struct supervisor *s)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+
+		if (pid <= 0)
+			return;
+		for (size_t i = 0; i < CHILDREN_MAX; i++)
+			if (s->children[i].kind != CHILD_NONE && s->children[i].pid == pid)
+				child_end(s, i, status);
+	}
+}
+
+/* -- time and signals -- */
+
+static void start_recovery(struct supervisor *s, uint64_t now)
+{
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", (char *)(uintptr_t)s->config_path,
+			(char *)(uintptr_t)(s->recovering_again ? "--recover-again" : "--recover"),
+			NULL};
+	struct child *c;
+
+	if (!s->recover_at || now < s->recover_at || child_count(s, CHILD_RECOVER) || s->stopping)
+		return;
+	s->recover_at = child_start(s, CHILD_RECOVER, argv, &c) < 0 ? now + RECOVER_MS : 0;
+}
+
+/* Orderly: hand-offs before their decision are stopped, the others finish or are recovered. */
+static void begin_stop(struct supervisor *s)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	s->stop_at = worker_now_ms() + STOP_MS;
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (s->children[i].kind == CHILD_WORKER)
+			ipc_send(s->children[i].fd, WORKER_OP_STOP, IPC_FLAG_EVENT, 0, NULL, 0,
+				 -EBADF);
+		else if (s->children[i].kind != CHILD_NONE)
+			kill(s->children[i].pid, SIGKILL);
+}
+
+static void on_signal(struct supervisor *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(s);
+		else
+			begin_stop(s);
+	}
+}
+
+static void tick(struct supervisor *s)
+{
+	uint64_t now = worker_now_ms();
+
+	start_recovery(s, now);
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (s->children[i].kind == CHILD_VMS && now - s->children[i].started_ms > VMS_MS)
+			kill(s->children[i].pid, SIGKILL);
+}
+
+static bool stopped(const struct supervisor *s)
+{
+	return s->stopping && (child_count(s, CHILD_WORKER) == 0 || worker_now_ms() >= s->stop_at);
+}
+
+static void run(struct supervisor *s)
+{
+	while (!stopped(s)) {
+		struct pollfd p[2 + CONNS_MAX + CHILDREN_MAX];
+		size_t n = 0;
+
+		p[n++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+		p[n++] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
+		for (size_t i = 0; i < CONNS_MAX; i++)
+			p[n++] = (struct pollfd){.fd = s->conns[i].fd, .events = POLLIN};
+		for (size_t i = 0; i < CHILDREN_MAX; i++)
+			p[n++] = (struct pollfd){.fd = s->children[i].kind ? s->children[i].fd : -1,
+						 .events = POLLIN};
+		if (poll(p, n, TICK_MS) < 0 && errno != EINTR)
+			return;
+		for (size_t i = 0; i < CONNS_MAX; i++)
+			if (p[2 + i].revents && s->conns[i].fd == p[2 + i].fd)
+				on_conn(s, i);
+		/* A child that closed its end is about to be reaped: no busy loop until then. */
+		for (size_t i = 0; i < CHILDREN_MAX; i++)
+			if (p[2 + CONNS_MAX + i].revents && s->children[i].kind)
+				if (!on_child(s, i))
+					usleep(1000);
+		if (p[0].revents)
+			on_signal(s);
+		if (p[1].revents)
+			on_listen(s);
+		tick(s);
+	}
+}
+
+static int open_all(struct supervisor *s)
+{
+	struct passwd *kithd = getpwnam(KITHD_USER);
+	char dir[128], path[160];
+	sigset_t set;
+	int r;
+
+	s->kithd_uid = kithd ? kithd->pw_uid : 0;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	worker_ignore(SIGPIPE);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return -errno;
+	snprintf(dir, sizeof(dir), "%s/mover", s->config.run);
+	/* 0711: QEMU's user passes through to the folder of a hand-off, whose name it is told. */
+	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
+		return -errno;
+	r = config_run_path(&s->config, MOVER_SOCKET, path, sizeof(path));
+	/* Anyone may connect; the op table lets nobody but kithd ask (SO_PEERCRED). */
+	return r < 0 ? r : ipc_listen(path, 0666, &s->listen_fd);
+}
+
+int supervisor_main(const struct config *config, const char *config_path)
+{
+	static struct supervisor s;
+	int r;
+
+	log_setup("kith-mover");
+	s.config = *config;
+	s.config_path = config_path;
+	s.recover_at = 1; /* at once */
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		s.conns[i].fd = -EBADF;
+	r = open_all(&s);
+	if (r < 0) {
+		log_error("mover", "Cannot start: %s.", strerror(-r));
+		return 1;
+	}
+	log_info("mover", "Ready.");
+	run(&s);
+	log_info("mover", "Stopped.");
+	return 0;
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one file that calls libvirt. */
+#include "mover/virt.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+
+#define LOCAL_URI "qemu:///system"
+
+/* A frozen libvirtd must not freeze the mover: 5 unanswered pings, 5 s apart. */
+#define KEEPALIVE_S 5
+#define KEEPALIVE_COUNT 5
+#define DOWNTIME_LIMIT_MS 200
+
+static const char *const copy_state_names[_COPY_STATE_MAX] = {
+	[COPY_GONE] = "gone",
+	[COPY_PAUSED] = "paused",
+	[COPY_RUNS] = "running",
+	[COPY_UNKNOWN] = "unknown",
+};
+DEFINE_NAMES(copy_state, enum copy_state, _COPY_STATE_MAX)
+
+struct virt {
+	virConnectPtr conn;
+};
+
+static void close_conn(virConnectPtr *c)
+{
+	if (*c)
+		virConnectClose(*c);
+}
+
+static void free_domain(virDomainPtr *d)
+{
+	if (*d)
+		virDomainFree(*d);
+}
+
+#define _cleanup_conn_ _cleanup_(close_conn)
+#define _cleanup_domain_ _cleanup_(free_domain)
+
+static void on_error(void *ctx _unused_, virErrorPtr e)
+{
+	log_debug("libvirt", "%s", e && e->message ? e->message : "unknown error");
+}
+
+static void *event_loop(void *arg _unused_)
+{
+	for (;;)
+		if (virEventRunDefaultImpl() < 0)
+			log_error("libvirt", "The event loop failed.");
+	return NULL;
+}
+
+/* The loop has to wake up once to notice handles that other threads add. */
+static void on_tick(int timer _unused_, void *ctx _unused_)
+{
+}
+
+int virt_setup(void)
+{
+	pthread_t thread;
+	int r;
+
+	virSetErrorFunc(NULL, on_error);
+	if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0 ||
+	    virEventAddTimeout(1000, on_tick, NULL, NULL) < 0)
+		return -EIO;
+	r = -pthread_create(&thread, NULL, event_loop, NULL);
+	if (r == 0)
+		pthread_detach(thread);
+	return r;
+}
+
+struct virt *virt_new(void)
+{
+	return calloc(1, sizeof(struct virt));
+}
+
+struct virt *virt_free(struct virt *v)
+{
+	if (!v)
+		return NULL;
+	close_conn(&v->conn);
+	free(v);
+	return NULL;
+}
+
+/* libvirt's last error as ours. Its words may hold anything: only clean text passes. */
+static int fail(struct kerr *err, const char *what)
+{
+	virErrorPtr e = virGetLastError();
+	const char *words =
+		e && e->message && text_is_clean(e->message) ? e->message : "no reason given";
+
+	if (e && e->code == VIR_ERR_NO_DOMAIN)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "libvirt has no such VM here.");
+	if (e && e->domain == VIR_FROM_RPC)
+		return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED,
+				"%s failed, because libvirt on this device went away: %.200s.",
+				what, words);
+	return kerr_set(err, EIO, KCODE_FAILED, "%s failed; libvirt says: %.300s.", what, words);
+}
+
+static int open_local(virConnectPtr *ret, struct kerr *err)
+{
+	virConnectPtr conn = virConnectOpen(LOCAL_URI);
+
+	if (!conn)
+		return kerr_set(err, ECONNREFUSED, KCODE_INTERRUPTED,
+				"libvirt on this device does not answer: %.200s.",
+				virGetLastErrorMessage());
+	if (virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_COUNT) < 0)
+		log_debug("libvirt", "No keepalive on this connection.");
+	*ret = conn;
+	return 0;
+}
+
+static int ensure(struct virt *v, struct kerr *err)
+{
+	if (v->conn && virConnectIsAlive(v->conn) == 1)
+		return 0;
+	close_conn(&v->conn);
+	v->conn = NULL;
+	return open_local(&v->conn, err);
+}
+
+static int lookup(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret, struct kerr *err)
+{
+	int r = ensure(v, err);
+
+	if (r < 0)
+		return r;
+	*ret = virDomainLookupByUUID(v->conn, uuid);
+	return *ret ? 0 : fail(err, "Looking the VM up");
+}
+
+static enum copy_state from_state(int state)
+{
+	switch ((virDomainState)state) {
+	case VIR_DOMAIN_RUNNING:
+	case VIR_DOMAIN_BLOCKED:
+	case VIR_DOMAIN_SHUTDOWN:
+		return COPY_RUNS;
+	case VIR_DOMAIN_PAUSED:
+		return COPY_PAUSED;
+	case VIR_DOMAIN_SHUTOFF:
+		return COPY_GONE;
+	case VIR_DOMAIN_NOSTATE:
+	case VIR_DOMAIN_CRASHED:
+	case VIR_DOMAIN_PMSUSPENDED:
+		break;
+	}
+	return COPY_UNKNOWN;
+}
+
+static int copy_of(virDomainPtr dom, struct virt_copy *ret)
+{
+	struct virt_copy copy = {0};
+	virDomainJobInfo job;
+	int state, reason;
+
+	if (virDomainGetState(dom, &state, &reason, 0) < 0)
+		return -EIO;
+	copy.state = from_state(state);
+	copy.defined = virDomainIsPersistent(dom) == 1;
+	if (copy.state != COPY_GONE) {
+		if (virDomainGetJobInfo(dom, &job) < 0)
+			return -EIO;
+		copy.job = job.type != VIR_DOMAIN_JOB_NONE;
+	}
+	*ret = copy;
+	return 0;
+}
+
+void virt_copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	struct kerr err = {0};
+	int r = lookup(v, uuid, &dom, &err);
+
+	*ret = (struct virt_copy){.state = r == -ENOENT ? COPY_GONE : COPY_UNKNOWN};
+	if (r < 0)
+		return;
+	if (copy_of(dom, ret) < 0) {
+		virErrorPtr e = virGetLastError();
+
+		/* It may have gone between the two questions. */
+		if (e && (e->code == VIR_ERR_NO_DOMAIN || e->code == VIR_ERR_OPERATION_INVALID))
+			ret->state = COPY_GONE;
+	}
+}
+
+int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain *ret,
+		struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	struct virt_domain d = {0};
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	if (!text_is_name(virDomainGetName(dom), NAME_MAX_LEN))
+		return kerr_set(err, EINVAL, KCODE_DOMAIN,
+				"The VM's name is too long or has characters that Kith does not "
+				"take.");
+	snprintf(d.name, sizeof(d.name), "%s", virDomainGetName(dom));
+	if (copy_of(dom, &d.copy) < 0)
+		return fail(err, "Reading the VM's state");
+	d.xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_MIGRATABLE);
+	if (!d.xml)
+		return fail(err, "Reading the VM's configuration");
+	*ret = d;
+	return 0;
+}
+
+int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *target,
+		   uint64_t *ret_capacity, uint64_t *ret_used, struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	virDomainBlockInfo info;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	if (virDomainGetBlockInfo(dom, target, &info, 0) < 0)
+		return fail(err, "Reading the size of a disk");
+	*ret_capacity = info.capacity;
+	*ret_used = info.allocation;
+	return 0;
+}
+
+static uint64_t param(virTypedParameterPtr p, int n, const char *name)
+{
+	unsigned long long v = 0;
+
+	return virTypedParamsGetULLong(p, n, name, &v) == 1 ? v : 0;
+}
+
+int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *ret,
+		 struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	virTypedParameterPtr p = NULL;
+	int n = 0, type = 0, r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	if (virDomainGetJobStats(dom, &type, &p, &n, 0) < 0)
+		return fail(err, "Asking for progress");
+	*ret = (struct virt_job){
+		.active = type != VIR_DOMAIN_JOB_NONE,
+		.ram_total = param(p, n, VIR_DOMAIN_JOB_MEMORY_TOTAL),
+		.ram_done = param(p, n, VIR_DOMAIN_JOB_MEMORY_PROCESSED),
+		.ram_left = param(p, n, VIR_DOMAIN_JOB_MEMORY_REMAINING),
+		.disk_total = param(p, n, VIR_DOMAIN_JOB_DISK_TOTAL),
+		.disk_done = param(p, n, VIR_DOMAIN_JOB_DISK_PROCESSED),
+		.downtime_ms = param(p, n, VIR_DOMAIN_JOB_DOWNTIME),
+	};
+	virTypedParamsFree(p, n);
+	return 0;
+}
+
+int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	return virDomainAbortJob(dom) < 0 ? fail(err, "Stopping the copy") : 0;
+}
+
+int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	return virDomainResume(dom) < 0 ? fail(err, "Resuming the VM") : 0;
+}
+
+int virt_undefine(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r == -ENOENT)
+		kerr_clear(err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (virDomainIsPersistent(dom) == 1 &&
+	    virDomainUndefineFlags(dom, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+						VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+						VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+						VIR_DOMAIN_UNDEFINE_KEEP_NVRAM) < 0)
+		return fail(err, "Removing the VM's definition");
+	return 0;
+}
+
+int virt_destroy(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r == -ENOENT)
+		kerr_clear(err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (virDomainIsActive(dom) == 1 && virDomainDestroy(dom) < 0) {
+		virErrorPtr e = virGetLastError();
+
+		if (!e || (e->code != VIR_ERR_OPERATION_INVALID && e->code != VIR_ERR_NO_DOMAIN))
+			return fail(err, "Ending the VM's copy");
+	}
+	return virt_undefine(v, uuid, err);
+}
+
+int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = ensure(v, err);
+
+	if (r < 0)
+		return r;
+	dom = virDomainDefineXMLFlags(v->conn, xml, VIR_DOMAIN_DEFINE_VALIDATE);
+	if (!dom)
+		return fail(err, "Defining the VM");
+	/* A VM that may be elsewhere tomorrow must not start by itself (H10). */
+	if (virDomainSetAutostart(dom, 0) < 0)
+		return fail(err, "Switching autostart off");
+	if (boot && virDomainIsActive(dom) != 1 && virDomainCreate(dom) < 0)
+		return fail(err, "Starting the VM");
+	return 0;
+}
+
+struct watch {
+	virt_stopped_fn stopped;
+	void *ctx;
+};
+
+static void on_lifecycle(virConnectPtr conn _unused_, virDomainPtr dom _unused_, int event,
+			 int detail _unused_, void *opaque)
+{
+	const struct watch *w = opaque;
+	struct timespec now;
+
+	if (event != VIR_DOMAIN_EVENT_SUSPENDED)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	w->stopped(w->ctx, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_stopped_fn stopped, void *ctx,
+	       struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	struct watch *w;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	w = malloc(sizeof(*w));
+	if (!w)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	*w = (struct watch){stopped, ctx};
+	if (virConnectDomainEventRegisterAny(v->conn, dom, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+					     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), w,
+					     free) < 0) {
+		free(w);
+		return fail(err, "Watching the VM");
+	}
+	return 0;
+}
+
+/* Parameters of virDomainMigrate3(); the caller frees *p. */
+static int migrate_params(const struct virt_migration *m, virTypedParameterPtr *p, int *n)
+{
+	char uri[160];
+	int max = 0;
+
+	snprintf(uri, sizeof(uri), "unix://%s", m->ram_path);
+	if (virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_URI, uri) < 0)
+		return -1;
+	if (!m->facts->disk_count)
+		return 0;
+	snprintf(uri, sizeof(uri), "unix://%s", m->nbd_path);
+	if (virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_DISKS_URI, uri) < 0)
+		return -1;
+	for (size_t i = 0; i < m->facts->disk_count; i++)
+		if (virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_MIGRATE_DISKS,
+					    m->facts->disks[i].target) < 0)
+			return -1;
+	return 0;
+}
+
+int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, struct kerr *err)
+{
+	/* Never peer-to-peer (R6), never PERSIST_DEST (H14), never UNSAFE. */
+	unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PAUSED | VIR_MIGRATE_ABORT_ON_ERROR |
+			 (m->facts->disk_count ? VIR_MIGRATE_NON_SHARED_DISK : 0);
+	_cleanup_conn_ virConnectPtr local = NULL, remote = NULL;
+	_cleanup_domain_ virDomainPtr dom = NULL, there = NULL;
+	virTypedParameterPtr p = NULL;
+	char uri[192];
+	int n = 0, r = open_local(&local, err);
+
+	if (r < 0)
+		return r;
+	dom = virDomainLookupByUUID(local, uuid);
+	if (!dom)
+		return fail(err, "Looking the VM up");
+	/* Not every version takes it before the job has begun; QEMU's default is 300 ms. */
+	(void)virDomainMigrateSetMaxDowntime(dom, DOWNTIME_LIMIT_MS, 0);
+	snprintf(uri, sizeof(uri), "qemu+unix:///system?socket=%s", m->rpc_path);
+	remote = virConnectOpen(uri);
+	if (!remote)
+		return fail(err, "Reaching libvirt at the destination");
+	if (migrate_params(m, &p, &n) < 0)
+		r = fail(err, "Preparing the hand-off");
+	else if (!(there = virDomainMigrate3(dom, remote, p, (unsigned)n, flags)))
+		r = fail(err, "The hand-off");
+	virTypedParamsFree(p, n);
+	return r;
+}
+
+static void record_of(virDomainStatsRecordPtr s, struct mover_vm *vm)
+{
+	virTypedParameterPtr p = s->params;
+	unsigned blocks = 0, vcpus = 0;
+	int state = 0;
+
+	virDomainGetUUID(s->dom, vm->uuid);
+	snprintf(vm->name, sizeof(vm->name), "%s", virDomainGetName(s->dom));
+	virTypedParamsGetInt(p, s->nparams, "state.state", &state);
+	virTypedParamsGetUInt(p, s->nparams, "vcpu.maximum", &vcpus);
+	virTypedParamsGetUInt(p, s->nparams, "block.count", &blocks);
+	vm->vcpus = vcpus;
+	vm->memory_bytes = param(p, s->nparams, "balloon.maximum") * 1024;
+	switch (from_state(state)) {
+	case COPY_RUNS:
+		vm->state = MOVER_VM_RUNNING;
+		break;
+	case COPY_PAUSED:
+		vm->state = MOVER_VM_PAUSED;
+		break;
+	case COPY_GONE:
+		vm->state = MOVER_VM_OFF;
+		break;
+	case COPY_UNKNOWN:
+	case _COPY_STATE_MAX:
+		vm->state = MOVER_VM_OTHER;
+		break;
+	}
+	for (unsigned i = 0; i < blocks && i < 256; i++) {
+		char key[40];
+		const char *target = NULL;
+		virDomainBlockInfo info;
+
+		snprintf(key, sizeof(key), "block.%u.name", i);
+		if (virTypedParamsGetString(p, s->nparams, key, &target) == 1 &&
+		    virDomainGetBlockInfo(s->dom, target, &info, 0) == 0)
+			vm->disk_bytes += info.capacity;
+	}
+}
+
+int virt_list(struct virt *v, struct mover_vm **ret, size_t *ret_n, struct kerr *err)
+{
+	_cleanup_free_ struct mover_vm *vms = NULL;
+	virDomainStatsRecordPtr *stats = NULL;
+	size_t count = 0;
+	int n, r = ensure(v, err);
+
+	if (r < 0)
+		return r;
+	n = virConnectGetAllDomainStats(v->conn,
+					VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_BALLOON |
+						VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_BLOCK,
+					&stats, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+	if (n < 0)
+		return fail(err, "Listing the VMs");
+	vms = calloc((size_t)n + 1, sizeof(*vms));
+	for (int i = 0; vms && i < n; i++)
+		/* A name that Kith does not take cannot be asked for either. */
+		if (text_is_name(virDomainGetName(stats[i]->dom), NAME_MAX_LEN))
+			record_of(stats[i], &vms[count++]);
+	virDomainStatsRecordListFree(stats);
+	if (!vms)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	*ret = TAKE_PTR(vms);
+	*ret_n = count;
+	return 0;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mover asks of the local libvirt. All calls block: use them from a task thread. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/cleanup.h"
+#include "mover/domain.h"
+#include "mover/proto.h"
+
+/* How a copy of the VM stands on this host. */
+enum copy_state {
+	COPY_GONE,   /* no such domain, or one without a process */
+	COPY_PAUSED, /* complete or not: its CPUs do not run */
+	COPY_RUNS,
+	COPY_UNKNOWN, /* libvirt cannot be asked, or answers something else */
+	_COPY_STATE_MAX,
+};
+DECLARE_NAMES(copy_state, enum copy_state);
+
+struct virt_copy {
+	enum copy_state state;
+	bool defined; /* persistent */
+	bool job;     /* a migration job or block job is going on */
+};
+
+struct virt_job {
+	bool active;
+	uint64_t ram_total, ram_done, ram_left;
+	uint64_t disk_total, disk_done;
+	uint64_t downtime_ms; /* libvirt's own figure or estimate, 0 = none */
+};
+
+struct virt_domain {
+	char name[NAME_MAX_LEN + 1];
+	char *xml; /* malloced, with the elements a migration needs */
+	struct virt_copy copy;
+};
+
+struct virt;
+
+/* Once per process: error callback, event loop thread. */
+int virt_setup(void);
+
+/* The connection is made at the first call, and again after it broke. */
+struct virt *virt_new(void);
+struct virt *virt_free(struct virt *v);
+DEFINE_CLEANUP(struct virt *, virt_free)
+
+/* All return 0, or a negative errno with *err filled: NOT_FOUND for a missing domain,
+ * INTERRUPTED when libvirt cannot be reached, FAILED with libvirt's words otherwise. */
+int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain *ret,
+		struct kerr *err);
+
+/* Never fails: COPY_UNKNOWN stands for an error. */
+void virt_copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret);
+
+/* Virtual size and allocation in bytes. */
+int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *target,
+		   uint64_t *ret_capacity, uint64_t *ret_used, struct kerr *err);
+int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *ret,
+		 struct kerr *err);
+int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+
+/* Ends the process if there is one, undefines if defined. A domain that is not there is fine. */
+int virt_destroy(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+int virt_undefine(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+
+/* Makes it persistent, autostart off. With `boot`, starts it cold. */
+int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err);
+
+/* Every domain here; *ret is malloced. */
+int virt_list(struct virt *v, struct mover_vm **ret, size_t *ret_n, struct kerr *err);
+
+/* Called from libvirt's event thread with CLOCK_MONOTONIC ns when the domain's CPUs stop. */
+typedef void (*virt_stopped_fn)(void *ctx, uint64_t at_ns);
+int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_stopped_fn stopped, void *ctx,
+	       struct kerr *err);
+
+struct virt_migration {
+	const char *rpc_path, *ram_path, *nbd_path; /* unix sockets */
+	const struct domain_facts *facts;	    /* the disks to copy */
+};
+
+/* The whole migration: managed, live, paused at the destination; with disk copy if there are
+ * disks. Returns after Confirm. Uses connections of its own, so `v` is not needed. */
+int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, struct kerr *err);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's network side: control channel and relays. */
+#include <string.h>
+
+#include "base/log.h"
+#include "mover/worker.h"
+
+#define HANDSHAKE_MS 10000
+#define BEAT_MS 1000
+#define SILENCE_MS 10000
+
+void worker_link_drop(struct worker *w)
+{
+	if (!w->control)
+		return;
+	w->control = control_free(w->control);
+	if (w->failure.code == KCODE_OK && w->side->can_stop(w))
+		kerr_set(&w->failure, ECONNRESET, KCODE_INTERRUPTED,
+			 "The connection to \"%s\" broke.", w->grant.peer_name);
+	worker_post(w, TRANSFER_EVENT_LINK_LOST);
+}
+
+void worker_send(struct worker *w, enum control_type type, const void *body, size_t len)
+{
+	int r;
+
+	if (!w->control)
+		return;
+	r = control_send(w->control, type, body, len);
+	if (r < 0)
+		log_warning("link", "Cannot send \"%s\": %s.", control_type_to_string(type),
+			    strerror(-r));
+}
+
+void worker_send_error(struct worker *w)
+{
+	uint8_t body[KERR_TEXT_MAX + 8];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	if (w->failure.code != KCODE_OK && kerr_put(&b, &w->failure) == 0)
+		worker_send(w, CONTROL_ERROR, body, b.len);
+}
+
+/* The peer gives up: its reason becomes ours, marked as the other side's words. */
+static void on_peer_error(struct worker *w, const struct control_frame *f)
+{
+	struct rbuf r = rbuf_init(f->body, f->len);
+	struct kerr said = {0}, err = {0};
+
+	if (kerr_get(&r, &said) < 0 || rbuf_end(&r) < 0 || said.code == KCODE_OK) {
+		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			    "The other device gave up for an unreadable reason.");
+		return;
+	}
+	kerr_set(&err, EREMOTEIO, said.code, "\"%s\" stopped the hand-off: %.380s",
+		 w->grant.peer_name, said.text);
+	/* Data connections may break before the reason arrives; the reason is what people need. */
+	if (w->failure.code == KCODE_INTERRUPTED)
+		w->failure = err;
+	worker_stop_err(w, &err);
+}
+
+static void on_frame(struct worker *w, const struct control_frame *f)
+{
+	w->heard_ms = worker_now_ms();
+	if (f->type == CONTROL_BEAT)
+		return;
+	if (f->type == CONTROL_ERROR)
+		on_peer_error(w, f);
+	else
+		w->side->frame(w, f);
+}
+
+static void on_control(struct worker *w, int fd _unused_, short revents _unused_)
+{
+	struct control_frame f;
+	int r = 0;
+
+	/* Bounded: other descriptors want their turn. */
+	for (int i = 0; i < 64 && w->control; i++) {
+		r = control_next(w->control, &f);
+		if (r <= 0)
+			break;
+		on_frame(w, &f);
+	}
+	if (r < 0 && w->control) {
+		log_notice("link", "The control channel broke: %s.", strerror(-r));
+		worker_link_drop(w);
+	}
+}
+
+/* The first candidate that proves the key becomes the channel; where there is one already, the
+ * new one replaces it only if the old one is dead or the source dialled again. */
+static void adopt(struct worker *w, size_t i)
+{
+	if (w->control)
+		w->control = control_free(w->control);
+	w->control = TAKE_PTR(w->candidates[i]);
+	w->heard_ms = worker_now_ms();
+	log_info("link", "The control channel stands.");
+	worker_post(w, TRANSFER_EVENT_LINK_UP);
+}
+
+static void on_candidate(struct worker *w, int fd, short revents _unused_)
+{
+	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
+		struct control_frame f;
+		int r;
+
+		if (!w->candidates[i] || control_fd(w->candidates[i]) != fd)
+			continue;
+		r = control_next(w->candidates[i], &f);
+		if (r < 0) {
+			log_warning("link", "A control connection failed: %s.", strerror(-r));
+			w->candidates[i] = control_free(w->candidates[i]);
+			if (w->source && !w->control)
+				worker_stop(w, ECONNRESET,
+					    r == -EACCES ? KCODE_PEER_KEY : KCODE_INTERRUPTED,
+					    "The data connection to \"%s\" could not be set up.",
+					    w->grant.peer_name);
+			return;
+		}
+		if (!control_ready(w->candidates[i]))
+			return;
+		adopt(w, i);
+		if (r == 1)
+			on_frame(w, &f);
+		on_control(w, fd, 0);
+		return;
+	}
+}
+
+/* -- relays -- */
+
+static bool channel_taken(const struct worker *w, uint16_t channel)
+{
+	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
+		struct relay_status s;
+
+		if (!w->relays[i].relay || w->relays[i].channel != channel)
+			continue;
+		relay_get(w->relays[i].relay, &s);
+		if (s.state == RELAY_IDLE || s.state == RELAY_OPEN || s.state == RELAY_ENDED)
+			return true;
+	}
+	return false;
+}
+
+/* Half-open connections of a stranger must not block the channel (H19): several may try, the
+ * first that proves the key has it. */
+int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *local_path)
+{
+	uint8_t key[TLS_KEY_LEN];
+	size_t slot = 0;
+	int r;
+
+	for (; slot < WORKER_RELAYS_MAX && w->relays[slot].relay; slot++)
+		if (w->relays[slot].seen == RELAY_FAILED) {
+			w->relays[slot].relay = relay_free(w->relays[slot].relay);
+			break;
+		}
+	if (slot == WORKER_RELAYS_MAX || channel_taken(w, channel)) {
+		close(fd);
+		return -EBUSY;
+	}
+	r = tls_channel_key(w->grant.key, channel, key);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = relay_new(w->source, w->hid, channel, key, fd, local_path, w->qemu_uid, w->wake_fd,
+		      &w->relays[slot].relay);
+	explicit_bzero(key, sizeof(key));
+	w->relays[slot].channel = channel;
+	w->relays[slot].seen = RELAY_HANDSHAKE;
+	return r;
+}
+
+void worker_relays_drop(struct worker *w)
+{
+	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++)
+		w->relays[i].relay = relay_free(w->relays[i].relay);
+}
+
+uint64_t worker_bytes(struct worker *w, bool ram)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
+		struct relay_status s;
+
+		if (!w->relays[i].relay || (w->relays[i].channel == DATA_CHANNEL_RAM) != ram)
+			continue;
+		relay_get(w->relays[i].relay, &s);
+		sum += w->source ? s.sent : s.received;
+	}
+	return sum;
+}
+
+static void on_wake(struct worker *w, int fd, short revents _unused_)
+{
+	uint64_t count;
+
+	(void)!read(fd, &count, sizeof(count));
+	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
+		struct relay_status s;
+
+		if (!w->relays[i].relay)
+			continue;
+		relay_get(w->relays[i].relay, &s);
+		if (s.state == w->relays[i].seen)
+			continue;
+		log_debug("link", "Channel %u: %s.", w->relays[i].channel,
+			  relay_state_to_string(s.state));
+		w->relays[i].seen = s.state;
+		w->side->relay(w, i, &s);
+	}
+}
+
+void worker_links_watch(struct worker *w)
+{
+	worker_watch(w, w->wake_fd, POLLIN, on_wake);
+	if (w->control)
+		worker_watch(w, control_fd(w->control), control_events(w->control), on_control);
+	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
+		if (w->candidates[i])
+			worker_watch(w, control_fd(w->candidates[i]),
+				     control_events(w->candidates[i]), on_candidate);
+}
+
+void worker_links_tick(struct worker *w, uint64_t now)
+{
+	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
+		if (w->candidates[i] && now - w->candidate_since[i] > HANDSHAKE_MS)
+			w->candidates[i] = control_free(w->candidates[i]);
+	if (!w->control)
+		return;
+	if (now - w->beat_ms >= BEAT_MS) {
+		worker_send(w, CONTROL_BEAT, NULL, 0);
+		w->beat_ms = now;
+	}
+	if (now - w->heard_ms > SILENCE_MS) {
+		log_notice("link", "The other device is silent for %d s.", SILENCE_MS / 1000);
+		worker_link_drop(w);
+	}
+}

@@ -1,0 +1,718 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's loop: everything waits here, nothing blocks here but policyd's short answers. */
+#include "mover/worker.h"
+
+#include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/secret.h"
+
+#define TICK_MS 200
+#define DEFER_MS 1000
+#define LEAVE_MS 3000
+#define BYE_MS 1000
+#define SETTLE_MS 2000
+#define FILES_MAX 256
+
+uint64_t worker_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t worker_now_ms(void)
+{
+	return worker_now_ns() / 1000000u;
+}
+
+void worker_post(struct worker *w, enum transfer_event event)
+{
+	if (w->event_count == ARRAY_SIZE(w->events)) {
+		log_error("worker", "Too many events at once; \"%s\" is dropped.",
+			  transfer_event_to_string(event));
+		return;
+	}
+	w->events[w->event_count++] = event;
+}
+
+void worker_stop_err(struct worker *w, const struct kerr *err)
+{
+	if (!w->side->can_stop(w)) {
+		log_info("worker", "No longer stopped by this: %s", err->text);
+		return;
+	}
+	if (w->failure.code == KCODE_OK)
+		w->failure = *err;
+	log_notice("worker", "The hand-off stops: %s", err->text);
+	worker_post(w, TRANSFER_EVENT_STOP);
+}
+
+void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...)
+{
+	char text[KERR_TEXT_MAX];
+	struct kerr err = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	kerr_set(&err, num, code, "%s", text);
+	worker_stop_err(w, &err);
+}
+
+void worker_defer(struct worker *w, enum transfer_action action, int state)
+{
+	w->deferred.action = action;
+	w->deferred.state = state;
+	w->deferred.at_ms = worker_now_ms() + DEFER_MS;
+}
+
+void worker_leave(struct worker *w)
+{
+	if (!w->leave_ms)
+		w->leave_ms = worker_now_ms() + LEAVE_MS;
+}
+
+void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready)
+{
+	if (fd < 0 || w->watch.count == WORKER_WATCH_MAX)
+		return;
+	w->watch.poll[w->watch.count] = (struct pollfd){.fd = fd, .events = events};
+	w->watch.ready[w->watch.count++] = ready;
+}
+
+/* -- policyd -- */
+
+static int policyd_connect(struct worker *w)
+{
+	char path[160];
+	int r;
+
+	if (w->policyd)
+		return 0;
+	r = config_run_path(&w->config, POLICYD_SOCKET, path, sizeof(path));
+	return r < 0 ? r : ipc_client_new(path, &w->policyd);
+}
+
+static void policyd_drop(struct worker *w)
+{
+	w->policyd = ipc_client_free(w->policyd);
+}
+
+/* A refusal by rule: the record is not written. Anything else (a TPM that failed half way, a lost
+ * connection) leaves it open. */
+static bool is_certain(enum kcode code)
+{
+	static const enum kcode certain[] = {
+		KCODE_USAGE,	    KCODE_BAD_MESSAGE,	  KCODE_NOT_ALLOWED,   KCODE_NOT_FOUND,
+		KCODE_BUSY,	    KCODE_POLICY,	  KCODE_PEER_UNKNOWN,  KCODE_ATTEST_PCR,
+		KCODE_ATTEST_QUOTE, KCODE_ATTEST_BINDING, KCODE_ATTEST_REPLAY, KCODE_CUSTODY,
+		KCODE_STALE_EPOCH,  KCODE_IDENTITY,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(certain); i++)
+		if (certain[i] == code)
+			return true;
+	return false;
+}
+
+/* Reads the journal itself: which record of this hand-off is the last one? -ENOENT = none. */
+static int last_record(struct worker *w, enum custody_record *ret)
+{
+	_cleanup_free_ struct policyd_open *list = NULL;
+	struct kerr err = {0};
+	size_t n = 0;
+	int r = policyd_connect(w);
+
+	if (r < 0)
+		return r;
+	r = policyd_client_open_list(w->policyd, &list, &n, &err);
+	if (r < 0)
+		return r == -ENOENT ? -EIO : r;
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(list[i].hid, w->hid, HID_LEN) == 0) {
+			*ret = list[i].record;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+static int ask_journal(struct worker *w, enum custody_record record, const void *proof,
+		       size_t proof_len, uint8_t **ret, size_t *ret_len, struct kerr *err)
+{
+	int r = policyd_connect(w);
+
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
+	/* W12: the rule that only the worker which ran the copy may release it is about a copy
+	 * that still exists (R1). */
+	if (record == CUSTODY_RELEASED && w->copy_gone)
+		return policyd_client_release_forward(w->policyd, w->hid, proof, proof_len, ret,
+						      ret_len, err);
+	return policyd_client_journal(w->policyd, w->hid, record, proof, proof_len, ret, ret_len,
+				      err);
+}
+
+enum transfer_event worker_journal(struct worker *w, enum custody_record record, const void *proof,
+				   size_t proof_len, uint8_t **ret_statement, size_t *ret_len)
+{
+	enum custody_record last = _CUSTODY_RECORD_MAX;
+	struct kerr err = {0};
+	int r = ask_journal(w, record, proof, proof_len, ret_statement, ret_len, &err);
+
+	if (r == 0)
+		return TRANSFER_EVENT_JOURNALLED;
+	log_warning("worker", "policyd did not write \"%s\": %s", custody_record_to_string(record),
+		    err.text);
+	if (w->failure.code == KCODE_OK)
+		w->failure = err;
+	if (is_certain(err.code))
+		return TRANSFER_EVENT_REFUSED;
+	policyd_drop(w);
+	r = last_record(w, &last);
+	if (r == -ENOENT || (r == 0 && last != record))
+		return TRANSFER_EVENT_REFUSED;
+	/* It is there after all: asking again only makes the statement anew. */
+	kerr_clear(&err);
+	if (r == 0 && ask_journal(w, record, proof, proof_len, ret_statement, ret_len, &err) == 0)
+		return TRANSFER_EVENT_JOURNALLED;
+	return TRANSFER_EVENT_DOUBT;
+}
+
+void worker_inbox(struct worker *w, uint8_t **ret, size_t *ret_len)
+{
+	struct kerr err = {0};
+
+	*ret = NULL;
+	*ret_len = 0;
+	if (policyd_connect(w) < 0 ||
+	    policyd_client_custody_inbox(w->policyd, w->hid, ret, ret_len, &err) < 0)
+		log_debug("worker", "No inbox: %s", err.text);
+}
+
+static void on_policyd(struct worker *w, int fd _unused_, short revents _unused_)
+{
+	/* Nothing comes unasked: this is its end. */
+	policyd_drop(w);
+	worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+		    "kith-policyd on this device went away during the hand-off.");
+}
+
+/* -- the local copy -- */
+
+struct copy_task {
+	struct worker *w;
+	worker_copy_fn before;
+	bool settle;
+	struct virt_copy copy;
+};
+
+static void copy_work(void *arg)
+{
+	struct copy_task *t = arg;
+	uint64_t end = worker_now_ms() + SETTLE_MS;
+
+	if (t->before)
+		t->before(t->w);
+	virt_copy_get(t->w->virt, t->w->grant.uuid, &t->copy);
+	while (t->settle && t->copy.state == COPY_PAUSED && t->copy.job && worker_now_ms() < end) {
+		usleep(5000);
+		virt_copy_get(t->w->virt, t->w->grant.uuid, &t->copy);
+	}
+	if (t->settle && t->copy.job)
+		t->copy.state = COPY_UNKNOWN;
+}
+
+static void copy_done(void *arg)
+{
+	static const enum transfer_event events[_COPY_STATE_MAX] = {
+		[COPY_GONE] = TRANSFER_EVENT_COPY_GONE,
+		[COPY_PAUSED] = TRANSFER_EVENT_COPY_PAUSED,
+		[COPY_RUNS] = TRANSFER_EVENT_COPY_RUNS,
+		[COPY_UNKNOWN] = TRANSFER_EVENT_COPY_UNKNOWN,
+	};
+	struct copy_task *t = arg;
+
+	t->w->copy_gone = t->copy.state == COPY_GONE;
+	worker_post(t->w, events[t->copy.state]);
+	free(t);
+}
+
+void worker_check_copy(struct worker *w, worker_copy_fn before, bool settle)
+{
+	struct copy_task *t = calloc(1, sizeof(*t));
+
+	if (t)
+		*t = (struct copy_task){.w = w, .before = before, .settle = settle};
+	if (!t || tasks_run(w->tasks, copy_work, copy_done, t) < 0) {
+		free(t);
+		worker_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
+	}
+}
+
+static void on_tasks(struct worker *w, int fd, short revents _unused_)
+{
+	tasks_dispatch(fd == tasks_fd(w->tasks) ? w->tasks : w->long_tasks);
+}
+
+/* -- the supervisor -- */
+
+static void answer(uint16_t op, uint32_t serial, const struct kerr *err)
+{
+	uint8_t body[KERR_TEXT_MAX + 8];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+	uint32_t flags = IPC_FLAG_REPLY;
+
+	if (err) {
+		flags |= IPC_FLAG_ERROR;
+		kerr_put(&b, err);
+	}
+	ipc_send(WORKER_FD, op, flags, serial, body, b.len, -EBADF);
+}
+
+void worker_answer_start(struct worker *w)
+{
+	if (w->started)
+		return;
+	w->started = true;
+	answer(MOVER_OP_START, w->start_serial, w->failure.code == KCODE_OK ? NULL : &w->failure);
+}
+
+void worker_dial(struct worker *w, uint16_t channel)
+{
+	uint8_t body[HID_LEN + 2];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	wbuf_bytes(&b, w->hid, HID_LEN);
+	wbuf_u16(&b, channel);
+	ipc_send(WORKER_FD, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
+}
+
+void worker_progress(struct worker *w)
+{
+	uint8_t body[2048];
+	struct wbuf b = wbuf_init(body, sizeof(body));
+
+	w->progress.elapsed_ms = worker_now_ms() - w->begin_ms;
+	if (w->progress.phase == PHASE_FAILED)
+		w->progress.error = w->failure;
+	if (mover_progress_put(&b, &w->progress) == 0)
+		ipc_send(WORKER_FD, MOVER_EVENT_PROGRESS, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
+	w->progress_ms = worker_now_ms();
+}
+
+void worker_phase(struct worker *w, enum phase phase)
+{
+	if (w->progress.phase == phase)
+		return;
+	log_info("worker", "Phase \"%s\" after \"%s\".", phase_to_string(phase),
+		 phase_to_string(w->progress.phase));
+	w->progress.phase = phase;
+	worker_progress(w);
+}
+
+/* The destination's preface is still unread: it must name this hand-off and this channel. */
+static int eat_preface(struct worker *w, int fd, uint16_t channel)
+{
+	uint8_t preface[DATA_PREFACE_LEN], hid[HID_LEN];
+	uint16_t said;
+
+	if (w->source)
+		return 0;
+	if (recv(fd, preface, sizeof(preface), MSG_DONTWAIT) != (ssize_t)sizeof(preface))
+		return -EBADMSG;
+	if (data_preface_get(preface, hid, &said) < 0 || said != channel ||
+	    memcmp(hid, w->hid, HID_LEN) != 0)
+		return -EBADMSG;
+	return 0;
+}
+
+static int add_candidate(struct worker *w, int fd)
+{
+	_cleanup_(tls_freep) struct tls *tls = NULL;
+	uint8_t key[TLS_KEY_LEN];
+	size_t slot = 0;
+	int one = 1, r;
+
+	/* The decision waits for these frames: 40 ms of Nagle would be downtime. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	while (slot < WORKER_CANDIDATES_MAX && w->candidates[slot])
+		slot++;
+	if (slot == WORKER_CANDIDATES_MAX || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		close(fd);
+		return -EBUSY;
+	}
+	r = tls_channel_key(w->grant.key, DATA_CHANNEL_CONTROL, key);
+	if (r == 0)
+		r = tls_new(w->source, w->hid, DATA_CHANNEL_CONTROL, key, fd, &tls);
+	explicit_bzero(key, sizeof(key));
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = control_new(tls, &w->candidates[slot]);
+	if (r < 0)
+		return r;
+	TAKE_PTR(tls);
+	w->candidate_since[slot] = worker_now_ms();
+	return 0;
+}
+
+static const char *local_path(const struct worker *w, uint16_t channel)
+{
+	return w->source ? NULL : channel == DATA_CHANNEL_RAM ? w->ram_path : w->nbd_path;
+}
+
+static void on_conn(struct worker *w, struct ipc_msg *m)
+{
+	struct rbuf r = rbuf_init(m->body, m->len);
+	struct kerr err = {0};
+	uint8_t hid[HID_LEN];
+	uint16_t channel;
+
+	rbuf_bytes(&r, hid, sizeof(hid));
+	channel = rbuf_u16(&r);
+	if (rbuf_end(&r) < 0 || m->fd < 0 || channel >= DATA_CHANNEL_MAX ||
+	    eat_preface(w, m->fd, channel) < 0)
+		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
+			 "This is not a data connection of this hand-off.");
+	else if ((channel == DATA_CHANNEL_CONTROL ? add_candidate(w, TAKE_FD(m->fd))
+						  : worker_relay_add(w, channel, TAKE_FD(m->fd),
+								     local_path(w, channel))) < 0)
+		kerr_set(&err, EBUSY, KCODE_BUSY, "This channel is taken already.");
+	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
+}
+
+/* policyd knows whether a person asked for it, and refuses a cancel out of nowhere. */
+static void on_cancel(struct worker *w, const struct ipc_msg *m)
+{
+	struct kerr err = {0};
+
+	if (!w->side->can_stop(w))
+		kerr_set(&err, EBUSY, KCODE_BUSY,
+			 "The hand-off is past the point where it can be cancelled.");
+	else if (policyd_connect(w) < 0)
+		kerr_set(&err, ECONNREFUSED, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
+	else
+		policyd_client_abort_allowed(w->policyd, w->hid, &err);
+	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
+	if (err.code == KCODE_OK)
+		worker_stop(w, ECANCELED, KCODE_CANCELLED, "The hand-off was cancelled.");
+}
+
+static void on_super_message(struct worker *w, struct ipc_msg *m)
+{
+	switch (m->op) {
+	case MOVER_OP_CONN:
+		on_conn(w, m);
+		break;
+	case MOVER_OP_CANCEL:
+		on_cancel(w, m);
+		break;
+	case WORKER_OP_LONELY:
+		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+			    "kithd on this device went away during the hand-off.");
+		break;
+	case WORKER_OP_STOP:
+		worker_stop(w, ECANCELED, KCODE_INTERRUPTED,
+			    "kith-mover on this device is being stopped.");
+		break;
+	}
+}
+
+static void on_super(struct worker *w, int fd, short revents _unused_)
+{
+	static uint8_t buf[IPC_MAX_FRAME];
+	struct ipc_msg m = {.fd = -EBADF};
+	int r = ipc_recv(fd, buf, &m);
+
+	if (r == -EAGAIN)
+		return;
+	if (r <= 0) {
+		w->super_lost = true;
+		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+			    "kith-mover on this device went away during the hand-off.");
+		/* Nobody can bring a new connection any more: recovery takes over (W7, W11). */
+		if (!w->side->can_stop(w))
+			worker_leave(w);
+		return;
+	}
+	on_super_message(w, &m);
+	ipc_msg_release(&m);
+}
+
+/* -- life -- */
+
+static void drain_events(struct worker *w)
+{
+	while (w->event_count) {
+		enum transfer_event e = w->events[0];
+
+		w->event_count--;
+		memmove(w->events, w->events + 1, w->event_count * sizeof(w->events[0]));
+		w->side->event(w, e);
+	}
+}
+
+static void add_watches(struct worker *w)
+{
+	w->watch.count = 0;
+	if (!w->super_lost)
+		worker_watch(w, WORKER_FD, POLLIN, on_super);
+	if (w->policyd)
+		worker_watch(w, ipc_client_fd(w->policyd), POLLIN, on_policyd);
+	worker_watch(w, tasks_fd(w->tasks), POLLIN, on_tasks);
+	worker_watch(w, tasks_fd(w->long_tasks), POLLIN, on_tasks);
+	worker_links_watch(w);
+	w->side->watch(w);
+}
+
+static _Noreturn void finish(struct worker *w)
+{
+	if (!w->started)
+		worker_answer_start(w);
+	worker_progress(w);
+	if (w->control)
+		control_bye(w->control, BYE_MS);
+	log_info("worker", "The worker ends%s.", w->clean ? "" : "; recovery will look after it");
+	worker_folder_remove(w->dir, w->dir_fd);
+	/* Not exit(): other threads may be inside libvirt, and no descriptor may be closed before
+	 * they are gone (a closed RPC socket would make libvirt's client resume the source). */
+	_exit(w->clean ? 0 : 3);
+}
+
+static bool may_leave(struct worker *w, uint64_t now)
+{
+	if (!w->leave_ms)
+		return false;
+	return now >= w->leave_ms || !w->control || control_flushed(w->control);
+}
+
+static void run_deferred(struct worker *w, uint64_t now)
+{
+	enum transfer_action action;
+
+	if (w->deferred.action == TRANSFER_ACTION_NONE || now < w->deferred.at_ms)
+		return;
+	action = w->deferred.action;
+	w->deferred.action = TRANSFER_ACTION_NONE;
+	w->side->act(w, action, w->deferred.state);
+}
+
+static _Noreturn void loop(struct worker *w)
+{
+	for (;;) {
+		uint64_t now;
+
+		drain_events(w);
+		now = worker_now_ms();
+		if (may_leave(w, now))
+			finish(w);
+		add_watches(w);
+		if (poll(w->watch.poll, w->watch.count, TICK_MS) < 0 && errno != EINTR)
+			_exit(1);
+		for (size_t i = 0; i < w->watch.count; i++)
+			if (w->watch.poll[i].revents)
+				w->watch.ready[i](w, w->watch.poll[i].fd, w->watch.poll[i].revents);
+		now = worker_now_ms();
+		worker_links_tick(w, now);
+		run_deferred(w, now);
+		w->side->tick(w, now);
+	}
+}
+
+/* -- start -- */
+
+static uid_t qemu_user(void)
+{
+	static const char *const names[] = {"libvirt-qemu", "qemu"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct passwd *p = getpwnam(names[i]);
+
+		if (p)
+			return p->pw_uid;
+	}
+	return 0;
+}
+
+/* One entry of a POSIX ACL as the kernel takes it. */
+static void acl_entry(struct wbuf *b, uint16_t tag, uint16_t permissions, uint32_t id)
+{
+	wbuf_u16(b, tag);
+	wbuf_u16(b, permissions);
+	wbuf_u32(b, id);
+}
+
+/* acl(5), <linux/posix_acl_xattr.h>: entries sorted by tag, users by number. */
+static struct wbuf acl(uint8_t *room, size_t size, uid_t low, uid_t high, uint16_t rest)
+{
+	struct wbuf b = wbuf_init(room, size);
+
+	wbuf_u32(&b, POSIX_ACL_XATTR_VERSION);
+	acl_entry(&b, ACL_USER_OBJ, 7, UINT32_MAX);
+	if (low)
+		acl_entry(&b, ACL_USER, 7, low);
+	if (high && high != low)
+		acl_entry(&b, ACL_USER, 7, high);
+	acl_entry(&b, ACL_GROUP_OBJ, rest, UINT32_MAX);
+	acl_entry(&b, ACL_MASK, 7, UINT32_MAX);
+	acl_entry(&b, ACL_OTHER, rest, UINT32_MAX);
+	return b;
+}
+
+/* QEMU makes its sockets here at the destination and reaches ours at the source; we must reach
+ * the ones that it makes. Each side's user is named, nobody else gets more than passage. */
+static int share_with_qemu(int fd, uid_t qemu)
+{
+	uid_t own = geteuid();
+	uint8_t room[64];
+	struct wbuf b = acl(room, sizeof(room), 0, qemu, 1);
+
+	if (fsetxattr(fd, "system.posix_acl_access", room, b.len, 0) < 0)
+		return -errno;
+	b = acl(room, sizeof(room), MIN_OF(own, qemu), own > qemu ? own : qemu, 0);
+	return fsetxattr(fd, "system.posix_acl_default", room, b.len, 0) < 0 ? -errno : 0;
+}
+
+int worker_folder(struct worker *w, struct kerr *err)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int n;
+
+	w->qemu_uid = qemu_user();
+	n = snprintf(w->dir, sizeof(w->dir), "%s/mover/%s", w->config.run, w->hex);
+	/* sockaddr_un ends at 107 bytes. */
+	if (n < 0 || n + 9 > 107)
+		return kerr_set(err, ENAMETOOLONG, KCODE_FAILED,
+				"The run folder's path is too long.");
+	snprintf(w->rpc_path, sizeof(w->rpc_path), "%s/rpc.sock", w->dir);
+	snprintf(w->ram_path, sizeof(w->ram_path), "%s/ram.sock", w->dir);
+	snprintf(w->nbd_path, sizeof(w->nbd_path), "%s/nbd.sock", w->dir);
+	if (mkdir(w->dir, 0711) < 0 && errno != EEXIST)
+		return kerr_set(err, errno, KCODE_FAILED, "Cannot make %s: %s.", w->dir,
+				strerror(errno));
+	fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return kerr_set(err, EBUSY, KCODE_BUSY, "Another worker has this hand-off.");
+	n = share_with_qemu(fd, w->qemu_uid);
+	if (n < 0)
+		return kerr_set(err, -n, KCODE_FAILED, "Cannot let QEMU into %s: %s.", w->dir,
+				strerror(-n));
+	w->dir_fd = TAKE_FD(fd);
+	return 0;
+}
+
+void worker_folder_remove(const char *dir, int dir_fd)
+{
+	static const char *const names[] = {"rpc.sock", "ram.sock", "nbd.sock"};
+
+	if (dir_fd < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		unlinkat(dir_fd, names[i], 0);
+	rmdir(dir);
+}
+
+static int take_grant(struct worker *w, struct kerr *err)
+{
+	int r = policyd_connect(w);
+
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
+	r = policyd_client_grant_take(w->policyd, w->hid, w->source, &w->grant, err);
+	if (r < 0)
+		return r;
+	memcpy(w->progress.hid, w->hid, HID_LEN);
+	memcpy(w->progress.uuid, w->grant.uuid, UUID_LEN);
+	memcpy(w->progress.peer, w->grant.peer, DEVICE_ID_LEN);
+	memcpy(w->progress.vm, w->grant.vm, sizeof(w->progress.vm));
+	memcpy(w->progress.peer_name, w->grant.peer_name, sizeof(w->progress.peer_name));
+	w->progress.source = w->source;
+	w->progress.left_ms = UINT64_MAX;
+	memcpy(w->remnant.hid, w->hid, HID_LEN);
+	memcpy(w->remnant.uuid, w->grant.uuid, UUID_LEN);
+	w->remnant.source = w->source;
+	return 0;
+}
+
+void worker_ignore(int sig)
+{
+	struct sigaction sa = {.sa_handler = SIG_IGN};
+
+	sigaction(sig, &sa, NULL);
+}
+
+static void limits(void)
+{
+	struct rlimit files = {FILES_MAX, FILES_MAX}, none = {0, 0};
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_CORE, &none);
+	worker_ignore(SIGPIPE);
+	/* The supervisor decides; a terminal's Ctrl-C must not kill a hand-off half way. */
+	worker_ignore(SIGINT);
+	worker_ignore(SIGTERM);
+}
+
+static int setup(struct worker *w, const char *hid_hex, struct kerr *err)
+{
+	int r;
+
+	if (hex_decode(hid_hex, w->hid, HID_LEN) < 0)
+		return kerr_set(err, EINVAL, KCODE_USAGE, "The hand-off's number is malformed.");
+	hex_encode(w->hid, HID_LEN, w->hex);
+	w->begin_ms = worker_now_ms();
+	w->virt = virt_new();
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!w->virt || w->wake_fd < 0 || virt_setup() < 0 || tasks_new(&w->tasks) < 0 ||
+	    tasks_new(&w->long_tasks) < 0)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "The worker could not start.");
+	r = remnant_folder_open(w->config.state, &w->folder);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "Cannot use %s/mover: %s.", w->config.state,
+				strerror(-r));
+	r = worker_folder(w, err);
+	return r < 0 ? r : take_grant(w, err);
+}
+
+void worker_main(const struct config *config, const char *hid_hex, bool source)
+{
+	static struct worker w; /* large, and as long-lived as the process */
+	struct kerr err = {0};
+
+	log_setup(source ? "kith-mover source" : "kith-mover destination");
+	limits();
+	w.config = *config;
+	w.source = source;
+	w.side = source ? &source_side : &destination_side;
+	w.start_serial = 1;
+	w.folder = w.dir_fd = w.wake_fd = -EBADF;
+	if (secret_process_setup() < 0 || setup(&w, hid_hex, &err) < 0) {
+		w.failure = err;
+		if (err.code == KCODE_OK)
+			kerr_set(&w.failure, EIO, KCODE_FAILED, "The worker could not start.");
+		w.progress.phase = PHASE_FAILED;
+		w.clean = true; /* nothing was journalled */
+		finish(&w);
+	}
+	w.side->start(&w);
+	loop(&w);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What source and destination of a hand-off have in common: one worker process, its poll loop,
+ * its connections to supervisor, policyd, libvirt and the other worker. */
+#pragma once
+
+#include <poll.h>
+
+#include "base/config.h"
+#include "base/ipc.h"
+#include "mover/control.h"
+#include "mover/relay.h"
+#include "mover/remnant.h"
+#include "mover/task.h"
+#include "mover/transfer.h"
+#include "mover/virt.h"
+#include "policyd/client.h"
+
+#define WORKER_FD 3 /* the socketpair to the supervisor */
+
+/* Supervisor to worker, beside MOVER_OP_CONN and MOVER_OP_CANCEL. */
+#define WORKER_OP_LONELY 256 /* () event: kithd is gone */
+#define WORKER_OP_STOP 257   /* () event: the service stops */
+
+#define WORKER_RELAYS_MAX 48
+#define WORKER_CANDIDATES_MAX 4
+#define WORKER_WATCH_MAX 32
+#define WORKER_RPC_FRAME_MAX ((size_t)4 << 20)
+
+struct worker;
+
+typedef void (*worker_ready_fn)(struct worker *w, int fd, short revents);
+
+/* What source and destination do differently. */
+struct worker_side {
+	void (*start)(struct worker *w);
+	void (*event)(struct worker *w, enum transfer_event event);
+	void (*frame)(struct worker *w, const struct control_frame *f);
+	/* A relay entered a state (RELAY_IDLE, RELAY_FAILED, ...). */
+	void (*relay)(struct worker *w, size_t index, const struct relay_status *s);
+	void (*watch)(struct worker *w); /* adds descriptors with worker_watch() */
+	void (*tick)(struct worker *w, uint64_t now_ms);
+	bool (*can_stop)(struct worker *w);
+	/* A deferred action, if the machine is still in `state`. */
+	void (*act)(struct worker *w, enum transfer_action action, int state);
+};
+
+struct worker_relay {
+	struct relay *relay;
+	uint16_t channel;
+	enum relay_state seen;
+};
+
+struct worker {
+	struct config config;
+	const struct worker_side *side;
+	void *ctx; /* struct source or struct destination */
+	bool source;
+	uint8_t hid[HID_LEN];
+	char hex[2 * HID_LEN + 1];
+	struct policyd_grant grant;
+
+	struct ipc_client *policyd;
+	struct virt *virt; /* used by the tasks thread only */
+	struct tasks *tasks;
+	struct tasks *long_tasks; /* the one call that lasts as long as the copy */
+	int wake_fd;		  /* relays ring here */
+	int folder;		  /* remnants */
+	struct remnant remnant;
+
+	char dir[128], rpc_path[160], ram_path[160], nbd_path[160];
+	int dir_fd; /* locked: this worker lives */
+	uid_t qemu_uid;
+
+	struct control *control; /* the one that both ends proved */
+	struct control *candidates[WORKER_CANDIDATES_MAX];
+	uint64_t candidate_since[WORKER_CANDIDATES_MAX];
+	uint64_t heard_ms, beat_ms;
+	struct worker_relay relays[WORKER_RELAYS_MAX];
+
+	struct {
+		struct pollfd poll[WORKER_WATCH_MAX];
+		worker_ready_fn ready[WORKER_WATCH_MAX];
+		size_t count;
+	} watch;
+
+	enum transfer_event events[16]; /* posted, not yet handled */
+	size_t event_count;
+	struct {
+		enum transfer_action action;
+		uint64_t at_ms;
+		int state;
+	} deferred;
+
+	struct kerr failure; /* the first cause, shown to people */
+	bool started;	     /* START was answered */
+	uint32_t start_serial;
+	bool copy_gone; /* as the last CHECK_COPY saw it */
+	bool clean;	/* nothing is left for recovery */
+	bool super_lost;
+	uint64_t leave_ms; /* 0 = stays; else when it goes at the latest */
+	uint64_t begin_ms;
+
+	struct mover_progress progress;
+	uint64_t progress_ms, rate_ms, rate_bytes;
+};
+
+/* Sets a signal to be ignored, in this process and those it becomes. */
+void worker_ignore(int sig);
+
+uint64_t worker_now_ms(void);
+uint64_t worker_now_ns(void);
+
+/* Runs one worker: HID in hex, side. Never returns; the exit status is 0 if nothing is left to
+ * recover. */
+_Noreturn void worker_main(const struct config *config, const char *hid_hex, bool source);
+
+/* -- for the sides -- */
+
+/* Queues an event for side->event(). */
+void worker_post(struct worker *w, enum transfer_event event);
+
+/* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
+void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
+void worker_stop_err(struct worker *w, const struct kerr *err);
+
+/* Writes a record. Fills the signed statement where there is one (malloced). JOURNALLED, REFUSED
+ * (certain: the record is not written), or DOUBT. */
+enum transfer_event worker_journal(struct worker *w, enum custody_record record, const void *proof,
+				   size_t proof_len, uint8_t **ret_statement, size_t *ret_len);
+
+/* What the other device said by way of kithd (policyd's inbox, verified there): malloced, length
+ * 0 = nothing. For hand-offs that lost their control channel after the decision. */
+void worker_inbox(struct worker *w, uint8_t **ret, size_t *ret_len);
+
+/* Runs `action` again in a second if the state is still the same then. */
+void worker_defer(struct worker *w, enum transfer_action action, int state);
+
+/* Asks for the state of this host's copy; posts a COPY event. With `settle`, waits up to two
+ * seconds for a job to end. `before` (may be NULL) runs in the task first; see worker_copy_fn. */
+typedef void (*worker_copy_fn)(struct worker *w);
+void worker_check_copy(struct worker *w, worker_copy_fn before, bool settle);
+
+void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
+
+/* Starts a relay on a data connection; takes `fd` over. */
+int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *local_path);
+void worker_relays_drop(struct worker *w);
+
+/* Bytes that went through the channels of a kind so far. */
+uint64_t worker_bytes(struct worker *w, bool ram);
+
+void worker_dial(struct worker *w, uint16_t channel);
+void worker_answer_start(struct worker *w);
+void worker_send(struct worker *w, enum control_type type, const void *body, size_t len);
+void worker_send_error(struct worker *w);
+void worker_link_drop(struct worker *w);
+void worker_phase(struct worker *w, enum phase phase);
+void worker_progress(struct worker *w);
+void worker_leave(struct worker *w);
+
+/* The loop's share of worker-link.c. */
+void worker_links_watch(struct worker *w);
+void worker_links_tick(struct worker *w, uint64_t now_ms);
+
+/* Makes the hand-off's folder with its lock. */
+int worker_folder(struct worker *w, struct kerr *err);
+/* Removes it with the sockets in it. */
+void worker_folder_remove(const char *dir, int dir_fd);
+
+extern const struct worker_side source_side;
+extern const struct worker_side destination_side;

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mover reads from kithd, from the other worker and from its own notes. The first byte
+ * chooses the decoder; what decodes must encode to the same bytes again. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "mover/control.h"
+#include "mover/proto.h"
+#include "mover/remnant.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void same(const struct wbuf *w, const uint8_t *data, size_t size)
+{
+	if (w->error || w->len != size || memcmp(w->data, data, size) != 0)
+		abort();
+}
+
+static void progress(const uint8_t *data, size_t size)
+{
+	struct rbuf r = rbuf_init(data, size);
+	struct mover_progress p;
+	uint8_t out[2048];
+	struct wbuf w = wbuf_init(out, sizeof(out));
+
+	if (mover_progress_get(&r, &p) < 0 || rbuf_end(&r) < 0)
+		return;
+	mover_progress_put(&w, &p);
+	same(&w, data, size);
+}
+
+static void vm(const uint8_t *data, size_t size)
+{
+	struct rbuf r = rbuf_init(data, size);
+	struct mover_vm v;
+	uint8_t out[256];
+	struct wbuf w = wbuf_init(out, sizeof(out));
+
+	if (mover_vm_get(&r, &v) < 0 || rbuf_end(&r) < 0)
+		return;
+	mover_vm_put(&w, &v);
+	same(&w, data, size);
+}
+
+static void offer(const uint8_t *data, size_t size)
+{
+	struct rbuf r = rbuf_init(data, size);
+	struct control_offer o;
+	uint8_t out[2048];
+	struct wbuf w = wbuf_init(out, sizeof(out));
+
+	if (control_offer_get(&r, &o) < 0 || rbuf_end(&r) < 0)
+		return;
+	for (size_t i = 0; i < o.count; i++)
+		if (strpbrk(o.disks[i].target, "/. ") || !o.disks[i].target[0])
+			abort();
+	control_offer_put(&w, &o);
+	same(&w, data, size);
+}
+
+static void frames(const uint8_t *data, size_t size)
+{
+	struct control_frame f;
+	size_t used;
+
+	while (control_parse(data, size, &f, &used) == 1) {
+		if (used > size || f.len > CONTROL_BODY_MAX)
+			abort();
+		data += used;
+		size -= used;
+	}
+}
+
+static void remnant(const uint8_t *data, size_t size)
+{
+	static uint8_t out[512 * 1024];
+	struct wbuf w = wbuf_init(out, sizeof(out));
+	struct rbuf r = rbuf_init(data, size);
+	struct remnant v;
+
+	if (remnant_get(&r, &v) < 0)
+		return;
+	if (remnant_put(&w, &v) < 0)
+		abort();
+	remnant_clear(&v);
+}
+
+static void preface(const uint8_t *data, size_t size)
+{
+	uint8_t hid[HID_LEN], again[DATA_PREFACE_LEN];
+	uint16_t channel;
+
+	if (size != DATA_PREFACE_LEN || data_preface_get(data, hid, &channel) < 0)
+		return;
+	data_preface_put(again, hid, channel);
+	if (memcmp(again, data, size) != 0)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static void (*const targets[])(const uint8_t *data, size_t size) = {
+		progress, vm, offer, frames, remnant, preface,
+	};
+
+	if (size > 0)
+		targets[data[0] % ARRAY_SIZE(targets)](data + 1, size - 1);
+	return 0;
+}

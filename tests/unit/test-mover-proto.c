@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Codecs of the mover: records for kithd, the preface, frames and offers between workers, notes. */
+#include <glib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "mover/control.h"
+#include "mover/proto.h"
+#include "mover/remnant.h"
+
+static struct mover_progress progress(void)
+{
+	struct mover_progress p = {.hid = {1, 2},
+				   .uuid = {3},
+				   .peer = {4},
+				   .source = 1,
+				   .phase = PHASE_COPYING_MEMORY,
+				   .ram_bytes = 5,
+				   .ram_total = UINT64_MAX,
+				   .disk_bytes = 7,
+				   .disk_total = 8,
+				   .rate_bytes_s = 9,
+				   .elapsed_ms = 10,
+				   .left_ms = UINT64_MAX,
+				   .downtime_ms = 12};
+
+	g_strlcpy(p.vm, "work", sizeof(p.vm));
+	g_strlcpy(p.peer_name, "Kü-desktop", sizeof(p.peer_name));
+	kerr_set(&p.error, EIO, KCODE_INTERRUPTED, "The link broke.");
+	return p;
+}
+
+static void test_progress(void)
+{
+	struct mover_progress in = progress(), out = {0};
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	g_assert_cmpint(mover_progress_put(&w, &in), ==, 0);
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_progress_get(&r, &out), ==, 0);
+	g_assert_cmpint(rbuf_end(&r), ==, 0);
+	g_assert_cmpstr(out.vm, ==, "work");
+	g_assert_cmpstr(out.peer_name, ==, "Kü-desktop");
+	g_assert_cmpint(out.phase, ==, PHASE_COPYING_MEMORY);
+	g_assert_true(out.ram_total == UINT64_MAX && out.downtime_ms == 12 && out.source == 1);
+	g_assert_cmpint(out.error.code, ==, KCODE_INTERRUPTED);
+	/* Every cut is noticed and leaves the result alone. */
+	for (size_t len = 0; len < w.len; len++) {
+		memset(&out, 0xaa, sizeof(out));
+		r = rbuf_init(buf, len);
+		g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
+		g_assert_cmpint(out.source, ==, 0xaa);
+	}
+}
+
+static void test_progress_values(void)
+{
+	struct mover_progress in = progress(), out;
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	size_t at =
+		HID_LEN + UUID_LEN + DEVICE_ID_LEN + 2 + strlen(in.vm) + 2 + strlen(in.peer_name);
+	struct rbuf r;
+
+	mover_progress_put(&w, &in);
+	buf[at] = 2; /* source */
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
+	buf[at] = 0;
+	buf[at + 1] = _PHASE_MAX;
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
+	buf[at + 1] = _PHASE_MAX - 1;
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_progress_get(&r, &out), ==, 0);
+	buf[at - 1] = '\x1b'; /* N9: a name with a control byte */
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
+}
+
+static void test_vm(void)
+{
+	struct mover_vm in = {.uuid = {9},
+			      .state = MOVER_VM_PAUSED,
+			      .memory_bytes = 1,
+			      .disk_bytes = 2,
+			      .vcpus = 3},
+			out;
+	uint8_t buf[256];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	g_strlcpy(in.name, "a", sizeof(in.name));
+	g_assert_cmpint(mover_vm_put(&w, &in), ==, 0);
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_vm_get(&r, &out), ==, 0);
+	g_assert_cmpint(out.state, ==, MOVER_VM_PAUSED);
+	g_assert_cmpint(out.vcpus, ==, 3);
+	buf[UUID_LEN + 3] = _MOVER_VM_STATE_MAX;
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_vm_get(&r, &out), ==, -EBADMSG);
+	for (size_t len = 0; len < w.len; len++) {
+		r = rbuf_init(buf, len);
+		g_assert_cmpint(mover_vm_get(&r, &out), ==, -EBADMSG);
+	}
+}
+
+static void test_preface(void)
+{
+	uint8_t hid[HID_LEN] = {1, 2, 3}, got[HID_LEN], p[DATA_PREFACE_LEN];
+	uint16_t channel = 99;
+
+	data_preface_put(p, hid, 33);
+	g_assert_cmpmem(p, 8, "KITHDATA", 8);
+	g_assert_cmpint(data_preface_get(p, got, &channel), ==, 0);
+	g_assert_cmpint(channel, ==, 33);
+	g_assert_cmpmem(got, HID_LEN, hid, HID_LEN);
+	data_preface_put(p, hid, DATA_CHANNEL_MAX);
+	g_assert_cmpint(data_preface_get(p, got, &channel), ==, -EBADMSG);
+	for (size_t i = 0; i < 10; i++) {
+		data_preface_put(p, hid, 1);
+		p[i] ^= 0x20;
+		g_assert_cmpint(data_preface_get(p, got, &channel), ==, -EBADMSG);
+	}
+}
+
+static void test_frames(void)
+{
+	uint8_t buf[16] = {CONTROL_VOTE, 3, 0, 0, 0, 'a', 'b', 'c', CONTROL_BEAT, 0, 0, 0, 0};
+	struct control_frame f;
+	size_t used = 99;
+
+	for (size_t len = 0; len < 8; len++)
+		g_assert_cmpint(control_parse(buf, len, &f, &used), ==, 0);
+	g_assert_cmpint(used, ==, 99);
+	g_assert_cmpint(control_parse(buf, 13, &f, &used), ==, 1);
+	g_assert_cmpint(f.type, ==, CONTROL_VOTE);
+	g_assert_cmpint(used, ==, 8);
+	g_assert_cmpmem(f.body, f.len, "abc", 3);
+	g_assert_cmpint(control_parse(buf + 8, 5, &f, &used), ==, 1);
+	g_assert_cmpint(f.len, ==, 0);
+	/* N1: an unknown type or a length above the limit is refused before its bytes come. */
+	buf[0] = 0;
+	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	buf[0] = _CONTROL_MAX;
+	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	buf[0] = CONTROL_RPC;
+	memcpy(buf + 1, "\x01\x00\x01\x00", 4); /* 65537 */
+	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	memcpy(buf + 1, "\xff\xff\xff\xff", 4);
+	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	memcpy(buf + 1, "\x00\x00\x01\x00", 4); /* 65536 */
+	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, 0);
+}
+
+static struct control_offer offer(void)
+{
+	return (struct control_offer){.memory_bytes = 1 << 20,
+				      .vcpus = 2,
+				      .count = 2,
+				      .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
+						{"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
+}
+
+static int through(const struct control_offer *in, struct control_offer *out)
+{
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+	int n;
+
+	g_assert_cmpint(control_offer_put(&w, in), ==, 0);
+	r = rbuf_init(buf, w.len);
+	n = control_offer_get(&r, out);
+	return n < 0 ? n : rbuf_end(&r);
+}
+
+static void test_offer(void)
+{
+	struct control_offer in = offer(), out = {0};
+
+	g_assert_cmpint(through(&in, &out), ==, 0);
+	g_assert_cmpint(out.count, ==, 2);
+	g_assert_cmpstr(out.disks[1].target, ==, "sdb1");
+	g_assert_cmpint(out.disks[1].format, ==, DISK_FORMAT_QCOW2);
+	g_assert_true(out.disks[0].capacity == 1 << 20 && out.disks[0].used == 4096);
+}
+
+/* The target becomes part of a file name at the destination (H12). */
+static void test_offer_targets(void)
+{
+	static const char *const bad[] = {"",	 "../x", "a/b",	 "VDA", "1a",
+					  "a.b", "a b",	 "vd-a", "a\n", "v\xc3\xa4"};
+	struct control_offer in = offer(), out = {.vcpus = 77};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_strlcpy(in.disks[0].target, bad[i], sizeof(in.disks[0].target));
+		g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+	}
+	in = offer();
+	memcpy(in.disks[1].target, "vda", 4); /* twice */
+	g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+	g_assert_cmpint(out.vcpus, ==, 77);
+}
+
+/* H23: declared sizes. */
+static void test_offer_sizes(void)
+{
+	static const uint64_t bad[] = {0, 1, 513, UINT64_C(1) << 62, UINT64_MAX - 511, UINT64_MAX};
+	struct control_offer in, out;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		in = offer();
+		in.disks[0].capacity = bad[i];
+		g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+	}
+	in = offer();
+	in.disks[0].used = UINT64_MAX;
+	g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+	in = offer();
+	in.disks[0].format = _DISK_FORMAT_MAX;
+	g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+}
+
+static void test_remnant(void)
+{
+	struct remnant in = {.hid = {1}, .uuid = {2}, .source = false, .count = 2}, out = {0};
+	static uint8_t buf[65536];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	g_strlcpy(in.paths[0], "/images/a", sizeof(in.paths[0]));
+	g_strlcpy(in.paths[1], "/images/b", sizeof(in.paths[1]));
+	in.xml = g_strdup("<domain/>");
+	g_assert_cmpint(remnant_put(&w, &in), ==, 0);
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(remnant_get(&r, &out), ==, 0);
+	g_assert_cmpint(out.count, ==, 2);
+	g_assert_cmpstr(out.paths[1], ==, "/images/b");
+	g_assert_cmpstr(out.xml, ==, "<domain/>");
+	remnant_clear(&out);
+	for (size_t len = 0; len < w.len; len++) {
+		r = rbuf_init(buf, len);
+		g_assert_cmpint(remnant_get(&r, &out), ==, -EBADMSG);
+	}
+	buf[0] = 9; /* version */
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(remnant_get(&r, &out), ==, -EBADMSG);
+	g_free(in.xml);
+}
+
+static void test_remnant_files(void)
+{
+	_cleanup_free_ uint8_t(*list)[HID_LEN] = NULL;
+	char *state = g_dir_make_tmp("kith-remnant-XXXXXX", NULL), *sub;
+	struct remnant in = {.hid = {7, 7}, .uuid = {2}, .source = true}, out = {0};
+	int folder = -1;
+	size_t n = 9;
+
+	g_assert_cmpint(remnant_folder_open(state, &folder), ==, 0);
+	g_assert_cmpint(remnant_read(folder, in.hid, &out), ==, -ENOENT);
+	g_assert_cmpint(remnant_write(folder, &in), ==, 0);
+	in.count = 1;
+	g_strlcpy(in.paths[0], "/x/y", sizeof(in.paths[0]));
+	g_assert_cmpint(remnant_write(folder, &in), ==, 0); /* replaces */
+	g_assert_cmpint(remnant_read(folder, in.hid, &out), ==, 0);
+	g_assert_cmpint(out.count, ==, 1);
+	g_assert_true(out.source);
+	g_assert_null(out.xml);
+	g_assert_cmpint(remnant_list(folder, &list, &n), ==, 0);
+	g_assert_cmpint(n, ==, 1);
+	g_assert_cmpmem(list[0], HID_LEN, in.hid, HID_LEN);
+	g_assert_cmpint(remnant_remove(folder, in.hid), ==, 0);
+	g_assert_cmpint(remnant_remove(folder, in.hid), ==, -ENOENT);
+	close(folder);
+	sub = g_build_filename(state, "mover", NULL);
+	g_assert_cmpint(rmdir(sub), ==, 0); /* nothing else was left in it */
+	g_assert_cmpint(rmdir(state), ==, 0);
+	g_free(sub);
+	g_free(state);
+}
+
+int main(int argc, char *argv[])
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_test_add_func("/mover-proto/progress", test_progress);
+	g_test_add_func("/mover-proto/progress out of range, N9", test_progress_values);
+	g_test_add_func("/mover-proto/vm", test_vm);
+	g_test_add_func("/mover-proto/preface", test_preface);
+	g_test_add_func("/mover-proto/N1 control frames", test_frames);
+	g_test_add_func("/mover-proto/offer", test_offer);
+	g_test_add_func("/mover-proto/H12 offer with hostile targets", test_offer_targets);
+	g_test_add_func("/mover-proto/H23 offer with impossible sizes", test_offer_sizes);
+	g_test_add_func("/mover-proto/remnant", test_remnant);
+	g_test_add_func("/mover-proto/remnant files", test_remnant_files);
+	return g_test_run();
+}
