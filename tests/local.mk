@@ -6,6 +6,7 @@ STATIC_TESTS = tests/lint/lint
 
 UNIT_TESTS = \
 	tests/unit/test-advert \
+	tests/unit/test-api \
 	tests/unit/test-audit \
 	tests/unit/test-base \
 	tests/unit/test-cookie \
@@ -15,11 +16,14 @@ UNIT_TESTS = \
 	tests/unit/test-evidence \
 	tests/unit/test-gateway \
 	tests/unit/test-journal \
+	tests/unit/test-link \
+	tests/unit/test-link-codec \
 	tests/unit/test-marker \
 	tests/unit/test-mover-proto \
 	tests/unit/test-pairing \
 	tests/unit/test-pk \
 	tests/unit/test-policyd-proto \
+	tests/unit/test-preface \
 	tests/unit/test-quote \
 	tests/unit/test-record \
 	tests/unit/test-roster \
@@ -45,7 +49,7 @@ EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS)
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
-	discovery/libdiscovery.a mover/libmover.a mover/libmoverclient.a \
+	agent/libagent.a discovery/libdiscovery.a mover/libmover.a mover/libmoverclient.a \
 	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a \
 	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
@@ -54,6 +58,10 @@ UNIT_LDADD = \
 tests_unit_test_advert_SOURCES = tests/unit/test-advert.c
 tests_unit_test_advert_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_advert_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_api_SOURCES = tests/unit/test-api.c
+tests_unit_test_api_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_api_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_audit_SOURCES = tests/unit/test-audit.c
 tests_unit_test_audit_CFLAGS = $(UNIT_CFLAGS)
@@ -91,6 +99,14 @@ tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
 tests_unit_test_journal_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_journal_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_link_SOURCES = tests/unit/test-link.c
+tests_unit_test_link_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_link_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_link_codec_SOURCES = tests/unit/test-link-codec.c
+tests_unit_test_link_codec_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_link_codec_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_marker_SOURCES = tests/unit/test-marker.c
 tests_unit_test_marker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_marker_LDADD = $(UNIT_LDADD)
@@ -110,6 +126,10 @@ tests_unit_test_pk_LDADD = $(UNIT_LDADD)
 tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c
 tests_unit_test_policyd_proto_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policyd_proto_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_preface_SOURCES = tests/unit/test-preface.c
+tests_unit_test_preface_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_preface_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_quote_SOURCES = tests/unit/test-quote.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_quote_CFLAGS = $(UNIT_CFLAGS)
@@ -162,11 +182,13 @@ tests_unit_test_xdr_LDADD = $(UNIT_LDADD)
 # Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
 FUZZERS = \
 	tests/fuzz/fuzz-advert \
+	tests/fuzz/fuzz-api \
 	tests/fuzz/fuzz-config \
 	tests/fuzz/fuzz-cookie \
 	tests/fuzz/fuzz-domain \
 	tests/fuzz/fuzz-evidence \
 	tests/fuzz/fuzz-ipc \
+	tests/fuzz/fuzz-link \
 	tests/fuzz/fuzz-mover-proto \
 	tests/fuzz/fuzz-pairing \
 	tests/fuzz/fuzz-policyd-proto \
@@ -184,6 +206,11 @@ tests_fuzz_fuzz_advert_SOURCES = tests/fuzz/fuzz-advert.c
 tests_fuzz_fuzz_advert_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_advert_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_advert_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_api_SOURCES = tests/fuzz/fuzz-api.c
+tests_fuzz_fuzz_api_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_api_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_api_LDADD = $(UNIT_LDADD)
 
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz-config.c
 tests_fuzz_fuzz_config_CFLAGS = $(UNIT_CFLAGS)
@@ -209,6 +236,11 @@ tests_fuzz_fuzz_ipc_SOURCES = tests/fuzz/fuzz-ipc.c
 tests_fuzz_fuzz_ipc_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_ipc_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_link_SOURCES = tests/fuzz/fuzz-link.c
+tests_fuzz_fuzz_link_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_link_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_link_LDADD = $(UNIT_LDADD)
 
 tests_fuzz_fuzz_mover_proto_SOURCES = tests/fuzz/fuzz-mover-proto.c
 tests_fuzz_fuzz_mover_proto_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The request table: what may be asked of kithd in JSON, by the CLI and later by the phone page. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/ids.h"
+#include "base/kerr.h"
+
+#define API_LINE_MAX 65536 /* bytes of one request, with its newline */
+#define API_DEPTH_MAX 16
+#define API_DEVICE_MAX 255
+
+enum api_op {
+	API_STATUS,
+	API_DEVICES,
+	API_PAIR, /* device */
+	API_VMS,
+	API_HANDOFF, /* hid, device; optional address */
+	API_JOBS,
+	API_CANCEL, /* hid */
+	API_WATCH,
+	_API_OP_MAX,
+};
+DECLARE_NAMES(api_op, enum api_op);
+
+struct api_request {
+	uint64_t id; /* the asker's, comes back with the reply */
+	enum api_op op;
+	char device[API_DEVICE_MAX + 1];  /* id, prefix, name or address */
+	char address[API_DEVICE_MAX + 1]; /* "" if not given */
+	uint8_t hid[HID_LEN];
+};
+
+/* Reads one request of `len` bytes (without newline). Strict: one object, no duplicate, unknown
+ * or missing member, no NUL, bounded depth and size (N1). -EBADMSG or -EINVAL with *err filled;
+ * ret->id is then the request's id if it could be read, else 0. */
+int api_parse(const char *line, size_t len, struct api_request *ret, struct kerr *err);
+
+/* One line of JSON with its newline, malloced. The json_t is taken over. */
+char *api_reply(uint64_t id, json_t *result);
+char *api_reply_error(uint64_t id, const struct kerr *err);
+char *api_event(const char *name, json_t *members);
+
+/* {"code","text","next"}; null for code OK. */
+json_t *api_error(const struct kerr *err);
+/* Text for people; invalid UTF-8 (a sentence that was cut) is mended. */
+json_t *api_text(const char *text);
+/* Lower-case hex. */
+json_t *api_hex(const uint8_t *data, size_t len);

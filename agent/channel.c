@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data connections: kithd makes or takes them and passes them to the mover, unread. */
+#include <sys/socket.h>
+
+#include "agent/agent-internal.h"
+#include "agent/dial.h"
+#include "base/buf.h"
+#include "base/log.h"
+
+#define DIALS_MAX 128
+
+struct channel_dial {
+	struct agent *a;
+	struct dial *dial;
+	uint8_t hid[HID_LEN];
+	uint16_t channel;
+};
+
+/* The descriptor stays the caller's. */
+static void pass_on(struct agent *a, int fd, const uint8_t hid[HID_LEN], uint16_t channel)
+{
+	struct mover_client *c = courier_client(a->courier);
+	int r = c ? mover_client_conn(c, hid, channel, fd, NULL, NULL) : -ENOTCONN;
+
+	if (r < 0)
+		log_warning("channel", "The mover does not take channel %u: %s.", channel,
+			    g_strerror(-r));
+}
+
+static void on_dialled(void *arg, int fd, const struct endpoint *used _unused_)
+{
+	struct channel_dial *d = arg;
+	uint8_t preface[DATA_PREFACE_LEN];
+
+	if (fd < 0) {
+		/* The worker's own deadline ends the hand-off. */
+		log_warning("channel", "No data connection to the peer: %s.", g_strerror(-fd));
+	} else {
+		data_preface_put(preface, d->hid, d->channel);
+		/* The first bytes of a connection fit its empty buffer. */
+		if (send(fd, preface, sizeof(preface), MSG_NOSIGNAL) == sizeof(preface))
+			pass_on(d->a, fd, d->hid, d->channel);
+		close(fd);
+	}
+	d->a->dials = g_list_remove(d->a->dials, d);
+	g_free(d);
+}
+
+void channel_dial(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel)
+{
+	struct agent *a = ctx;
+	struct job *job = jobs_find(a->jobs, hid);
+	struct peers_target t = {0};
+	struct channel_dial *d;
+
+	if (!job || job->state == JOB_ENDED || !job->progress.source ||
+	    g_list_length(a->dials) >= DIALS_MAX) {
+		log_warning("channel", "The mover asks for a connection of an unknown hand-off.");
+		return;
+	}
+	if (job->endpoint.port)
+		agent_add_endpoint(&t, &job->endpoint);
+	agent_find_endpoints(a, job->progress.peer, DEVICE_ID_LEN, &t);
+	d = g_new0(struct channel_dial, 1);
+	d->a = a;
+	memcpy(d->hid, hid, HID_LEN);
+	d->channel = channel;
+	a->dials = g_list_prepend(a->dials, d);
+	d->dial = dial_new(t.endpoints, t.count, on_dialled, d);
+}
+
+void channel_cancel_all(struct agent *a)
+{
+	while (a->dials) {
+		struct channel_dial *d = a->dials->data;
+
+		dial_free(d->dial);
+		a->dials = g_list_delete_link(a->dials, a->dials);
+		g_free(d);
+	}
+}
+
+void channel_accept(void *ctx, int fd, const uint8_t hid[HID_LEN], uint16_t channel)
+{
+	struct agent *a = ctx;
+	struct job *job = jobs_find(a->jobs, hid);
+
+	/* Nothing is said to a stranger: the preface is no secret, but naming an open hand-off
+	 * takes 128 random bits. */
+	if (job && job->state != JOB_ENDED && !job->progress.source)
+		pass_on(a, fd, hid, channel);
+	else
+		log_debug("channel", "a data connection for no open hand-off was closed");
+	close(fd);
+}

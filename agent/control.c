@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of local programs, with bounds on everything they may occupy. */
+#include "agent/control.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/ipc.h"
+#include "base/log.h"
+
+struct client {
+	struct control *c;
+	struct control_peer peer;
+	int fd;
+	guint readable, writable;
+	GByteArray *in, *out;
+	guint pending;
+	bool watching, dying;
+};
+
+struct control {
+	int fd;
+	char *path;
+	guint watch, pause;
+	GList *clients;
+	uint64_t last_serial;
+	control_request_fn request;
+	void *ctx;
+};
+
+static void client_free(struct client *cl)
+{
+	if (cl->readable)
+		g_source_remove(cl->readable);
+	if (cl->writable)
+		g_source_remove(cl->writable);
+	close(cl->fd);
+	g_byte_array_unref(cl->in);
+	g_byte_array_unref(cl->out);
+	cl->c->clients = g_list_remove(cl->c->clients, cl);
+	g_free(cl);
+}
+
+static struct client *find(struct control *c, uint64_t serial)
+{
+	for (GList *l = c->clients; l; l = l->next)
+		if (((struct client *)l->data)->peer.serial == serial)
+			return l->data;
+	return NULL;
+}
+
+/* 1 = all is out, 0 = some waits, negative = the client is of no use any more. */
+static int flush_out(struct client *cl)
+{
+	while (cl->out->len) {
+		ssize_t n = send(cl->fd, cl->out->data, cl->out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		g_byte_array_remove_range(cl->out, 0, (guint)n);
+	}
+	return 1;
+}
+
+static gboolean on_writable(int fd _unused_, GIOCondition condition _unused_, gpointer data)
+{
+	struct client *cl = data;
+	int r = flush_out(cl);
+
+	if (r == 0)
+		return G_SOURCE_CONTINUE;
+	cl->writable = 0;
+	if (r < 0)
+		client_free(cl);
+	return G_SOURCE_REMOVE;
+}
+
+/* Never frees the client: it may be in use further up. What cannot be sent shows at the next
+ * readiness of its socket. */
+static void put(struct client *cl, const char *line, size_t max)
+{
+	size_t len = strlen(line);
+
+	if (cl->dying)
+		return;
+	if (cl->out->len + len > max) {
+		if (max == CONTROL_QUEUE_MAX) {
+			cl->dying = true;
+			shutdown(cl->fd, SHUT_RDWR);
+		}
+		return;
+	}
+	g_byte_array_append(cl->out, (const uint8_t *)line, (guint)len);
+	if (!cl->writable && flush_out(cl) <= 0)
+		cl->writable =
+			g_unix_fd_add(cl->fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable, cl);
+}
+
+void control_reply(struct control *c, const struct control_peer *peer, char *line)
+{
+	struct client *cl = find(c, peer->serial);
+
+	if (cl && cl->pending)
+		cl->pending--;
+	if (cl && line)
+		put(cl, line, CONTROL_QUEUE_MAX);
+	free(line);
+}
+
+void control_broadcast(struct control *c, char *line)
+{
+	for (GList *l = c->clients; l && line; l = l->next) {
+		struct client *cl = l->data;
+
+		if (cl->watching)
+			put(cl, line, CONTROL_EVENTS_MAX);
+	}
+	free(line);
+}
+
+void control_set_watching(struct control *c, const struct control_peer *peer)
+{
+	struct client *cl = find(c, peer->serial);
+
+	if (cl)
+		cl->watching = true;
+}
+
+static void on_line(struct client *cl, const char *line, size_t len)
+{
+	struct api_request request;
+	struct kerr err = {0};
+	int r = api_parse(line, len, &request, &err);
+
+	if (r == 0 && cl->pending >= CONTROL_PENDING_MAX)
+		r = kerr_set(&err, EBUSY, KCODE_BUSY, "Wait for the answers to earlier requests.");
+	cl->pending++;
+	if (r < 0)
+		control_reply(cl->c, &cl->peer, api_reply_error(request.id, &err));
+	else
+		cl->c->request(cl->c->ctx, &cl->peer, &request);
+}
+
+/* Handles the complete lines in `in`; false if what is left can never be one. */
+static bool take_lines(struct client *cl)
+{
+	guint done = 0;
+
+	while (!cl->dying) {
+		uint8_t *start = cl->in->data + done;
+		uint8_t *end = memchr(start, '\n', cl->in->len - done);
+
+		if (!end)
+			break;
+		on_line(cl, (const char *)start, (size_t)(end - start));
+		done = (guint)(end - cl->in->data) + 1;
+	}
+	g_byte_array_remove_range(cl->in, 0, done);
+	return cl->in->len < API_LINE_MAX;
+}
+
+static gboolean on_readable(int fd, GIOCondition condition _unused_, gpointer data)
+{
+	struct client *cl = data;
+	uint8_t buf[8192];
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return G_SOURCE_CONTINUE;
+	if (n > 0) {
+		g_byte_array_append(cl->in, buf, (guint)n);
+		if (take_lines(cl) && !cl->dying)
+			return G_SOURCE_CONTINUE;
+	}
+	cl->readable = 0;
+	client_free(cl);
+	return G_SOURCE_REMOVE;
+}
+
+static void refuse_client(int fd)
+{
+	struct kerr err = {0};
+	char *line;
+
+	kerr_set(&err, EBUSY, KCODE_BUSY, "Too many programs are connected to kithd.");
+	line = api_reply_error(0, &err);
+	if (line && send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("control", "a refused client is gone already");
+	free(line);
+	close(fd);
+}
+
+static void add_client(struct control *c, const struct ipc_peer *peer, int fd)
+{
+	struct client *cl;
+
+	if (g_list_length(c->clients) >= CONTROL_CLIENTS_MAX) {
+		refuse_client(fd);
+		return;
+	}
+	cl = g_new0(struct client, 1);
+	cl->c = c;
+	cl->fd = fd;
+	cl->peer = (struct control_peer){++c->last_serial, peer->pid, peer->uid};
+	cl->in = g_byte_array_new();
+	cl->out = g_byte_array_new();
+	cl->readable = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, cl);
+	c->clients = g_list_prepend(c->clients, cl);
+	log_debug("control", "uid %u, pid %d connected", (unsigned)peer->uid, (int)peer->pid);
+}
+
+static gboolean on_connection(int fd, GIOCondition condition, gpointer data);
+
+static gboolean on_pause_over(gpointer data)
+{
+	struct control *c = data;
+
+	c->pause = 0;
+	c->watch = g_unix_fd_add(c->fd, G_IO_IN, on_connection, c);
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean on_connection(int fd, GIOCondition condition _unused_, gpointer data)
+{
+	struct control *c = data;
+	struct ipc_peer peer;
+	int conn;
+	int r = ipc_accept(fd, &peer, &conn);
+
+	if (r == 0) {
+		add_client(c, &peer, conn);
+	} else if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM) {
+		c->watch = 0;
+		c->pause = g_timeout_add(250, on_pause_over, c);
+		return G_SOURCE_REMOVE;
+	}
+	return G_SOURCE_CONTINUE;
+}
+
+static int listen_at(const char *path)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	mode_t old;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	old = umask(0111);
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+	umask(old);
+	if (r == 0 && listen(fd, 128) < 0)
+		r = -errno;
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int control_new(const char *path, control_request_fn request, void *ctx, struct control **ret)
+{
+	g_autofree char *folder = g_path_get_dirname(path);
+	struct control *c;
+	int fd;
+
+	/* Where no service manager makes it. */
+	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	fd = listen_at(path);
+	if (fd < 0)
+		return fd;
+	c = g_new0(struct control, 1);
+	c->fd = fd;
+	c->path = g_strdup(path);
+	c->request = request;
+	c->ctx = ctx;
+	c->watch = g_unix_fd_add(fd, G_IO_IN, on_connection, c);
+	*ret = c;
+	return 0;
+}
+
+struct control *control_free(struct control *c)
+{
+	if (!c)
+		return NULL;
+	while (c->clients)
+		client_free(c->clients->data);
+	if (c->watch)
+		g_source_remove(c->watch);
+	if (c->pause)
+		g_source_remove(c->pause);
+	close(c->fd);
+	unlink(c->path);
+	g_free(c->path);
+	g_free(c);
+	return NULL;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local control socket: newline-delimited JSON for every user of this device. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "agent/api.h"
+#include "base/cleanup.h"
+
+#define CONTROL_SOCKET "kithd/control.sock" /* below the run directory */
+#define CONTROL_CLIENTS_MAX 32
+#define CONTROL_PENDING_MAX 16	      /* requests of one client not answered yet */
+#define CONTROL_QUEUE_MAX (1u << 20)  /* bytes not taken by a client: then it is hung up on */
+#define CONTROL_EVENTS_MAX (1u << 16) /* bytes waiting beyond which events are left out */
+
+struct control;
+
+/* Who asks: names the connection even after it is gone. */
+struct control_peer {
+	uint64_t serial;
+	pid_t pid;
+	uid_t uid;
+};
+
+/* A request that passed the table. Every one is answered by one control_reply(). */
+typedef void (*control_request_fn)(void *ctx, const struct control_peer *peer,
+				   const struct api_request *request);
+
+/* Listens at `path`; who may do what is policyd's matter, so everybody may connect (0666). */
+int control_new(const char *path, control_request_fn request, void *ctx, struct control **ret);
+struct control *control_free(struct control *c);
+DEFINE_CLEANUP(struct control *, control_free)
+
+/* Takes over the line (malloced, NULL = out of memory). Nothing happens if the client is gone. */
+void control_reply(struct control *c, const struct control_peer *peer, char *line);
+/* To all who watch; taken over. */
+void control_broadcast(struct control *c, char *line);
+void control_set_watching(struct control *c, const struct control_peer *peer);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hand-offs that this device takes part in, for people to look at: open ones and the last ended. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "discovery/roster.h"
+#include "mover/proto.h"
+
+#define JOBS_OPEN_MAX 64
+#define JOBS_ENDED_MAX 16
+#define JOBS_QUIET_MS 5000
+
+enum job_state {
+	JOB_SESSION, /* the two policyds talk */
+	JOB_MOVING,  /* the mover has it */
+	JOB_ENDED,
+	_JOB_STATE_MAX,
+};
+DECLARE_NAMES(job_state, enum job_state);
+
+struct job {
+	enum job_state state;
+	/* Ids, phase, figures and the error: the mover's word once it has it, ours before. */
+	struct mover_progress progress;
+	struct endpoint endpoint; /* the peer's address that worked; port 0 = none known */
+	int64_t started, ended;	  /* ms of the monotonic clock */
+	int64_t heard;		  /* when the mover last spoke of it */
+};
+
+struct jobs;
+struct jobs *jobs_new(void);
+struct jobs *jobs_free(struct jobs *jobs);
+DEFINE_CLEANUP(struct jobs *, jobs_free)
+
+/* Enters a hand-off. NULL with errno EEXIST if it is there and open, EBUSY with too many open. */
+struct job *jobs_open(struct jobs *jobs, const uint8_t hid[HID_LEN], bool source, int64_t now);
+
+/* Borrowed until a job is opened or ended. */
+struct job *jobs_find(struct jobs *jobs, const uint8_t hid[HID_LEN]);
+size_t jobs_count(const struct jobs *jobs);
+/* Newest first. */
+struct job *jobs_get(struct jobs *jobs, size_t index);
+
+void jobs_set_state(struct job *job, enum job_state state, int64_t now);
+
+/* Ends it; of more than JOBS_ENDED_MAX ended ones the oldest is forgotten. */
+void jobs_end(struct jobs *jobs, struct job *job, const struct kerr *err, int64_t now);
+
+/* The mover's word; a job not known yet (kithd was restarted) is entered. NULL if that is not
+ * possible. */
+struct job *jobs_progress(struct jobs *jobs, const struct mover_progress *p, int64_t now);
+
+/* True while the mover switches a VM over to or from this peer: then the two workers talk, and
+ * nobody else has to carry what they say. A worker that is stuck says nothing for JOBS_QUIET_MS. */
+bool jobs_switching(const struct jobs *jobs, const uint8_t peer[DEVICE_ID_LEN], int64_t now);

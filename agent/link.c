@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strict order: every message has one step where it may come; anything else ends the talk. */
+#include "agent/link.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+static const char *const link_role_names[_LINK_ROLE_MAX] = {
+	[LINK_ROLE_ANSWER] = "answer",
+	[LINK_ROLE_PAIR_OUT] = "pair-out",
+	[LINK_ROLE_PAIR_IN] = "pair-in",
+	[LINK_ROLE_SOURCE] = "source",
+	[LINK_ROLE_DESTINATION] = "destination",
+	[LINK_ROLE_CUSTODY] = "custody",
+	[LINK_ROLE_MAIL] = "mail",
+};
+DEFINE_NAMES(link_role, enum link_role, _LINK_ROLE_MAX)
+
+static const char *const link_step_names[_LINK_STEP_MAX] = {
+	[LINK_OPENING] = "opening", [LINK_WAITING] = "waiting",	  [LINK_ASKING] = "asking",
+	[LINK_OWNER] = "owner",	    [LINK_STARTING] = "starting", [LINK_MOVING] = "moving",
+	[LINK_OVER] = "over",
+};
+DEFINE_NAMES(link_step, enum link_step, _LINK_STEP_MAX)
+
+static void set_step(struct link *l, enum link_step step, int64_t deadline)
+{
+	if (l->step != step)
+		log_debug("link", "%s: %s -> %s", link_role_to_string(l->role),
+			  link_step_to_string(l->step), link_step_to_string(step));
+	l->step = step;
+	l->deadline = deadline;
+}
+
+void link_init(struct link *l, enum link_role role, const uint8_t *hid, int64_t now)
+{
+	*l = (struct link){.role = role, .step = LINK_OPENING};
+	if (hid)
+		memcpy(l->hid, hid, HID_LEN);
+	/* policyd knows of a source's hand-off before anybody connects, and of its end by us. */
+	l->session_open = role == LINK_ROLE_SOURCE;
+	l->deadline = now + LINK_STEP_MS;
+	l->end = now + LINK_TOTAL_MS;
+}
+
+static void drop_blobs(struct link *l)
+{
+	free(l->held);
+	free(l->reply);
+	l->held = l->reply = NULL;
+	l->held_len = l->reply_len = 0;
+	l->has_held = false;
+}
+
+void link_clear(struct link *l)
+{
+	drop_blobs(l);
+	l->step = LINK_OVER;
+}
+
+void link_set_known(struct link *l, bool known)
+{
+	l->known = known;
+}
+
+static bool copy_blob(uint8_t **to, size_t *to_len, const uint8_t *blob, size_t len)
+{
+	free(*to);
+	*to_len = 0;
+	*to = malloc(len ? len : 1);
+	if (!*to)
+		return false;
+	if (len)
+		memcpy(*to, blob, len);
+	*to_len = len;
+	return true;
+}
+
+int link_set_statement(struct link *l, const uint8_t *statement, size_t len)
+{
+	return copy_blob(&l->reply, &l->reply_len, statement, len) ? 0 : -ENOMEM;
+}
+
+static struct link_action *act(struct link_actions *out, enum link_act what)
+{
+	struct link_action *a = &out->list[out->count++];
+
+	*a = (struct link_action){.act = what};
+	return a;
+}
+
+/* The same, for what policyd will answer. */
+static struct link_action *ask(struct link *l, struct link_actions *out, enum link_act what)
+{
+	l->asks++;
+	return act(out, what);
+}
+
+static void send_blob(struct link *l, struct link_actions *out, enum link_kind kind,
+		      const uint8_t *blob, size_t len)
+{
+	struct link_action *a;
+
+	if (l->closed)
+		return;
+	a = act(out, LINK_ACT_SEND);
+	a->message = (struct link_message){.kind = kind, .blob = blob, .len = len};
+	if (kind == LINK_SESSION || l->role == LINK_ROLE_SOURCE || l->role == LINK_ROLE_DESTINATION)
+		memcpy(a->message.hid, l->hid, HID_LEN);
+}
+
+static void send_refused(struct link *l, struct link_actions *out, const struct kerr *err)
+{
+	struct wbuf w = wbuf_init(l->error_blob, sizeof(l->error_blob));
+
+	if (kerr_put(&w, err) == 0)
+		send_blob(l, out, LINK_REFUSED, l->error_blob, w.len);
+}
+
+/* The end: policyd and whoever asked are told, the channel is closed. */
+static void finish(struct link *l, struct link_actions *out, const struct kerr *err)
+{
+	bool failed = err->code != KCODE_OK;
+
+	if (failed && l->pair_open)
+		act(out, LINK_ACT_END_PAIR);
+	if (failed && l->session_open)
+		act(out, LINK_ACT_END_SESSION)->error = *err;
+	l->pair_open = l->session_open = false;
+	act(out, LINK_ACT_RESULT)->error = *err;
+	act(out, LINK_ACT_FINISH);
+	set_step(l, LINK_OVER, 0);
+}
+
+/* A failure on this side, of which the peer is told. */
+static void fail(struct link *l, struct link_actions *out, const struct kerr *err)
+{
+	send_refused(l, out, err);
+	finish(l, out, err);
+}
+
+static void bad_message(struct link *l, struct link_actions *out, const char *what)
+{
+	struct kerr err = {0};
+
+	kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
+		 "The other device sent %s; the conversation was ended.", what);
+	fail(l, out, &err);
+}
+
+static void on_open(struct link *l, struct link_actions *out, int64_t now)
+{
+	if (l->step != LINK_OPENING)
+		return;
+	switch (l->role) {
+	case LINK_ROLE_PAIR_OUT:
+		l->pair_open = true;
+		ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = true;
+		set_step(l, LINK_ASKING, 0);
+		return;
+	case LINK_ROLE_SOURCE:
+		ask(l, out, LINK_ACT_ASK_SESSION_START);
+		set_step(l, LINK_ASKING, 0);
+		return;
+	case LINK_ROLE_MAIL:
+		send_blob(l, out, LINK_CUSTODY, l->reply, l->reply_len);
+		break;
+	case LINK_ROLE_ANSWER:
+	case LINK_ROLE_PAIR_IN:
+	case LINK_ROLE_DESTINATION:
+	case LINK_ROLE_CUSTODY:
+	case _LINK_ROLE_MAX:
+		break;
+	}
+	set_step(l, LINK_WAITING, now + LINK_STEP_MS);
+}
+
+/* Keeps the one message that may come early. False if there is one already. */
+static bool hold(struct link *l, const struct link_message *m)
+{
+	if (l->has_held)
+		return false;
+	l->has_held = copy_blob(&l->held, &l->held_len, m->blob, m->len);
+	return l->has_held;
+}
+
+static void ask_step(struct link *l, struct link_actions *out, const struct link_message *m)
+{
+	static const enum link_act acts[_LINK_ROLE_MAX] = {
+		[LINK_ROLE_PAIR_OUT] = LINK_ACT_ASK_PAIR_STEP,
+		[LINK_ROLE_PAIR_IN] = LINK_ACT_ASK_PAIR_STEP,
+		[LINK_ROLE_SOURCE] = LINK_ACT_ASK_SESSION_STEP,
+		[LINK_ROLE_DESTINATION] = LINK_ACT_ASK_SESSION_STEP,
+		[LINK_ROLE_CUSTODY] = LINK_ACT_ASK_CUSTODY,
+		[LINK_ROLE_MAIL] = LINK_ACT_ASK_CUSTODY,
+	};
+
+	ask(l, out, acts[l->role])->message = *m;
+	set_step(l, LINK_ASKING, 0);
+}
+
+/* The first message of an accepted channel says what it is for. */
+static void on_first(struct link *l, const struct link_message *m, struct link_actions *out)
+{
+	static const struct kerr none;
+
+	if (m->kind == LINK_PAIR) {
+		l->role = LINK_ROLE_PAIR_IN;
+		l->pair_open = true;
+		/* policyd has to be told of the channel first: the blob follows. */
+		if (!hold(l, m)) {
+			bad_message(l, out, "more than fits into memory");
+			return;
+		}
+		ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = false;
+		set_step(l, LINK_ASKING, 0);
+	} else if (m->kind == LINK_SESSION && l->known) {
+		l->role = LINK_ROLE_DESTINATION;
+		l->session_open = true;
+		memcpy(l->hid, m->hid, HID_LEN);
+		ask_step(l, out, m);
+	} else if (m->kind == LINK_CUSTODY && l->known) {
+		l->role = LINK_ROLE_CUSTODY;
+		ask_step(l, out, m);
+	} else if (m->kind == LINK_REFUSED || m->kind == LINK_BYE) {
+		finish(l, out, &none); /* the peer thought better of it */
+	} else {
+		bad_message(l, out, "something that does not begin a conversation");
+	}
+}
+
+static enum link_kind expected_kind(const struct link *l)
+{
+	switch (l->role) {
+	case LINK_ROLE_PAIR_OUT:
+	case LINK_ROLE_PAIR_IN:
+		return LINK_PAIR;
+	case LINK_ROLE_CUSTODY:
+	case LINK_ROLE_MAIL:
+		return LINK_CUSTODY;
+	case LINK_ROLE_SOURCE:
+	case LINK_ROLE_DESTINATION:
+	case LINK_ROLE_ANSWER:
+	case _LINK_ROLE_MAX:
+		break;
+	}
+	return LINK_SESSION;
+}
+
+static void on_step_message(struct link *l, const struct link_message *m, struct link_actions *out)
+{
+	if (m->kind != expected_kind(l) ||
+	    (m->kind == LINK_SESSION && memcmp(m->hid, l->hid, HID_LEN) != 0)) {
+		bad_message(l, out, "a message that does not belong to this conversation");
+		return;
+	}
+	switch (l->step) {
+	case LINK_WAITING:
+		ask_step(l, out, m);
+		return;
+	case LINK_OWNER:
+		/* What our owner's yes has made has to go out before the answer to this. */
+		if (!hold(l, m))
+			break;
+		ask(l, out, LINK_ACT_ASK_PAIR_POLL);
+		set_step(l, LINK_ASKING, 0);
+		return;
+	case LINK_ASKING:
+		/* Two people confirm at their own time, so in a pairing the peer may be early. */
+		if (m->kind == LINK_PAIR && hold(l, m))
+			return;
+		break;
+	case LINK_OPENING:
+	case LINK_STARTING:
+	case LINK_MOVING:
+	case LINK_OVER:
+	case _LINK_STEP_MAX:
+		break;
+	}
+	bad_message(l, out, "a message before its turn");
+}
+
+static void on_refused(struct link *l, const struct link_message *m, struct link_actions *out)
+{
+	struct kerr err;
+
+	if (link_decode_error(m, &err) < 0) {
+		bad_message(l, out, "an unreadable refusal");
+		return;
+	}
+	if (l->step == LINK_MOVING)
+		act(out, LINK_ACT_CANCEL_MOVER);
+	finish(l, out, &err);
+}
+
+static void on_bye(struct link *l, struct link_actions *out)
+{
+	struct kerr err = {0};
+
+	/* The answers still under way decide (a peer that is done says so at once). */
+	if (l->step == LINK_ASKING || l->step == LINK_STARTING)
+		return;
+	/* Nothing (more) to say about a statement is an answer too. */
+	if (l->step != LINK_MOVING && l->role != LINK_ROLE_MAIL && l->role != LINK_ROLE_CUSTODY)
+		kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED,
+			 "The other device ended the conversation early.");
+	finish(l, out, &err);
+}
+
+static void on_message(struct link *l, const struct link_message *m, struct link_actions *out)
+{
+	if (l->role == LINK_ROLE_ANSWER)
+		on_first(l, m, out);
+	else if (m->kind == LINK_REFUSED)
+		on_refused(l, m, out);
+	else if (m->kind == LINK_BYE)
+		on_bye(l, out);
+	else
+		on_step_message(l, m, out);
+}
+
+static void on_done(struct link *l, const struct link_event *ev, struct link_actions *out)
+{
+	static const struct kerr none;
+
+	switch (l->role) {
+	case LINK_ROLE_DESTINATION:
+		/* The peer hears that we agree only when our worker waits for its data. */
+		copy_blob(&l->reply, &l->reply_len, ev->message.blob, ev->message.len);
+		act(out, LINK_ACT_START_MOVER)->flag = false;
+		set_step(l, LINK_STARTING, 0);
+		return;
+	case LINK_ROLE_SOURCE:
+		if (ev->message.len)
+			send_blob(l, out, LINK_SESSION, ev->message.blob, ev->message.len);
+		act(out, LINK_ACT_START_MOVER)->flag = true;
+		set_step(l, LINK_STARTING, 0);
+		return;
+	case LINK_ROLE_PAIR_OUT:
+	case LINK_ROLE_PAIR_IN:
+		if (ev->message.len)
+			send_blob(l, out, LINK_PAIR, ev->message.blob, ev->message.len);
+		send_blob(l, out, LINK_BYE, NULL, 0);
+		finish(l, out, &none);
+		return;
+	case LINK_ROLE_ANSWER:
+	case LINK_ROLE_CUSTODY:
+	case LINK_ROLE_MAIL:
+	case _LINK_ROLE_MAX:
+		finish(l, out, &none);
+	}
+}
+
+/* policyd wants to hear more from the peer (or from its owner). */
+static void on_continue(struct link *l, const struct link_event *ev, struct link_actions *out,
+			int64_t now)
+{
+	if (ev->message.len)
+		send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
+	if (l->has_held) {
+		struct link_message m = {.kind = LINK_PAIR, .blob = l->held, .len = l->held_len};
+
+		/* The bytes stay until the next event, which may hold another message. */
+		l->has_held = false;
+		ask(l, out, LINK_ACT_ASK_PAIR_STEP)->message = m;
+		set_step(l, LINK_ASKING, 0);
+		return;
+	}
+	if (l->closed) {
+		finish(l, out, &l->close_error);
+		return;
+	}
+	if (ev->state == CONVERSATION_WAIT_OWNER) {
+		l->next_poll = now + LINK_POLL_MS;
+		set_step(l, LINK_OWNER, now + LINK_OWNER_MS);
+	} else {
+		set_step(l, LINK_WAITING, now + LINK_STEP_MS);
+	}
+}
+
+static void on_custody_reply(struct link *l, const struct link_event *ev, struct link_actions *out,
+			     int64_t now)
+{
+	static const struct kerr none;
+
+	if (l->role == LINK_ROLE_CUSTODY && ev->message.len && !l->closed) {
+		send_blob(l, out, LINK_CUSTODY, ev->message.blob, ev->message.len);
+		set_step(l, LINK_WAITING, now + LINK_STEP_MS);
+		return;
+	}
+	/* Nothing more to say about it now: what is left is said again in a while. */
+	send_blob(l, out, LINK_BYE, NULL, 0);
+	finish(l, out, &none);
+}
+
+static void on_asked(struct link *l, const struct link_event *ev, struct link_actions *out,
+		     int64_t now)
+{
+	if (l->asks)
+		l->asks--;
+	if (l->step != LINK_ASKING && l->step != LINK_OWNER)
+		return;
+	/* Answers come in the order of the questions: this one is of a poll, and a message of the
+	 * peer was handed to policyd since. */
+	if (l->asks && ev->error.code == KCODE_OK &&
+	    (ev->state == CONVERSATION_SEND || ev->state == CONVERSATION_WAIT_OWNER)) {
+		if (ev->message.len)
+			send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
+		return;
+	}
+	if (ev->error.code != KCODE_OK && ev->state != CONVERSATION_REFUSED) {
+		fail(l, out, &ev->error);
+		return;
+	}
+	if (l->role == LINK_ROLE_CUSTODY || l->role == LINK_ROLE_MAIL) {
+		on_custody_reply(l, ev, out, now);
+		return;
+	}
+	switch (ev->state) {
+	case CONVERSATION_SEND:
+	case CONVERSATION_WAIT_OWNER:
+		on_continue(l, ev, out, now);
+		return;
+	case CONVERSATION_DONE:
+		on_done(l, ev, out);
+		return;
+	case CONVERSATION_REFUSED:
+		/* A sealed refusal says more to the peer's policyd than ours in clear. */
+		if (ev->message.len)
+			send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
+		else
+			send_refused(l, out, &ev->error);
+		l->pair_open = l->session_open = false;
+		finish(l, out, &ev->error);
+		return;
+	case _CONVERSATION_STATE_MAX:
+		break;
+	}
+}
+
+static void on_started(struct link *l, const struct link_event *ev, struct link_actions *out,
+		       int64_t now)
+{
+	if (l->step != LINK_STARTING)
+		return;
+	if (ev->error.code != KCODE_OK) {
+		fail(l, out, &ev->error);
+		return;
+	}
+	l->session_open = false;
+	if (l->role == LINK_ROLE_SOURCE) {
+		send_blob(l, out, LINK_BYE, NULL, 0);
+		finish(l, out, &ev->error);
+		return;
+	}
+	if (l->closed) {
+		act(out, LINK_ACT_CANCEL_MOVER);
+		finish(l, out, &l->close_error);
+		return;
+	}
+	send_blob(l, out, LINK_SESSION, l->reply, l->reply_len);
+	set_step(l, LINK_MOVING, now + LINK_FINISH_MS);
+}
+
+static void on_closed(struct link *l, const struct link_event *ev, struct link_actions *out)
+{
+	static const struct kerr none;
+
+	l->closed = true;
+	l->close_error = ev->error;
+	/* What policyd or the mover is about to answer may still complete it. */
+	if (l->step == LINK_ASKING || l->step == LINK_STARTING)
+		return;
+	/* After the agreement the data connections, not this channel, tell how it goes. */
+	finish(l, out, l->step == LINK_MOVING || l->role == LINK_ROLE_CUSTODY ? &none : &ev->error);
+}
+
+static void on_tick(struct link *l, struct link_actions *out, int64_t now)
+{
+	static const struct kerr none;
+	struct kerr err = {0};
+
+	if (l->step == LINK_MOVING && now >= l->deadline) {
+		finish(l, out, &none);
+		return;
+	}
+	if ((l->deadline && now >= l->deadline) || now >= l->end) {
+		kerr_set(&err, ETIMEDOUT, KCODE_INTERRUPTED,
+			 "The other device did not answer in time.");
+		fail(l, out, &err);
+		return;
+	}
+	if (l->step == LINK_OWNER && now >= l->next_poll) {
+		l->next_poll = INT64_MAX; /* until policyd answered this one */
+		ask(l, out, LINK_ACT_ASK_PAIR_POLL);
+	}
+}
+
+void link_feed(struct link *l, const struct link_event *ev, int64_t now, struct link_actions *ret)
+{
+	ret->count = 0;
+	if (l->step == LINK_OVER)
+		return;
+	switch (ev->kind) {
+	case LINK_EV_OPEN:
+		on_open(l, ret, now);
+		return;
+	case LINK_EV_MESSAGE:
+		on_message(l, &ev->message, ret);
+		return;
+	case LINK_EV_ASKED:
+		on_asked(l, ev, ret, now);
+		return;
+	case LINK_EV_STARTED:
+		on_started(l, ev, ret, now);
+		return;
+	case LINK_EV_CLOSED:
+		on_closed(l, ev, ret);
+		return;
+	case LINK_EV_CANCEL:
+		fail(l, ret, &ev->error);
+		return;
+	case LINK_EV_TICK:
+		on_tick(l, ret, now);
+		return;
+	}
+}
+
+void link_retry_ended(struct link_retry *r, bool good, int64_t now)
+{
+	r->pause = good || !r->pause ? LINK_RETRY_MS : 2 * r->pause;
+	if (r->pause > LINK_RETRY_MAX_MS)
+		r->pause = LINK_RETRY_MAX_MS;
+	r->last = now;
+	r->next = now + r->pause;
+}
+
+void link_retry_sight(struct link_retry *r)
+{
+	if (r->next > r->last + LINK_RETRY_MS)
+		r->next = r->last + LINK_RETRY_MS;
+	r->pause = 0;
+}
+
+bool link_retry_due(const struct link_retry *r, int64_t now)
+{
+	return now >= r->next;
+}

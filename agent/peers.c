@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Glue around the pure machine of link.c: feeds it events, carries its actions out. */
+#include "agent/peers.h"
+
+#include <glib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/link.h"
+#include "agent/tls.h"
+#include "base/log.h"
+
+#define CONNECT_MS 5000 /* for each address: TCP, TLS and WebSocket */
+#define TICK_MS 100
+#define REFUSED_TELL_MS 60000
+
+struct peers {
+	struct peers_parts parts;
+	const struct peers_events *events;
+	void *ctx;
+	struct wire_net *net;
+	GList *talks;
+	guint incoming, refused;
+	int64_t refused_told;
+};
+
+/* One conversation. */
+struct talk {
+	struct peers *p;
+	struct link link;
+	struct wire *wire;
+	bool outgoing, open;
+	struct peers_target target;
+	size_t next;	    /* endpoint to try */
+	enum kcode failure; /* the most telling failure of the endpoints so far */
+	int fd;		    /* accepted, while policyd is asked who is known */
+	char from[ROSTER_ADDRESS_LEN];
+	uint8_t id[DEVICE_ID_LEN], exporter[EXPORTER_LEN];
+	guint ticker, timer;
+	struct errand *errand; /* the mover is asked */
+	void (*started)(void *user, const struct kerr *err);
+	void *user;
+};
+
+/* A request to the mover that may outlive the talk. */
+struct errand {
+	struct talk *t;
+};
+
+static int64_t now_ms(void)
+{
+	return g_get_monotonic_time() / 1000;
+}
+
+static void tell_started(struct talk *t, const struct kerr *err)
+{
+	void (*started)(void *user, const struct kerr *err) = t->started;
+
+	t->started = NULL;
+	if (started)
+		started(t->user, err);
+}
+
+static void talk_free(struct talk *t)
+{
+	struct peers *p = t->p;
+
+	overview_forget(p->parts.overview, t);
+	asks_forget(p->parts.asks, t);
+	if (t->errand)
+		t->errand->t = NULL;
+	if (t->ticker)
+		g_source_remove(t->ticker);
+	if (t->timer)
+		g_source_remove(t->timer);
+	wire_free(t->wire);
+	closep(&t->fd);
+	link_clear(&t->link);
+	p->talks = g_list_remove(p->talks, t);
+	if (!t->outgoing)
+		p->incoming--;
+	g_free(t);
+}
+
+static void feed(struct talk *t, const struct link_event *ev);
+
+/* -- actions -- */
+
+static void on_asked(struct ask *a, void *user)
+{
+	struct link_event ev = {.kind = LINK_EV_ASKED, .error = a->err, .state = a->state};
+	gsize len = 0;
+
+	if (a->r < 0 && ev.error.code == KCODE_OK)
+		kerr_set(&ev.error, EIO, KCODE_FAILED, "kith-policyd failed without a reason.");
+	/* A refused conversation is an answer, not an error of the request. */
+	if (a->r == 0 && a->state == CONVERSATION_REFUSED) {
+		ev.error = a->refused;
+	} else if (a->r < 0) {
+		ev.state = CONVERSATION_SEND;
+	}
+	if (a->reply) {
+		ev.message.blob = g_bytes_get_data(a->reply, &len);
+		ev.message.len = len;
+	}
+	feed(user, &ev);
+}
+
+static struct ask *make_ask(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
+			    const struct link_action *action)
+{
+	struct ask *a = ask_new(run, on_asked, t);
+
+	memcpy(a->hid, t->link.hid, HID_LEN);
+	memcpy(a->peer, t->id, DEVICE_ID_LEN);
+	memcpy(a->exporter, t->exporter, EXPORTER_LEN);
+	a->flag = action->flag;
+	a->blob = g_bytes_new(action->message.blob, action->message.len);
+	a->why = action->error;
+	return a;
+}
+
+static void submit(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
+		   const struct link_action *action)
+{
+	asks_submit(t->p->parts.asks, make_ask(t, run, action));
+}
+
+/* Says so and waits for nothing. */
+static void notify(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
+		   const struct link_action *action)
+{
+	struct ask *a = make_ask(t, run, action);
+
+	a->done = NULL;
+	a->user = NULL;
+	asks_submit(t->p->parts.asks, a);
+}
+
+static void on_mover_started(void *arg, int r, const struct kerr *err)
+{
+	struct errand *e = arg;
+	struct link_event ev = {.kind = LINK_EV_STARTED};
+	struct talk *t = e->t;
+
+	g_free(e);
+	if (!t)
+		return;
+	t->errand = NULL;
+	if (r < 0) {
+		ev.error = *err;
+		kerr_set(&ev.error, EIO, KCODE_FAILED, "kith-mover failed without a reason.");
+	}
+	feed(t, &ev);
+}
+
+static gboolean on_mover_missing(gpointer data)
+{
+	struct talk *t = data;
+	struct link_event ev = {.kind = LINK_EV_STARTED};
+
+	t->timer = 0;
+	kerr_set(&ev.error, EAGAIN, KCODE_NOT_READY,
+		 "The local service kith-mover does not answer.");
+	feed(t, &ev);
+	return G_SOURCE_REMOVE;
+}
+
+static void start_mover(struct talk *t, bool source)
+{
+	struct mover_client *c = courier_client(t->p->parts.courier);
+	struct errand *e = g_new0(struct errand, 1);
+
+	e->t = t;
+	if (!source)
+		t->p->events->incoming(t->p->ctx, t->link.hid, t->id);
+	if (c && mover_client_start(c, t->link.hid, source, on_mover_started, e) == 0) {
+		t->errand = e;
+		return;
+	}
+	g_free(e);
+	if (!t->timer)
+		t->timer = g_idle_add(on_mover_missing, t);
+}
+
+static void cancel_mover(struct talk *t)
+{
+	struct mover_client *c = courier_client(t->p->parts.courier);
+
+	if (c && mover_client_cancel(c, t->link.hid, NULL, NULL) < 0)
+		log_debug("peers", "the mover takes no cancellation now");
+}
+
+static void send_message(struct talk *t, const struct link_message *m)
+{
+	static const struct kerr none;
+	_cleanup_free_ uint8_t *buf = malloc(LINK_MESSAGE_MAX);
+	struct wbuf w = wbuf_init(buf, buf ? LINK_MESSAGE_MAX : 0);
+
+	if (!t->wire || link_encode(&w, m) < 0 || wire_send(t->wire, w.data, w.len) < 0)
+		log_debug("peers", "a %s message could not be sent", link_kind_to_string(m->kind));
+	else if (m->kind == LINK_PAIR)
+		tell_started(t, &none);
+}
+
+/* Whoever knocks is counted, not logged one by one (P7, P10). */
+static void count_refused(struct peers *p)
+{
+	int64_t now = now_ms();
+
+	p->refused++;
+	if (p->refused_told && now - p->refused_told < REFUSED_TELL_MS)
+		return;
+	log_info("peers", "%u connections of devices that are not paired, or broken, were refused.",
+		 p->refused);
+	p->refused_told = now;
+	p->refused = 0;
+}
+
+/* Statements are said again and again: whoever says them tells when it begins or stops to work. */
+static bool is_repeated(const struct talk *t)
+{
+	return t->link.role == LINK_ROLE_MAIL || t->link.role == LINK_ROLE_CUSTODY;
+}
+
+static void result(struct talk *t, const struct kerr *err)
+{
+	struct peers *p = t->p;
+
+	tell_started(t, err);
+	if (err->code != KCODE_OK && t->link.role == LINK_ROLE_ANSWER)
+		count_refused(p);
+	else if (err->code != KCODE_OK)
+		log_line(is_repeated(t) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "peers",
+			 "%s with %s ended: %s", link_role_to_string(t->link.role),
+			 t->target.label[0] ? t->target.label : "a device", err->text);
+	switch (t->link.role) {
+	case LINK_ROLE_SOURCE:
+		p->events->session(p->ctx, t->link.hid, true, t->open ? t->id : t->target.id, err);
+		return;
+	case LINK_ROLE_DESTINATION:
+		p->events->session(p->ctx, t->link.hid, false, t->id, err);
+		return;
+	case LINK_ROLE_PAIR_OUT:
+	case LINK_ROLE_PAIR_IN:
+		p->events->pairing(p->ctx, t->id, err);
+		return;
+	case LINK_ROLE_MAIL:
+		p->events->mail(p->ctx, t->target.id, err);
+		return;
+	case LINK_ROLE_ANSWER:
+	case LINK_ROLE_CUSTODY:
+	case _LINK_ROLE_MAX:
+		return;
+	}
+}
+
+static void act(struct talk *t, const struct link_action *a)
+{
+	switch (a->act) {
+	case LINK_ACT_ASK_PAIR_START:
+		submit(t, ask_pair_start, a);
+		return;
+	case LINK_ACT_ASK_PAIR_STEP:
+		submit(t, ask_pair_step, a);
+		return;
+	case LINK_ACT_ASK_PAIR_POLL:
+		submit(t, ask_pair_poll, a);
+		return;
+	case LINK_ACT_ASK_SESSION_START:
+		submit(t, ask_session_start, a);
+		return;
+	case LINK_ACT_ASK_SESSION_STEP:
+		submit(t, ask_session_step, a);
+		return;
+	case LINK_ACT_ASK_CUSTODY:
+		submit(t, ask_custody, a);
+		return;
+	case LINK_ACT_END_PAIR:
+		notify(t, ask_pair_end, a);
+		return;
+	case LINK_ACT_END_SESSION:
+		notify(t, ask_session_end, a);
+		return;
+	case LINK_ACT_SEND:
+		send_message(t, &a->message);
+		return;
+	case LINK_ACT_START_MOVER:
+		start_mover(t, a->flag);
+		return;
+	case LINK_ACT_CANCEL_MOVER:
+		cancel_mover(t);
+		return;
+	case LINK_ACT_RESULT:
+		result(t, &a->error);
+		return;
+	case LINK_ACT_FINISH:
+		if (t->wire)
+			wire_finish(TAKE_PTR(t->wire));
+		return;
+	}
+}
+
+/* May free the talk. */
+static void feed(struct talk *t, const struct link_event *ev)
+{
+	struct link_actions actions;
+
+	link_feed(&t->link, ev, now_ms(), &actions);
+	for (size_t i = 0; i < actions.count; i++)
+		act(t, &actions.list[i]);
+	if (t->link.step == LINK_OVER)
+		talk_free(t);
+}
+
+static gboolean on_tick(gpointer data)
+{
+	struct talk *t = data;
+	struct link_event ev = {.kind = LINK_EV_TICK};
+	guint ticker = t->ticker;
+
+	/* Out of the way while the talk may be freed. */
+	t->ticker = 0;
+	if (t->open) {
+		struct peers *p = t->p;
+
+		feed(t, &ev);
+		if (!g_list_find(p->talks, t))
+			return G_SOURCE_REMOVE;
+	}
+	t->ticker = ticker;
+	return G_SOURCE_CONTINUE;
+}
+
+/* -- connections -- */
+
+static void closed_error(const struct talk *t, enum kcode why, struct kerr *ret)
+{
+	const char *who = t->target.label[0] ? t->target.label : "The other device";
+
+	switch ((int)why) {
+	case KCODE_UNREACHABLE:
+		kerr_set(ret, 1, why, "%s does not answer at any address known for it.", who);
+		return;
+	case KCODE_PEER_KEY:
+		kerr_set(ret, 1, why,
+			 "What answers at the address of %s shows another key than %s; nothing was "
+			 "sent to it.",
+			 who, who);
+		return;
+	case KCODE_PEER_UNKNOWN:
+		kerr_set(ret, 1, why,
+			 t->outgoing ? "%s does not know this device and no pairing window is "
+				       "open there."
+				     : "%s is not paired with this device.",
+			 who);
+		return;
+	case KCODE_BAD_MESSAGE:
+		kerr_set(ret, 1, why, "%s sent something that is no message.", who);
+		return;
+	default:
+		kerr_set(ret, 1, KCODE_INTERRUPTED, "The connection to %s was lost.", who);
+	}
+}
+
+static void end_talk(struct talk *t, enum kcode why)
+{
+	struct link_event ev = {.kind = LINK_EV_CLOSED};
+
+	closed_error(t, why, &ev.error);
+	feed(t, &ev);
+}
+
+/* How much a failure tells, of several addresses of one device. */
+static int weight(enum kcode why)
+{
+	return why == KCODE_PEER_UNKNOWN ? 3 : why == KCODE_PEER_KEY ? 2 : why != KCODE_UNREACHABLE;
+}
+
+static void connect_next(struct talk *t);
+
+static void attempt_failed(struct talk *t, enum kcode why)
+{
+	t->wire = wire_free(t->wire);
+	if (t->timer)
+		g_source_remove(t->timer);
+	t->timer = 0;
+	if (weight(why) > weight(t->failure))
+		t->failure = why;
+	if (t->next < t->target.count)
+		connect_next(t);
+	else
+		end_talk(t, t->failure);
+}
+
+static gboolean on_connect_timeout(gpointer data)
+{
+	struct talk *t = data;
+
+	t->timer = 0;
+	attempt_failed(t, KCODE_UNREACHABLE);
+	return G_SOURCE_REMOVE;
+}
+
+static void connect_next(struct talk *t)
+{
+	const struct endpoint *e;
+
+	if (t->next >= t->target.count) {
+		end_talk(t, KCODE_UNREACHABLE);
+		return;
+	}
+	e = &t->target.endpoints[t->next++];
+	log_debug("peers", "connecting to %s port %u", e->address, e->port);
+	t->timer = g_timeout_add(CONNECT_MS, on_connect_timeout, t);
+	wire_connect(t->p->net, e->address, e->port, t, &t->wire);
+}
+
+static bool wire_judge(void *user, const uint8_t id[DEVICE_ID_LEN])
+{
+	struct talk *t = user;
+	struct overview *o = t->p->parts.overview;
+	uint8_t own[DEVICE_ID_LEN];
+	bool known = overview_peer(o, id) != NULL;
+
+	if (!tls_identity_ready(wire_net_identity(t->p->net), own) ||
+	    memcmp(own, id, DEVICE_ID_LEN) == 0)
+		return false;
+	link_set_known(&t->link, known);
+	if (t->outgoing)
+		return memcmp(id, t->target.id, t->target.id_len) == 0 &&
+		       (known || t->link.role == LINK_ROLE_PAIR_OUT);
+	return known || overview_window_open(o);
+}
+
+static void wire_opened(void *user, const uint8_t id[DEVICE_ID_LEN],
+			const uint8_t exporter[EXPORTER_LEN])
+{
+	struct talk *t = user;
+	struct link_event ev = {.kind = LINK_EV_OPEN};
+	struct endpoint at = {0};
+
+	if (t->timer)
+		g_source_remove(t->timer);
+	t->timer = 0;
+	t->open = true;
+	memcpy(t->id, id, DEVICE_ID_LEN);
+	memcpy(t->exporter, exporter, EXPORTER_LEN);
+	if (t->outgoing)
+		at = t->target.endpoints[t->next - 1];
+	else
+		memcpy(at.address, t->from, sizeof(at.address));
+	t->p->events->reached(t->p->ctx, id, &at);
+	if (t->link.role == LINK_ROLE_SOURCE)
+		t->p->events->attesting(t->p->ctx, t->link.hid, &at);
+	feed(t, &ev);
+}
+
+static void wire_message(void *user, const uint8_t *data, size_t len)
+{
+	struct talk *t = user;
+	struct link_event ev = {.kind = LINK_EV_MESSAGE};
+
+	if (link_decode(data, len, &ev.message) < 0) {
+		ev.kind = LINK_EV_CANCEL;
+		kerr_set(&ev.error, EBADMSG, KCODE_BAD_MESSAGE,
+			 "A message of the peer channel breaks its format.");
+	}
+	feed(t, &ev);
+}
+
+static void wire_closed(void *user, enum kcode why)
+{
+	struct talk *t = user;
+
+	if (t->outgoing && !t->open) {
+		attempt_failed(t, why);
+		return;
+	}
+	t->wire = wire_free(t->wire);
+	end_talk(t, why);
+}
+
+static const struct wire_ops wire_ops = {
+	.judge = wire_judge,
+	.open = wire_opened,
+	.message = wire_message,
+	.closed = wire_closed,
+};
+
+/* -- from outside -- */
+
+static struct talk *talk_new(struct peers *p, enum link_role role, const uint8_t *hid,
+			     bool outgoing)
+{
+	struct talk *t = g_new0(struct talk, 1);
+
+	t->p = p;
+	t->outgoing = outgoing;
+	t->fd = -EBADF;
+	t->failure = KCODE_UNREACHABLE;
+	link_init(&t->link, role, hid, now_ms());
+	t->ticker = g_timeout_add(TICK_MS, on_tick, t);
+	p->talks = g_list_prepend(p->talks, t);
+	if (!outgoing)
+		p->incoming++;
+	return t;
+}
+
+static void on_may_connect(void *user)
+{
+	struct talk *t = user;
+	struct link_event ev = {.kind = LINK_EV_CLOSED};
+	struct policyd_status status;
+
+	if (overview_status(t->p->parts.overview, &status, &ev.error) < 0) {
+		feed(t, &ev);
+		return;
+	}
+	if (!tls_identity_ready(wire_net_identity(t->p->net), NULL)) {
+		kerr_set(&ev.error, EAGAIN, KCODE_NOT_READY,
+			 "This device has no certificate yet: %s",
+			 status.detail[0] ? status.detail : "kith-policyd is not ready.");
+		feed(t, &ev);
+		return;
+	}
+	if (t->link.role != LINK_ROLE_PAIR_OUT &&
+	    !overview_peer(t->p->parts.overview, t->target.id)) {
+		kerr_set(&ev.error, EACCES, KCODE_PEER_UNKNOWN,
+			 "%s is not paired with this device.", t->target.label);
+		feed(t, &ev);
+		return;
+	}
+	connect_next(t);
+}
+
+static void start(struct talk *t, const struct peers_target *target)
+{
+	t->target = *target;
+	overview_refresh(t->p->parts.overview, on_may_connect, t);
+}
+
+void peers_pair(struct peers *p, const struct peers_target *target,
+		void (*started)(void *user, const struct kerr *err), void *user)
+{
+	struct talk *t = talk_new(p, LINK_ROLE_PAIR_OUT, NULL, true);
+
+	t->started = started;
+	t->user = user;
+	start(t, target);
+}
+
+void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *target)
+{
+	start(talk_new(p, LINK_ROLE_SOURCE, hid, true), target);
+}
+
+int peers_mail(struct peers *p, const struct peers_target *target, const uint8_t *statement,
+	       size_t len)
+{
+	struct talk *t = talk_new(p, LINK_ROLE_MAIL, NULL, true);
+	int r = link_set_statement(&t->link, statement, len);
+
+	if (r < 0)
+		talk_free(t);
+	else
+		start(t, target);
+	return r;
+}
+
+static guint count_from(struct peers *p, const char *address)
+{
+	guint n = 0;
+
+	for (GList *l = p->talks; l; l = l->next)
+		n += strcmp(((struct talk *)l->data)->from, address) == 0;
+	return n;
+}
+
+/* policyd has said who is known and whether a window is open. */
+static void on_may_accept(void *user)
+{
+	struct talk *t = user;
+	int fd = TAKE_FD(t->fd);
+
+	wire_accept(t->p->net, fd, t, &t->wire);
+}
+
+void peers_accept(struct peers *p, int fd)
+{
+	char from[ROSTER_ADDRESS_LEN];
+	struct talk *t;
+
+	if (wire_socket_address(fd, from, sizeof(from)) < 0 || p->incoming >= PEERS_INCOMING_MAX ||
+	    count_from(p, from) >= PEERS_PER_ADDRESS_MAX ||
+	    !tls_identity_ready(wire_net_identity(p->net), NULL)) {
+		close(fd);
+		return;
+	}
+	t = talk_new(p, LINK_ROLE_ANSWER, NULL, false);
+	t->fd = fd;
+	memcpy(t->from, from, sizeof(from));
+	snprintf(t->target.label, sizeof(t->target.label), "The device at %.48s", from);
+	overview_refresh(p->parts.overview, on_may_accept, t);
+}
+
+int peers_cancel(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *why)
+{
+	struct link_event ev = {.kind = LINK_EV_CANCEL, .error = *why};
+
+	for (GList *l = p->talks; l; l = l->next) {
+		struct talk *t = l->data;
+
+		if (memcmp(t->link.hid, hid, HID_LEN) == 0 &&
+		    (t->link.role == LINK_ROLE_SOURCE || t->link.role == LINK_ROLE_DESTINATION)) {
+			feed(t, &ev);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int peers_new(const struct peers_parts *parts, const struct peers_events *events, void *ctx,
+	      struct peers **ret)
+{
+	struct peers *p = g_new0(struct peers, 1);
+	int r;
+
+	p->parts = *parts;
+	p->events = events;
+	p->ctx = ctx;
+	r = wire_net_new(parts->loop, &wire_ops, &p->net);
+	if (r < 0) {
+		g_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+struct peers *peers_free(struct peers *p)
+{
+	if (!p)
+		return NULL;
+	while (p->talks)
+		talk_free(p->talks->data);
+	wire_net_free(p->net);
+	g_free(p);
+	return NULL;
+}
+
+struct tls_identity *peers_identity(struct peers *p)
+{
+	return wire_net_identity(p->net);
+}

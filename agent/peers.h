@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs conversations with other devices: connections below, policyd and mover above. */
+#pragma once
+
+#include "agent/asks.h"
+#include "agent/courier.h"
+#include "agent/lws-wire.h"
+#include "agent/overview.h"
+#include "discovery/roster.h"
+
+#define PEERS_INCOMING_MAX 32
+#define PEERS_PER_ADDRESS_MAX 8
+#define PEERS_ENDPOINTS_MAX 8
+
+struct peers;
+
+/* What becomes of hand-offs; all from the main loop. */
+struct peers_events {
+	/* A device proved to be at this address; `port` 0: it came to us from there. */
+	void (*reached)(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at);
+	/* The conversation is up: the source attests from here on. */
+	void (*attesting)(void *ctx, const uint8_t hid[HID_LEN], const struct endpoint *used);
+	/* A device wants to hand a VM to us and policyd agreed. */
+	void (*incoming)(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN]);
+	/* The end of the conversation: code OK = the mover has it. */
+	void (*session)(void *ctx, const uint8_t hid[HID_LEN], bool source,
+			const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err);
+	/* The end of a pairing conversation; `peer` may be zeros. */
+	void (*pairing)(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err);
+	/* The end of a talk of peers_mail(): code OK = the peer heard the statement. */
+	void (*mail)(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err);
+};
+
+struct peers_parts {
+	GMainLoop *loop;
+	struct asks *asks;
+	struct courier *courier;
+	struct overview *overview;
+};
+
+/* `events` has to be static; the parts have to outlive it. */
+int peers_new(const struct peers_parts *parts, const struct peers_events *events, void *ctx,
+	      struct peers **ret);
+struct peers *peers_free(struct peers *p);
+DEFINE_CLEANUP(struct peers *, peers_free)
+struct tls_identity *peers_identity(struct peers *p);
+
+/* Where to go and who should be there. */
+struct peers_target {
+	struct endpoint endpoints[PEERS_ENDPOINTS_MAX];
+	size_t count;
+	uint8_t id[DEVICE_ID_LEN];
+	size_t id_len; /* how many bytes of it are known: 0, ADVERT_ID_LEN or all */
+	char label[NAME_MAX_LEN + 1];
+};
+
+/* Starts a pairing. `started` is told once: the channel is up and the first message is on its way
+ * (code OK), or why not. `user` must stay valid until then. */
+void peers_pair(struct peers *p, const struct peers_target *t,
+		void (*started)(void *user, const struct kerr *err), void *user);
+
+/* Starts the session of a hand-off as its source; the outcome comes by events->session. */
+void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *t);
+
+/* Says a signed custody statement to a paired device and gives its answer, if it has one, to
+ * policyd. The end comes by events->mail, never from inside this call. -ENOMEM: nothing comes. */
+int peers_mail(struct peers *p, const struct peers_target *t, const uint8_t *statement, size_t len);
+
+/* Takes an accepted connection over; nothing was read from it. */
+void peers_accept(struct peers *p, int fd);
+
+/* Ends the session of a hand-off. -ENOENT if there is none (any more). */
+int peers_cancel(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *why);
