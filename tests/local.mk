@@ -22,6 +22,8 @@ UNIT_TESTS = \
 	tests/unit/test-mover-proto \
 	tests/unit/test-pairing \
 	tests/unit/test-pk \
+	tests/unit/test-policy \
+	tests/unit/test-policyd \
 	tests/unit/test-policyd-proto \
 	tests/unit/test-preface \
 	tests/unit/test-quote \
@@ -50,7 +52,7 @@ UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIB
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
 	agent/libagent.a discovery/libdiscovery.a mover/libmover.a mover/libmoverclient.a \
-	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a \
+	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a ui-tui/libui.a \
 	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
 	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS)
@@ -123,6 +125,14 @@ tests_unit_test_pk_SOURCES = tests/unit/test-pk.c
 tests_unit_test_pk_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pk_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_policy_SOURCES = tests/unit/test-policy.c
+tests_unit_test_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policy_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_policyd_SOURCES = tests/unit/test-policyd.c tests/unit/swtpm-fixture.h
+tests_unit_test_policyd_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policyd_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c
 tests_unit_test_policyd_proto_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policyd_proto_LDADD = $(UNIT_LDADD)
@@ -191,6 +201,7 @@ FUZZERS = \
 	tests/fuzz/fuzz-link \
 	tests/fuzz/fuzz-mover-proto \
 	tests/fuzz/fuzz-pairing \
+	tests/fuzz/fuzz-policy \
 	tests/fuzz/fuzz-policyd-proto \
 	tests/fuzz/fuzz-record \
 	tests/fuzz/fuzz-rpc \
@@ -251,6 +262,11 @@ tests_fuzz_fuzz_pairing_SOURCES = tests/fuzz/fuzz-pairing.c tests/unit/softtpm.h
 tests_fuzz_fuzz_pairing_CFLAGS = $(UNIT_CFLAGS)
 tests_fuzz_fuzz_pairing_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_pairing_LDADD = $(UNIT_LDADD)
+
+tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz-policy.c
+tests_fuzz_fuzz_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_fuzz_fuzz_policy_LDFLAGS = $(FUZZER_LINK)
+tests_fuzz_fuzz_policy_LDADD = $(UNIT_LDADD)
 
 tests_fuzz_fuzz_policyd_proto_SOURCES = tests/fuzz/fuzz-policyd-proto.c
 tests_fuzz_fuzz_policyd_proto_CFLAGS = $(UNIT_CFLAGS)

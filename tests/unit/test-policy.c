@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policy: text to binary to decision; each denial beside the permission it must not break. */
+#include <glib.h>
+#include <string.h>
+
+#include "policyd/policy.h"
+#include "ui-tui/policytext.h"
+
+static struct policy *compile(const char *text)
+{
+	struct policy *p = g_new0(struct policy, 1);
+	struct kerr err = {0};
+
+	g_assert_cmpint(policytext_compile(text, p, &err), ==, 0);
+	return p;
+}
+
+static struct policy_facts move_to(enum person_role whose, enum device_role role, const char *name)
+{
+	return (struct policy_facts){
+		.person = PERSON_ROLE_OWNER,
+		.action = POLICY_ACTION_MOVE_OUT,
+		.fresh = true,
+		.dest_person = whose,
+		.dest_role = role,
+		.dest_name = name,
+		.verdict = VERDICT_TRUSTED,
+		.tier = TPM_TIER_SOFTWARE,
+		.age_s = 1,
+	};
+}
+
+static bool allowed(const char *text, const struct policy_facts *f, struct policy_decision *ret)
+{
+	g_autofree struct policy *p = compile(text);
+	struct policy_decision d;
+
+	policy_decide(p, "work", f, &d);
+	g_assert_true(d.allowed == (d.reason.code == KCODE_OK));
+	if (ret)
+		*ret = d;
+	return d.allowed;
+}
+
+static void test_s1_15(void)
+{
+	struct policy_facts own = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_DESKTOP, "desktop");
+	struct policy_facts bob = move_to(PERSON_ROLE_GUEST, DEVICE_ROLE_DESKTOP, "bobs");
+	struct policy_facts weak = own;
+	struct policy_decision d;
+
+	weak.verdict = VERDICT_UNTRUSTED;
+	g_assert_true(allowed(policytext_default, &own, &d));
+	g_assert_cmpstr(d.rule, ==,
+			"allow owner all to own laptop, desktop, server if verdict trusted");
+	g_assert_false(allowed(policytext_default, &bob, &d));
+	g_assert_cmpint(d.reason.code, ==, KCODE_POLICY);
+	g_assert_cmpstr(d.rule, ==, "deny anyone move-out, move-in to guest");
+	g_assert_false(allowed(policytext_default, &weak, &d));
+	/* Bob's machine below level, where the policy would let it leave. */
+	bob.tier = TPM_TIER_NONE;
+	g_assert_false(allowed("allow owner move-out to guest if tier >= software", &bob, &d));
+	g_assert_cmpint(d.reason.code, ==, KCODE_TIER);
+	bob.tier = TPM_TIER_SOFTWARE;
+	g_assert_true(allowed("allow owner move-out to guest if tier >= software", &bob, NULL));
+}
+
+static void test_s1_17(void)
+{
+	struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
+
+	g_assert_true(allowed(policytext_default, &f, NULL));
+	f.person = PERSON_ROLE_GUEST;
+	g_assert_false(allowed(policytext_default, &f, NULL));
+	f.person = PERSON_ROLE_FAMILY;
+	g_assert_false(allowed(policytext_default, &f, NULL));
+	f.action = POLICY_ACTION_VIEW;
+	g_assert_true(allowed(policytext_default, &f, NULL));
+}
+
+static void test_deny_wins(void)
+{
+	struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "old");
+
+	g_assert_false(
+		allowed("allow anyone all\ndeny anyone move-out to device \"old\"", &f, NULL));
+	g_assert_false(
+		allowed("deny anyone move-out to device \"old\"\nallow anyone all", &f, NULL));
+	f.dest_name = "new";
+	g_assert_true(
+		allowed("allow anyone all\ndeny anyone move-out to device \"old\"", &f, NULL));
+}
+
+static void test_conditions(void)
+{
+	const char *text = "allow owner move-out to own if verdict trusted, age <= 1m";
+	struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
+
+	f.age_s = 60;
+	g_assert_true(allowed(text, &f, NULL));
+	f.age_s = 61;
+	g_assert_false(allowed(text, &f, NULL));
+	/* Before the evidence is taken, the same question is only about who and where. */
+	f.fresh = false;
+	f.verdict = VERDICT_STALE;
+	g_assert_true(allowed(text, &f, NULL));
+	f.dest_person = PERSON_ROLE_GUEST;
+	g_assert_false(allowed(text, &f, NULL));
+	/* A deny that depends on evidence waits for it. */
+	f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
+	f.fresh = false;
+	g_assert_true(allowed("allow anyone all\ndeny anyone move-out if verdict stale", &f, NULL));
+	f.fresh = true;
+	f.verdict = VERDICT_STALE;
+	g_assert_false(
+		allowed("allow anyone all\ndeny anyone move-out if verdict stale", &f, NULL));
+}
+
+static void test_default_deny(void)
+{
+	struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
+	struct policy empty = {0};
+	struct policy_decision d;
+
+	policy_decide(&empty, "work", &f, &d);
+	g_assert_false(d.allowed);
+	g_assert_cmpint(d.reason.code, ==, KCODE_POLICY);
+}
+
+static void test_bad_text(void)
+{
+	static const char *const bad[] = {
+		"",
+		"# only a comment\n",
+		"permit owner all",
+		"allow",
+		"allow owner",
+		"allow owner fly",
+		"allow nobody all",
+		"allow owner all to",
+		"allow owner all to own x",
+		"allow owner all if",
+		"allow owner all if weather fine",
+		"allow owner all if age <= 0s",
+		"allow owner all if age <= 5",
+		"allow owner all if age < 5s",
+		"allow owner all if tier >= gold",
+		"allow owner all if verdict good",
+		"allow owner all to device \"x",
+		"allow owner, all",
+		"allow owner all to device \"\"",
+		"allow owner all\x01",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		struct kerr err = {0};
+		struct policy *p = g_new0(struct policy, 1);
+
+		g_assert_cmpint(policytext_compile(bad[i], p, &err), <, 0);
+		g_assert_cmpint(err.code, ==, KCODE_USAGE);
+		g_assert_cmpint(p->count, ==, 0);
+		g_free(p);
+	}
+}
+
+static void test_s1_07(void)
+{
+	g_autofree struct policy *p = compile(policytext_default);
+	g_autofree struct policy *back = g_new0(struct policy, 1);
+	struct kerr err = {0};
+	uint8_t buf[32768];
+	size_t len;
+
+	g_assert_cmpint(policy_encode(p, buf, sizeof(buf), &len), ==, 0);
+	g_assert_cmpint(policy_decode(buf, len, back, &err), ==, 0);
+	g_assert_cmpmem(p, sizeof(*p), back, sizeof(*back));
+	for (size_t cut = 0; cut < len; cut++) {
+		kerr_clear(&err);
+		g_assert_cmpint(policy_decode(buf, cut, back, &err), <, 0);
+		g_assert_cmpint(err.code, ==, KCODE_POLICY);
+	}
+	buf[len] = 0;
+	g_assert_cmpint(policy_decode(buf, len + 1, back, NULL), <, 0);
+	/* An unknown action bit could be a restriction of a newer version. */
+	buf[3 + 1 + 4 + 3] |= 0x80;
+	g_assert_cmpint(policy_decode(buf, len, back, NULL), <, 0);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_test_add_func("/policy/S1-15 own allowed, guest and weak refused", test_s1_15);
+	g_test_add_func("/policy/S1-17 only the owner initiates", test_s1_17);
+	g_test_add_func("/policy/deny wins in any order", test_deny_wins);
+	g_test_add_func("/policy/conditions on evidence", test_conditions);
+	g_test_add_func("/policy/default deny", test_default_deny);
+	g_test_add_func("/policy/bad text names the line", test_bad_text);
+	g_test_add_func("/policy/S1-07 malformed binary denies", test_s1_07);
+	return g_test_run();
+}

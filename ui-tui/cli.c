@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options, the table of commands, errors and exit statuses of `kith`. */
+#include "ui-tui/cli.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <string.h>
+
+#include "agent/client.h"
+#include "config.h"
+#include "ui-tui/tui.h"
+
+#define AGENT_WAIT_MS 30000
+
+static const struct cli_command *const command_tables[] = {
+	cli_device_commands,
+	cli_vm_commands,
+	cli_move_commands,
+};
+
+static void print_commands(FILE *to)
+{
+	fputs("usage: kith [--json] [--yes] [--no-input] [--config FILE] COMMAND\n"
+	      "\n"
+	      "Moves a running virtual machine between your own devices, after they proved\n"
+	      "themselves to each other.\n\n",
+	      to);
+	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
+		for (const struct cli_command *c = command_tables[t]; c->name; c++)
+			fprintf(to, "  %-28s %s\n", c->usage, c->help);
+	fputs("  help                         this text; more in kith(1)\n"
+	      "  version                      version of this program\n",
+	      to);
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
+		for (const struct cli_command *c = command_tables[t]; c->name; c++)
+			if (strcmp(c->name, name) == 0)
+				return c;
+	return NULL;
+}
+
+int cli_policyd(struct cli *cli, struct ipc_client **ret, struct kerr *err)
+{
+	char path[256];
+	int r;
+
+	if (!cli->policyd) {
+		r = config_run_path(&cli->config, POLICYD_SOCKET, path, sizeof(path));
+		if (r == 0)
+			r = ipc_client_new(path, &cli->policyd);
+		if (r < 0)
+			return kerr_set(err, -r, KCODE_INTERRUPTED,
+					"kith-policyd does not answer (%s): %s. Start it with "
+					"`systemctl start kith-policyd`.",
+					path, strerror(-r));
+	}
+	*ret = cli->policyd;
+	return 0;
+}
+
+static int connect_agent(struct cli *cli, struct kerr *err)
+{
+	char path[256];
+	int r;
+
+	if (cli->agent)
+		return 0;
+	r = config_run_path(&cli->config, AGENT_SOCKET, path, sizeof(path));
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_USAGE, "The run directory's path is too long.");
+	return agent_client_new(path, &cli->agent, err);
+}
+
+int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err)
+{
+	_cleanup_free_ char *op = strdup(json_string_value(json_object_get(request, "op")));
+	int r = op ? connect_agent(cli, err) : -ENOMEM;
+
+	json_object_del(request, "op");
+	if (r == 0)
+		return agent_client_call(cli->agent, op, request, AGENT_WAIT_MS, ret, err);
+	json_decref(request);
+	return r;
+}
+
+int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *err)
+{
+	int r;
+
+	*ret = NULL;
+	r = agent_client_event(cli->agent, timeout_ms, ret, err);
+	return r < 0 ? r : 0;
+}
+
+void cli_print_json(json_t *result)
+{
+	json_object_set_new(result, "schema", json_integer(CLI_SCHEMA));
+	json_dumpf(result, stdout, JSON_COMPACT | JSON_SORT_KEYS);
+	putchar('\n');
+	fflush(stdout);
+	json_decref(result);
+}
+
+json_t *cli_kerr_json(const struct kerr *err)
+{
+	if (err->code == KCODE_OK)
+		return json_null();
+	return json_pack("{s:s, s:s, s:s}", "code", kcode_to_string(err->code), "text", err->text,
+			 "next", kcode_next_step(err->code));
+}
+
+static void print_error(const struct cli *cli, const struct kerr *err)
+{
+	const char *next = kcode_next_step(err->code);
+
+	if (cli->json) {
+		cli_print_json(json_pack("{s:o}", "error", cli_kerr_json(err)));
+		return;
+	}
+	fprintf(stderr, "kith: %s\n", err->text);
+	if (*next && !strstr(err->text, next))
+		fprintf(stderr, "      %s\n", next);
+	fprintf(stderr, "      (code: %s)\n", kcode_to_string(err->code));
+}
+
+static const struct option options[] = {
+	{"json", no_argument, NULL, 'j'},
+	{"yes", no_argument, NULL, 'y'},
+	{"no-input", no_argument, NULL, 'n'},
+	{"config", required_argument, NULL, 'c'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+/* 0 to go on, 1 if everything was done, negative for a wrong option. */
+static int parse_options(struct cli *cli, int argc, char **argv, const char **ret_config)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+jync:hV", options, NULL)) != -1) {
+		if (c == 'j') {
+			cli->json = true;
+		} else if (c == 'y') {
+			cli->yes = true;
+		} else if (c == 'n') {
+			cli->input = false;
+		} else if (c == 'c') {
+			*ret_config = optarg;
+		} else if (c == 'h') {
+			print_commands(stdout);
+			return 1;
+		} else if (c == 'V') {
+			puts("kith " PACKAGE_VERSION);
+			return 1;
+		} else {
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int run_command(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	const struct cli_command *c = find_command(argv[0]);
+
+	if (!c)
+		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no command \"%.40s\".",
+				argv[0]);
+	if (argc - 1 < c->min_args || argc - 1 > c->max_args)
+		return kerr_set(err, EINVAL, KCODE_USAGE, "This command is used like this: kith %s",
+				c->usage);
+	return c->run(cli, argc - 1, argv + 1, err);
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	struct kerr err = {0};
+	int r = run_command(cli, argc, argv, &err);
+
+	if (cli->agent)
+		agent_client_free(cli->agent);
+	ipc_client_free(cli->policyd);
+	if (r >= 0)
+		return cli->status;
+	if (err.code == KCODE_OK)
+		kerr_set(&err, -r, KCODE_FAILED, "The command failed: %s.", strerror(-r));
+	print_error(cli, &err);
+	return kcode_exit_status(err.code);
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct cli cli = {.terminal = isatty(STDOUT_FILENO) == 1, .input = true};
+	const char *config = getenv("KITH_CONFIG");
+	struct kerr err = {0};
+	int r;
+
+	setlocale(LC_ALL, "");
+	if (!config)
+		config = CONFIG_PATH_DEFAULT;
+	r = parse_options(&cli, argc, argv, &config);
+	if (r != 0)
+		return r < 0 ? 2 : 0;
+	argc -= optind;
+	argv += optind;
+	if (argc && strcmp(argv[0], "help") == 0) {
+		print_commands(stdout);
+		return 0;
+	}
+	if (argc && strcmp(argv[0], "version") == 0) {
+		puts("kith " PACKAGE_VERSION);
+		return 0;
+	}
+	if (config_load(config, &cli.config, &err) < 0) {
+		print_error(&cli, &err);
+		return kcode_exit_status(err.code);
+	}
+	if (!argc)
+		return tui_main(&cli);
+	return run(&cli, argc, argv);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one invocation of `kith` with arguments, and what its commands share. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/config.h"
+#include "base/ipc.h"
+#include "policyd/proto.h"
+
+struct agent_client;
+
+/* Number of the shape of all --json output. */
+#define CLI_SCHEMA 1
+
+struct cli {
+	struct config config;
+	bool json;
+	bool terminal; /* stdout is one: progress may redraw its line */
+	bool input;    /* questions may be asked: stdin is open and --no-input was not given */
+	int status;    /* exit status of a command that is not a failure to report */
+	bool yes;      /* --yes: do not ask again before what cannot be undone */
+	struct ipc_client *policyd;
+	struct agent_client *agent;
+};
+
+/* One command. `args` are the words behind its name. Returns 0 or negative with *err. */
+struct cli_command {
+	const char *name, *usage, *help;
+	int min_args, max_args;
+	int (*run)(struct cli *cli, int argc, char **argv, struct kerr *err);
+};
+
+/* Parses the command line, runs the command, prints its refusal; returns the exit status. */
+int cli_main(int argc, char **argv);
+
+/* Connections, made at first use. */
+int cli_policyd(struct cli *cli, struct ipc_client **ret, struct kerr *err);
+
+/* Asks kithd; `request` is stolen, *ret is a new reference to its result. */
+int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err);
+
+/* Next event of kithd (new reference), waiting at most `timeout_ms`; *ret NULL if none came. */
+int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *err);
+
+/* Prints one JSON document on a line; `result` is stolen and gets "schema". */
+void cli_print_json(json_t *result);
+
+/* A word that marks what may be trusted, with a glyph so that colour is not needed. */
+const char *cli_mark(bool good);
+
+/* "3 s", "5 min", "2 h", "4 d" */
+void cli_age(uint64_t seconds, char *ret, size_t size);
+/* "512 MiB" */
+void cli_bytes(uint64_t bytes, char *ret, size_t size);
+
+/* A device by name, id or the start (8 digits or more) of its id, from policyd's peers; for one
+ * that is only in sight its known part of the id, zeros behind it (policyd then says that it is
+ * not paired, and records it). */
+int cli_find_device(struct cli *cli, const char *word, uint8_t ret_id[DEVICE_ID_LEN],
+		    char ret_name[NAME_MAX_LEN + 1], struct kerr *err);
+
+/* A VM by name or UUID, among those libvirt has here and those in Kith's care. */
+int cli_find_vm(struct cli *cli, const char *word, uint8_t ret_uuid[UUID_LEN],
+		char ret_name[NAME_MAX_LEN + 1], struct kerr *err);
+
+/* JSON forms. */
+json_t *cli_kerr_json(const struct kerr *err);
+/* A text member of an object; "" if there is none. Borrowed. */
+const char *cli_text(const json_t *object, const char *key);
+json_t *cli_hex(const uint8_t *data, size_t len);
+void cli_uuid_text(const uint8_t uuid[UUID_LEN], char ret[37]);
+
+/* Commands, by file. */
+extern const struct cli_command cli_device_commands[];
+extern const struct cli_command cli_vm_commands[];
+extern const struct cli_command cli_move_commands[];

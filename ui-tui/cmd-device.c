@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands about this device, the others, and the trust between them. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "policyd/client.h"
+#include "ui-tui/cli.h"
+#include "ui-tui/pair.h"
+
+static void print_recovery(const char *key, const char *what)
+{
+	printf("\nRecovery key of %s, shown this once. Write it down and keep it away from the "
+	       "device:\n\n    %s\n\n"
+	       "It opens this device's secrets if its TPM or its measurements change.\n",
+	       what, key);
+}
+
+static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	const char *person = argc ? argv[0] : getenv("SUDO_USER");
+	char recovery[POLICYD_RECOVERY_KEY_MAX];
+	struct ipc_client *policyd;
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (!person || !*person)
+		person = getenv("USER");
+	if (r == 0 && (!person || !*person))
+		r = kerr_set(err, EINVAL, KCODE_USAGE, "Say whose cloud this is: kith init NAME");
+	if (r == 0)
+		r = policyd_client_init(policyd, person, recovery, err);
+	if (r < 0)
+		return r;
+	if (cli->json) {
+		cli_print_json(json_pack("{s:s, s:s}", "owner", person, "recovery_key", recovery));
+	} else {
+		printf("This device is the first one of %s's cloud.\n", person);
+		print_recovery(recovery, "this device");
+		puts("Next: run `kith pair` here and on another device.");
+	}
+	explicit_bzero(recovery, sizeof(recovery));
+	return 0;
+}
+
+static int read_line(char *buf, size_t size, const char *question)
+{
+	fputs(question, stderr);
+	fflush(stderr);
+	if (!fgets(buf, (int)size, stdin))
+		return -EPIPE;
+	buf[strcspn(buf, "\r\n")] = '\0';
+	return 0;
+}
+
+static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	char recovery[POLICYD_RECOVERY_KEY_MAX];
+	struct ipc_client *policyd;
+	int r = cli_policyd(cli, &policyd, err);
+
+	(void)argc;
+	(void)argv;
+	/* Never as an argument: other users could read it in the process list. */
+	if (r == 0 && (!cli->input || read_line(recovery, sizeof(recovery), "Recovery key: ") < 0))
+		r = kerr_set(err, EINVAL, KCODE_USAGE, "Give the recovery key on standard input.");
+	if (r == 0)
+		r = policyd_client_unlock(policyd, recovery, err);
+	explicit_bzero(recovery, sizeof(recovery));
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(json_pack("{s:b}", "unlocked", 1));
+	else
+		puts("Unlocked, and sealed to what this device runs now.");
+	return 0;
+}
+
+static json_t *status_json(const struct policyd_status *st, json_t *agent)
+{
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o?}", "state",
+			 policyd_state_to_string(st->state), "name", st->name, "role",
+			 device_role_to_string(st->role), "id",
+			 cli_hex(st->device_id, DEVICE_ID_LEN), "tier",
+			 tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
+			 "ready", st->state == POLICYD_STATE_READY, "agent", agent);
+}
+
+static void print_status(const struct policyd_status *st, bool agent)
+{
+	char id[17];
+
+	hex_encode(st->device_id, 8, id);
+	printf("%s %s (%s), id %s, TPM: %s\n", cli_mark(st->state == POLICYD_STATE_READY), st->name,
+	       device_role_to_string(st->role), id, tpm_tier_to_string(st->tier));
+	if (st->tier == TPM_TIER_SOFTWARE)
+		puts("  The TPM is emulated in software: it protects against mistakes, not against "
+		     "somebody who controls this device.");
+	if (st->state == POLICYD_STATE_NO_CLOUD)
+		puts("  It belongs to nobody yet. `kith init` makes a new cloud; `kith pair` joins "
+		     "one.");
+	else if (st->state == POLICYD_STATE_READY)
+		printf("  It belongs to %s.\n", st->owner);
+	else
+		printf("  It is %s. %s\n", policyd_state_to_string(st->state), st->detail);
+	if (!agent)
+		puts("! kithd does not answer: other devices cannot be seen. Start it with "
+		     "`systemctl start kithd`.");
+}
+
+static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	struct kerr agent_err = {0};
+	struct policyd_status st;
+	struct ipc_client *policyd;
+	json_t *agent = NULL;
+	int r = cli_policyd(cli, &policyd, err);
+
+	(void)argc;
+	(void)argv;
+	if (r == 0)
+		r = policyd_client_status(policyd, &st, err);
+	if (r < 0)
+		return r;
+	/* status always answers what it can. */
+	if (cli_agent(cli, json_pack("{s:s}", "op", "status"), &agent, &agent_err) < 0)
+		agent = NULL;
+	if (cli->json) {
+		cli_print_json(status_json(&st, agent));
+		return 0;
+	}
+	print_status(&st, agent != NULL);
+	json_decref(agent);
+	return 0;
+}
+
+static void print_device(const json_t *d)
+{
+	bool paired = json_is_true(json_object_get(d, "paired"));
+	bool trusted = strcmp(cli_text(d, "verdict"), "trusted") == 0;
+	const char *reason = cli_text(json_object_get(d, "reason"), "text");
+	const json_t *age = json_object_get(d, "age_ms");
+	char seen[32] = "not in sight";
+
+	if (json_is_integer(age)) {
+		cli_age((uint64_t)json_integer_value(age) / 1000, seen, sizeof(seen));
+		snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), " ago");
+	}
+	if (!paired) {
+		printf("? %-16s %-8s %-10s %-22s nearby, %s\n", cli_text(d, "name"), "", "", seen,
+		       json_is_true(json_object_get(d, "pairing")) ? "wants to pair"
+								   : "not paired");
+		return;
+	}
+	printf("%s %-16s %-8s %-10s %-22s %s, TPM: %s%s%s\n", cli_mark(trusted),
+	       cli_text(d, "name"), cli_text(d, "role"), cli_text(d, "person"), seen,
+	       cli_text(d, "verdict"), cli_text(d, "tier"), *reason ? "; " : "", reason);
+}
+
+static int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	json_t *result, *device;
+	size_t i;
+	int r = cli_agent(cli, json_pack("{s:s}", "op", "devices"), &result, err);
+
+	(void)argc;
+	(void)argv;
+	if (r < 0)
+		return r;
+	if (cli->json) {
+		cli_print_json(result);
+		return 0;
+	}
+	if (!json_array_size(json_object_get(result, "devices")))
+		puts("No other device is paired or in sight. Start kithd on another one in the "
+		     "same network.");
+	json_array_foreach(json_object_get(result, "devices"), i, device)
+	{
+		print_device(device);
+	}
+	json_decref(result);
+	return 0;
+}
+
+static void print_pcrs(const struct policyd_trust *t)
+{
+	for (unsigned i = 0; i < PCR_COUNT; i++) {
+		char now[2 * HASH_LEN + 1];
+
+		if (!(t->pcrs & UINT32_C(1) << i))
+			continue;
+		hex_encode(t->now[i], HASH_LEN, now);
+		printf("  PCR %-2u %.32s... %s\n", i, now,
+		       memcmp(t->now[i], t->want[i], HASH_LEN) == 0 ? "as accepted"
+								    : "DIFFERS from accepted");
+	}
+}
+
+static void print_trust(const struct policyd_trust *t)
+{
+	const struct policyd_peer *p = &t->peer;
+	char age[32];
+
+	printf("%s %s (%s of %s), TPM: %s, verdict: %s\n", cli_mark(p->verdict == VERDICT_TRUSTED),
+	       p->name, device_role_to_string(p->role), p->person, tpm_tier_to_string(p->tier),
+	       verdict_to_string(p->verdict));
+	if (p->reason.code != KCODE_OK)
+		printf("  %s (code: %s)\n", p->reason.text, kcode_to_string(p->reason.code));
+	if (!p->evidence_time) {
+		puts("  It never showed evidence.");
+		return;
+	}
+	cli_age(clock_unix() - p->evidence_time, age, sizeof(age));
+	printf("  Evidence of %s ago:\n", age);
+	print_pcrs(t);
+	for (const char *line = t->versions; *line;) {
+		size_t len = strcspn(line, "\n");
+
+		printf("  %.*s\n", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+static json_t *trust_json(const struct policyd_trust *t)
+{
+	const struct policyd_peer *p = &t->peer;
+	json_t *pcrs = json_object();
+
+	for (unsigned i = 0; i < PCR_COUNT; i++) {
+		char key[4];
+
+		if (!(t->pcrs & UINT32_C(1) << i))
+			continue;
+		snprintf(key, sizeof(key), "%u", i);
+		json_object_set_new(pcrs, key,
+				    json_pack("{s:o, s:o}", "now", cli_hex(t->now[i], HASH_LEN),
+					      "accepted", cli_hex(t->want[i], HASH_LEN)));
+	}
+	return json_pack("{s:o, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:o, s:s}", "id",
+			 cli_hex(p->id, DEVICE_ID_LEN), "name", p->name, "role",
+			 device_role_to_string(p->role), "person", p->person, "own", p->own,
+			 "person_role", person_role_to_string(p->person_role), "tier",
+			 tpm_tier_to_string(p->tier), "verdict", verdict_to_string(p->verdict),
+			 "reason", cli_kerr_json(&p->reason), "evidence_time",
+			 (json_int_t)p->evidence_time, "pcrs", pcrs, "versions", t->versions);
+}
+
+static int trust_show(struct cli *cli, const char *word, struct kerr *err)
+{
+	uint8_t id[DEVICE_ID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	struct policyd_trust trust;
+	int r = cli_find_device(cli, word, id, name, err);
+
+	if (r == 0)
+		r = policyd_client_trust_show(cli->policyd, id, &trust, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(trust_json(&trust));
+	else
+		print_trust(&trust);
+	return 0;
+}
+
+static int trust_all(struct cli *cli, struct kerr *err)
+{
+	_cleanup_free_ struct policyd_peer *peers = NULL;
+	struct ipc_client *policyd;
+	json_t *list = json_array();
+	size_t n = 0;
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (r == 0)
+		r = policyd_client_peers(policyd, &peers, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct policyd_trust trust;
+
+		r = policyd_client_trust_show(policyd, peers[i].id, &trust, err);
+		if (r == 0 && cli->json)
+			json_array_append_new(list, trust_json(&trust));
+		else if (r == 0)
+			print_trust(&trust);
+	}
+	if (r == 0 && cli->json)
+		cli_print_json(json_pack("{s:O}", "devices", list));
+	else if (r == 0 && !n)
+		puts("No device is paired with this one. Run `kith pair` on both.");
+	json_decref(list);
+	return r;
+}
+
+/* The two changes of trust; both are asked for once more, as they cannot be undone by a key. */
+static int trust_change(struct cli *cli, const char *word, bool accept, struct kerr *err)
+{
+	uint8_t id[DEVICE_ID_LEN];
+	char name[NAME_MAX_LEN + 1], question[256], answer[16] = "";
+	int r = cli_find_device(cli, word, id, name, err);
+
+	if (r < 0)
+		return r;
+	snprintf(question, sizeof(question),
+		 accept ? "Accept \"%s\" as it runs now? Only if you changed it yourself. [y/N] "
+			: "Forget \"%s\"? It has to be paired again to come back. [y/N] ",
+		 name);
+	if (!cli->yes &&
+	    (!cli->input || read_line(answer, sizeof(answer), question) < 0 || answer[0] != 'y'))
+		return kerr_set(err, ECANCELED, KCODE_CANCELLED,
+				"Nothing was changed. Answer y, or use --yes.");
+	r = accept ? policyd_client_trust_accept(cli->policyd, id, err)
+		   : policyd_client_peer_forget(cli->policyd, id, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(json_pack("{s:s, s:s}", "device", name, "action",
+					 accept ? "accepted" : "forgotten"));
+	else
+		printf(accept ? "\"%s\" is accepted as it ran at its last evidence.\n"
+			      : "\"%s\" is forgotten.\n",
+		       name);
+	return 0;
+}
+
+static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	if (argc == 0)
+		return trust_all(cli, err);
+	if (argc == 1)
+		return trust_show(cli, argv[0], err);
+	if (strcmp(argv[0], "accept") == 0)
+		return trust_change(cli, argv[1], true, err);
+	if (strcmp(argv[0], "forget") == 0)
+		return trust_change(cli, argv[1], false, err);
+	return kerr_set(err, EINVAL, KCODE_USAGE,
+			"Use kith trust [DEVICE], kith trust accept DEVICE or kith trust forget "
+			"DEVICE.");
+}
+
+const struct cli_command cli_device_commands[] = {
+	{"status", "status", "is this device ready, and if not, what to do", 0, 0, cmd_status},
+	{"init", "init [NAME]", "make a new cloud that belongs to NAME", 0, 1, cmd_init},
+	{"devices", "devices", "other devices: in sight, paired, trusted", 0, 0, cmd_devices},
+	{"pair", "pair [DEVICE] [as ROLE]", "pair with another device (run it on both)", 0, 3,
+	 pair_command},
+	{"trust", "trust [accept|forget] [DEVICE]", "what other devices proved", 0, 2, cmd_trust},
+	{"unlock", "unlock", "open a locked device with its recovery key", 0, 0, cmd_unlock},
+	{0},
+};

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands that move: plan, move with its progress, cancel. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "policyd/client.h"
+#include "ui-tui/cli.h"
+
+#define EVENT_WAIT_MS 2000
+
+/* The two words of plan and move. */
+struct target {
+	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
+	char vm[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
+};
+
+static int find_target(struct cli *cli, char **argv, struct target *ret, struct kerr *err)
+{
+	struct ipc_client *policyd;
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (r == 0)
+		r = cli_find_vm(cli, argv[0], ret->uuid, ret->vm, err);
+	if (r == 0)
+		r = cli_find_device(cli, argv[1], ret->device, ret->name, err);
+	return r;
+}
+
+static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	struct policyd_plan plan;
+	struct target t;
+	int r = find_target(cli, argv, &t, err);
+
+	(void)argc;
+	if (r == 0)
+		r = policyd_client_plan(cli->policyd, t.uuid, t.device, &plan, err);
+	if (r < 0)
+		return r;
+	/* The answer is "no", and a script sees it by the status; the plan itself succeeded. */
+	cli->status = kcode_exit_status(plan.reason.code);
+	if (cli->json) {
+		cli_print_json(json_pack("{s:s, s:s, s:b, s:s, s:s, s:o}", "vm", t.vm, "device",
+					 t.name, "allowed", plan.allowed, "rule", plan.rule,
+					 "verdict", verdict_to_string(plan.verdict), "reason",
+					 cli_kerr_json(&plan.reason)));
+		return 0;
+	}
+	printf("%s \"%s\" to \"%s\": %s\n", cli_mark(plan.allowed), t.vm, t.name,
+	       plan.allowed ? "allowed" : "refused");
+	if (plan.rule[0])
+		printf("  rule: %s\n", plan.rule);
+	if (!plan.allowed)
+		printf("  %s (code: %s)\n", plan.reason.text, kcode_to_string(plan.reason.code));
+	else
+		printf("  last verdict on \"%s\": %s; both devices prove themselves again before "
+		       "anything leaves.\n",
+		       t.name, verdict_to_string(plan.verdict));
+	return 0;
+}
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(object, key));
+
+	return v < 0 ? 0 : (uint64_t)v;
+}
+
+static void print_bar(const json_t *e, const char *phase)
+{
+	uint64_t total = number_of(e, "ram_total") + number_of(e, "disk_total");
+	uint64_t done = number_of(e, "ram_bytes") + number_of(e, "disk_bytes");
+	const json_t *left = json_object_get(e, "left_ms");
+	char bytes[32], rate[32], eta[40] = "estimating";
+	unsigned cells = total ? (unsigned)(MIN_OF(done, total) * 24 / total) : 0;
+
+	cli_bytes(done, bytes, sizeof(bytes));
+	cli_bytes(number_of(e, "rate_bytes_s"), rate, sizeof(rate));
+	if (json_is_integer(left) && json_integer_value(left) >= 0) {
+		cli_age(number_of(e, "left_ms") / 1000 + 1, eta, sizeof(eta));
+		memmove(eta + 6, eta, strlen(eta) + 1);
+		memcpy(eta, "about ", 6);
+	}
+	printf("\r\033[K%-15s [%.*s%.*s] %s, %s/s, %s", phase, (int)cells,
+	       "########################", (int)(24 - cells), "........................", bytes,
+	       rate, eta);
+	fflush(stdout);
+}
+
+/* One progress event: a redrawn line on a terminal, else one line per phase. */
+static void show_progress(const struct cli *cli, json_t *e, char *last_phase, size_t size)
+{
+	const char *phase = cli_text(e, "phase");
+
+	if (cli->json) {
+		json_incref(e);
+		cli_print_json(e);
+		return;
+	}
+	if (cli->terminal)
+		print_bar(e, phase);
+	else if (strcmp(phase, last_phase) != 0)
+		printf("%s\n", phase);
+	fflush(stdout);
+	snprintf(last_phase, size, "%s", phase);
+}
+
+static int finish_done(const struct cli *cli, const struct target *t, const json_t *e)
+{
+	char ram[32], disk[32];
+
+	if (cli->json)
+		return 0;
+	cli_bytes(number_of(e, "ram_bytes"), ram, sizeof(ram));
+	cli_bytes(number_of(e, "disk_bytes"), disk, sizeof(disk));
+	printf("%s\"%s\" runs on \"%s\" now: %.1f s in all, %llu ms pause, %s of memory, %s of "
+	       "disk.\n",
+	       cli->terminal ? "\r\033[K" : "", t->vm, t->name,
+	       (double)number_of(e, "elapsed_ms") / 1000,
+	       (unsigned long long)number_of(e, "downtime_ms"), ram, disk);
+	return 0;
+}
+
+static int finish_failed(const struct cli *cli, const json_t *e, struct kerr *err)
+{
+	const json_t *error = json_object_get(e, "error");
+	int code = kcode_from_string(cli_text(error, "code"));
+
+	if (cli->terminal && !cli->json)
+		printf("\r\033[K");
+	return kerr_set(err, EREMOTEIO, code > 0 ? (enum kcode)code : KCODE_FAILED, "%s",
+			*cli_text(error, "text") ? cli_text(error, "text")
+						 : "The hand-off failed without a reason.");
+}
+
+/* The job of the next progress event, flat (new reference); *ret NULL if none came. */
+static int next_progress(struct cli *cli, json_t **ret, struct kerr *err)
+{
+	json_t *event, *job;
+	int r = cli_agent_event(cli, EVENT_WAIT_MS, &event, err);
+
+	*ret = NULL;
+	if (r < 0 || !event)
+		return r;
+	job = json_object_get(event, "job");
+	if (strcmp(cli_text(event, "event"), "progress") == 0 && json_is_object(job)) {
+		*ret = json_incref(job);
+		json_object_set_new(job, "event", json_string("progress"));
+	}
+	json_decref(event);
+	return 0;
+}
+
+/* Follows the events of one hand-off to its end. */
+static int follow(struct cli *cli, const struct target *t, const char *hid, struct kerr *err)
+{
+	char phase[32] = "";
+
+	for (;;) {
+		json_t *e;
+		int r = next_progress(cli, &e, err);
+		bool done, failed;
+
+		if (r < 0)
+			return r;
+		if (!e)
+			continue;
+		if (strcmp(cli_text(e, "hid"), hid) != 0) {
+			json_decref(e);
+			continue;
+		}
+		done = strcmp(cli_text(e, "phase"), "done") == 0;
+		failed = strcmp(cli_text(e, "phase"), "failed") == 0;
+		show_progress(cli, e, phase, sizeof(phase));
+		if (done)
+			r = finish_done(cli, t, e);
+		else if (failed)
+			r = finish_failed(cli, e, err);
+		json_decref(e);
+		if (done || failed)
+			return r;
+	}
+}
+
+static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	uint8_t hid[HID_LEN];
+	char hid_text[2 * HID_LEN + 1], device_text[2 * DEVICE_ID_LEN + 1];
+	json_t *result = NULL;
+	struct target t;
+	int r = find_target(cli, argv, &t, err);
+
+	(void)argc;
+	if (r == 0)
+		r = policyd_client_move_request(cli->policyd, t.uuid, t.device, hid, err);
+	if (r < 0)
+		return r;
+	hex_encode(hid, HID_LEN, hid_text);
+	hex_encode(t.device, DEVICE_ID_LEN, device_text);
+	/* First listen, then start: the end must not be missed. */
+	r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+	if (r < 0)
+		return r;
+	json_decref(result);
+	r = cli_agent(cli,
+		      json_pack("{s:s, s:s, s:s}", "op", "handoff", "hid", hid_text, "device",
+				device_text),
+		      &result, err);
+	if (r < 0)
+		return r;
+	json_decref(result);
+	return follow(cli, &t, hid_text, err);
+}
+
+/* The open job of a VM, or the one with this id. */
+static int find_job(struct cli *cli, const char *word, uint8_t ret_hid[HID_LEN], struct kerr *err)
+{
+	json_t *result, *job;
+	size_t i;
+	int r = cli_agent(cli, json_pack("{s:s}", "op", "jobs"), &result, err);
+
+	if (r < 0)
+		return r;
+	r = -ENOENT;
+	json_array_foreach(json_object_get(result, "jobs"), i, job)
+	{
+		const char *phase = cli_text(job, "phase");
+		bool over = strcmp(phase, "done") == 0 || strcmp(phase, "failed") == 0;
+
+		if (!over && (!word || strcmp(cli_text(job, "vm"), word) == 0 ||
+			      strcmp(cli_text(job, "hid"), word) == 0))
+			r = hex_decode(cli_text(job, "hid"), ret_hid, HID_LEN);
+	}
+	json_decref(result);
+	if (r < 0)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "No hand-off is under way here.");
+	return 0;
+}
+
+static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	char hid_text[2 * HID_LEN + 1];
+	uint8_t hid[HID_LEN];
+	struct ipc_client *policyd;
+	json_t *result;
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (r == 0)
+		r = find_job(cli, argc ? argv[0] : NULL, hid, err);
+	if (r == 0)
+		r = policyd_client_abort_request(policyd, hid, err);
+	if (r < 0)
+		return r;
+	hex_encode(hid, HID_LEN, hid_text);
+	r = cli_agent(cli, json_pack("{s:s, s:s}", "op", "cancel", "hid", hid_text), &result, err);
+	if (r < 0)
+		return r;
+	json_decref(result);
+	if (cli->json)
+		cli_print_json(json_pack("{s:s}", "cancelling", hid_text));
+	else
+		puts("Cancelling; the VM goes on where it is.");
+	return 0;
+}
+
+const struct cli_command cli_move_commands[] = {
+	{"plan", "plan VM DEVICE", "would the move be allowed, and by which rule", 2, 2, cmd_plan},
+	{"move", "move VM DEVICE", "move a running VM to another device", 2, 2, cmd_move},
+	{"cancel", "cancel [VM]", "stop a hand-off; the VM goes on where it is", 0, 1, cmd_cancel},
+	{0},
+};

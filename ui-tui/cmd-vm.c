@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands about virtual machines, their policies, and what was done with them. */
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "policyd/client.h"
+#include "ui-tui/cli.h"
+#include "ui-tui/policytext.h"
+
+static void print_vm(const json_t *vm)
+{
+	const json_t *memory = json_object_get(vm, "memory_bytes");
+	bool here = json_is_true(json_object_get(vm, "here"));
+	bool managed = json_integer_value(json_object_get(vm, "policy_version")) > 0;
+	const char *state = cli_text(vm, "state");
+	char size[32] = "";
+
+	if (json_is_integer(memory) && json_integer_value(memory) > 0)
+		cli_bytes((uint64_t)json_integer_value(memory), size, sizeof(size));
+	printf("%s %-16s %-9s %-9s %s%s%s\n", cli_mark(here || !managed), cli_text(vm, "name"),
+	       *state ? state : "-", size,
+	       managed ? (here ? "held here" : "on ") : "no policy yet: it cannot be moved",
+	       managed && !here ? cli_text(vm, "holder_name") : "",
+	       json_is_string(json_object_get(vm, "hid")) ? ", a hand-off is open" : "");
+}
+
+static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	json_t *result, *vm;
+	size_t i;
+	int r = cli_agent(cli, json_pack("{s:s}", "op", "vms"), &result, err);
+
+	(void)argc;
+	(void)argv;
+	if (r < 0)
+		return r;
+	if (cli->json) {
+		cli_print_json(result);
+		return 0;
+	}
+	if (!json_array_size(json_object_get(result, "vms")))
+		puts("No VM is known here. Make one with virt-install or virt-manager.");
+	json_array_foreach(json_object_get(result, "vms"), i, vm)
+	{
+		print_vm(vm);
+	}
+	json_decref(result);
+	return 0;
+}
+
+static int policy_show(struct cli *cli, const char *word, struct kerr *err)
+{
+	struct policyd_policy policy;
+	struct ipc_client *policyd;
+	uint8_t uuid[UUID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (r == 0)
+		r = cli_find_vm(cli, word, uuid, name, err);
+	if (r == 0)
+		r = policyd_client_policy_get(policyd, uuid, &policy, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(json_pack("{s:s, s:I, s:s}", "vm", name, "version",
+					 (json_int_t)policy.version, "text", policy.text));
+	else
+		printf("# Policy of \"%s\", version %llu\n%s", name,
+		       (unsigned long long)policy.version, policy.text);
+	policyd_policy_clear(&policy);
+	return 0;
+}
+
+/* The policy to set: a file, "-" for standard input, or the usual one. */
+static int policy_read(const char *path, char **ret, struct kerr *err)
+{
+	uint8_t *data = NULL;
+	size_t len = 0;
+	int r = 0;
+
+	if (!path) {
+		*ret = strdup(policytext_default);
+		return *ret ? 0 : -ENOMEM;
+	}
+	if (strcmp(path, "-") == 0) {
+		data = calloc(1, POLICYTEXT_MAX + 2);
+		if (!data)
+			return -ENOMEM;
+		len = fread(data, 1, POLICYTEXT_MAX + 1, stdin);
+	} else {
+		r = file_read(AT_FDCWD, path, POLICYTEXT_MAX, &data, &len);
+	}
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_USAGE, "Cannot read the policy %.200s: %s.", path,
+				strerror(-r));
+	if (memchr(data, 0, len)) {
+		free(data);
+		return kerr_set(err, EINVAL, KCODE_USAGE, "The policy is not text.");
+	}
+	*ret = (char *)data;
+	return 0;
+}
+
+static int policy_compile(const char *text, uint8_t *buf, size_t size, size_t *ret_len,
+			  struct kerr *err)
+{
+	_cleanup_free_ struct policy *policy = calloc(1, sizeof(*policy));
+	int r;
+
+	if (!policy)
+		return -ENOMEM;
+	r = policytext_compile(text, policy, err);
+	if (r == 0)
+		r = policy_encode(policy, buf, size, ret_len);
+	return r;
+}
+
+static int policy_set(struct cli *cli, const char *word, const char *path, struct kerr *err)
+{
+	_cleanup_free_ char *text = NULL;
+	static uint8_t compiled[POLICYD_POLICY_MAX];
+	struct ipc_client *policyd;
+	uint8_t uuid[UUID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	uint64_t version;
+	size_t len;
+	int r = policy_read(path, &text, err);
+
+	if (r == 0)
+		r = policy_compile(text, compiled, sizeof(compiled), &len, err);
+	if (r == 0)
+		r = cli_policyd(cli, &policyd, err);
+	if (r == 0)
+		r = cli_find_vm(cli, word, uuid, name, err);
+	if (r == 0)
+		r = policyd_client_policy_set(policyd, uuid, name, text, compiled, len, &version,
+					      err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(json_pack("{s:s, s:I}", "vm", name, "version", (json_int_t)version));
+	else
+		printf("Policy version %llu of \"%s\" is signed and sealed on this device.\n",
+		       (unsigned long long)version, name);
+	return 0;
+}
+
+static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	if (strcmp(argv[0], "show") == 0 && argc == 2)
+		return policy_show(cli, argv[1], err);
+	if (strcmp(argv[0], "set") == 0)
+		return policy_set(cli, argv[1], argc == 3 ? argv[2] : NULL, err);
+	return kerr_set(err, EINVAL, KCODE_USAGE,
+			"Use kith policy show VM, or kith policy set VM [FILE].");
+}
+
+static json_t *audit_json(const struct policyd_audit *a)
+{
+	return json_pack("{s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:o, s:o}", "seq", (json_int_t)a->seq,
+			 "time", (json_int_t)a->time, "allowed", a->allowed, "person", a->person,
+			 "device", a->device, "vm", a->vm, "action", a->action, "reason",
+			 cli_kerr_json(&a->reason), "hash", cli_hex(a->hash, HASH_LEN));
+}
+
+static void print_audit(const struct policyd_audit *a)
+{
+	time_t t = (time_t)a->time;
+	struct tm tm;
+	char when[32] = "?";
+
+	if (localtime_r(&t, &tm))
+		strftime(when, sizeof(when), "%F %T", &tm);
+	printf("%s %s %-18s %s%s%s%s%s%s%s\n", when, a->allowed ? "+" : "!", a->action,
+	       *a->vm ? a->vm : "", *a->vm ? " " : "", *a->device ? "with " : "", a->device,
+	       *a->person ? " by " : "", a->person, "");
+	if (!a->allowed)
+		printf("%22s%s (%s)\n", "", a->reason.text, kcode_to_string(a->reason.code));
+}
+
+static int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	struct ipc_client *policyd;
+	uint64_t from = 0;
+	json_t *list = json_array();
+	int r = cli_policyd(cli, &policyd, err);
+
+	(void)argc;
+	(void)argv;
+	while (r == 0) {
+		_cleanup_free_ struct policyd_audit *records = NULL;
+		size_t n = 0;
+
+		r = policyd_client_audit_read(policyd, from, 64, &records, &n, err);
+		if (r < 0 || !n)
+			break;
+		for (size_t i = 0; i < n; i++) {
+			if (cli->json)
+				json_array_append_new(list, audit_json(&records[i]));
+			else
+				print_audit(&records[i]);
+		}
+		from = records[n - 1].seq + 1;
+	}
+	if (r == 0 && cli->json)
+		cli_print_json(json_pack("{s:O}", "records", list));
+	json_decref(list);
+	return r;
+}
+
+const struct cli_command cli_vm_commands[] = {
+	{"vms", "vms", "virtual machines: state, and which device holds them", 0, 0, cmd_vms},
+	{"policy", "policy show|set VM [FILE]", "rules of a VM (no FILE: the usual ones)", 2, 3,
+	 cmd_policy},
+	{"log", "log", "what was done and refused, by whom", 0, 0, cmd_log},
+	{0},
+};

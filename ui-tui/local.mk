@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += ui-tui/libui.a
+ui_tui_libui_a_SOURCES = \
+	ui-tui/cli.c ui-tui/cli.h \
+	ui-tui/cmd-device.c \
+	ui-tui/cmd-move.c \
+	ui-tui/cmd-vm.c \
+	ui-tui/lookup.c \
+	ui-tui/pair.c ui-tui/pair.h \
+	ui-tui/policytext.c ui-tui/policytext.h \
+	ui-tui/tui.c ui-tui/tui.h
+ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
+
+bin_PROGRAMS += kith
+kith_SOURCES = ui-tui/main.c
+kith_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
+kith_LDADD = \
+	ui-tui/libui.a agent/libagentclient.a policyd/libpolicydclient.a policyd/libpolicy.a \
+	base/libbase.a $(JANSSON_LIBS) $(SODIUM_LIBS)

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiler of policy files: one rule per line, words from the enum tables, no precedence rules. */
+#include "ui-tui/policytext.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+const char policytext_default[] =
+	"# Who may do what with this virtual machine. What is not allowed is denied; deny wins.\n"
+	"allow owner all to own laptop, desktop, server if verdict trusted\n"
+	"allow family view\n"
+	"deny guest all\n"
+	"deny anyone move-out, move-in to guest\n";
+
+/* One line cut into words; a comma is a word of its own, "..." one word without the quotes. */
+#define WORDS_MAX 64
+struct words {
+	char *word[WORDS_MAX];
+	size_t count, at;
+	unsigned line;
+	struct kerr *err;
+	char store[2 * POLICY_LINE_MAX + WORDS_MAX];
+};
+
+static int fail(struct words *w, const char *expected)
+{
+	const char *found = w->at < w->count ? w->word[w->at] : "the end of the line";
+
+	return kerr_set(w->err, EINVAL, KCODE_USAGE,
+			"Line %u of the policy: \"%.60s\" where %s is expected.", w->line, found,
+			expected);
+}
+
+static const char *peek(const struct words *w)
+{
+	return w->at < w->count ? w->word[w->at] : "";
+}
+
+static bool take(struct words *w, const char *word)
+{
+	if (w->at >= w->count || strcmp(w->word[w->at], word) != 0)
+		return false;
+	w->at++;
+	return true;
+}
+
+static size_t word_length(const char *s)
+{
+	if (*s == ',')
+		return 1;
+	return strcspn(s, " \t,\"#");
+}
+
+/* Cuts `line` (not terminated at its own end) into w->word. */
+static int cut(struct words *w, const char *line, size_t len)
+{
+	char *out = w->store;
+	char copy[POLICY_LINE_MAX + 1];
+	const char *s = copy;
+
+	if (len > POLICY_LINE_MAX)
+		return kerr_set(w->err, EINVAL, KCODE_USAGE,
+				"Line %u of the policy is longer than %d bytes.", w->line,
+				POLICY_LINE_MAX);
+	memcpy(copy, line, len);
+	copy[len] = '\0';
+	while (*(s += strspn(s, " \t")) && *s != '#') {
+		size_t n;
+
+		if (*s == '"') {
+			n = strcspn(++s, "\"");
+			if (s[n] != '"')
+				return kerr_set(w->err, EINVAL, KCODE_USAGE,
+						"Line %u of the policy: a quote is not closed.",
+						w->line);
+		} else {
+			n = word_length(s);
+		}
+		if (w->count == WORDS_MAX)
+			return kerr_set(w->err, EINVAL, KCODE_USAGE,
+					"Line %u of the policy has too many words.", w->line);
+		w->word[w->count++] = out;
+		memcpy(out, s, n);
+		out[n] = '\0';
+		out += n + 1;
+		s += n + (s[n] == '"');
+	}
+	return 0;
+}
+
+/* Comma-separated names of one enum into a bit set; `any` stands for the empty set. */
+static int names(struct words *w, int (*from_string)(const char *), const char *any,
+		 const char *expected, uint32_t *ret)
+{
+	uint32_t mask = 0;
+
+	if (any && take(w, any)) {
+		*ret = 0;
+		return 0;
+	}
+	do {
+		int v = from_string(peek(w));
+
+		if (v < 0)
+			return fail(w, expected);
+		mask |= UINT32_C(1) << v;
+		w->at++;
+	} while (take(w, ","));
+	*ret = mask;
+	return 0;
+}
+
+static int actions(struct words *w, struct policy_rule *rule)
+{
+	if (take(w, "all")) {
+		rule->actions = (UINT32_C(1) << _POLICY_ACTION_MAX) - 1;
+		return 0;
+	}
+	return names(w, policy_action_from_string, NULL,
+		     "an action (move-out, move-in, request, suspend, stop, abort, view or all)",
+		     &rule->actions);
+}
+
+/* `to` [own | any | family | guest | admin] [role, role] [device "name"] */
+static int destination(struct words *w, struct policy_rule *rule)
+{
+	size_t before = w->at;
+	int person;
+
+	if (take(w, "own")) {
+		rule->dest_people = UINT32_C(1) << PERSON_ROLE_OWNER;
+	} else if (!take(w, "any")) {
+		person = person_role_from_string(peek(w));
+		if (person >= 0 && person != PERSON_ROLE_OWNER) {
+			rule->dest_people = UINT32_C(1) << person;
+			w->at++;
+		}
+	}
+	if (device_role_from_string(peek(w)) >= 0 &&
+	    names(w, device_role_from_string, NULL, "a device role", &rule->dest_roles) < 0)
+		return -EINVAL;
+	if (take(w, "device")) {
+		if (!text_is_name(peek(w), NAME_MAX_LEN))
+			return fail(w, "a device name");
+		memcpy(rule->dest_name, peek(w), strlen(peek(w)) + 1);
+		w->at++;
+	}
+	if (w->at == before)
+		return fail(w, "own, any, a role of people, a role of devices or device \"name\"");
+	return 0;
+}
+
+static int age(struct words *w, struct policy_rule *rule)
+{
+	static const struct {
+		char unit;
+		unsigned seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	const char *text;
+	char *end;
+	unsigned long n;
+
+	if (!take(w, "<="))
+		return fail(w, "<=");
+	text = peek(w);
+	n = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
+	for (size_t i = 0; n && n <= 36525 && i < ARRAY_SIZE(units); i++) {
+		if (end[0] != units[i].unit || end[1])
+			continue;
+		rule->max_age_s = (uint32_t)(n * units[i].seconds);
+		w->at++;
+		return 0;
+	}
+	return fail(w, "a time such as 30s, 10m, 24h or 7d");
+}
+
+static int tier(struct words *w, struct policy_rule *rule)
+{
+	int v;
+
+	if (!take(w, ">="))
+		return fail(w, ">=");
+	v = tpm_tier_from_string(peek(w));
+	if (v < 0)
+		return fail(w, "a tier (software, pinned or hardware)");
+	rule->min_tier = (enum tpm_tier)v;
+	w->at++;
+	return 0;
+}
+
+static int condition(struct words *w, struct policy_rule *rule)
+{
+	int v;
+
+	if (take(w, "age"))
+		return age(w, rule);
+	if (take(w, "tier"))
+		return tier(w, rule);
+	if (!take(w, "verdict"))
+		return fail(w, "a condition (verdict, tier or age)");
+	v = verdict_from_string(peek(w));
+	if (v < 0)
+		return fail(w, "a verdict (trusted, stale, unknown or untrusted)");
+	rule->verdicts |= UINT32_C(1) << v;
+	w->at++;
+	return 0;
+}
+
+static int rule_parse(struct words *w, struct policy_rule *rule)
+{
+	int r;
+
+	if (take(w, "allow"))
+		rule->effect = POLICY_ALLOW;
+	else if (take(w, "deny"))
+		rule->effect = POLICY_DENY;
+	else
+		return fail(w, "allow or deny");
+	r = names(w, person_role_from_string, "anyone",
+		  "who (owner, family, guest, admin or anyone)", &rule->persons);
+	if (r == 0)
+		r = actions(w, rule);
+	if (r == 0 && take(w, "to"))
+		r = destination(w, rule);
+	if (r == 0 && take(w, "if")) {
+		do {
+			r = condition(w, rule);
+		} while (r == 0 && take(w, ","));
+	}
+	if (r == 0 && w->at < w->count)
+		r = fail(w, "the end of the rule");
+	return r;
+}
+
+/* The rule as written, one space between words: what people see in answers. */
+static void keep_line(const struct words *w, struct policy_rule *rule)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < w->count; i++) {
+		const char *gap = i && strcmp(w->word[i], ",") != 0 ? " " : "";
+		int n = snprintf(rule->line + len, sizeof(rule->line) - len, "%s%s", gap,
+				 w->word[i]);
+
+		if (n < 0 || (size_t)n >= sizeof(rule->line) - len)
+			return;
+		len += (size_t)n;
+	}
+}
+
+static int line_compile(struct policy *p, const char *line, size_t len, unsigned number,
+			struct kerr *err)
+{
+	struct words w = {.line = number, .err = err};
+	struct policy_rule rule = {0};
+	int r = cut(&w, line, len);
+
+	if (r < 0 || w.count == 0)
+		return r;
+	r = rule_parse(&w, &rule);
+	if (r < 0)
+		return r;
+	if (p->count == POLICY_RULES_MAX)
+		return kerr_set(err, E2BIG, KCODE_USAGE, "A policy has at most %d rules.",
+				POLICY_RULES_MAX);
+	keep_line(&w, &rule);
+	p->rules[p->count++] = rule;
+	return 0;
+}
+
+int policytext_compile(const char *text, struct policy *ret, struct kerr *err)
+{
+	_cleanup_free_ struct policy *p = calloc(1, sizeof(*p));
+	unsigned number = 0;
+
+	if (!p)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	if (strlen(text) > POLICYTEXT_MAX || !text_is_clean(text))
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"A policy is plain UTF-8 text of at most %d bytes.",
+				POLICYTEXT_MAX);
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		int r = line_compile(p, text, len, ++number, err);
+
+		if (r < 0)
+			return r;
+		text += len + (text[len] == '\n');
+	}
+	if (!p->count)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"The policy has no rule; it would deny everything. Write at least "
+				"one \"allow\" line.");
+	*ret = *p;
+	return 0;
+}

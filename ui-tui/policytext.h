@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policy file people write (kith-policy(7)) compiled to the binary form policyd decodes. */
+#pragma once
+
+#include "base/kerr.h"
+#include "policyd/policy.h"
+
+/* Longest policy file. */
+#define POLICYTEXT_MAX 16384
+
+/* What `kith policy set VM` uses when no file is given. */
+extern const char policytext_default[];
+
+/* Compiles `text`. The error names line and word, and what is expected there; nothing is guessed:
+ * an unknown word is an error, because it could be a restriction. */
+int policytext_compile(const char *text, struct policy *ret, struct kerr *err);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first screen: what a person wants to see before acting. */
+#include "ui-tui/tui.h"
+
+#include <string.h>
+
+#include "ui-tui/cli.h"
+
+static int show(struct cli *cli, const struct cli_command *table, const char *name)
+{
+	struct kerr err = {0};
+	int r;
+
+	while (table->name && strcmp(table->name, name) != 0)
+		table++;
+	r = table->run(cli, 0, NULL, &err);
+	if (r < 0)
+		fprintf(stderr, "kith: %s\n", err.text);
+	return r < 0 ? kcode_exit_status(err.code) : 0;
+}
+
+int tui_main(struct cli *cli)
+{
+	int status = show(cli, cli_device_commands, "status");
+
+	if (status == 0) {
+		puts("\nDevices");
+		status = show(cli, cli_device_commands, "devices");
+	}
+	if (status == 0) {
+		puts("\nVirtual machines");
+		status = show(cli, cli_vm_commands, "vms");
+	}
+	if (!cli->json)
+		puts("\nMove one with `kith move VM DEVICE`; `kith help` lists all commands.");
+	return status;
+}
