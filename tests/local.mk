@@ -2,7 +2,7 @@
 # STATIC_TESTS need no privilege and no devices; UNIT_TESTS run under sanitizers too; LAB_TESTS
 # make devices in namespaces and need root (./bootstrap check runs all; plain `make check` the
 # first two).
-STATIC_TESTS = tests/lint/lint
+STATIC_TESTS = tests/lint/lint tests/model/run
 
 UNIT_TESTS = \
 	tests/unit/test-advert \
@@ -294,6 +294,8 @@ tests_fuzz_fuzz_vault_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_vault_LDADD = $(UNIT_LDADD)
 
 EXTRA_DIST += tests/fuzz/corpus \
+	tests/model/README.md \
+	tests/model/commit.pml \
 	tests/unit/gateway-fixtures.h \
 	tests/unit/mover-fixtures.h \
 	tests/unit/softtpm.h \
