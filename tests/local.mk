@@ -39,10 +39,18 @@ UNIT_TESTS = \
 	tests/unit/test-transfer \
 	tests/unit/test-xdr
 
-LAB_TESTS =
+LAB_TESTS = \
+	tests/lab/test_oracle.py \
+	tests/lab/test_lab.py \
+	tests/integration/test_faults.py \
+	tests/integration/test_handoff.py \
+	tests/integration/test_refusals.py \
+	tests/integration/test_restart.py \
+	tests/integration/test_secrets.py \
+	tests/integration/test_wire.py
 
 # Run again with the daemons built with sanitizers.
-LAB_SAN_TESTS = 
+LAB_SAN_TESTS = tests/integration/test_handoff.py
 
 TESTS += $(STATIC_TESTS) $(UNIT_TESTS)
 check_PROGRAMS += $(UNIT_TESTS)
@@ -294,6 +302,29 @@ tests_fuzz_fuzz_vault_LDFLAGS = $(FUZZER_LINK)
 tests_fuzz_fuzz_vault_LDADD = $(UNIT_LDADD)
 
 EXTRA_DIST += tests/fuzz/corpus \
+	tests/guest/guestimage.py \
+	tests/guest/init.c \
+	tests/guest/layout.py \
+	tests/guest/mkguest \
+	tests/integration/README \
+	tests/lab/bench \
+	tests/lab/bench_virsh.py \
+	tests/lab/capture.py \
+	tests/lab/config.py \
+	tests/lab/demo \
+	tests/lab/device.py \
+	tests/lab/guest.py \
+	tests/lab/holder.py \
+	tests/lab/hostile.py \
+	tests/lab/kithlab.py \
+	tests/lab/lab \
+	tests/lab/lab.py \
+	tests/lab/netns.py \
+	tests/lab/oracle.py \
+	tests/lab/serialwatch.py \
+	tests/lab/shell.py \
+	tests/lab/tap.py \
+	tests/lab/tpmmux.py \
 	tests/model/README.md \
 	tests/model/commit.pml \
 	tests/unit/gateway-fixtures.h \

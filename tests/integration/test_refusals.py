@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What must not happen: each refusal with its own code, a sentence, an audit record, and the guest
+untouched; beside each the permitted twin."""
+import pathlib
+import shutil
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+from lab import Lab     # noqa: E402  (sets the module path)
+import kithlab  # noqa: E402
+from device import Device   # noqa: E402
+from guest import Guest     # noqa: E402
+from kithlab import Move, kith, refusal     # noqa: E402
+from tap import Tap     # noqa: E402
+
+HIGH_TIER = """\
+allow owner all to own laptop, desktop, server if verdict trusted, tier >= hardware
+"""
+EXIT = {"policy": 3, "not-allowed": 3, "peer-unknown": 4, "attest-pcr": 4, "tier": 6, "custody": 6,
+        "not-found": 1}
+
+
+class Refusals:
+    """The devices and the guest; `where` is the device that holds it."""
+
+    def __init__(self, tap: Tap, lab: Lab):
+        self.tap = tap
+        self.laptop, self.desktop, self.bob, self.stranger = kithlab.start(
+            lab, "laptop", "desktop", "bob:laptop", "stranger:laptop")
+        for device, owner in ((self.laptop, "Tom"), (self.bob, "Bob"), (self.stranger, "Somebody")):
+            kith(device, "init", owner)
+        kithlab.pair(self.laptop, self.desktop)
+        kithlab.pair(self.laptop, self.bob)
+        self.guest = kithlab.small_guest()
+        self.guest.create(self.laptop)
+        self.guest.start(self.laptop)
+        self.guest.wait_ready(self.laptop)
+        self.where = self.laptop
+
+    def refused(self, target: Device, code: str, name: str) -> None:
+        """A move that must be refused so; nothing may change."""
+        tap, guest = self.tap, self.guest
+        no = refusal(self.where, "move", guest.name, kithlab.word_for(self.where, target))
+        tap.ok(no and no.code == code, f"{name}: refused with `{code}`", str(no))
+        if not no:
+            return
+        tap.note(no.text)
+        tap.equal(no.status, EXIT[code], f"{name}: exit status {EXIT[code]}")
+        tap.ok(no.text.endswith((".", ")")) and len(no.text.split()) > 5,
+               f"{name}: with a sentence", no.text)
+        records = kithlab.audit(self.where, allowed=False)
+        tap.ok(records and records[-1]["reason"]["code"] == code, f"{name}: and in the audit",
+               str(records[-1:]))
+        tap.ok(kithlab.ticks_now(guest, self.where), f"{name}: the guest goes on")
+        tap.equal(kithlab.leftovers(target, guest), [], f"{name}: nothing of it at the target")
+
+    def moved(self, target: Device, name: str) -> None:
+        """The permitted twin."""
+        last = Move(self.where, self.guest.name, target).done()
+        self.tap.equal(last["phase"], "done", name)
+        self.where = target
+
+    # -- who and whither ------------------------------------------------------------------------
+
+    def policies(self) -> None:
+        """S1-07, S1-15: no policy, a policy that forbids, a level that is not reached."""
+        self.refused(self.desktop, "not-found", "a VM without a policy")
+        kithlab.set_policy(self.laptop, self.guest.name, HIGH_TIER)
+        self.refused(self.desktop, "tier", "Tom's own device below the level")
+        kithlab.set_policy(self.laptop, self.guest.name)
+        self.refused(self.bob, "policy", "Bob's paired device")
+        plan = kithlab.Kith(self.laptop, "plan", self.guest.name, "bob")
+        self.tap.equal(plan.wait(), EXIT["policy"], "`kith plan` says no by its exit status")
+        answer = plan.documents[-1]
+        self.tap.ok(not answer["allowed"] and answer["rule"].startswith("deny"),
+                    "and names the rule that forbids it", str(answer))
+        self.tap.ok(kith(self.laptop, "plan", self.guest.name, "desktop")["allowed"],
+                    "and allows the desktop")
+
+    def strangers(self) -> None:
+        """Unpaired devices, from both sides."""
+        self.refused(self.stranger, "peer-unknown", "an unpaired device")
+        own = kithlab.small_guest("hers", memory_mib=128)
+        kithlab.run_guest(own, self.stranger)
+        no = refusal(self.stranger, "move", own.name, kithlab.word_for(self.stranger, self.laptop))
+        self.tap.ok(no and no.code == "peer-unknown", "the stranger cannot send either", str(no))
+        no = refusal(self.stranger, "pair", kithlab.word_for(self.stranger, self.laptop))
+        self.tap.ok(no and no.code in ("peer-unknown", "pairing"),
+                    "nor pair where nobody opened a window", str(no))
+        self.tap.note(str(no))
+        known = [row["name"] for row in kith(self.laptop, "trust")["devices"]]
+        self.tap.equal(sorted(known), ["bob", "desktop"], "the laptop knows who it knew before")
+        own.destroy(self.stranger, undefine=True)
+
+    def pairing_codes(self) -> None:
+        """P6: an owner who says that the codes differ ends it on both sides."""
+        waiting = kithlab.Kith(self.laptop, "pair")
+        waiting.wait_document(lambda d: d.get("event") == "open", "an open window")
+        calling = kithlab.Kith(self.stranger, "pair",
+                               kithlab.word_for(self.stranger, self.laptop))
+        for side in (waiting, calling):
+            side.wait_document(lambda d: d.get("event") == "code", "a code")
+        calling.answer("yes")
+        waiting.answer("no")
+        codes = [side.wait(40) for side in (waiting, calling)]
+        self.tap.ok(codes[0] and codes[1], "`no` on one side pairs neither", str(codes))
+        known = [row["name"] for row in kith(self.laptop, "trust")["devices"]]
+        self.tap.ok("stranger" not in known, "the stranger is still a stranger")
+
+    def measurements(self) -> None:
+        """S1-10, D7: other software, refused; accepted by the owner, moved without new pairing."""
+        self.desktop.extend_pcr(4, b"evil boot loader")
+        self.refused(self.desktop, "attest-pcr", "an own device whose PCR 4 changed")
+        trust = kith(self.laptop, "trust", "desktop")
+        changed = [n for n, v in trust["pcrs"].items() if v["now"] != v["accepted"]]
+        self.tap.equal((trust["verdict"], changed), ("untrusted", ["4"]),
+                       "`kith trust` says untrusted and shows PCR 4")
+        self.tap.ok("4" in trust["reason"]["text"], "and its sentence names the PCR",
+                    str(trust["reason"]))
+        self.refused(self.desktop, "attest-pcr", "the same again")
+        attests = kithlab.audit(self.laptop, action="attest", device="desktop")
+        self.tap.ok(attests and not attests[-1]["allowed"] and
+                    attests[-1]["reason"]["code"] == "attest-pcr",
+                    "the audit has the evidence as refused", str(attests[-1:]))
+        row = kithlab.sighting(self.laptop, self.desktop)
+        self.tap.equal(row["verdict"], "untrusted", "`kith devices` shows it too")
+        kith(self.laptop, "--yes", "trust", "accept", "desktop")
+        self.moved(self.desktop, "accepted by its owner, the same move succeeds")
+        kithlab.judge(self.tap, self.guest, [self.laptop, self.desktop], "after the refusals")
+
+    # -- custody --------------------------------------------------------------------------------
+
+    def _start_refused(self, how: str, *command: object) -> None:
+        laptop, tap = self.laptop, self.tap
+        before = len(kithlab.audit(laptop, action="start", allowed=False))
+        done = laptop.virsh(*command, check=False)
+        tap.ok(done.returncode and "desktop" in done.stderr, f"{how}: refused with a sentence",
+               done.stderr)
+        tap.note(kithlab.sentence_of(done.stderr))
+        tap.ok(not laptop.pids("qemu"), f"{how}: nothing runs")
+        records = kithlab.audit(laptop, action="start", allowed=False)
+        tap.ok(len(records) > before and records[-1]["reason"]["code"] == "custody",
+               f"{how}: in the audit as `custody`", str(records[-1:]))
+
+    def custody(self, saved: str) -> None:
+        """H10: the laptop, which has an old definition, disk and memory image, cannot start it."""
+        laptop, tap, name = self.laptop, self.tap, self.guest.name
+        no = refusal(laptop, "move", name, "desktop")
+        tap.ok(no and no.code == "custody", "the laptop cannot move what it does not hold", str(no))
+        laptop.virsh("define", "/dev/stdin", input=self.guest.xml())
+        self._start_refused("virsh start", "start", name)
+        self._start_refused("virsh create", "create", "/tmp/guest.xml")
+        self._start_refused("virsh restore", "restore", saved)
+        laptop.run(["cp", saved, f"/var/lib/libvirt/qemu/save/{name}.save"])
+        laptop.virsh("autostart", name)
+        laptop.run(["rm", "-f", "/run/libvirt/qemu/autostarted"])
+        laptop.restart("libvirtd")
+        time.sleep(2)
+        tap.ok(not laptop.pids("qemu"), "autostart at libvirtd's start: nothing runs")
+        tap.ok("yes" in laptop.virsh("dominfo", name).stdout.split("Managed save")[1][:12],
+               "libvirt has a managed save image")
+        self._start_refused("start from a managed save image", "start", name)
+        laptop.stop_kith("kith-policyd")
+        done = laptop.virsh("start", name, check=False)
+        tap.ok(done.returncode and not laptop.pids("qemu") and "desktop" in done.stderr,
+               "without kith-policyd its marker decides", done.stderr)
+        laptop.start_kith("kith-policyd")
+        laptop.virsh("undefine", "--managed-save", name)
+        tap.ok(kithlab.ticks_now(self.guest, self.desktop), "all the while it ticks on the desktop")
+
+    def twins(self) -> None:
+        """The hook stops nobody else."""
+        laptop, tap = self.laptop, self.tap
+        free = kithlab.small_guest("free", memory_mib=128)
+        free.create(laptop)
+        free.start(laptop)
+        tap.equal(free.state(laptop), "running", "a VM unknown to Kith starts on the laptop")
+        free.destroy(laptop, undefine=True)
+        self.guest.destroy(self.desktop)
+        self.guest.start(self.desktop)
+        tap.equal(self.guest.state(self.desktop), "running", "and the holder can start its own VM")
+        self.guest.wait_ready(self.desktop)
+
+    # -- people ---------------------------------------------------------------------------------
+
+    def other_users(self) -> None:
+        """S1-17, N10: another local user may look at the state and nothing else."""
+        tap, desktop, name = self.tap, self.desktop, self.guest.name
+        tap.equal(kith(desktop, "status", user="daemon")["state"], "ready",
+                  "another local user may ask for the status")
+        asks = (("init", "Somebody"), ("move", name, "laptop"), ("plan", name, "laptop"),
+                ("policy", "show", name), ("policy", "set", name), ("pair",), ("trust",),
+                ("--yes", "trust", "accept", "laptop"), ("--yes", "trust", "forget", "laptop"),
+                ("log",))
+        for ask in asks:
+            no = refusal(desktop, *ask, user="daemon")
+            tap.ok(no and no.code == "not-allowed" and no.status == 3,
+                   f"another user's `kith {' '.join(ask)}` is `not-allowed`", str(no))
+        no = refusal(desktop, "log", user="kith")
+        tap.ok(no and no.code == "not-allowed", "kithd's own user has no person's rights", str(no))
+        tap.ok(kithlab.ticks_now(self.guest, desktop), "the guest goes on")
+
+    def audits(self) -> None:
+        """S2-05: what was refused stands on the device that refused, and no number is missing."""
+        for device in (self.laptop, self.desktop):
+            numbers = [record["seq"] for record in kith(device, "log")["records"]]
+            first = numbers[0] if numbers else 0
+            self.tap.equal(numbers, list(range(first, first + len(numbers))),
+                           f"{device.name}: audit numbers without a gap")
+        codes = {record["reason"]["code"] for record in kithlab.audit(self.laptop, allowed=False)}
+        self.tap.ok({"policy", "tier", "peer-unknown", "attest-pcr", "custody"} <= codes,
+                    "the laptop's audit has every refusal", str(codes))
+
+
+def old_memory(device: Device, guest: Guest) -> str:
+    """A memory image of the running guest, which then goes on; its path in the device."""
+    path = "/var/lib/libvirt/qemu/old-memory"
+    device.virsh("save", guest.name, path)
+    device.run(["cp", path, path + ".kept"])
+    device.virsh("restore", path)
+    host = device.host_path(guest.disk)
+    shutil.copy(host, host.with_suffix(".old"))
+    device.run(["tee", "/tmp/guest.xml"], input=guest.xml())
+    return path + ".kept"
+
+
+def body(tap: Tap, lab: Lab) -> None:
+    """All in one lab."""
+    tests = Refusals(tap, lab)
+    saved = old_memory(tests.laptop, tests.guest)
+    tests.policies()
+    tests.strangers()
+    tests.pairing_codes()
+    tests.measurements()
+    tests.custody(saved)
+    tests.audits()
+    tests.twins()
+    tests.other_users()
+
+
+if __name__ == "__main__":
+    kithlab.run_tests("refusals", body)

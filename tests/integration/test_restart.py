@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Restarts and states: avahi-daemon and the Kith daemons come and go, a device loses power, its
+database is rolled back (D4), its measurements change (D7); the recovery key always works."""
+import pathlib
+import shutil
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+from lab import Lab     # noqa: E402  (sets the module path)
+import kithlab  # noqa: E402
+from device import Device   # noqa: E402
+from kithlab import Move, kith, refusal     # noqa: E402
+from shell import wait_for  # noqa: E402
+from tap import Tap     # noqa: E402
+
+STATE = "/var/lib/kith/policyd"
+
+
+class Restarts:
+    """Tom's two devices and a small guest."""
+
+    def __init__(self, tap: Tap, lab: Lab):
+        self.tap = tap
+        self.laptop, self.desktop = kithlab.start(lab, "laptop", "desktop")
+        self.recovery = kith(self.laptop, "init", "Tom")["recovery_key"]
+        kithlab.pair(self.laptop, self.desktop)
+        self.guest = kithlab.small_guest("work", memory_mib=128)
+        self.digest = kithlab.run_guest(self.guest, self.laptop)
+        self.route = [self.laptop]
+
+    def move(self, name: str) -> None:
+        """A hand-off to the other device that must succeed."""
+        source = self.route[-1]
+        target = self.desktop if source is self.laptop else self.laptop
+        last = Move(source, self.guest.name, target).done()
+        self.route.append(target)
+        self.tap.equal(last["phase"], "done", name)
+
+    def status(self, device: Device) -> tuple[str, str]:
+        """State and the sentence that explains it."""
+        status = kith(device, "status")
+        return status["state"], status["detail"]
+
+    def is_ready(self, device: Device, name: str) -> None:
+        """Ready, with its peers."""
+        self.tap.equal(self.status(device)[0], "ready", f"{name}: {device.name} is ready")
+        peers = [row["name"] for row in kith(device, "trust")["devices"]]
+        self.tap.equal(peers, ["desktop" if device is self.laptop else "laptop"],
+                       f"{name}: {device.name} knows its peer")
+
+    # -- discovery ------------------------------------------------------------------------------
+
+    def _age(self, device: Device, other: Device) -> int | None:
+        row = kithlab.sighting(device, other)
+        return row["age_ms"] if row else None
+
+    def avahi(self) -> None:
+        """P3: avahi-daemon is killed on both devices; the hand-off works meanwhile, discovery
+        afterwards."""
+        laptop, desktop, tap = self.laptop, self.desktop, self.tap
+        tap.equal(self._age(laptop, desktop), 0, "the desktop is in sight now")
+        for device in (laptop, desktop):
+            device.kill("avahi-daemon")
+        wait_for("an ageing sighting", lambda: (self._age(laptop, desktop) or 0) > 0, 10, 0.2)
+        tap.ok(True, "without avahi-daemon the sighting ages")
+        self.move("and a paired device is still reached by its last address")
+        time.sleep(2)
+        begin = time.monotonic()
+        for device in (laptop, desktop):
+            device.restart("avahi-daemon")
+        for one, other in ((laptop, desktop), (desktop, laptop)):
+            wait_for(f"{other.name} in sight of {one.name}",
+                     lambda a=one, b=other: self._age(a, b) == 0, 20, 0.1)
+        took = time.monotonic() - begin
+        tap.ok(took < 10, "both see each other again within 10 s", f"{took:.1f} s")
+        tap.note(f"rediscovered {took:.1f} s after avahi-daemon was started again")
+
+    # -- daemons --------------------------------------------------------------------------------
+
+    def daemons(self) -> None:
+        """Each daemon is killed and started while nothing goes on."""
+        for name in ("kith-policyd", "kithd", "kith-mover"):
+            for device in (self.laptop, self.desktop):
+                device.restart(name)
+                self.is_ready(device, f"{name} restarted")
+        for device in (self.laptop, self.desktop):
+            device.stop_kith()
+            left = [p for p in ("kith-policyd", "kithd", "kith-mover") if device.pids(p)]
+            self.tap.equal(left, [], f"{device.name}: all end on SIGTERM")
+            device.start_kith()
+        self.tap.ok(kithlab.ticks_now(self.guest, self.route[-1]), "the guest does not mind")
+        for one, other in ((self.laptop, self.desktop), (self.desktop, self.laptop)):
+            wait_for("sight", lambda a=one, b=other: kithlab.sighting(a, b), 20, 0.1)
+        self.move("and hand-offs work")
+        kithlab.judge(self.tap, self.guest, self.route, "after all restarts", self.digest)
+
+    def power_cut(self) -> None:
+        """The desktop, which holds nothing, loses power: same measurements, ready again."""
+        self.tap.ok(self.route[-1] is self.laptop, "the guest is on the laptop")
+        self.desktop.power_off()
+        no = refusal(self.laptop, "move", self.guest.name, "desktop", timeout=90)
+        self.tap.ok(no and no.code in ("unreachable", "interrupted"),
+                    "a device without power is unreachable", str(no))
+        self.tap.note(str(no))
+        self.desktop.start()
+        self.desktop.start_kith()
+        self.is_ready(self.desktop, "after a power cut")
+        wait_for("sight", lambda: kithlab.sighting(self.laptop, self.desktop), 20, 0.1)
+
+    # -- states ---------------------------------------------------------------------------------
+
+    def _locked(self, state: str, code: str, words: tuple[str, ...], name: str) -> None:
+        """The laptop is in this state, says why, refuses, and its guest goes on."""
+        tap = self.tap
+        now, detail = self.status(self.laptop)
+        tap.equal(now, state, f"{name}: the state is `{state}`")
+        tap.ok(all(word in detail for word in words), f"{name}: a sentence says why", detail)
+        tap.note(detail)
+        no = refusal(self.laptop, "move", self.guest.name, "desktop")
+        tap.ok(no and no.code == code, f"{name}: hand-offs are refused with `{code}`", str(no))
+        tap.ok(kithlab.ticks_now(self.guest, self.laptop), f"{name}: the guest goes on")
+        mistyped = self.recovery[:-1] + ("2" if self.recovery[-1] != "2" else "3")
+        for key in ("", "nonsense", mistyped):
+            no = refusal(self.laptop, "unlock", say=key)
+            tap.ok(no and self.status(self.laptop)[0] == state,
+                   f"{name}: {'an empty' if not key else 'a wrong'} recovery key is refused",
+                   str(no))
+
+    def _unlock(self, name: str) -> None:
+        kith(self.laptop, "unlock", say=self.recovery)
+        self.is_ready(self.laptop, f"{name}: with the recovery key")
+        self.laptop.restart("kith-policyd")
+        self.is_ready(self.laptop, f"{name}: and after a restart")
+
+    def rollback(self) -> None:
+        """D4: a genuine older database after later guarded changes."""
+        laptop = self.laptop
+        store = laptop.host_path(STATE) / "store.db"
+        old = store.with_name("old-copy")
+        laptop.stop_kith("kith-policyd")
+        shutil.copy2(store, old)
+        laptop.start_kith("kith-policyd")
+        self.is_ready(laptop, "the same database again")
+        kithlab.set_policy(laptop, self.guest.name)
+        kithlab.set_policy(laptop, self.guest.name)
+        laptop.stop_kith("kith-policyd")
+        store.write_bytes(old.read_bytes())
+        old.unlink()
+        laptop.start_kith("kith-policyd")
+        self._locked("rollback", "rollback", ("older",), "an older database")
+        self._unlock("an older database")
+
+    def measured(self) -> None:
+        """D7: other measurements; the owner is not locked out, the VM not lost."""
+        self.laptop.extend_pcr(7, b"secure boot was switched off")
+        self.is_ready(self.laptop, "until policyd starts anew")
+        self.laptop.restart("kith-policyd")
+        self._locked("locked", "locked", ("PCR", "7"), "PCR 7 changed")
+        self._unlock("PCR 7 changed")
+        no = refusal(self.laptop, "move", self.guest.name, "desktop")
+        self.tap.ok(no and no.code == "attest-pcr" and "PCR 7" in no.text,
+                    "unlocked is not accepted: the desktop takes nothing from it", str(no))
+        kith(self.desktop, "--yes", "trust", "accept", "laptop")
+        self.move("accepted on the desktop, it can hand over")
+        self.move("and gets its guest back")
+        kithlab.judge(self.tap, self.guest, self.route, "at the end", self.digest)
+
+
+def body(tap: Tap, lab: Lab) -> None:
+    """All in one lab."""
+    tests = Restarts(tap, lab)
+    tests.avahi()
+    tests.daemons()
+    tests.power_cut()
+    tests.rollback()
+    tests.measured()
+
+
+if __name__ == "__main__":
+    kithlab.run_tests("restart", body)
