@@ -63,12 +63,21 @@ int op_request_end(struct rbuf *r, struct kerr *err)
 	return 0;
 }
 
-void op_conversation_put(struct wbuf *w, int state, const struct kerr *err, const uint8_t *blob,
-			 size_t len)
+struct wbuf op_conversation_room(void)
+{
+	static uint8_t room[ATTEST_BLOB_MAX];
+
+	return wbuf_init(room, sizeof(room));
+}
+
+int op_conversation_reply(struct wbuf *w, enum attest_state state, const struct wbuf *blob,
+			  struct kerr *err)
 {
 	wbuf_u8(w, (uint8_t)state);
 	kerr_put(w, err);
-	wbuf_blob(w, blob, len);
+	wbuf_blob(w, blob->data, blob->len);
+	kerr_clear(err);
+	return wbuf_error(w);
 }
 
 static int send_reply(int fd, const struct ipc_msg *msg, uint32_t flags, const struct wbuf *w)

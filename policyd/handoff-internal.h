@@ -32,7 +32,6 @@ struct handoff {
 	uint64_t worker; /* connection that took the grant: only it may release (R1); 0 = none */
 	enum verdict verdict;
 	enum person_role dest_person; /* whose the destination is, for the VM's owner */
-	struct kerr reason;
 	struct session *session;
 	struct measure_state own;    /* this device when it proved itself (B6) */
 	struct store_policy *policy; /* destination: as offered, stored with RECV */

@@ -13,11 +13,6 @@
 
 #define LEAF_DAYS 30
 
-static struct core *core_of(void *ctx)
-{
-	return ((struct caller *)ctx)->core;
-}
-
 OP_HANDLER(op_status)
 {
 	struct core *core = core_of(ctx);

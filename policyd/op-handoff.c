@@ -8,11 +8,6 @@
 #include "policyd/handoff.h"
 #include "policyd/ops.h"
 
-static struct core *core_of(void *ctx)
-{
-	return ((struct caller *)ctx)->core;
-}
-
 static int get_vm_and_device(struct core *core, struct rbuf *r, uint8_t uuid[UUID_LEN],
 			     uint8_t device[DEVICE_ID_LEN], struct kerr *err)
 {
@@ -96,20 +91,10 @@ OP_HANDLER(op_requote)
 	return ret < 0 ? ret : handoff_requote(core, hid, err);
 }
 
-static uint8_t blob_room[ATTEST_BLOB_MAX];
-
-/* A refusal is an answer of the conversation, not a failed request: kithd has to carry it. */
-static int reply(struct wbuf *w, enum attest_state state, const struct wbuf *blob, struct kerr *err)
-{
-	op_conversation_put(w, state, err, blob->data, blob->len);
-	kerr_clear(err);
-	return wbuf_error(w);
-}
-
 OP_HANDLER(op_session_start)
 {
 	struct core *core = core_of(ctx);
-	struct wbuf blob = wbuf_init(blob_room, sizeof(blob_room));
+	struct wbuf blob = op_conversation_room();
 	uint8_t hid[HID_LEN], exporter[EXPORTER_LEN];
 	int ret;
 
@@ -121,13 +106,14 @@ OP_HANDLER(op_session_start)
 		ret = core_require_ready(core, err);
 	if (ret < 0)
 		return ret;
-	return reply(w, handoff_session_start(core, hid, exporter, &blob, err), &blob, err);
+	return op_conversation_reply(w, handoff_session_start(core, hid, exporter, &blob, err),
+				     &blob, err);
 }
 
 OP_HANDLER(op_session_step)
 {
 	struct core *core = core_of(ctx);
-	struct wbuf blob = wbuf_init(blob_room, sizeof(blob_room));
+	struct wbuf blob = op_conversation_room();
 	uint8_t hid[HID_LEN], peer[DEVICE_ID_LEN], exporter[EXPORTER_LEN];
 	const uint8_t *data;
 	size_t len;
@@ -143,8 +129,9 @@ OP_HANDLER(op_session_step)
 		ret = core_require_ready(core, err);
 	if (ret < 0)
 		return ret;
-	return reply(w, handoff_session_step(core, hid, peer, exporter, data, len, &blob, err),
-		     &blob, err);
+	return op_conversation_reply(
+		w, handoff_session_step(core, hid, peer, exporter, data, len, &blob, err), &blob,
+		err);
 }
 
 OP_HANDLER(op_session_end)

@@ -8,11 +8,6 @@
 #include "policyd/ops.h"
 #include "policyd/pairdesk.h"
 
-static struct core *core_of(void *ctx)
-{
-	return ((struct caller *)ctx)->core;
-}
-
 OP_HANDLER(op_pair_open)
 {
 	struct core *core = core_of(ctx);
@@ -73,20 +68,10 @@ OP_HANDLER(op_pair_confirm)
 	return ret < 0 ? ret : pairdesk_confirm(core_of(ctx)->pairdesk, same == 1, err);
 }
 
-/* A refusal is an answer of the conversation, not a failed request: kithd has to carry it. */
-static int reply(struct wbuf *w, enum attest_state state, const struct wbuf *blob, struct kerr *err)
-{
-	op_conversation_put(w, state, err, blob->data, blob->len);
-	kerr_clear(err);
-	return wbuf_error(w);
-}
-
-static uint8_t blob_room[ATTEST_BLOB_MAX];
-
 OP_HANDLER(op_pair_start)
 {
 	struct core *core = core_of(ctx);
-	struct wbuf blob = wbuf_init(blob_room, sizeof(blob_room));
+	struct wbuf blob = op_conversation_room();
 	uint8_t initiator = rbuf_u8(r), exporter[EXPORTER_LEN];
 	int ret;
 
@@ -97,13 +82,14 @@ OP_HANDLER(op_pair_start)
 		ret = core_require_device(core, err);
 	if (ret < 0)
 		return ret;
-	return reply(w, pairdesk_start(core->pairdesk, initiator == 1, exporter, &blob, err), &blob,
-		     err);
+	return op_conversation_reply(
+		w, pairdesk_start(core->pairdesk, initiator == 1, exporter, &blob, err), &blob,
+		err);
 }
 
 OP_HANDLER(op_pair_step)
 {
-	struct wbuf blob = wbuf_init(blob_room, sizeof(blob_room));
+	struct wbuf blob = op_conversation_room();
 	size_t len;
 	const uint8_t *data = rbuf_blob(r, ATTEST_BLOB_MAX, &len);
 	int ret = op_request_end(r, err);
@@ -111,18 +97,20 @@ OP_HANDLER(op_pair_step)
 	(void)msg;
 	if (ret < 0)
 		return ret;
-	return reply(w, pairdesk_step(core_of(ctx)->pairdesk, data, len, &blob, err), &blob, err);
+	return op_conversation_reply(
+		w, pairdesk_step(core_of(ctx)->pairdesk, data, len, &blob, err), &blob, err);
 }
 
 OP_HANDLER(op_pair_poll)
 {
-	struct wbuf blob = wbuf_init(blob_room, sizeof(blob_room));
+	struct wbuf blob = op_conversation_room();
 	int ret = op_request_end(r, err);
 
 	(void)msg;
 	if (ret < 0)
 		return ret;
-	return reply(w, pairdesk_poll(core_of(ctx)->pairdesk, &blob, err), &blob, err);
+	return op_conversation_reply(w, pairdesk_poll(core_of(ctx)->pairdesk, &blob, err), &blob,
+				     err);
 }
 
 OP_HANDLER(op_pair_end)

@@ -10,11 +10,6 @@
 #include "policyd/policy.h"
 #include "policyd/server.h"
 
-static struct core *core_of(void *ctx)
-{
-	return ((struct caller *)ctx)->core;
-}
-
 /* Version, owner and signature of a new policy text. */
 static int sign_policy(struct core *core, struct store_policy *p, struct kerr *err)
 {

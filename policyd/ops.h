@@ -3,6 +3,7 @@
  * describes; `ctx` is the struct caller. */
 #pragma once
 
+#include "attest/wire.h"
 #include "base/ipc.h"
 
 #define OP_HANDLER(name) \
@@ -55,7 +56,10 @@ OP_HANDLER(op_custody_inbox);
 /* Ends the reading of a request: 0, or -EBADMSG with *err. */
 int op_request_end(struct rbuf *r, struct kerr *err);
 
-/* Appends a conversation reply: state, error, blob of `len` bytes. */
-struct attest_reply;
-void op_conversation_put(struct wbuf *w, int state, const struct kerr *err, const uint8_t *blob,
-			 size_t len);
+/* Room for the blob of one conversation reply; used again by the next request. */
+struct wbuf op_conversation_room(void);
+
+/* Appends a conversation reply: state, error, blob. A refusal is an answer of the conversation, not
+ * a failed request, because kithd has to carry it: *err is put into the reply and cleared. */
+int op_conversation_reply(struct wbuf *w, enum attest_state state, const struct wbuf *blob,
+			  struct kerr *err);
