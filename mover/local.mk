@@ -46,6 +46,7 @@ mover_libmover_a_SOURCES = \
 	mover/transfer.h \
 	mover/virt.c \
 	mover/virt.h \
+	mover/warden-client.h \
 	mover/worker-link.c \
 	mover/worker.c \
 	mover/worker.h \

@@ -59,13 +59,14 @@ static enum transfer_event look(struct recover *r)
  * verified it and keeps only what the last record waits for. */
 static void read_inbox(struct recover *r)
 {
+	enum custody_statement_kind kind;
 	struct kerr err = {0};
 
 	free(r->letter);
 	r->letter = NULL;
 	r->letter_len = 0;
-	if (policyd_client_custody_inbox(r->w.policyd, r->w.hid, &r->letter, &r->letter_len, &err) <
-	    0)
+	if (policyd_client_custody_inbox(r->w.policyd, r->w.hid, &kind, &r->letter, &r->letter_len,
+					 &err) < 0)
 		log_debug("recovery", "%s", err.text);
 }
 

@@ -198,12 +198,13 @@ enum transfer_event worker_journal(struct worker *w, enum custody_record record,
 
 void worker_inbox(struct worker *w, uint8_t **ret, size_t *ret_len)
 {
+	enum custody_statement_kind kind;
 	struct kerr err = {0};
 
 	*ret = NULL;
 	*ret_len = 0;
 	if (policyd_connect(w) < 0 ||
-	    policyd_client_custody_inbox(w->policyd, w->hid, ret, ret_len, &err) < 0)
+	    policyd_client_custody_inbox(w->policyd, w->hid, &kind, ret, ret_len, &err) < 0)
 		log_debug("worker", "No inbox: %s", err.text);
 }
 

@@ -377,6 +377,26 @@ int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LE
 	return 0;
 }
 
+int policyd_client_claim(struct ipc_client *c, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
+			 struct kerr *err)
+{
+	uint8_t buf[SMALL];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	uint64_t epoch;
+	struct rbuf r;
+	int e;
+
+	wbuf_bytes(&w, uuid, UUID_LEN);
+	e = call(c, POLICYD_OP_CLAIM, &w, &r, err);
+	if (e < 0)
+		return e;
+	epoch = rbuf_u64(&r);
+	if (rbuf_end(&r) < 0)
+		return bad_reply(err);
+	*ret_epoch = epoch;
+	return 0;
+}
+
 int policyd_client_abort_request(struct ipc_client *c, const uint8_t hid[HID_LEN], struct kerr *err)
 {
 	return call_id(c, POLICYD_OP_ABORT_REQUEST, hid, HID_LEN, err);
@@ -587,13 +607,43 @@ int policyd_client_custody_outbox(struct ipc_client *c, struct policyd_letter **
 }
 
 int policyd_client_custody_inbox(struct ipc_client *c, const uint8_t hid[HID_LEN],
-				 uint8_t **ret_statement, size_t *ret_len, struct kerr *err)
+				 enum custody_statement_kind *ret_kind, uint8_t **ret_statement,
+				 size_t *ret_len, struct kerr *err)
 {
 	uint8_t buf[SMALL];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	uint8_t kind, *data;
+	struct rbuf r;
+	size_t len;
+	int e;
 
 	wbuf_bytes(&w, hid, HID_LEN);
-	return call_statement(c, POLICYD_OP_CUSTODY_INBOX, &w, ret_statement, ret_len, err);
+	e = call(c, POLICYD_OP_CUSTODY_INBOX, &w, &r, err);
+	if (e < 0)
+		return e;
+	kind = rbuf_u8(&r);
+	if (take_blob(&r, POLICYD_PROOF_MAX, &data, &len) < 0)
+		return no_memory(err);
+	if (rbuf_end(&r) < 0 || kind >= _CUSTODY_STATEMENT_MAX ||
+	    (kind == CUSTODY_STATEMENT_NONE) != (len == 0)) {
+		free(data);
+		return bad_reply(err);
+	}
+	*ret_kind = (enum custody_statement_kind)kind;
+	*ret_statement = data;
+	*ret_len = len;
+	return 0;
+}
+
+int policyd_client_custody_accept(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				  const void *statement, size_t len, struct kerr *err)
+{
+	uint8_t buf[SMALL + POLICYD_PROOF_MAX];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	wbuf_bytes(&w, hid, HID_LEN);
+	wbuf_blob(&w, statement, len);
+	return call_empty(c, POLICYD_OP_CUSTODY_ACCEPT, &w, err);
 }
 
 int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_ID_LEN],
@@ -700,15 +750,38 @@ static int get_fence(struct rbuf *r, void *ret)
 	return 0;
 }
 
-int policyd_client_fence(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
-			 struct kerr *err)
+static int call_fence(struct ipc_client *c, uint16_t op, struct policyd_fence **ret, size_t *ret_n,
+		      struct kerr *err)
 {
 	void *list;
-	int e = call_list(c, POLICYD_OP_FENCE, NULL, sizeof(**ret), get_fence, &list, ret_n, err);
+	int e = call_list(c, op, NULL, sizeof(**ret), get_fence, &list, ret_n, err);
 
 	if (e == 0)
 		*ret = list;
 	return e;
+}
+
+int policyd_client_fence(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
+			 struct kerr *err)
+{
+	return call_fence(c, POLICYD_OP_FENCE, ret, ret_n, err);
+}
+
+int policyd_client_ward(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
+			struct kerr *err)
+{
+	return call_fence(c, POLICYD_OP_WARD, ret, ret_n, err);
+}
+
+int policyd_client_alarm(struct ipc_client *c, const uint8_t uuid[UUID_LEN], const char *text,
+			 struct kerr *err)
+{
+	uint8_t buf[SMALL + KERR_TEXT_MAX];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	wbuf_bytes(&w, uuid, UUID_LEN);
+	wbuf_string(&w, text);
+	return call_empty(c, POLICYD_OP_ALARM, &w, err);
 }
 
 int policyd_client_custody_check(struct ipc_client *c, const uint8_t uuid[UUID_LEN],

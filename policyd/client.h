@@ -65,6 +65,9 @@ int policyd_client_audit_read(struct ipc_client *c, uint64_t from, uint16_t max,
 			      struct policyd_audit **ret, size_t *ret_n, struct kerr *err);
 int policyd_client_vms(struct ipc_client *c, struct policyd_vm **ret, size_t *ret_n,
 		       struct kerr *err);
+/* The owner decides that a VM in doubt is here (W17): its epoch jumps far ahead of any other. */
+int policyd_client_claim(struct ipc_client *c, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
+			 struct kerr *err);
 
 /* -- kithd. The blob of a conversation is borrowed until the next call on this client. -- */
 int policyd_client_tls_leaf(struct ipc_client *c, const void *spki, size_t spki_len,
@@ -111,9 +114,15 @@ int policyd_client_journal(struct ipc_client *c, const uint8_t hid[HID_LEN],
 int policyd_client_release_forward(struct ipc_client *c, const uint8_t hid[HID_LEN],
 				   const void *vote, size_t vote_len, uint8_t **ret_statement,
 				   size_t *ret_len, struct kerr *err);
-/* A statement that came for this hand-off outside its own channel; empty if none did. */
+/* The statement that moves this hand-off on, as policyd checked it against the journal: kind and
+ * bytes; kind NONE and empty if none came. */
 int policyd_client_custody_inbox(struct ipc_client *c, const uint8_t hid[HID_LEN],
-				 uint8_t **ret_statement, size_t *ret_len, struct kerr *err);
+				 enum custody_statement_kind *ret_kind, uint8_t **ret_statement,
+				 size_t *ret_len, struct kerr *err);
+/* Gives policyd a statement that came over the hand-off's own channel, before anything is done
+ * because of it (C2): 0 = it is genuine, belongs to this hand-off and moves it on. */
+int policyd_client_custody_accept(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				  const void *statement, size_t len, struct kerr *err);
 int policyd_client_open_list(struct ipc_client *c, struct policyd_open **ret, size_t *ret_n,
 			     struct kerr *err);
 int policyd_client_abort_allowed(struct ipc_client *c, const uint8_t hid[HID_LEN],
@@ -122,6 +131,12 @@ int policyd_client_requote(struct ipc_client *c, const uint8_t hid[HID_LEN], str
 
 /* -- the libvirt hook and the fence (root) -- */
 int policyd_client_fence(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
+			 struct kerr *err);
+/* The same list without ending any worker's incarnation: what kith-warden has to hold or end. */
+int policyd_client_ward(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
+			struct kerr *err);
+/* A frozen copy was woken up: recorded in the audit log and shown by `kith status`. */
+int policyd_client_alarm(struct ipc_client *c, const uint8_t uuid[UUID_LEN], const char *text,
 			 struct kerr *err);
 int policyd_client_custody_check(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 				 enum custody_use use, struct kerr *err);

@@ -9,10 +9,10 @@
 #define MARKER_MAX 4096
 
 static const char *const custody_marker_names[_CUSTODY_MARKER_MAX] = {
-	[CUSTODY_MARKER_HERE] = "here",
-	[CUSTODY_MARKER_ELSEWHERE] = "elsewhere",
-	[CUSTODY_MARKER_LEAVING] = "leaving",
-	[CUSTODY_MARKER_ARRIVING] = "arriving",
+	[CUSTODY_MARKER_HERE] = "here",		[CUSTODY_MARKER_ELSEWHERE] = "elsewhere",
+	[CUSTODY_MARKER_LEAVING] = "leaving",	[CUSTODY_MARKER_ARRIVING] = "arriving",
+	[CUSTODY_MARKER_RELEASED] = "released", [CUSTODY_MARKER_PREPARED] = "prepared",
+	[CUSTODY_MARKER_KEPT] = "kept",		[CUSTODY_MARKER_DOUBT] = "in doubt",
 };
 DEFINE_NAMES(custody_marker, enum custody_marker, _CUSTODY_MARKER_MAX)
 
@@ -55,8 +55,15 @@ int custody_uuid_parse(const char *text, uint8_t ret[UUID_LEN])
 
 enum custody_marker custody_marker_state(const struct custody_view *view)
 {
-	if (custody_is_open(view))
-		return view->source ? CUSTODY_MARKER_LEAVING : CUSTODY_MARKER_ARRIVING;
+	if (custody_is_open(view)) {
+		bool bound = view->record == CUSTODY_RELEASED || view->record == CUSTODY_PREPARED;
+
+		if (view->source)
+			return bound ? CUSTODY_MARKER_RELEASED : CUSTODY_MARKER_LEAVING;
+		return bound ? CUSTODY_MARKER_PREPARED : CUSTODY_MARKER_ARRIVING;
+	}
+	if (view->handoff && view->source && view->record == CUSTODY_ABORTED)
+		return CUSTODY_MARKER_KEPT;
 	return view->here ? CUSTODY_MARKER_HERE : CUSTODY_MARKER_ELSEWHERE;
 }
 
@@ -71,13 +78,27 @@ static void sentence(const struct custody_view *v, enum custody_marker state, ch
 		snprintf(ret, size, "The VM \"%s\" is on \"%s\" and must not be started here.",
 			 v->name, v->holder_name);
 		return;
+	case CUSTODY_MARKER_KEPT:
+		snprintf(
+			ret, size,
+			"The VM \"%s\" belongs to this device; a hand-off of it is being given up.",
+			v->name);
+		return;
+	case CUSTODY_MARKER_DOUBT:
+		snprintf(ret, size,
+			 "Nobody said yet whether the VM \"%s\" is here; it must not be started "
+			 "here.",
+			 v->name);
+		return;
 	case CUSTODY_MARKER_LEAVING:
+	case CUSTODY_MARKER_RELEASED:
 		snprintf(ret, size,
 			 "The VM \"%s\" is being handed over to \"%s\" and must not be "
 			 "started here.",
 			 v->name, v->peer_name);
 		return;
 	case CUSTODY_MARKER_ARRIVING:
+	case CUSTODY_MARKER_PREPARED:
 		snprintf(ret, size,
 			 "The VM \"%s\" is just arriving from \"%s\" and must not be "
 			 "started here.",

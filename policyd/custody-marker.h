@@ -10,8 +10,13 @@
 enum custody_marker {
 	CUSTODY_MARKER_HERE,
 	CUSTODY_MARKER_ELSEWHERE,
-	CUSTODY_MARKER_LEAVING,	 /* PREP or RELEASED at the source */
-	CUSTODY_MARKER_ARRIVING, /* RECV or PREPARED at the destination */
+	CUSTODY_MARKER_LEAVING,	 /* PREP at the source */
+	CUSTODY_MARKER_ARRIVING, /* RECV at the destination */
+	CUSTODY_MARKER_RELEASED, /* RELEASED at the source: its copy must be frozen */
+	CUSTODY_MARKER_PREPARED, /* PREPARED at the destination: its copy must be frozen */
+	CUSTODY_MARKER_KEPT,	 /* ABORTED at the source, not yet closed: its copy may run, but a
+				    start from disk has to be recorded by kith-policyd (F6) */
+	CUSTODY_MARKER_DOUBT, /* a roll-back was accepted; nobody said yet where the VM is (W17) */
 	_CUSTODY_MARKER_MAX,
 };
 DECLARE_NAMES(custody_marker, enum custody_marker);

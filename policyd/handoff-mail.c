@@ -128,9 +128,11 @@ int handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct 
 	(void)err;
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
 		if (h->inbox[i].full && memcmp(h->inbox[i].hid, hid, HID_LEN) == 0) {
+			wbuf_u8(out, h->inbox[i].statement[16]);
 			wbuf_blob(out, h->inbox[i].statement, CUSTODY_STATEMENT_LEN);
 			return 0;
 		}
+	wbuf_u8(out, CUSTODY_STATEMENT_NONE);
 	wbuf_blob(out, NULL, 0);
 	return 0;
 }
@@ -157,7 +159,7 @@ static bool must_fence(struct handoffs *h, const struct custody_view *v, enum fe
 	st = inbox_find(h, v->hid, &room);
 	if (st && st->kind == CUSTODY_STATEMENT_NACK)
 		return false;
-	*ret = st && st->kind == CUSTODY_STATEMENT_ACK ? FENCE_KILL : FENCE_WAIT;
+	*ret = st && st->kind == CUSTODY_STATEMENT_ACK ? FENCE_KILL : FENCE_FREEZE;
 	return true;
 }
 

@@ -8,6 +8,8 @@ static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = 
 	[CUSTODY_STATEMENT_NONE] = "none",	 [CUSTODY_STATEMENT_VOTE] = "vote",
 	[CUSTODY_STATEMENT_RELEASE] = "release", [CUSTODY_STATEMENT_ABORT] = "abort",
 	[CUSTODY_STATEMENT_ACK] = "ack",	 [CUSTODY_STATEMENT_NACK] = "nack",
+	[CUSTODY_STATEMENT_ASK] = "ask",	 [CUSTODY_STATEMENT_WHERE] = "where",
+	[CUSTODY_STATEMENT_HELD] = "held",	 [CUSTODY_STATEMENT_NOT_HELD] = "not-held",
 };
 DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
 

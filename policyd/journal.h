@@ -41,17 +41,6 @@ bool custody_is_open(const struct custody_view *view);
 
 /* -- Signed statements between the two policyds -- */
 
-enum custody_statement_kind {
-	CUSTODY_STATEMENT_NONE,
-	CUSTODY_STATEMENT_VOTE,	   /* D: complete paused copy; names e */
-	CUSTODY_STATEMENT_RELEASE, /* S: custody is yours; names e + 1 */
-	CUSTODY_STATEMENT_ABORT,   /* S: the source runs again, destroy the copy; names e */
-	CUSTODY_STATEMENT_ACK,	   /* D: I own it; names e + 1 */
-	CUSTODY_STATEMENT_NACK,	   /* D: my copy is gone and will never run; names e */
-	_CUSTODY_STATEMENT_MAX,
-};
-DECLARE_NAMES(custody_statement_kind, enum custody_statement_kind);
-
 struct custody_statement {
 	enum custody_statement_kind kind;
 	uint8_t hid[HID_LEN], uuid[UUID_LEN];

@@ -135,6 +135,8 @@ void policyd_status_put(struct wbuf *w, const struct policyd_status *v)
 	put_name(w, v->owner);
 	wbuf_bytes(w, v->owner_id, sizeof(v->owner_id));
 	put_text(w, v->detail, sizeof(v->detail));
+	put_text(w, v->alarm, sizeof(v->alarm));
+	wbuf_u64(w, v->alarm_time);
 }
 
 int policyd_status_get(struct rbuf *r, struct policyd_status *ret)
@@ -149,6 +151,8 @@ int policyd_status_get(struct rbuf *r, struct policyd_status *ret)
 	get_name(r, v.owner);
 	rbuf_bytes(r, v.owner_id, sizeof(v.owner_id));
 	rbuf_string(r, v.detail, sizeof(v.detail));
+	rbuf_string(r, v.alarm, sizeof(v.alarm));
+	v.alarm_time = rbuf_u64(r);
 	if (rbuf_error(r) < 0)
 		return -EBADMSG;
 	*ret = v;
@@ -331,6 +335,7 @@ void policyd_vm_put(struct wbuf *w, const struct policyd_vm *v)
 	put_name(w, v->holder_name);
 	put_flag(w, v->open);
 	wbuf_bytes(w, v->hid, sizeof(v->hid));
+	put_flag(w, v->doubt);
 }
 
 int policyd_vm_get(struct rbuf *r, struct policyd_vm *ret)
@@ -346,6 +351,7 @@ int policyd_vm_get(struct rbuf *r, struct policyd_vm *ret)
 	get_name(r, v.holder_name);
 	v.open = get_flag(r);
 	rbuf_bytes(r, v.hid, sizeof(v.hid));
+	v.doubt = get_flag(r);
 	if (rbuf_error(r) < 0)
 		return -EBADMSG;
 	*ret = v;
@@ -389,6 +395,8 @@ void policyd_open_put(struct wbuf *w, const struct policyd_open *v)
 	wbuf_u64(w, v->epoch);
 	put_flag(w, v->source);
 	put_enum(w, v->record, _CUSTODY_RECORD_MAX);
+	put_flag(w, v->fresh);
+	put_flag(w, v->started);
 }
 
 int policyd_open_get(struct rbuf *r, struct policyd_open *ret)
@@ -402,6 +410,8 @@ int policyd_open_get(struct rbuf *r, struct policyd_open *ret)
 	v.epoch = rbuf_u64(r);
 	v.source = get_flag(r);
 	v.record = (enum custody_record)get_enum(r, _CUSTODY_RECORD_MAX);
+	v.fresh = get_flag(r);
+	v.started = get_flag(r);
 	if (rbuf_error(r) < 0)
 		return -EBADMSG;
 	*ret = v;

@@ -36,6 +36,7 @@ enum policyd_op {
 	POLICYD_OP_ABORT_REQUEST, /* (hid16) -> () */
 	POLICYD_OP_AUDIT_READ,	  /* (u64 from_seq, u16 max) -> u16 n, n x policyd_audit */
 	POLICYD_OP_VMS,		  /* () -> u16 n, n x policyd_vm     (agent, mover too) */
+	POLICYD_OP_CLAIM, /* (uuid16) -> (u64 epoch) : the owner says that a VM in doubt is here */
 
 	/* -- kithd -- */
 	POLICYD_OP_TLS_LEAF = 64, /* (blob spki_der) -> (blob leaf_der, blob device_der) */
@@ -52,17 +53,21 @@ enum policyd_op {
 
 	/* -- kith-mover -- */
 	POLICYD_OP_GRANT_TAKE =
-		128,		  /* (hid16, u8 source) -> policyd_grant : once per hid and side */
-	POLICYD_OP_JOURNAL,	  /* (hid16, u8 record, blob proof, u8 copy_gone) -> (blob) */
-	POLICYD_OP_OPEN_LIST,	  /* () -> u16 n, n x policyd_open */
-	POLICYD_OP_ABORT_ALLOWED, /* (hid16) -> () : refused unless a person asked for it */
-	POLICYD_OP_REQUOTE,	  /* (hid16) -> () : own PCRs unchanged since the session (B6) */
-	POLICYD_OP_CUSTODY_INBOX, /* (hid16) -> (blob statement or empty) */
+		128,		   /* (hid16, u8 source) -> policyd_grant : once per hid and side */
+	POLICYD_OP_JOURNAL,	   /* (hid16, u8 record, blob proof, u8 copy_gone) -> (blob) */
+	POLICYD_OP_OPEN_LIST,	   /* () -> u16 n, n x policyd_open */
+	POLICYD_OP_ABORT_ALLOWED,  /* (hid16) -> () : refused unless a person asked for it */
+	POLICYD_OP_REQUOTE,	   /* (hid16) -> () : own PCRs unchanged since the session (B6) */
+	POLICYD_OP_CUSTODY_INBOX,  /* (hid16) -> (u8 statement_kind, blob statement or empty) */
+	POLICYD_OP_CUSTODY_ACCEPT, /* (hid16, blob statement) -> () : came over the control channel;
+				      checked against the journal, then kept as by the inbox */
 
 	/* -- the libvirt hook and the fence (root) -- */
 	POLICYD_OP_CUSTODY_CHECK = 192, /* (uuid16, u8 custody_use) -> () or a refusal */
 	POLICYD_OP_FENCE, /* () -> u16 n, n x policyd_fence : ends the incarnation of every worker
 			   */
+	POLICYD_OP_WARD,  /* () -> u16 n, n x policyd_fence : the same list, nothing ended */
+	POLICYD_OP_ALARM, /* (uuid16, str text) -> () : a copy that must not run was woken up */
 };
 
 enum policyd_state {
@@ -99,6 +104,22 @@ enum custody_record {
 };
 DECLARE_NAMES(custody_record, enum custody_record);
 
+/* Signed statements between the two policyds of a hand-off, and about VMs in doubt. */
+enum custody_statement_kind {
+	CUSTODY_STATEMENT_NONE,
+	CUSTODY_STATEMENT_VOTE,	    /* D: complete paused copy; names e */
+	CUSTODY_STATEMENT_RELEASE,  /* S: custody is yours; names e + 1 */
+	CUSTODY_STATEMENT_ABORT,    /* S: the source runs again, destroy the copy; names e */
+	CUSTODY_STATEMENT_ACK,	    /* D: I own it; names e + 1 */
+	CUSTODY_STATEMENT_NACK,	    /* D: my copy is gone and will never run; names e */
+	CUSTODY_STATEMENT_ASK,	    /* S, its copy is gone: VOTE or NACK? names e */
+	CUSTODY_STATEMENT_WHERE,    /* a device in doubt: do you hold this VM? hid is a nonce */
+	CUSTODY_STATEMENT_HELD,	    /* its answer: I hold it since this epoch */
+	CUSTODY_STATEMENT_NOT_HELD, /* its answer: I do not; the highest epoch I know */
+	_CUSTODY_STATEMENT_MAX,
+};
+DECLARE_NAMES(custody_statement_kind, enum custody_statement_kind);
+
 /* What a hook asks for. */
 enum custody_use {
 	CUSTODY_USE_START,    /* libvirt is about to start the guest */
@@ -106,10 +127,12 @@ enum custody_use {
 	_CUSTODY_USE_MAX,
 };
 
-/* What has to happen with a guest before libvirtd may start (R5). */
+/* What has to happen with a copy that may not run: by kith-warden at any time, and by the fence
+ * before libvirtd starts (R5). */
 enum fence_verdict {
-	FENCE_WAIT, /* released, and nobody knows yet whether the destination runs it */
-	FENCE_KILL, /* the destination runs it: the copy here has to go */
+	FENCE_FREEZE, /* RELEASED or PREPARED: its process must not run until the other side spoke
+		       */
+	FENCE_KILL,   /* the other side runs it, or will: the copy here has to go */
 	_FENCE_VERDICT_MAX,
 };
 
@@ -128,6 +151,8 @@ struct policyd_status {
 	char owner[NAME_MAX_LEN + 1]; /* "" before init */
 	uint8_t owner_id[HASH_LEN];   /* SHA-256 of the owner's public key; zeros before init */
 	char detail[KERR_TEXT_MAX];   /* a sentence when not ready */
+	char alarm[KERR_TEXT_MAX];    /* the last alarm since policyd started, "" = none */
+	uint64_t alarm_time;	      /* Unix seconds */
 };
 
 struct policyd_pair_status {
@@ -194,6 +219,7 @@ struct policyd_vm {
 	char holder_name[NAME_MAX_LEN + 1];
 	uint8_t open; /* a hand-off is open */
 	uint8_t hid[HID_LEN];
+	uint8_t doubt; /* after a roll-back: not startable until peers or the owner spoke */
 };
 
 struct policyd_grant {
@@ -211,6 +237,8 @@ struct policyd_open {
 	uint64_t epoch;
 	uint8_t source;		    /* this device is the source */
 	enum custody_record record; /* the last one */
+	uint8_t fresh;		    /* destination: the VM was not known here before */
+	uint8_t started;	    /* source: a start from disk was allowed after ABORTED (F6) */
 };
 
 /* Answer of the PAIR and SESSION requests. `blob` is borrowed: from the caller when written, from
