@@ -20,7 +20,9 @@ struct core {
 	struct pairdesk *pairdesk;
 	struct handoffs *handoffs;
 	enum policyd_state state;
-	struct kerr reason; /* why it is not ready */
+	struct kerr reason;	   /* why it is not ready */
+	char alarm[KERR_TEXT_MAX]; /* the last one since the start, "" = none */
+	uint64_t alarm_time;	   /* Unix seconds */
 };
 
 /* Opens TPM, vault and store as far as they go; a part that fails leaves a state that says so

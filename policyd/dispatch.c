@@ -50,9 +50,12 @@ static const struct ipc_op table[] = {
 	{POLICYD_OP_ABORT_ALLOWED, "abort-allowed", WHO_MOVER, SMALL, false, op_abort_allowed},
 	{POLICYD_OP_REQUOTE, "requote", WHO_MOVER, SMALL, false, op_requote},
 	{POLICYD_OP_CUSTODY_INBOX, "custody-inbox", WHO_MOVER, SMALL, false, op_custody_inbox},
+	{POLICYD_OP_CUSTODY_ACCEPT, "custody-accept", WHO_MOVER, 1024, false, op_custody_accept},
 
 	{POLICYD_OP_CUSTODY_CHECK, "custody-check", WHO_ROOT, SMALL, false, op_custody_check},
 	{POLICYD_OP_FENCE, "fence", WHO_ROOT, 0, false, op_fence},
+	{POLICYD_OP_WARD, "ward", WHO_ROOT, 0, false, op_ward},
+	{POLICYD_OP_ALARM, "alarm", WHO_ROOT, 1024, false, op_alarm},
 };
 
 int op_request_end(struct rbuf *r, struct kerr *err)

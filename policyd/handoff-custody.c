@@ -127,40 +127,61 @@ static int check_worker(const struct handoff *ho, const struct handoff_entry *en
 			"more; the VM goes on here.");
 }
 
-int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
-		    struct kerr *err)
+/* The statement that the record obliges us to make, and the end of what it ended. */
+static void conclude(struct core *core, struct handoff *ho, const struct custody_view *after,
+		     const uint8_t hid[HID_LEN], enum custody_record record, struct wbuf *out)
 {
-	struct handoff *ho = handoff_find(core->handoffs, entry->hid);
-	struct custody_step step = {.record = entry->record, .copy_gone = entry->copy_gone};
-	struct custody_statement statement, ours;
-	struct custody_view after;
+	struct custody_statement ours;
+
+	log_notice("custody", "\"%s\" epoch %llu: %s", after->name,
+		   (unsigned long long)after->epoch, custody_record_to_string(record));
+	custody_statement_for(after, core->id.id, &ours);
+	handoff_sign_statement(core, &ours, out);
+	finish(core, ho, hid, record);
+}
+
+static int write_record(struct core *core, struct handoff *ho, const struct handoff_entry *entry,
+			struct custody_step *step, struct custody_view *ret_after, struct kerr *err)
+{
+	struct custody_statement statement;
 	int r = check_worker(ho, entry, err);
 
-	memcpy(step.hid, entry->hid, HID_LEN);
-	memcpy(step.self, core->id.id, DEVICE_ID_LEN);
-	snprintf(step.self_name, sizeof(step.self_name), "%s", core->config.name);
 	if (r == 0 && entry->proof_len) {
 		r = handoff_check_proof(core, entry->proof, entry->proof_len, &statement, err);
-		step.proof = &statement;
+		step->proof = &statement;
 	}
 	if (r == 0 && (entry->record == CUSTODY_PREP || entry->record == CUSTODY_RECV))
-		r = fill_first(core, ho, &step, err);
+		r = fill_first(core, ho, step, err);
 	if (r == 0)
 		r = check_unchanged(core, ho, entry->record, err);
 	if (r < 0)
 		return r;
 	audit_step(core, ho, entry->hid, entry->record);
-	r = store_custody_step(core->store, core->marker_fd, &step, clock_unix(), entry->proof,
-			       entry->proof_len, &after, err);
+	r = store_custody_step(core->store, core->marker_fd, step, clock_unix(), entry->proof,
+			       entry->proof_len, ret_after, err);
+	step->proof = NULL;
+	return r;
+}
+
+int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
+		    struct kerr *err)
+{
+	struct handoff *ho = handoff_find(core->handoffs, entry->hid);
+	struct custody_step step = {.record = entry->record, .copy_gone = entry->copy_gone};
+	struct custody_view after;
+	int r;
+
+	memcpy(step.hid, entry->hid, HID_LEN);
+	memcpy(step.self, core->id.id, DEVICE_ID_LEN);
+	snprintf(step.self_name, sizeof(step.self_name), "%s", core->config.name);
+	r = store_custody_repeated(core->store, &step, &after, err);
+	if (r == 0)
+		r = write_record(core, ho, entry, &step, &after, err);
 	if (r < 0)
 		return r;
 	if (r == 1)
 		store_rollback(core->store);
-	log_notice("custody", "\"%s\" epoch %llu: %s", after.name, (unsigned long long)after.epoch,
-		   custody_record_to_string(entry->record));
-	custody_statement_for(&after, core->id.id, &ours);
-	handoff_sign_statement(core, &ours, out);
-	finish(core, ho, entry->hid, entry->record);
+	conclude(core, ho, &after, entry->hid, entry->record, out);
 	return 0;
 }
 
@@ -180,13 +201,31 @@ static uint8_t *incoming_slot(struct handoffs *h, const uint8_t uuid[UUID_LEN])
 	return NULL;
 }
 
+/* What an allowed question changes here: an incoming copy may go on to start; a start from disk
+ * after a hand-off was given up must be known before it happens (F6). */
+static int note_use(struct core *core, const struct custody_view *view, enum custody_use use,
+		    uint8_t *slot, struct kerr *err)
+{
+	static const uint8_t none[UUID_LEN];
+
+	if (use == CUSTODY_USE_START && journal_must_note_start(view)) {
+		core_audit(core, "", core->config.name, view->name, "start", NULL);
+		return store_custody_started(core->store, view->uuid, err);
+	}
+	if (use != CUSTODY_USE_INCOMING || slot)
+		return 0;
+	slot = incoming_slot(core->handoffs, none);
+	if (!slot)
+		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many VMs arrive at once.");
+	memcpy(slot, view->uuid, UUID_LEN);
+	return 0;
+}
+
 int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum custody_use use,
 			  struct kerr *err)
 {
-	static const uint8_t none[UUID_LEN];
-	struct handoffs *h = core->handoffs;
-	uint8_t *slot = incoming_slot(h, uuid);
-	struct custody_view view;
+	uint8_t *slot = incoming_slot(core->handoffs, uuid);
+	struct custody_view view = {0};
 	int r;
 
 	/* Locked: the markers still know whose turn it is. */
@@ -195,15 +234,31 @@ int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum 
 	r = store_custody_get(core->store, uuid, &view, err);
 	if (r == 0)
 		r = custody_may_start(&view, use, slot != NULL, core->config.name, err);
-	if (r == 0 && use == CUSTODY_USE_INCOMING && !slot) {
-		slot = incoming_slot(h, none);
-		if (!slot)
-			return kerr_set(err, EBUSY, KCODE_BUSY, "Too many VMs arrive at once.");
-		memcpy(slot, uuid, UUID_LEN);
-	}
+	if (r == 0)
+		r = note_use(core, &view, use, slot, err);
 	if (use == CUSTODY_USE_START && slot)
 		sodium_memzero(slot, UUID_LEN);
 	if (r < 0)
 		core_audit(core, "", core->config.name, view.name, "start", err);
 	return r;
+}
+
+int handoff_alarm(struct core *core, const uint8_t uuid[UUID_LEN], const char *text,
+		  struct kerr *err)
+{
+	struct kerr reason = {0};
+	struct custody_view view = {0};
+	int r = core_require_ready(core, err);
+
+	/* Shown in any case; whoever raises it tries again until it is recorded too. */
+	core->alarm_time = clock_unix();
+	snprintf(core->alarm, sizeof(core->alarm), "%s", text);
+	log_error("alarm", "%s", text);
+	if (r == 0)
+		r = store_custody_get(core->store, uuid, &view, err);
+	if (r < 0)
+		return r;
+	kerr_set(&reason, EPERM, KCODE_CUSTODY, "%s", text);
+	r = core_audit(core, "", core->config.name, view.name, "alarm", &reason);
+	return r == 0 ? 0 : kerr_set(err, -r, KCODE_FAILED, "The alarm could not be recorded.");
 }

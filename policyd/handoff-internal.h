@@ -42,7 +42,8 @@ struct handoffs {
 	struct handoff list[HANDOFFS_MAX];
 	uint8_t seen[HANDOFF_SEEN_MAX][HASH_LEN]; /* nonces and ids of the past (B2) */
 	size_t seen_next;
-	/* Statements that came for the mover; lost with policyd, as they are said again */
+	/* Statements that came for the mover and were checked against the journal; lost with
+	 * policyd, as they are said again */
 	struct {
 		uint8_t hid[HID_LEN];
 		uint8_t statement[CUSTODY_STATEMENT_LEN];
@@ -59,6 +60,9 @@ struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN]);
 /* A free place, expired ones reclaimed; NULL if all are in use. */
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN]);
 void handoff_enter(struct handoff *ho, enum handoff_state state);
+
+/* No session with this id begins here any more. */
+void handoff_refuse_hid(struct handoffs *h, const uint8_t hid[HID_LEN]);
 
 /* Everything a decision about (VM, device) needs, looked up. */
 struct handoff_case {

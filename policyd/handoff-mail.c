@@ -1,37 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Custody statements between devices whose hand-off lost its channel: said again until answered.
- * Nothing is decided here; the mover writes the records, with these as proofs. */
+ * Nothing is decided here: the journal says whether a statement belongs to the hand-off as it
+ * stands (C2), the mover writes the records, with these as proofs. */
+#include <sodium.h>
 #include <string.h>
 
 #include "policyd/handoff-internal.h"
 
-/* Which side has to keep talking: a released source, a prepared destination. */
-static bool must_speak(const struct custody_view *v)
-{
-	return v->handoff &&
-	       (v->source ? v->record == CUSTODY_RELEASED : v->record == CUSTODY_PREPARED);
-}
-
 int handoff_custody_outbox(struct core *core, struct wbuf *out, struct kerr *err)
 {
 	_cleanup_free_ struct custody_view *views = NULL;
-	size_t n, count = 0;
+	size_t at = policyd_count_begin(out), n, count = 0;
 	int r = store_custody_list(core->store, &views, &n, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < n; i++)
-		count += must_speak(&views[i]);
-	wbuf_u16(out, (uint16_t)count);
 	for (size_t i = 0; i < n; i++) {
 		struct custody_statement st;
 
-		if (!must_speak(&views[i]))
+		custody_statement_again(&views[i], core->id.id, &st);
+		if (st.kind == CUSTODY_STATEMENT_NONE)
 			continue;
-		custody_statement_for(&views[i], core->id.id, &st);
-		wbuf_bytes(out, views[i].peer, DEVICE_ID_LEN);
+		wbuf_bytes(out, st.to, DEVICE_ID_LEN);
 		handoff_sign_statement(core, &st, out);
+		count++;
 	}
+	policyd_count_end(out, at, count);
 	return wbuf_error(out);
 }
 
@@ -52,16 +46,20 @@ static void keep(struct handoffs *h, const uint8_t hid[HID_LEN], const uint8_t *
 	h->inbox[at].full = true;
 }
 
-/* Does this statement move the hand-off on, as it stands in the journal? */
-static bool wanted(const struct custody_view *v, enum custody_statement_kind kind)
+/* The statement that is kept for a hand-off, if the journal still waits for it: a record that was
+ * written since makes it old. */
+static const uint8_t *kept(struct handoffs *h, const struct custody_view *v,
+			   struct custody_statement *ret)
 {
-	if (v->source && v->record == CUSTODY_RELEASED)
-		return kind == CUSTODY_STATEMENT_ACK || kind == CUSTODY_STATEMENT_NACK;
-	if (v->source && (v->record == CUSTODY_PREP || v->record == CUSTODY_ABORTED))
-		return kind == CUSTODY_STATEMENT_VOTE;
-	if (!v->source && v->record == CUSTODY_PREPARED)
-		return kind == CUSTODY_STATEMENT_RELEASE || kind == CUSTODY_STATEMENT_ABORT;
-	return false;
+	for (size_t i = 0; i < HANDOFFS_MAX; i++) {
+		const uint8_t *data = h->inbox[i].statement;
+
+		if (h->inbox[i].full && memcmp(h->inbox[i].hid, v->hid, HID_LEN) == 0 &&
+		    custody_statement_parse(data, CUSTODY_STATEMENT_LEN, ret) == 0 &&
+		    journal_accepts(v, h->core->id.id, ret, NULL) == 0)
+			return data;
+	}
+	return NULL;
 }
 
 /* The record that decided a hand-off, if it may be told: ABORT only once the source runs again
@@ -77,23 +75,71 @@ static int decided(const struct journal_entry *last)
 	return last->epoch == last->handoff_epoch ? CUSTODY_ABORTED : -1;
 }
 
+/* Whoever is asked about a hand-off that the journal does not know any more, or never knew, can
+ * neither release nor own it from now on (M12). A later epoch of the VM says that it did. */
+static int answer_unknown(struct core *core, const struct custody_statement *theirs,
+			  struct custody_statement *ret, struct kerr *err)
+{
+	enum custody_statement_kind kind = CUSTODY_STATEMENT_NACK;
+	struct custody_view view;
+	int r = store_custody_get(core->store, theirs->uuid, &view, err);
+
+	if (r < 0)
+		return r;
+	/* Granted, and its first record may come any moment. */
+	if (handoff_find(core->handoffs, theirs->hid))
+		return 0;
+	if (theirs->kind == CUSTODY_STATEMENT_VOTE)
+		kind = CUSTODY_STATEMENT_ABORT;
+	else if (theirs->kind == CUSTODY_STATEMENT_RELEASE && view.epoch >= theirs->epoch)
+		kind = CUSTODY_STATEMENT_ACK;
+	handoff_refuse_hid(core->handoffs, theirs->hid);
+	custody_statement_make(kind, theirs->hid, theirs->uuid,
+			       custody_statement_handoff_epoch(theirs), core->id.id, theirs->from,
+			       ret);
+	return 0;
+}
+
+static int answer_known(struct core *core, const struct custody_statement *theirs,
+			const struct journal_entry *last, struct custody_statement *ret,
+			struct kerr *err)
+{
+	int record = decided(last);
+
+	if (memcmp(last->peer, theirs->from, DEVICE_ID_LEN) != 0 ||
+	    memcmp(last->uuid, theirs->uuid, UUID_LEN) != 0)
+		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
+				"That hand-off is with another device, or of another VM.");
+	if (record >= 0 && record < _CUSTODY_RECORD_MAX)
+		custody_statement_of((enum custody_record)record, last->hid, last->uuid,
+				     last->handoff_epoch, core->id.id, theirs->from, ret);
+	return 0;
+}
+
+/* Only these want to hear something; an answer to an answer would go to and fro for ever. */
+static bool is_question(enum custody_statement_kind kind)
+{
+	return kind == CUSTODY_STATEMENT_VOTE || kind == CUSTODY_STATEMENT_RELEASE ||
+	       kind == CUSTODY_STATEMENT_ASK;
+}
+
 /* What this side said when its last record was written, for one that asks again. */
 static int answer(struct core *core, const struct custody_statement *theirs, struct wbuf *out,
 		  struct kerr *err)
 {
 	struct custody_statement ours = {0};
 	struct journal_entry last;
-	int record, r = store_journal_last(core->store, theirs->hid, &last, err);
+	int r = 0;
 
+	if (is_question(theirs->kind)) {
+		r = store_journal_last(core->store, theirs->hid, &last, NULL);
+		if (r == -ENOENT)
+			r = answer_unknown(core, theirs, &ours, err);
+		else if (r == 0)
+			r = answer_known(core, theirs, &last, &ours, err);
+	}
 	if (r < 0)
 		return r;
-	if (memcmp(last.peer, theirs->from, DEVICE_ID_LEN) != 0)
-		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
-				"That hand-off is with another device.");
-	record = decided(&last);
-	if (record >= 0 && record < _CUSTODY_RECORD_MAX)
-		custody_statement_of((enum custody_record)record, last.hid, last.uuid,
-				     last.handoff_epoch, core->id.id, theirs->from, &ours);
 	handoff_sign_statement(core, &ours, out);
 	return 0;
 }
@@ -112,7 +158,7 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
 				"The statement is not from that device to this one.");
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);
-	if (r == 0 && wanted(&view, st.kind)) {
+	if (r == 0 && journal_accepts(&view, core->id.id, &st, NULL) == 0) {
 		keep(core->handoffs, st.hid, data, len);
 		wbuf_blob(out, NULL, 0);
 		return 0;
@@ -120,70 +166,75 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 	return answer(core, &st, out, err);
 }
 
+int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const uint8_t *data,
+			   size_t len, struct kerr *err)
+{
+	struct custody_statement st;
+	struct custody_view view;
+	int r = handoff_check_proof(core, data, len, &st, err);
+
+	if (r == 0)
+		r = store_custody_by_hid(core->store, hid, &view, err);
+	if (r == 0)
+		r = journal_accepts(&view, core->id.id, &st, err);
+	if (r == 0)
+		keep(core->handoffs, hid, data, len);
+	return r;
+}
+
 int handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct wbuf *out,
 			  struct kerr *err)
 {
-	struct handoffs *h = core->handoffs;
+	const uint8_t *data = NULL;
+	struct custody_statement st;
+	struct custody_view view;
 
 	(void)err;
-	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		if (h->inbox[i].full && memcmp(h->inbox[i].hid, hid, HID_LEN) == 0) {
-			wbuf_u8(out, h->inbox[i].statement[16]);
-			wbuf_blob(out, h->inbox[i].statement, CUSTODY_STATEMENT_LEN);
-			return 0;
-		}
-	wbuf_u8(out, CUSTODY_STATEMENT_NONE);
-	wbuf_blob(out, NULL, 0);
+	if (store_custody_by_hid(core->store, hid, &view, NULL) == 0)
+		data = kept(core->handoffs, &view, &st);
+	wbuf_u8(out, (uint8_t)(data ? st.kind : CUSTODY_STATEMENT_NONE));
+	wbuf_blob(out, data, data ? CUSTODY_STATEMENT_LEN : 0);
 	return 0;
 }
 
-static const struct custody_statement *inbox_find(struct handoffs *h, const uint8_t hid[HID_LEN],
-						  struct custody_statement *room)
+/* A copy that may not run until the other side spoke; with its ACK it never may again. With its
+ * NACK (or an ABORT at the destination) the journal has to say so first. */
+static bool is_bound(struct handoffs *h, const struct custody_view *v, enum fence_verdict *ret)
 {
-	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		if (h->inbox[i].full && memcmp(h->inbox[i].hid, hid, HID_LEN) == 0 &&
-		    custody_statement_parse(h->inbox[i].statement, CUSTODY_STATEMENT_LEN, room) ==
-			    0)
-			return room;
-	return NULL;
-}
+	struct custody_statement st;
 
-/* NACK: the copy here is the last one and will be reclaimed; libvirtd may have it. */
-static bool must_fence(struct handoffs *h, const struct custody_view *v, enum fence_verdict *ret)
-{
-	struct custody_statement room;
-	const struct custody_statement *st;
-
-	if (!v->handoff || !v->source || v->record != CUSTODY_RELEASED)
+	if (!v->handoff || (v->record != CUSTODY_RELEASED && v->record != CUSTODY_PREPARED))
 		return false;
-	st = inbox_find(h, v->hid, &room);
-	if (st && st->kind == CUSTODY_STATEMENT_NACK)
-		return false;
-	*ret = st && st->kind == CUSTODY_STATEMENT_ACK ? FENCE_KILL : FENCE_FREEZE;
+	*ret = FENCE_FREEZE;
+	if (kept(h, v, &st) && st.kind == CUSTODY_STATEMENT_ACK)
+		*ret = FENCE_KILL;
 	return true;
 }
 
-int handoff_fence(struct core *core, struct wbuf *out, struct kerr *err)
+int handoff_bound_list(struct core *core, struct wbuf *out, struct kerr *err)
 {
 	_cleanup_free_ struct custody_view *views = NULL;
+	size_t at = policyd_count_begin(out), n, count = 0;
 	enum fence_verdict verdict;
-	size_t n, count = 0;
 	int r = store_custody_list(core->store, &views, &n, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		core->handoffs->list[i].worker = 0;
-	for (size_t i = 0; i < n; i++)
-		count += must_fence(core->handoffs, &views[i], &verdict);
-	wbuf_u16(out, (uint16_t)count);
 	for (size_t i = 0; i < n; i++) {
-		if (!must_fence(core->handoffs, &views[i], &verdict))
+		if (!is_bound(core->handoffs, &views[i], &verdict))
 			continue;
 		wbuf_bytes(out, views[i].uuid, UUID_LEN);
 		wbuf_string(out, views[i].name);
 		wbuf_string(out, views[i].peer_name);
 		wbuf_u8(out, (uint8_t)verdict);
+		count++;
 	}
+	policyd_count_end(out, at, count);
 	return wbuf_error(out);
+}
+
+void handoff_end_workers(struct core *core)
+{
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
+		core->handoffs->list[i].worker = 0;
 }

@@ -67,9 +67,21 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 int handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct wbuf *out,
 			  struct kerr *err);
 
-/* R5, before libvirtd starts: takes from every worker the right to release (a frozen one could
- * wake up later), and lists the guests that were released and may run elsewhere. */
-int handoff_fence(struct core *core, struct wbuf *out, struct kerr *err);
+/* The same for a statement that came over the hand-off's own channel: 0 if it is genuine, belongs
+ * to the hand-off and moves it on; then the inbox has it. */
+int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const uint8_t *data,
+			   size_t len, struct kerr *err);
+
+/* The copies on this device that may not run now, and those that never may again. */
+int handoff_bound_list(struct core *core, struct wbuf *out, struct kerr *err);
+/* R5, before libvirtd starts: takes from every worker the right to release: a frozen one could wake
+ * up later. */
+void handoff_end_workers(struct core *core);
+
+/* A copy that may not run was woken up (F2): for the audit log, and for whoever asks for the
+ * status. */
+int handoff_alarm(struct core *core, const uint8_t uuid[UUID_LEN], const char *text,
+		  struct kerr *err);
 
 /* The libvirt hook's question (H10, R5). */
 int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum custody_use use,

@@ -51,18 +51,35 @@ static const struct {
 	bool guarded; /* an older journal would let a second copy run */
 	bool repeats; /* may be asked again when the hand-off is over */
 	enum custody_statement_kind statement;
+	enum custody_statement_kind again; /* said until the other side answers */
 } records[_CUSTODY_RECORD_MAX] = {
 	[CUSTODY_PREP] = {.starts = true, .open = true},
 	[CUSTODY_RELEASED] = {.open = true,
 			      .guarded = true,
-			      .statement = CUSTODY_STATEMENT_RELEASE},
-	[CUSTODY_ABORTED] = {.repeats = true, .statement = CUSTODY_STATEMENT_ABORT},
+			      .statement = CUSTODY_STATEMENT_RELEASE,
+			      .again = CUSTODY_STATEMENT_RELEASE},
+	/* R2: ABORT is not said before the source runs again; a source that cannot asks. */
+	[CUSTODY_ABORTED] = {.repeats = true,
+			     .statement = CUSTODY_STATEMENT_ABORT,
+			     .again = CUSTODY_STATEMENT_ASK},
 	[CUSTODY_DONE] = {.repeats = true},
 	[CUSTODY_RECLAIM] = {.guarded = true},
 	[CUSTODY_RECV] = {.starts = true, .open = true},
-	[CUSTODY_PREPARED] = {.open = true, .statement = CUSTODY_STATEMENT_VOTE},
+	[CUSTODY_PREPARED] = {.open = true,
+			      .statement = CUSTODY_STATEMENT_VOTE,
+			      .again = CUSTODY_STATEMENT_VOTE},
 	[CUSTODY_OWN] = {.guarded = true, .statement = CUSTODY_STATEMENT_ACK},
 	[CUSTODY_VOID] = {.repeats = true, .statement = CUSTODY_STATEMENT_NACK},
+};
+
+/* Words that no record takes as its proof, but that tell the mover how to go on: that the copy over
+ * there will never run, so that a source which gave up can close. */
+static const struct {
+	enum custody_record at;
+	enum custody_statement_kind kind;
+} hints[] = {
+	{CUSTODY_PREP, CUSTODY_STATEMENT_NACK},
+	{CUSTODY_ABORTED, CUSTODY_STATEMENT_NACK},
 };
 
 /* Names the hand-off's epoch `e`, or the one after it that the destination gets. */
@@ -100,6 +117,26 @@ enum custody_statement_kind journal_proof(enum custody_record last, enum custody
 
 static const uint8_t statement_label[16] = "kith-custody-v1"; /* with its NUL */
 
+uint64_t custody_statement_handoff_epoch(const struct custody_statement *statement)
+{
+	return statement->epoch - statement_epoch(statement->kind, 0);
+}
+
+void custody_statement_make(enum custody_statement_kind kind, const uint8_t hid[HID_LEN],
+			    const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
+			    const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			    struct custody_statement *ret)
+{
+	*ret = (struct custody_statement){.kind = kind};
+	if (kind == CUSTODY_STATEMENT_NONE)
+		return;
+	memcpy(ret->hid, hid, HID_LEN);
+	memcpy(ret->uuid, uuid, UUID_LEN);
+	ret->epoch = statement_epoch(kind, handoff_epoch);
+	memcpy(ret->from, self, DEVICE_ID_LEN);
+	memcpy(ret->to, peer, DEVICE_ID_LEN);
+}
+
 void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN],
 			  const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
 			  const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
@@ -109,14 +146,14 @@ void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN]
 
 	if ((size_t)record < _CUSTODY_RECORD_MAX)
 		kind = records[record].statement;
-	*ret = (struct custody_statement){.kind = kind};
-	if (kind == CUSTODY_STATEMENT_NONE)
-		return;
-	memcpy(ret->hid, hid, HID_LEN);
-	memcpy(ret->uuid, uuid, UUID_LEN);
-	ret->epoch = statement_epoch(kind, handoff_epoch);
-	memcpy(ret->from, self, DEVICE_ID_LEN);
-	memcpy(ret->to, peer, DEVICE_ID_LEN);
+	custody_statement_make(kind, hid, uuid, handoff_epoch, self, peer, ret);
+}
+
+void custody_statement_again(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+			     struct custody_statement *ret)
+{
+	custody_statement_make(view->handoff ? records[view->record].again : CUSTODY_STATEMENT_NONE,
+			       view->hid, view->uuid, view->handoff_epoch, self, view->peer, ret);
 }
 
 void custody_statement_for(const struct custody_view *after, const uint8_t self[DEVICE_ID_LEN],
@@ -306,15 +343,33 @@ static int check_recv(const struct custody_view *v, const struct custody_step *s
 /* -- Any other record -- */
 
 /* A mover that was interrupted asks for what it wrote before. */
-static bool is_repeat(const struct custody_view *v, const struct custody_step *step)
+bool journal_is_repeat(const struct custody_view *v, const struct custody_step *step)
 {
 	bool same = v->handoff && memcmp(v->hid, step->hid, HID_LEN) == 0;
 
-	if (records[step->record].starts)
-		return false;
 	if (same && v->record == step->record)
 		return true;
 	return records[step->record].repeats && step->hid_last == (int)step->record;
+}
+
+static bool belongs(const struct custody_view *v, const uint8_t self[DEVICE_ID_LEN],
+		    const struct custody_statement *p)
+{
+	return v->handoff && memcmp(p->hid, v->hid, HID_LEN) == 0 &&
+	       memcmp(p->uuid, v->uuid, UUID_LEN) == 0 &&
+	       memcmp(p->from, v->peer, DEVICE_ID_LEN) == 0 &&
+	       memcmp(p->to, self, DEVICE_ID_LEN) == 0 &&
+	       p->epoch == statement_epoch(p->kind, v->handoff_epoch);
+}
+
+static int refuse_proof(const struct custody_view *v, const struct custody_statement *p,
+			struct kerr *err)
+{
+	return kerr_set(
+		err, EBADMSG, KCODE_ATTEST_BINDING,
+		"The signed \"%s\" does not belong to this hand-off of the VM \"%s\" and was "
+		"refused.",
+		custody_statement_kind_to_string(p->kind), v->name);
 }
 
 static int check_proof(const struct custody_view *v, const struct move *m,
@@ -329,15 +384,34 @@ static int check_proof(const struct custody_view *v, const struct move *m,
 				"The record \"%s\" needs a signed \"%s\" of the other device.",
 				custody_record_to_string(m->to),
 				custody_statement_kind_to_string(m->proof));
-	if (p->kind != m->proof || m->proof == CUSTODY_STATEMENT_NONE ||
-	    memcmp(p->hid, v->hid, HID_LEN) != 0 || memcmp(p->uuid, v->uuid, UUID_LEN) != 0 ||
-	    memcmp(p->from, v->peer, DEVICE_ID_LEN) != 0 ||
-	    memcmp(p->to, step->self, DEVICE_ID_LEN) != 0 ||
-	    p->epoch != statement_epoch(p->kind, v->handoff_epoch))
-		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
-				"The signed \"%s\" does not belong to this hand-off of the VM "
-				"\"%s\" and was refused.",
-				custody_statement_kind_to_string(p->kind), v->name);
+	if (p->kind != m->proof || m->proof == CUSTODY_STATEMENT_NONE || !belongs(v, step->self, p))
+		return refuse_proof(v, p, err);
+	return 0;
+}
+
+/* Does a record that may come next, or the mover, wait for a word of this kind? */
+static bool is_awaited(const struct custody_view *v, enum custody_statement_kind kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(moves); i++)
+		if (moves[i].from == (int)v->record && moves[i].proof == kind)
+			return !moves[i].copy_gone || !v->started;
+	for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
+		if (hints[i].at == v->record && hints[i].kind == kind)
+			return true;
+	return false;
+}
+
+int journal_accepts(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+		    const struct custody_statement *statement, struct kerr *err)
+{
+	if (!belongs(view, self, statement))
+		return refuse_proof(view, statement, err);
+	if (statement->kind == CUSTODY_STATEMENT_NONE || !is_awaited(view, statement->kind))
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"The hand-off of the VM \"%s\" (%s) does not wait for a signed "
+				"\"%s\".",
+				view->name, custody_record_to_string(view->record),
+				custody_statement_kind_to_string(statement->kind));
 	return 0;
 }
 
@@ -361,6 +435,11 @@ static int check_next(const struct custody_view *v, const struct custody_step *s
 			"The hand-off of the VM \"%s\" was given up; it may be released only "
 			"if its copy on this device is gone.",
 			v->name);
+	if (m->copy_gone && v->started)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"The VM \"%s\" was started here again after its hand-off was given "
+				"up; it cannot be released any more.",
+				v->name);
 	return check_proof(v, m, step, err);
 }
 
@@ -377,6 +456,7 @@ static void set_handoff(struct custody_view *v, const struct custody_step *step,
 	v->handoff = true;
 	v->source = step->record == CUSTODY_PREP;
 	v->fresh = step->record == CUSTODY_RECV && !v->known;
+	v->started = false;
 	memcpy(v->hid, step->hid, HID_LEN);
 	v->handoff_epoch = epoch;
 	memcpy(v->peer, step->peer, DEVICE_ID_LEN);
@@ -441,7 +521,7 @@ int journal_step(const struct custody_view *before, const struct custody_step *s
 
 	if ((size_t)step->record >= _CUSTODY_RECORD_MAX)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no such custody record.");
-	if (is_repeat(before, step)) {
+	if (journal_is_repeat(before, step)) {
 		*ret_after = after;
 		return 1;
 	}
@@ -527,6 +607,11 @@ int custody_may_start(const struct custody_view *view, enum custody_use use, boo
 			custody_record_to_string(view->record));
 }
 
+bool journal_must_note_start(const struct custody_view *view)
+{
+	return view->handoff && view->source && view->record == CUSTODY_ABORTED && !view->started;
+}
+
 /* -- Other forms -- */
 
 void custody_to_vm(const struct custody_view *view, uint64_t policy_version, struct policyd_vm *ret)
@@ -545,8 +630,11 @@ void custody_to_vm(const struct custody_view *view, uint64_t policy_version, str
 
 void custody_to_open(const struct custody_view *view, struct policyd_open *ret)
 {
-	*ret = (struct policyd_open){
-		.epoch = view->handoff_epoch, .source = view->source, .record = view->record};
+	*ret = (struct policyd_open){.epoch = view->handoff_epoch,
+				     .source = view->source,
+				     .record = view->record,
+				     .fresh = view->fresh,
+				     .started = view->started};
 	memcpy(ret->hid, view->hid, HID_LEN);
 	memcpy(ret->uuid, view->uuid, UUID_LEN);
 	memcpy(ret->peer, view->peer, DEVICE_ID_LEN);

@@ -27,8 +27,9 @@ struct custody_view {
 	 * the next hand-off starts: so that a restarted mover finds what it has to finish (W6,
 	 * W11). */
 	bool handoff;
-	bool source; /* this device is the source */
-	bool fresh;  /* destination: the VM was not known before; VOID forgets it again */
+	bool source;  /* this device is the source */
+	bool fresh;   /* destination: the VM was not known before; VOID forgets it again */
+	bool started; /* source: a start from disk was allowed after ABORTED (F6) */
 	uint8_t hid[HID_LEN];
 	enum custody_record record; /* the last one */
 	uint64_t handoff_epoch;	    /* `e`: epoch at PREP, as offered */
@@ -62,6 +63,20 @@ void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN]
 			  const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
 			  const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
 			  struct custody_statement *ret);
+
+/* What this side says again and again until the other one answers: RELEASE, VOTE, or the question
+ * ASK of a source that gave up and whose copy may be gone; kind NONE if it has nothing to say. */
+void custody_statement_again(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+			     struct custody_statement *ret);
+
+/* A statement of `kind` about the hand-off with epoch `e`; kind NONE gives an empty one. */
+void custody_statement_make(enum custody_statement_kind kind, const uint8_t hid[HID_LEN],
+			    const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
+			    const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			    struct custody_statement *ret);
+
+/* `e` of the hand-off that a statement is about. */
+uint64_t custody_statement_handoff_epoch(const struct custody_statement *statement);
 
 /* Signs with the Ed25519 device key (64 bytes, libsodium form). Infallible. */
 void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
@@ -108,6 +123,20 @@ struct custody_step {
  * record may not follow the last one), `attest-binding` (the proof belongs to something else). */
 int journal_step(const struct custody_view *before, const struct custody_step *step,
 		 struct custody_view *ret_after, struct kerr *err);
+
+/* True if exactly this record is the last one of this hand-off (journal_step() gives 1). Asked
+ * before anything else: an answer that was lost must be had again, whoever asks (F3). */
+bool journal_is_repeat(const struct custody_view *view, const struct custody_step *step);
+
+/* Is this signed statement the word that moves the hand-off on from where it stands: its kind, its
+ * hand-off, its VM, its epoch, and from the one peer to this device (C2)? `attest-binding` or
+ * `usage` if not. Nothing may be done because of a statement that was not asked about here. */
+int journal_accepts(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+		    const struct custody_statement *statement, struct kerr *err);
+
+/* True if a start of the VM now, that custody_may_start() allowed, has to be written down before it
+ * happens: the source gave up, and without the record could still release forward (F6). */
+bool journal_must_note_start(const struct custody_view *view);
 
 /* A VM of this device enters Kith's custody. -EEXIST/`exists` if it is known, `identity` if another
  * VM here has the name. The new epoch is one above any the journal saw. */

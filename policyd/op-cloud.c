@@ -28,6 +28,8 @@ OP_HANDLER(op_status)
 	memcpy(st.owner, core->id.owner_name, sizeof(st.owner));
 	memcpy(st.owner_id, core->id.owner_id, sizeof(st.owner_id));
 	snprintf(st.detail, sizeof(st.detail), "%s", core->reason.text);
+	memcpy(st.alarm, core->alarm, sizeof(st.alarm));
+	st.alarm_time = core->alarm_time;
 	policyd_status_put(w, &st);
 	return wbuf_error(w);
 }

@@ -279,18 +279,66 @@ OP_HANDLER(op_custody_inbox)
 	return ret < 0 ? ret : handoff_custody_inbox(core, hid, w, err);
 }
 
-OP_HANDLER(op_fence)
+OP_HANDLER(op_custody_accept)
 {
 	struct core *core = core_of(ctx);
-	int ret = op_request_end(r, err);
+	uint8_t hid[HID_LEN];
+	const uint8_t *data;
+	size_t len;
+	int ret;
 
 	(void)msg;
-	/* Without a store nothing was ever handed off; locked, the fence has to wait. */
+	(void)w;
+	rbuf_bytes(r, hid, sizeof(hid));
+	data = rbuf_blob(r, JOURNAL_PROOF_MAX, &len);
+	ret = op_request_end(r, err);
+	if (ret == 0)
+		ret = core_require_ready(core, err);
+	return ret < 0 ? ret : handoff_custody_accept(core, hid, data, len, err);
+}
+
+/* Without a store nothing was ever handed off; locked, the one who asks has to go by the markers.
+ */
+static int bound_list(struct core *core, struct rbuf *r, struct wbuf *w, struct kerr *err)
+{
+	int ret = op_request_end(r, err);
+
 	if (ret == 0 && core->state == POLICYD_STATE_NO_CLOUD) {
 		wbuf_u16(w, 0);
 		return 0;
 	}
 	if (ret == 0)
 		ret = core_require_ready(core, err);
-	return ret < 0 ? ret : handoff_fence(core, w, err);
+	return ret < 0 ? ret : handoff_bound_list(core, w, err);
+}
+
+OP_HANDLER(op_fence)
+{
+	struct core *core = core_of(ctx);
+
+	(void)msg;
+	handoff_end_workers(core);
+	return bound_list(core, r, w, err);
+}
+
+OP_HANDLER(op_ward)
+{
+	(void)msg;
+	return bound_list(core_of(ctx), r, w, err);
+}
+
+OP_HANDLER(op_alarm)
+{
+	char text[KERR_TEXT_MAX];
+	uint8_t uuid[UUID_LEN];
+	int ret;
+
+	(void)msg;
+	(void)w;
+	rbuf_bytes(r, uuid, sizeof(uuid));
+	rbuf_string(r, text, sizeof(text));
+	ret = op_request_end(r, err);
+	if (ret == 0 && (!text[0] || !text_is_clean(text)))
+		ret = kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "An alarm has a plain sentence.");
+	return ret < 0 ? ret : handoff_alarm(core_of(ctx), uuid, text, err);
 }

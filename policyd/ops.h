@@ -50,6 +50,9 @@ OP_HANDLER(op_requote);
 OP_HANDLER(op_custody_check);
 OP_HANDLER(op_custody_step);
 OP_HANDLER(op_fence);
+OP_HANDLER(op_ward);
+OP_HANDLER(op_alarm);
+OP_HANDLER(op_custody_accept);
 OP_HANDLER(op_custody_outbox);
 OP_HANDLER(op_custody_inbox);
 

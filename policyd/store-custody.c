@@ -12,7 +12,7 @@
 
 #define CUSTODY_SELECT                                                             \
 	"SELECT uuid, name, epoch, holder, holder_name, here, hid, source, fresh," \
-	" record, handoff_epoch, peer, peer_name FROM custody"
+	" started, record, handoff_epoch, peer, peer_name FROM custody"
 
 static int read_view(sqlite3_stmt *stmt, struct custody_view *ret, struct kerr *err)
 {
@@ -31,6 +31,7 @@ static int read_view(sqlite3_stmt *stmt, struct custody_view *ret, struct kerr *
 	sql_row_bytes(&r, ret->hid, sizeof(ret->hid));
 	ret->source = sql_row_bool(&r);
 	ret->fresh = sql_row_bool(&r);
+	ret->started = sql_row_bool(&r);
 	ret->record = (enum custody_record)sql_row_enum(&r, _CUSTODY_RECORD_MAX);
 	ret->handoff_epoch = sql_row_u64(&r);
 	sql_row_bytes(&r, ret->peer, sizeof(ret->peer));
@@ -66,10 +67,14 @@ int store_custody_get(struct store *s, const uint8_t uuid[UUID_LEN], struct cust
 
 	if (r == 0) {
 		memcpy(v.uuid, uuid, UUID_LEN);
+		/* What came and was never owned proves no epoch: anybody may offer (H4). */
 		r = sql_number(s,
 			       "SELECT max(epoch) FROM (SELECT epoch FROM journal WHERE uuid=?1"
+			       " AND record NOT IN (?2,?3,?4)"
 			       " UNION ALL SELECT epoch FROM forgotten WHERE uuid=?1)",
-			       SQL_ARGS(SQL_BLOB(uuid, UUID_LEN)), &v.epoch, err);
+			       SQL_ARGS(SQL_BLOB(uuid, UUID_LEN), SQL_U64(CUSTODY_RECV),
+					SQL_U64(CUSTODY_PREPARED), SQL_U64(CUSTODY_VOID)),
+			       &v.epoch, err);
 	}
 	if (r < 0)
 		return r;
@@ -329,9 +334,16 @@ static int append(struct store *s, const struct custody_view *v, int record, uin
 
 /* -- Writing a view -- */
 
+/* A VM that came, was new here and was not owned leaves nothing behind: neither its name nor its
+ * policy binds this device (H4). */
 static int delete_view(struct store *s, const struct custody_view *v, struct kerr *err)
 {
-	return sql_change(s, "DELETE FROM custody WHERE uuid=?1",
+	int r = sql_change(s, "DELETE FROM custody WHERE uuid=?1",
+			   SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
+
+	if (r < 0 || !v->fresh)
+		return r;
+	return sql_change(s, "DELETE FROM policies WHERE uuid=?1",
 			  SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
 }
 
@@ -361,17 +373,18 @@ static int write_view(struct store *s, const struct custody_view *v, struct kerr
 		return r;
 	return sql_change(
 		s,
-		"INSERT INTO custody VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"
+		"INSERT INTO custody VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
 		" ON CONFLICT(uuid) DO UPDATE SET name=excluded.name, epoch=excluded.epoch,"
 		" holder=excluded.holder, holder_name=excluded.holder_name, here=excluded.here,"
 		" hid=excluded.hid, source=excluded.source, fresh=excluded.fresh,"
-		" record=excluded.record, handoff_epoch=excluded.handoff_epoch,"
+		" started=excluded.started, record=excluded.record, "
+		"handoff_epoch=excluded.handoff_epoch,"
 		" peer=excluded.peer, peer_name=excluded.peer_name",
 		SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN), SQL_TEXT(v->name), SQL_U64(v->epoch),
 			 SQL_BLOB(v->holder, DEVICE_ID_LEN), SQL_TEXT(v->holder_name),
 			 SQL_U64(v->here), h ? SQL_BLOB(v->hid, HID_LEN) : SQL_NULL,
 			 h ? SQL_U64(v->source) : SQL_NULL, h ? SQL_U64(v->fresh) : SQL_NULL,
-			 h ? SQL_U64(v->record) : SQL_NULL,
+			 h ? SQL_U64(v->started) : SQL_NULL, h ? SQL_U64(v->record) : SQL_NULL,
 			 h ? SQL_U64(v->handoff_epoch) : SQL_NULL,
 			 h ? SQL_BLOB(v->peer, DEVICE_ID_LEN) : SQL_NULL,
 			 h ? SQL_TEXT(v->peer_name) : SQL_NULL),
@@ -380,9 +393,19 @@ static int write_view(struct store *s, const struct custody_view *v, struct kerr
 
 /* -- Markers around a commit -- */
 
-static bool forbids(const struct custody_view *v)
+/* Whether the marker goes out before the commit. At every moment the markers together allow no more
+ * than the journal: what forbids a start or makes a copy freeze comes first; what lets a copy go
+ * on, or ends one that may never run again, only when that is certain. Nothing that is "here"
+ * becomes "elsewhere" or "kept" in one record. */
+static bool goes_first(const struct custody_view *v)
 {
-	return v->known && custody_marker_state(v) != CUSTODY_MARKER_HERE;
+	static const bool first[_CUSTODY_MARKER_MAX] = {
+		[CUSTODY_MARKER_LEAVING] = true,  [CUSTODY_MARKER_ARRIVING] = true,
+		[CUSTODY_MARKER_RELEASED] = true, [CUSTODY_MARKER_PREPARED] = true,
+		[CUSTODY_MARKER_DOUBT] = true,
+	};
+
+	return v->known && first[custody_marker_state(v)];
 }
 
 static int put_marker(int dir, const struct custody_view *v, struct kerr *err)
@@ -396,8 +419,8 @@ static int put_marker(int dir, const struct custody_view *v, struct kerr *err)
 			strerror(-r));
 }
 
-/* At every moment the marker forbids at least what the journal forbids. A marker that could not be
- * loosened is no failure: it forbids too much until the next start of policyd. */
+/* A marker that could not be loosened is no failure: it forbids too much until the next start of
+ * policyd. */
 static int commit_with_marker(struct store *s, int dir, const struct custody_view *before,
 			      const struct custody_view *after, enum commit_kind kind,
 			      struct kerr *err)
@@ -405,7 +428,7 @@ static int commit_with_marker(struct store *s, int dir, const struct custody_vie
 	struct kerr ignored = {0};
 	int r = 0;
 
-	if (forbids(after))
+	if (goes_first(after))
 		r = put_marker(dir, after, err);
 	if (r == 0)
 		r = store_commit(s, kind, err);
@@ -417,7 +440,7 @@ static int commit_with_marker(struct store *s, int dir, const struct custody_vie
 			log_warning("custody", "%s", ignored.text);
 		return r;
 	}
-	if (!forbids(after) && put_marker(dir, after, &ignored) < 0)
+	if (!goes_first(after) && put_marker(dir, after, &ignored) < 0)
 		log_warning("custody", "%s", ignored.text);
 	return 0;
 }
@@ -531,6 +554,34 @@ int store_custody_step(struct store *s, int marker_dir, struct custody_step *ste
 		  (unsigned long long)after.epoch, before.here, after.here);
 	*ret_after = after;
 	return 0;
+}
+
+int store_custody_repeated(struct store *s, struct custody_step *step,
+			   struct custody_view *ret_after, struct kerr *err)
+{
+	struct custody_view view;
+	struct journal_entry last;
+	int r = find_last(s, step->hid, &last, err);
+
+	if (r <= 0 || last.record != (int)step->record)
+		return r < 0 ? r : 0;
+	r = store_custody_get(s, last.uuid, &view, err);
+	if (r < 0)
+		return r;
+	step->hid_last = last.record;
+	if (!journal_is_repeat(&view, step))
+		return 0;
+	describe(&view, step, &last);
+	*ret_after = view;
+	return 1;
+}
+
+int store_custody_started(struct store *s, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	int r = sql_change(s, "UPDATE custody SET started=1 WHERE uuid=?1",
+			   SQL_ARGS(SQL_BLOB(uuid, UUID_LEN)), err);
+
+	return r < 0 ? r : store_commit(s, COMMIT_GUARDED, err);
 }
 
 int store_custody_adopt(struct store *s, int marker_dir, const uint8_t uuid[UUID_LEN],

@@ -200,7 +200,7 @@ static const char schema[] =
 	" epoch INTEGER NOT NULL CHECK(epoch>0), holder BLOB NOT NULL,"
 	" holder_name TEXT NOT NULL, here INTEGER NOT NULL,"
 	/* The hand-off: all NULL, or none. */
-	" hid BLOB UNIQUE, source INTEGER, fresh INTEGER, record INTEGER,"
+	" hid BLOB UNIQUE, source INTEGER, fresh INTEGER, started INTEGER, record INTEGER,"
 	" handoff_epoch INTEGER, peer BLOB, peer_name TEXT) STRICT, WITHOUT ROWID;"
 	/* VMs that left Kith's care: an old hand-off of theirs stays old (H7). */
 	"CREATE TABLE forgotten("

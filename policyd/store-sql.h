@@ -6,7 +6,7 @@
 
 #include "policyd/store.h"
 
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 2
 
 struct store {
 	int dirfd;

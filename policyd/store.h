@@ -195,6 +195,13 @@ int store_custody_list(struct store *s, struct custody_view **ret, size_t *ret_n
 int store_custody_step(struct store *s, int marker_dir, struct custody_step *step, uint64_t time,
 		       const void *proof, size_t proof_len, struct custody_view *ret_after,
 		       struct kerr *err);
+/* 1 if exactly this record was the last one of its hand-off, with *ret_after as above; else 0.
+ * Needs step->hid and step->record only, and writes nothing (F3). */
+int store_custody_repeated(struct store *s, struct custody_step *step,
+			   struct custody_view *ret_after, struct kerr *err);
+/* A start that the hook may allow only once this is on the disk (F6). Commits guarded: an older
+ * journal would let the VM be released although it runs here. */
+int store_custody_started(struct store *s, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* journal_adopt() and journal record with guarded commit and marker, in the same way. */
 int store_custody_adopt(struct store *s, int marker_dir, const uint8_t uuid[UUID_LEN],
 			const char *name, const uint8_t self[DEVICE_ID_LEN], const char *self_name,

@@ -26,6 +26,7 @@ UNIT_TESTS = \
 	tests/unit/test-policyd \
 	tests/unit/test-policyd-proto \
 	tests/unit/test-preface \
+	tests/unit/test-promise \
 	tests/unit/test-quote \
 	tests/unit/test-record \
 	tests/unit/test-roster \
@@ -137,9 +138,15 @@ tests_unit_test_policy_SOURCES = tests/unit/test-policy.c
 tests_unit_test_policy_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policy_LDADD = $(UNIT_LDADD)
 
-tests_unit_test_policyd_SOURCES = tests/unit/test-policyd.c tests/unit/swtpm-fixture.h
+tests_unit_test_policyd_SOURCES = tests/unit/test-policyd.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
 tests_unit_test_policyd_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policyd_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_promise_SOURCES = tests/unit/test-promise.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_promise_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_promise_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c
 tests_unit_test_policyd_proto_CFLAGS = $(UNIT_CFLAGS)

@@ -360,7 +360,7 @@ static void test_source(struct fixture *f, const void *data _unused_)
 	must_reopen(f);
 	g_assert_cmpint(do_step(f, CUSTODY_RELEASED, &vote, &v, NULL), ==, 0);
 	g_assert_cmpuint(f->counter->value, ==, counter + 1);
-	check_marker(f, CUSTODY_MARKER_LEAVING);
+	check_marker(f, CUSTODY_MARKER_RELEASED);
 	g_assert_true(!v.here && v.epoch == 2);
 	must_reopen(f);
 	/* The mover was killed and asks again (W7). */
@@ -398,6 +398,7 @@ static void test_destination(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, NULL), ==, 0);
 	check_marker(f, CUSTODY_MARKER_ARRIVING);
 	g_assert_cmpint(do_step(f, CUSTODY_PREPARED, NULL, &v, NULL), ==, 0);
+	check_marker(f, CUSTODY_MARKER_PREPARED);
 	must_reopen(f);
 	g_assert_cmpint(do_step(f, CUSTODY_OWN, NULL, &v, NULL), ==, -EINVAL);
 	g_assert_cmpint(do_step(f, CUSTODY_OWN, &release, &v, NULL), ==, 0);
@@ -443,10 +444,10 @@ static void test_void(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint((int)said.kind, ==, CUSTODY_STATEMENT_NACK);
 	g_assert_cmpuint(said.epoch, ==, 7);
 	g_assert_cmpmem(said.to, DEVICE_ID_LEN, PEER, DEVICE_ID_LEN);
-	/* The number is used, the epoch remembered. */
+	/* The number is used; the epoch that somebody named binds nobody (H4). */
 	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, &err), ==, -ESTALE);
 	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
-	g_assert_true(!v.known && v.epoch == 7);
+	g_assert_true(!v.known && v.epoch == 0);
 	g_assert_cmpint(custody_may_start(&v, CUSTODY_USE_START, false, NULL, NULL), ==, 0);
 	g_assert_cmpint(do_step(f, CUSTODY_OWN, NULL, &v, NULL), ==, -ESTALE);
 }
@@ -467,7 +468,7 @@ static void test_busy(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
 	g_assert_cmpint(store_custody_forget(f->s, f->dir, VM, 1, NULL), ==, -EBUSY);
 	g_assert_cmpint(do_step(f, CUSTODY_ABORTED, NULL, &v, NULL), ==, 0);
-	check_marker(f, CUSTODY_MARKER_HERE);
+	check_marker(f, CUSTODY_MARKER_KEPT);
 	s = make_step(CUSTODY_PREP, HID2);
 	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
 }
@@ -550,7 +551,9 @@ static void test_step_failures(struct fixture *f, const void *data _unused_)
 			g_assert_true(v.record == CUSTODY_RELEASED ? !v.here && v.epoch == 2
 								   : v.here && v.epoch == 1);
 			g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, 0);
-			g_assert_cmpint((int)info.state, ==, CUSTODY_MARKER_LEAVING);
+			g_assert_true(
+				info.state == CUSTODY_MARKER_RELEASED ||
+				(v.record == CUSTODY_PREP && info.state == CUSTODY_MARKER_LEAVING));
 			failures += r < 0;
 			if (!reached)
 				break;
@@ -583,12 +586,166 @@ static void test_marker_order(struct fixture *f, const void *data _unused_)
 			s.record = CUSTODY_ABORTED;
 			g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL),
 					==, 0);
+			check_marker(f, CUSTODY_MARKER_KEPT);
+			s.record = CUSTODY_DONE;
+			g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL),
+					==, 0);
 			check_marker(f, CUSTODY_MARKER_HERE);
 		}
 		if (!reached)
 			return;
 	}
 	g_assert_not_reached();
+}
+
+/* C2, F1: the marker that ends a copy, and the one that lets it go on, only after the record is on
+ * the disk: a copy that was prepared can still be the VM. */
+static void test_marker_last(struct fixture *f, const void *data)
+{
+	bool source = data != NULL;
+	bool failed = false;
+
+	for (int n = 1; n < 60; n++) {
+		struct custody_step s = make_step(source ? CUSTODY_PREP : CUSTODY_RECV, HID2);
+		int frozen = source ? CUSTODY_MARKER_LEAVING : CUSTODY_MARKER_PREPARED;
+		struct custody_view v;
+		bool reached;
+		int r;
+
+		s.hid[9] = (uint8_t)n;
+		g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
+		if (!source) {
+			s.record = CUSTODY_PREPARED;
+			g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL),
+					==, 0);
+		}
+		check_marker(f, frozen);
+		s.record = source ? CUSTODY_ABORTED : CUSTODY_VOID;
+		arm(FAULT_ERROR, n, EIO);
+		r = store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL);
+		reached = disarm();
+		if (r < 0) {
+			check_marker(f, frozen);
+			failed = true;
+			g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL),
+					==, 0);
+		}
+		if (!reached) {
+			g_assert_true(failed);
+			check_marker(f, source ? CUSTODY_MARKER_KEPT : CUSTODY_MARKER_ELSEWHERE);
+			return;
+		}
+	}
+	g_assert_not_reached();
+}
+
+static void test_source_marker_last(struct fixture *f, const void *data _unused_)
+{
+	struct custody_view v;
+
+	adopt(f, &v);
+	test_marker_last(f, f);
+}
+
+static void test_dest_marker_last(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement ack = peer_says(CUSTODY_STATEMENT_ACK, 2);
+	struct custody_statement vote = peer_says(CUSTODY_STATEMENT_VOTE, 1);
+	struct custody_view v;
+
+	adopt(f, &v);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_RELEASED, &vote, &v, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_DONE, &ack, &v, NULL), ==, 0);
+	test_marker_last(f, NULL);
+}
+
+/* F6: the start is on the disk, guarded, and the next hand-off forgets it. */
+static void test_started(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement vote = peer_says(CUSTODY_STATEMENT_VOTE, 1);
+	struct custody_step s;
+	struct custody_view v;
+	struct kerr err = {0};
+	uint64_t counter;
+
+	adopt(f, &v);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_ABORTED, NULL, &v, NULL), ==, 0);
+	counter = f->counter->value;
+	f->counter->fail_increment = 1;
+	g_assert_cmpint(store_custody_started(f->s, VM, NULL), <, 0);
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_false(v.started);
+	g_assert_cmpint(store_custody_started(f->s, VM, NULL), ==, 0);
+	g_assert_cmpuint(f->counter->value, ==, counter + 1);
+	must_reopen(f);
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_true(v.started);
+	s = make_step(CUSTODY_RELEASED, HID);
+	s.proof = &vote;
+	s.copy_gone = true;
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, "x", 1, &v, &err), ==, -EACCES);
+	g_assert_cmpint((int)err.code, ==, KCODE_CUSTODY);
+	g_assert_cmpint(do_step(f, CUSTODY_DONE, NULL, &v, NULL), ==, 0);
+	s = make_step(CUSTODY_PREP, HID2);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_true(v.record == CUSTODY_PREP && !v.started);
+}
+
+/* F3: found by its number and record alone, as long as it is the last one. */
+static void test_repeated(struct fixture *f, const void *data _unused_)
+{
+	struct custody_statement vote = peer_says(CUSTODY_STATEMENT_VOTE, 1);
+	struct custody_step s = {.record = CUSTODY_PREP};
+	struct custody_view v, again;
+
+	memcpy(s.hid, HID, HID_LEN);
+	adopt(f, &v);
+	g_assert_cmpint(store_custody_repeated(f->s, &s, &again, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(store_custody_repeated(f->s, &s, &again, NULL), ==, 1);
+	g_assert_cmpmem(&again, sizeof(again), &v, sizeof(v));
+	g_assert_cmpint(do_step(f, CUSTODY_RELEASED, &vote, &v, NULL), ==, 0);
+	g_assert_cmpint(store_custody_repeated(f->s, &s, &again, NULL), ==, 0);
+	s.record = CUSTODY_RELEASED;
+	must_reopen(f);
+	g_assert_cmpint(store_custody_repeated(f->s, &s, &again, NULL), ==, 1);
+	g_assert_cmpmem(&again, sizeof(again), &v, sizeof(v));
+	s.hid[3] ^= 1;
+	g_assert_cmpint(store_custody_repeated(f->s, &s, &again, NULL), ==, 0);
+}
+
+/* H4: what somebody sent and nobody took leaves neither policy nor epoch behind. */
+static void test_void_leaves_nothing(struct fixture *f, const void *data _unused_)
+{
+	struct custody_step s = make_step(CUSTODY_RECV, HID);
+	struct store_policy p = {
+		.name = "work", .version = 3, .text = (char *)"", .compiled = NULL};
+	struct custody_view v;
+	uint64_t version;
+
+	memcpy(p.uuid, VM, UUID_LEN);
+	s.epoch = 9000000000;
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
+	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
+	g_assert_cmpuint(version, ==, 3);
+	s.record = CUSTODY_VOID;
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
+	must_reopen(f);
+	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
+	g_assert_cmpuint(version, ==, 0);
+	s = make_step(CUSTODY_RECV, HID2);
+	s.epoch = 1;
+	p.owner_pk[0] = 7;
+	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
+	/* What was known before stays known. */
+	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
+	g_assert_cmpuint(v.epoch, ==, 1);
 }
 
 /* What the caller wrote goes with the record, and is dropped with it. */
@@ -816,6 +973,11 @@ int main(int argc, char **argv)
 	ADD("/tables/R5 markers at start", NULL, test_markers);
 	ADD("/tables/D1 each call fails in RELEASED", NULL, test_step_failures);
 	ADD("/tables/R5 markers around a failing record", NULL, test_marker_order);
+	ADD("/tables/C2 the marker KEPT goes last", NULL, test_source_marker_last);
+	ADD("/tables/C2 the marker ELSEWHERE goes last", NULL, test_dest_marker_last);
+	ADD("/tables/F6 a start is on the disk", NULL, test_started);
+	ADD("/tables/F3 a record asked for again", NULL, test_repeated);
+	ADD("/tables/H4 VOID leaves nothing behind", NULL, test_void_leaves_nothing);
 	ADD("/tables/a record takes the caller's changes along", NULL, test_one_transaction);
 	ADD("/tables/VMs are limited", NULL, test_vm_limit);
 	ADD("/tables/the journal stays bounded", NULL, test_journal_prune);

@@ -160,7 +160,7 @@ static void test_every_move(void)
 				g_assert_cmpint(r, ==, 0);
 				g_assert_cmpint((int)v.record, ==, to);
 				done++;
-			} else if (from == to && to != CUSTODY_PREP && to != CUSTODY_RECV) {
+			} else if (from == to) {
 				/* Asked again: nothing changes. */
 				g_assert_cmpint(r, ==, 1);
 				g_assert_cmpmem(&v, sizeof(v), &before, sizeof(before));
@@ -174,7 +174,7 @@ static void test_every_move(void)
 		}
 	}
 	g_assert_cmpuint(done, ==, 11);
-	g_assert_cmpuint(refused, ==, 7 * 9 - 11 - 5);
+	g_assert_cmpuint(refused, ==, 7 * 9 - 11 - 7);
 }
 
 static void test_from_nothing(void)
@@ -480,7 +480,146 @@ static void test_repeats(void)
 	}
 }
 
+/* F3: whoever asks for a record that is there gets the same answer, the first ones included. */
+static void test_f3_repeat(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+		struct custody_view v = view_in(paths[i].state, true), after;
+		struct custody_step s = make_step((enum custody_record)paths[i].state,
+						  is_source_record(paths[i].state));
+
+		s.hid_last = paths[i].state;
+		g_assert_true(journal_is_repeat(&v, &s));
+		g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 1);
+		g_assert_cmpmem(&after, sizeof(after), &v, sizeof(v));
+		/* Another hand-off is none of it. */
+		memcpy(s.hid, HID2, HID_LEN);
+		s.hid_last = -1;
+		g_assert_false(journal_is_repeat(&v, &s));
+		g_assert_cmpint(journal_step(&v, &s, &after, NULL), <, 0);
+	}
+}
+
+/* F6: what was started here may not be released any more; a hand-off later it may. */
+static void test_f6_started(void)
+{
+	struct custody_view v = view_in(CUSTODY_ABORTED, true), after;
+	struct custody_step s = make_step(CUSTODY_RELEASED, true);
+	struct custody_statement vote = make_statement(CUSTODY_STATEMENT_VOTE, false);
+	struct kerr err = {0};
+
+	s.proof = &vote;
+	s.copy_gone = true;
+	g_assert_true(journal_must_note_start(&v));
+	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	v.started = true;
+	g_assert_false(journal_must_note_start(&v));
+	g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EACCES);
+	g_assert_cmpint((int)err.code, ==, KCODE_CUSTODY);
+	g_assert_cmpint(journal_accepts(&v, S, &vote, NULL), <, 0);
+	g_assert_cmpint(advance(&v, CUSTODY_DONE, true, CUSTODY_ABORTED, NULL), ==, 0);
+	s = make_step(CUSTODY_PREP, true);
+	memcpy(s.hid, HID2, HID_LEN);
+	g_assert_cmpint(journal_step(&v, &s, &v, NULL), ==, 0);
+	g_assert_false(v.started);
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+		v = view_in(paths[i].state, true);
+		g_assert_true(journal_must_note_start(&v) == (paths[i].state == CUSTODY_ABORTED));
+	}
+}
+
 /* -- Statements -- */
+
+/* C2: which words each record waits for, written out again. */
+static bool is_awaited(int state, int kind)
+{
+	static const int awaited[][2] = {
+		{CUSTODY_PREP, CUSTODY_STATEMENT_VOTE},
+		{CUSTODY_PREP, CUSTODY_STATEMENT_NACK},
+		{CUSTODY_ABORTED, CUSTODY_STATEMENT_VOTE},
+		{CUSTODY_ABORTED, CUSTODY_STATEMENT_NACK},
+		{CUSTODY_RELEASED, CUSTODY_STATEMENT_ACK},
+		{CUSTODY_RELEASED, CUSTODY_STATEMENT_NACK},
+		{CUSTODY_RECV, CUSTODY_STATEMENT_ABORT},
+		{CUSTODY_PREPARED, CUSTODY_STATEMENT_RELEASE},
+		{CUSTODY_PREPARED, CUSTODY_STATEMENT_ABORT},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(awaited); i++)
+		if (awaited[i][0] == state && awaited[i][1] == kind)
+			return true;
+	return false;
+}
+
+static void test_c2_accepts(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
+		for (int kind = 0; kind < _CUSTODY_STATEMENT_MAX; kind++) {
+			struct custody_view v = view_in(paths[i].state, true);
+			bool source = is_source_record(paths[i].state);
+			struct custody_statement p =
+				make_statement((enum custody_statement_kind)kind, !source);
+			struct kerr err = {0};
+			int want = is_awaited(paths[i].state, kind) ? 0 : -EINVAL;
+
+			g_assert_cmpint(journal_accepts(&v, source ? S : D, &p, &err), ==, want);
+			for (unsigned wrong = 0; wrong < 5; wrong++) {
+				struct custody_statement q = p;
+
+				q.hid[0] ^= wrong == 0;
+				q.uuid[0] ^= wrong == 1;
+				q.epoch += wrong == 2;
+				q.from[31] ^= wrong == 3;
+				q.to[31] ^= wrong == 4;
+				kerr_clear(&err);
+				g_assert_cmpint(journal_accepts(&v, source ? S : D, &q, &err), ==,
+						-EBADMSG);
+				g_assert_cmpint((int)err.code, ==, KCODE_ATTEST_BINDING);
+			}
+		}
+	{
+		struct custody_view v = known_view(true, EPOCH);
+		struct custody_statement p = make_statement(CUSTODY_STATEMENT_ACK, false);
+
+		g_assert_cmpint(journal_accepts(&v, S, &p, NULL), ==, -EBADMSG);
+	}
+}
+
+/* What is said until the other side answers. */
+static void test_again(void)
+{
+	static const struct {
+		int state;
+		enum custody_statement_kind kind;
+		uint64_t epoch;
+	} rows[] = {
+		{CUSTODY_PREP, CUSTODY_STATEMENT_NONE, 0},
+		{CUSTODY_RELEASED, CUSTODY_STATEMENT_RELEASE, EPOCH + 1},
+		{CUSTODY_ABORTED, CUSTODY_STATEMENT_ASK, EPOCH},
+		{CUSTODY_RECLAIM, CUSTODY_STATEMENT_NONE, 0},
+		{CUSTODY_RECV, CUSTODY_STATEMENT_NONE, 0},
+		{CUSTODY_PREPARED, CUSTODY_STATEMENT_VOTE, EPOCH},
+		{CUSTODY_OWN, CUSTODY_STATEMENT_NONE, 0},
+	};
+	struct custody_statement t;
+	struct custody_view v = known_view(true, EPOCH);
+
+	custody_statement_again(&v, S, &t);
+	g_assert_cmpint((int)t.kind, ==, CUSTODY_STATEMENT_NONE);
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		bool source = is_source_record(rows[i].state);
+
+		v = view_in(rows[i].state, true);
+		custody_statement_again(&v, source ? S : D, &t);
+		g_assert_cmpint((int)t.kind, ==, (int)rows[i].kind);
+		g_assert_cmpuint(t.epoch, ==, rows[i].epoch);
+		if (t.kind == CUSTODY_STATEMENT_NONE)
+			continue;
+		g_assert_cmpuint(custody_statement_handoff_epoch(&t), ==, EPOCH);
+		g_assert_cmpmem(t.to, DEVICE_ID_LEN, source ? D : S, DEVICE_ID_LEN);
+		g_assert_cmpmem(t.from, DEVICE_ID_LEN, source ? S : D, DEVICE_ID_LEN);
+	}
+}
 
 static void test_statements(void)
 {
@@ -633,6 +772,15 @@ static void test_forms(void)
 	g_assert_cmpmem(vm.hid, HID_LEN, HID, HID_LEN);
 	custody_to_open(&v, &open);
 	g_assert_true(open.source && open.record == CUSTODY_RELEASED && open.epoch == EPOCH);
+	g_assert_false(open.started || open.fresh);
+	v.started = true;
+	custody_to_open(&v, &open);
+	g_assert_true(open.started);
+	v = view_in(CUSTODY_RECV, false);
+	custody_to_open(&v, &open);
+	g_assert_true(open.fresh && !open.source);
+	v = view_in(CUSTODY_RELEASED, true);
+	custody_to_open(&v, &open);
 	g_assert_cmpstr(open.vm, ==, "work");
 	g_assert_cmpmem(open.peer, DEVICE_ID_LEN, D, DEVICE_ID_LEN);
 }
@@ -811,6 +959,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/journal/R3 R4 proofs must fit", test_proofs);
 	g_test_add_func("/journal/VOID takes an ABORT or nothing", test_void_proof);
 	g_test_add_func("/journal/a record asked again changes nothing", test_repeats);
+	g_test_add_func("/journal/F3 every record may be asked for again", test_f3_repeat);
+	g_test_add_func("/journal/F6 what was started here is not released", test_f6_started);
+	g_test_add_func("/journal/C2 only the awaited word of this very hand-off", test_c2_accepts);
+	g_test_add_func("/journal/F8 what is said until it is answered", test_again);
 	g_test_add_func("/journal/statements of each record", test_statements);
 	g_test_add_func("/journal/statement signatures", test_signature);
 	g_test_add_func("/journal/H10 start and incoming during a hand-off", test_may_start);

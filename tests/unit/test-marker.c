@@ -63,11 +63,11 @@ static void test_states(struct fixture *f, const void *data _unused_)
 		{true, -1, CUSTODY_MARKER_HERE, "laptop", "belongs to this device"},
 		{false, -1, CUSTODY_MARKER_ELSEWHERE, "desktop", "is on \"desktop\""},
 		{true, CUSTODY_PREP, CUSTODY_MARKER_LEAVING, "server", "handed over"},
-		{false, CUSTODY_RELEASED, CUSTODY_MARKER_LEAVING, "server", "handed over"},
-		{true, CUSTODY_ABORTED, CUSTODY_MARKER_HERE, "laptop", "belongs"},
+		{false, CUSTODY_RELEASED, CUSTODY_MARKER_RELEASED, "server", "handed over"},
+		{true, CUSTODY_ABORTED, CUSTODY_MARKER_KEPT, "laptop", "given up"},
 		{true, CUSTODY_RECLAIM, CUSTODY_MARKER_HERE, "laptop", "belongs"},
 		{false, CUSTODY_RECV, CUSTODY_MARKER_ARRIVING, "server", "arriving"},
-		{false, CUSTODY_PREPARED, CUSTODY_MARKER_ARRIVING, "server", "arriving"},
+		{false, CUSTODY_PREPARED, CUSTODY_MARKER_PREPARED, "server", "arriving"},
 		{true, CUSTODY_OWN, CUSTODY_MARKER_HERE, "laptop", "belongs"},
 	};
 

@@ -38,7 +38,9 @@ static void put_status(struct wbuf *w)
 				   .tier = TPM_TIER_SOFTWARE,
 				   .name = "laptop",
 				   .owner = "tom",
-				   .detail = "Locked."};
+				   .detail = "Locked.",
+				   .alarm = "Awake.",
+				   .alarm_time = 0x1112131415161718};
 
 	set(v.device_id, sizeof(v.device_id), 0x11);
 	set(v.owner_id, sizeof(v.owner_id), 0x22);
@@ -106,8 +108,12 @@ static void put_audit(struct wbuf *w)
 
 static void put_vm(struct wbuf *w)
 {
-	struct policyd_vm v = {
-		.name = "work", .epoch = 3, .policy_version = 4, .holder_name = "desk", .open = 1};
+	struct policyd_vm v = {.name = "work",
+			       .epoch = 3,
+			       .policy_version = 4,
+			       .holder_name = "desk",
+			       .open = 1,
+			       .doubt = 1};
 
 	set(v.uuid, sizeof(v.uuid), 0x31);
 	set(v.holder, sizeof(v.holder), 0x32);
@@ -127,7 +133,8 @@ static void put_grant(struct wbuf *w)
 
 static void put_open(struct wbuf *w)
 {
-	struct policyd_open v = {.vm = "work", .epoch = 9, .source = 1, .record = CUSTODY_PREPARED};
+	struct policyd_open v = {
+		.vm = "work", .epoch = 9, .source = 1, .record = CUSTODY_PREPARED, .started = 1};
 
 	set(v.hid, sizeof(v.hid), 0x51);
 	set(v.uuid, sizeof(v.uuid), 0x52);
@@ -183,7 +190,8 @@ static const struct {
 	const char *golden;
 } rows[] = {
 	{"status", put_status, again_status,
-	 "02 32x11 0600 6c6170746f70 03 01 0300 746f6d 32x22 0700 4c6f636b65642e"},
+	 "02 32x11 0600 6c6170746f70 03 01 0300 746f6d 32x22 0700 4c6f636b65642e 0600 4177616b652e "
+	 "1817161514131211"},
 	{"pair-status", put_pair_status, again_pair_status,
 	 "01 01 00 0800 3132332034353637 0500 70686f6e65 0300 626f62 00 03 77000000 0c00 0300 "
 	 "4e6f2e"},
@@ -199,10 +207,12 @@ static const struct {
 	 "0700000000000000 0800000000000000 01 0300 746f6d 0400 6465736b 0400 776f726b 0800 "
 	 "6d6f76652d6f7574 0000 0000 32xee"},
 	{"vm", put_vm, again_vm,
-	 "16x31 0400 776f726b 0300000000000000 0400000000000000 00 32x32 0400 6465736b 01 16x33"},
+	 "16x31 0400 776f726b 0300000000000000 0400000000000000 00 32x32 0400 6465736b 01 16x33 "
+	 "01"},
 	{"grant", put_grant, again_grant,
 	 "16x41 0400 776f726b 0900000000000000 32x42 0400 6465736b 32x43"},
-	{"open", put_open, again_open, "16x51 16x52 32x53 0400 776f726b 0900000000000000 01 06"},
+	{"open", put_open, again_open,
+	 "16x51 16x52 32x53 0400 776f726b 0900000000000000 01 06 00 01"},
 	{"conversation", put_conversation, again_conversation,
 	 "03 1d00 0800 546f6f206c6f772e 04000000 626c6f62"},
 };
@@ -678,10 +688,6 @@ static void test_stub_letters(struct server *s, const void *data _unused_)
 	w = reply(s);
 	wbuf_blob(&w, "ack", 3);
 	s->reply_len = w.len;
-	g_assert_cmpint(policyd_client_custody_inbox(s->client, hid, &blob, &len, NULL), ==, 0);
-	check_request(s, POLICYD_OP_CUSTODY_INBOX, "02 15x00");
-	g_assert_cmpmem(blob, len, "ack", 3);
-	free(blob);
 	g_assert_cmpint(
 		policyd_client_release_forward(s->client, hid, "vote", 4, &blob, &len, NULL), ==,
 		0);
@@ -706,6 +712,72 @@ static void test_stub_letters(struct server *s, const void *data _unused_)
 			free(fence);
 		}
 	}
+}
+
+/* C2: the kind comes with the statement, and none means none. */
+static void test_stub_inbox(struct server *s, const void *data _unused_)
+{
+	enum custody_statement_kind kind = CUSTODY_STATEMENT_VOTE;
+	uint8_t hid[HID_LEN] = {2}, *blob = NULL;
+	size_t len;
+
+	for (int k = 0; k <= _CUSTODY_STATEMENT_MAX; k++)
+		for (size_t n = 0; n <= 3; n += 3) {
+			struct wbuf w = reply(s);
+			bool fits = k < _CUSTODY_STATEMENT_MAX && (k == 0) == (n == 0);
+
+			wbuf_u8(&w, (uint8_t)k);
+			wbuf_blob(&w, "ack", n);
+			s->reply_len = w.len;
+			g_assert_cmpint(policyd_client_custody_inbox(s->client, hid, &kind, &blob,
+								     &len, NULL),
+					==, fits ? 0 : -EBADMSG);
+			check_request(s, POLICYD_OP_CUSTODY_INBOX, "02 15x00");
+			if (!fits)
+				continue;
+			g_assert_cmpint((int)kind, ==, k);
+			g_assert_cmpmem(blob, len, "ack", n);
+			free(blob);
+		}
+	s->reply_len = 0;
+	g_assert_cmpint(policyd_client_custody_accept(s->client, hid, "vote", 4, NULL), ==, 0);
+	check_request(s, POLICYD_OP_CUSTODY_ACCEPT, "02 15x00 04000000 766f7465");
+}
+
+/* What the warden asks and tells (F2), and the owner's word about a VM in doubt (H2). */
+static void test_stub_warden(struct server *s, const void *data _unused_)
+{
+	struct policyd_fence *list = NULL;
+	uint8_t uuid[UUID_LEN] = {2};
+	struct wbuf w = reply(s);
+	uint64_t epoch;
+	size_t n, at;
+
+	at = policyd_count_begin(&w);
+	wbuf_bytes(&w, uuid, UUID_LEN);
+	wbuf_string(&w, "work");
+	wbuf_string(&w, "desktop");
+	wbuf_u8(&w, FENCE_KILL);
+	policyd_count_end(&w, at, 1);
+	s->reply_len = w.len;
+	g_assert_cmpint(policyd_client_ward(s->client, &list, &n, NULL), ==, 0);
+	check_request(s, POLICYD_OP_WARD, "");
+	g_assert_cmpuint(n, ==, 1);
+	g_assert_cmpint((int)list[0].verdict, ==, FENCE_KILL);
+	free(list);
+
+	s->reply_len = 0;
+	g_assert_cmpint(policyd_client_alarm(s->client, uuid, "awake", NULL), ==, 0);
+	check_request(s, POLICYD_OP_ALARM, "02 15x00 0500 6177616b65");
+
+	w = reply(s);
+	wbuf_u64(&w, 7);
+	s->reply_len = w.len;
+	g_assert_cmpint(policyd_client_claim(s->client, uuid, &epoch, NULL), ==, 0);
+	check_request(s, POLICYD_OP_CLAIM, "02 15x00");
+	g_assert_cmpuint(epoch, ==, 7);
+	s->reply_len = 7;
+	g_assert_cmpint(policyd_client_claim(s->client, uuid, &epoch, NULL), ==, -EBADMSG);
 }
 
 /* Every stub that takes no more than ids, refused by the server and given a wrong reply. */
@@ -801,6 +873,8 @@ int main(int argc, char **argv)
 	ADD("/policyd-proto/stubs with lists", test_stub_lists);
 	ADD("/policyd-proto/stubs with blobs", test_stub_blobs);
 	ADD("/policyd-proto/stubs with letters and fence", test_stub_letters);
+	ADD("/policyd-proto/C2 the inbox names the kind", test_stub_inbox);
+	ADD("/policyd-proto/F2 H2 stubs of warden and claim", test_stub_warden);
 	ADD("/policyd-proto/stubs refused or lied to", test_stub_refusals);
 	ADD("/policyd-proto/stubs keep the limits", test_stub_limits);
 	return g_test_run();

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests: trusted cores in one program, each on a software TPM of its own, and what carries
+ * their words: pairing, the session, custody records. */
+#pragma once
+
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "policyd/core.h"
+#include "policyd/handoff-internal.h"
+#include "policyd/pairdesk.h"
+#include "tests/unit/swtpm-fixture.h"
+#include "ui-tui/policytext.h"
+
+static const uint8_t exporter[EXPORTER_LEN] = {1, 2, 3};
+static const uint8_t other_exporter[EXPORTER_LEN] = {9};
+static const uint8_t vm[UUID_LEN] = {0xaa, 1};
+
+struct device {
+	struct swtpm tpm;
+	struct config config;
+	struct core *core;
+	char recovery[VAULT_RECOVERY_TEXT];
+};
+
+/* Extends while nobody else is connected: swtpm serves one at a time. */
+static inline void extend(const struct swtpm *tpm, unsigned pcr)
+{
+	struct tpm *t = open_tpm(tpm->tcti);
+
+	extend_pcr(t, pcr);
+	tpm_free(t);
+}
+
+static inline void boot(const struct swtpm *tpm)
+{
+	static const unsigned pcrs[] = {0, 2, 4, 7};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(pcrs); i++)
+		extend(tpm, pcrs[i]);
+}
+
+static inline void open_core(struct device *d)
+{
+	struct kerr err = {0};
+
+	g_assert_cmpint(core_new(&d->config, &d->core, &err), ==, 0);
+}
+
+static inline void close_core(struct device *d)
+{
+	d->core = core_free(d->core);
+}
+
+static inline struct device *device_new(const char *name, enum device_role role, const char *owner)
+{
+	struct device *d = g_new0(struct device, 1);
+	struct kerr err = {0};
+
+	swtpm_start(&d->tpm);
+	boot(&d->tpm);
+	g_assert_cmpint(config_parse("", &d->config, &err), ==, 0);
+	g_snprintf(d->config.name, sizeof(d->config.name), "%s", name);
+	g_snprintf(d->config.tcti, sizeof(d->config.tcti), "%s", d->tpm.tcti);
+	g_snprintf(d->config.state, sizeof(d->config.state), "%s", d->tpm.dir);
+	d->config.role = role;
+	open_core(d);
+	g_assert_cmpint(core_ensure_device(d->core, d->recovery, &err), ==, 0);
+	g_assert_cmpuint(strlen(d->recovery), >, 20);
+	if (owner) {
+		struct device_record rec = {
+			.version = RECORD_VERSION, .role = role, .tier = TPM_TIER_SOFTWARE};
+
+		g_snprintf(rec.name, sizeof(rec.name), "%s", name);
+		memcpy(rec.sign_pk, d->core->id.sign_pk, SIGN_PK_LEN);
+		memcpy(rec.ak_public, d->core->id.ak.pub.data, d->core->id.ak.pub.len);
+		rec.ak_public_len = d->core->id.ak.pub.len;
+		crypto_hash_sha256(rec.ek_hash, d->core->id.ek_pub.data, d->core->id.ek_pub.len);
+		g_assert_cmpint(
+			identity_found_cloud(d->core->store, &d->core->id, &rec, owner, &err), ==,
+			0);
+		g_assert_cmpint(store_commit(d->core->store, COMMIT_GUARDED, &err), ==, 0);
+		core_update_state(d->core);
+	}
+	return d;
+}
+
+static inline void device_free(struct device *d)
+{
+	close_core(d);
+	swtpm_stop(&d->tpm);
+	g_free(d);
+}
+
+/* -- Pairing over a perfect wire -- */
+
+struct wire {
+	uint8_t room[ATTEST_BLOB_MAX];
+	struct wbuf buf;
+};
+
+static inline struct wbuf *wire_clear(struct wire *w)
+{
+	w->buf = wbuf_init(w->room, sizeof(w->room));
+	return &w->buf;
+}
+
+/* Carries blobs to and fro until nobody has anything to say. */
+static inline void exchange(struct device *a, struct device *b, struct wire *to_b,
+			    struct wire *to_a)
+{
+	struct kerr err = {0};
+
+	for (int i = 0; i < 20 && (to_b->buf.len || to_a->buf.len); i++) {
+		struct wire reply;
+
+		wire_clear(&reply);
+		if (to_b->buf.len) {
+			pairdesk_step(b->core->pairdesk, to_b->room, to_b->buf.len, &reply.buf,
+				      &err);
+			wire_clear(to_b);
+			wbuf_bytes(&to_a->buf, reply.room, reply.buf.len);
+		} else {
+			pairdesk_step(a->core->pairdesk, to_a->room, to_a->buf.len, &reply.buf,
+				      &err);
+			wire_clear(to_a);
+			wbuf_bytes(&to_b->buf, reply.room, reply.buf.len);
+		}
+	}
+}
+
+static inline void pair(struct device *a, struct device *b, enum person_role role)
+{
+	static struct wire to_a, to_b;
+	struct policyd_pair_status sa, sb;
+	struct kerr err = {0};
+
+	g_assert_cmpint(pairdesk_open(a->core->pairdesk, role, 60, &err), ==, 0);
+	g_assert_cmpint(pairdesk_open(b->core->pairdesk, role, 60, &err), ==, 0);
+	wire_clear(&to_a);
+	wire_clear(&to_b);
+	g_assert_cmpint(pairdesk_start(b->core->pairdesk, false, exporter, &to_a.buf, &err), ==,
+			ATTEST_SEND);
+	g_assert_cmpint(pairdesk_start(a->core->pairdesk, true, exporter, &to_b.buf, &err), ==,
+			ATTEST_SEND);
+	exchange(a, b, &to_b, &to_a);
+	pairdesk_status(a->core->pairdesk, &sa);
+	pairdesk_status(b->core->pairdesk, &sb);
+	g_assert_true(sa.waiting && sb.waiting);
+	g_assert_cmpstr(sa.code, ==, sb.code);
+	g_assert_cmpint(pairdesk_confirm(a->core->pairdesk, true, &err), ==, 0);
+	g_assert_cmpint(pairdesk_confirm(b->core->pairdesk, true, &err), ==, 0);
+	wire_clear(&to_a);
+	wire_clear(&to_b);
+	pairdesk_poll(a->core->pairdesk, &to_b.buf, &err);
+	pairdesk_poll(b->core->pairdesk, &to_a.buf, &err);
+	exchange(a, b, &to_b, &to_a);
+	pairdesk_status(a->core->pairdesk, &sa);
+	pairdesk_status(b->core->pairdesk, &sb);
+	g_assert_cmpstr(sa.error.text, ==, "");
+	g_assert_cmpstr(sb.error.text, ==, "");
+	g_assert_true(sa.done && sb.done);
+}
+
+/* -- A hand-off between two cores -- */
+
+static inline void give_policy(struct device *d, const char *text)
+{
+	g_autofree struct policy *rules = g_new0(struct policy, 1);
+	static uint8_t compiled[STORE_POLICY_MAX];
+	struct store_policy p = {.version = 1, .text = (char *)text, .compiled = compiled};
+	struct custody_view view;
+	uint8_t digest[HASH_LEN];
+	struct kerr err = {0};
+
+	g_assert_cmpint(policytext_compile(text, rules, &err), ==, 0);
+	g_assert_cmpint(policy_encode(rules, compiled, sizeof(compiled), &p.compiled_len), ==, 0);
+	p.text_len = strlen(text);
+	memcpy(p.uuid, vm, UUID_LEN);
+	g_snprintf(p.name, sizeof(p.name), "work");
+	memcpy(p.owner_pk, d->core->id.owner_pk, SIGN_PK_LEN);
+	handoff_policy_digest(&p, digest);
+	g_assert_cmpint(
+		identity_owner_sign(d->core->store, digest, sizeof(digest), p.signature, &err), ==,
+		0);
+	g_assert_cmpint(store_policy_put(d->core->store, &p, &err), ==, 0);
+	g_assert_cmpint(store_custody_adopt(d->core->store, d->core->marker_fd, vm, "work",
+					    d->core->id.id, d->config.name, 1, &view, &err),
+			==, 0);
+}
+
+#define WORKER 7 /* number of the worker's connection */
+
+struct run {
+	struct device *s, *d;
+	uint64_t worker; /* 0: the one that took the grant */
+	uint8_t hid[HID_LEN];
+	struct wire blob[5];
+	struct kerr err; /* of the side that refused */
+};
+
+/* Requests and runs the session; true if both granted. `source_sees` and `dest_sees` are the
+ * exporters of the two ends of the channel: equal unless somebody sits between. */
+static inline bool attest(struct run *run, const uint8_t *source_sees, const uint8_t *dest_sees)
+{
+	enum attest_state state;
+
+	kerr_clear(&run->err);
+	for (int i = 0; i < 5; i++)
+		wire_clear(&run->blob[i]);
+	if (handoff_request(run->s->core, PERSON_ROLE_OWNER, vm, run->d->core->id.id, run->hid,
+			    &run->err) < 0)
+		return false;
+	state = handoff_session_start(run->s->core, run->hid, source_sees, &run->blob[1].buf,
+				      &run->err);
+	for (int i = 1; i < 4 && state == ATTEST_SEND; i++) {
+		struct device *to = i % 2 ? run->d : run->s;
+		struct device *from = i % 2 ? run->s : run->d;
+
+		state = handoff_session_step(
+			to->core, run->hid, from->core->id.id, i % 2 ? dest_sees : source_sees,
+			run->blob[i].room, run->blob[i].buf.len, &run->blob[i + 1].buf, &run->err);
+	}
+	if (state != ATTEST_DONE)
+		return false;
+	state = handoff_session_step(run->s->core, run->hid, run->d->core->id.id, source_sees,
+				     run->blob[4].room, run->blob[4].buf.len, &run->blob[0].buf,
+				     &run->err);
+	return state == ATTEST_DONE;
+}
+
+static inline int journal(struct device *d, const struct run *run, enum custody_record record,
+			  const struct wire *proof, struct wire *ret, struct kerr *err)
+{
+	struct handoff_entry entry = {.hid = run->hid,
+				      .record = record,
+				      .proof = proof ? proof->room : NULL,
+				      .proof_len = proof ? proof->buf.len : 0,
+				      .worker = run->worker ? run->worker : WORKER};
+	struct wire raw;
+	struct rbuf r;
+	const uint8_t *at;
+	size_t len;
+	int ret_value;
+
+	wire_clear(&raw);
+	kerr_clear(err);
+	ret_value = handoff_journal(d->core, &entry, &raw.buf, err);
+	store_rollback(d->core->store);
+	if (ret_value < 0 || !ret)
+		return ret_value;
+	r = rbuf_init(raw.room, raw.buf.len);
+	at = rbuf_blob(&r, CUSTODY_STATEMENT_LEN, &len);
+	wire_clear(ret);
+	wbuf_bytes(&ret->buf, at, len);
+	return ret_value;
+}
+
+static inline void take_grants(struct run *run)
+{
+	struct policyd_grant gs, gd;
+	struct kerr err = {0};
+
+	g_assert_cmpint(handoff_grant_take(run->s->core, run->hid, true, WORKER, &gs, &err), ==, 0);
+	g_assert_cmpint(handoff_grant_take(run->d->core, run->hid, false, WORKER, &gd, &err), ==,
+			0);
+	g_assert_cmpmem(gs.key, 32, gd.key, 32);
+	g_assert_cmpstr(gd.vm, ==, "work");
+	g_assert_cmpint(handoff_grant_take(run->s->core, run->hid, true, WORKER, &gs, &err), <, 0);
+}
+
+/* Steps 1 to 7 of reliability.md (c) as far as the two journals see them. */
+static inline void commit(struct run *run)
+{
+	static struct wire vote, release, ack;
+	struct kerr err;
+
+	take_grants(run);
+	g_assert_cmpint(journal(run->s, run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_RECV, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_PREPARED, NULL, &vote, &err), ==, 0);
+	/* H8: neither side moves on without the other's word. */
+	g_assert_cmpint(journal(run->s, run, CUSTODY_RELEASED, NULL, NULL, &err), <, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_OWN, &vote, NULL, &err), <, 0);
+	/* R1: a worker that did not run the migration may not release while the copy is there. */
+	run->worker = WORKER + 1;
+	g_assert_cmpint(journal(run->s, run, CUSTODY_RELEASED, &vote, &release, &err), <, 0);
+	run->worker = 0;
+	g_assert_cmpint(journal(run->s, run, CUSTODY_RELEASED, &vote, &release, &err), ==, 0);
+	g_assert_cmpint(journal(run->s, run, CUSTODY_ABORTED, NULL, NULL, &err), <, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_OWN, &release, &ack, &err), ==, 0);
+	g_assert_cmpint(journal(run->s, run, CUSTODY_DONE, &release, NULL, &err), <, 0);
+	g_assert_cmpint(journal(run->s, run, CUSTODY_DONE, &ack, NULL, &err), ==, 0);
+}
+
+static inline int may_start(struct device *d)
+{
+	struct kerr err = {0};
+
+	return handoff_custody_check(d->core, vm, CUSTODY_USE_START, &err);
+}
+
+/* The TPM of a running device is reached behind its back, as a changed boot would be. */
+static inline void extend_running(struct device *d, unsigned pcr)
+{
+	d->core->tpm = tpm_free(d->core->tpm);
+	extend(&d->tpm, pcr);
+	g_assert_cmpint(tpm_open(d->config.tcti, &d->core->tpm, NULL), ==, 0);
+}

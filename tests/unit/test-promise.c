@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Never two, never none: what attacks and aimed crashes once broke, on real cores. */
+#include "policyd/store-sql.h"
+#include "tests/unit/policyd-fixture.h"
+
+/* Three devices; the VM is on Tom's laptop. Bob's is a paired stranger. */
+struct world {
+	struct device *laptop, *desktop, *bobs;
+	struct run run;
+	struct wire vote, release, ack, nack;
+};
+
+static struct world *world_new(void)
+{
+	struct world *w = g_new0(struct world, 1);
+
+	w->laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
+	w->desktop = device_new("desktop", DEVICE_ROLE_DESKTOP, NULL);
+	w->bobs = device_new("bobs", DEVICE_ROLE_LAPTOP, "Bob");
+	pair(w->laptop, w->desktop, PERSON_ROLE_GUEST);
+	pair(w->laptop, w->bobs, PERSON_ROLE_GUEST);
+	give_policy(w->laptop, policytext_default);
+	w->run.s = w->laptop;
+	w->run.d = w->desktop;
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	device_free(w->laptop);
+	device_free(w->desktop);
+	device_free(w->bobs);
+	g_free(w);
+}
+
+static void restart(struct device *d)
+{
+	close_core(d);
+	open_core(d);
+}
+
+/* Both sides as far as `last`. */
+static void go_to(struct world *w, enum custody_record last)
+{
+	struct run *run = &w->run;
+	struct kerr err;
+
+	g_assert_true(attest(run, exporter, exporter));
+	take_grants(run);
+	g_assert_cmpint(journal(run->s, run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_RECV, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_PREPARED, NULL, &w->vote, &err), ==, 0);
+	if (last == CUSTODY_PREPARED)
+		return;
+	if (last == CUSTODY_ABORTED) {
+		g_assert_cmpint(journal(run->s, run, CUSTODY_ABORTED, NULL, NULL, &err), ==, 0);
+		return;
+	}
+	g_assert_cmpint(journal(run->s, run, CUSTODY_RELEASED, &w->vote, &w->release, &err), ==, 0);
+}
+
+/* What kithd brings: the answer is in `ret`, empty if there is none. */
+static int tell(struct device *from, struct device *to, const struct wire *said, struct wire *ret,
+		struct kerr *err)
+{
+	struct wire raw;
+	struct rbuf r;
+	const uint8_t *at;
+	size_t len;
+	int result;
+
+	wire_clear(&raw);
+	wire_clear(ret);
+	kerr_clear(err);
+	result = handoff_custody_step(to->core, from->core->id.id, said->room, said->buf.len,
+				      &raw.buf, err);
+	if (result < 0)
+		return result;
+	r = rbuf_init(raw.room, raw.buf.len);
+	at = rbuf_blob(&r, CUSTODY_STATEMENT_LEN, &len);
+	wbuf_bytes(&ret->buf, at, len);
+	return result;
+}
+
+static int kind_of(const struct wire *said)
+{
+	struct custody_statement st;
+
+	if (!said->buf.len)
+		return CUSTODY_STATEMENT_NONE;
+	g_assert_cmpint(custody_statement_parse(said->room, said->buf.len, &st), ==, 0);
+	return (int)st.kind;
+}
+
+static int inbox(struct device *d, const struct run *run)
+{
+	struct kerr err = {0};
+	struct wire w;
+
+	wire_clear(&w);
+	g_assert_cmpint(handoff_custody_inbox(d->core, run->hid, &w.buf, &err), ==, 0);
+	return w.room[0];
+}
+
+/* Verdict for the one copy that may not run, -1 if none. */
+static int bound(struct device *d)
+{
+	struct kerr err = {0};
+	struct wire w;
+
+	wire_clear(&w);
+	g_assert_cmpint(handoff_bound_list(d->core, &w.buf, &err), ==, 0);
+	return w.room[0] ? w.room[w.buf.len - 1] : -1;
+}
+
+static void sign_as(struct device *d, const struct custody_statement *st, struct wire *ret)
+{
+	wire_clear(ret);
+	custody_statement_sign(st, d->core->id.device_sk.data, ret->room);
+	ret->buf.len = CUSTODY_STATEMENT_LEN;
+}
+
+/* The first letter that a device wants to have sent; its kind. */
+static int outbox(struct device *d, struct wire *ret)
+{
+	struct kerr err = {0};
+	const uint8_t *at;
+	struct wire w;
+	struct rbuf r;
+	size_t len;
+
+	wire_clear(&w);
+	wire_clear(ret);
+	g_assert_cmpint(handoff_custody_outbox(d->core, &w.buf, &err), ==, 0);
+	r = rbuf_init(w.room, w.buf.len);
+	if (rbuf_u16(&r) == 0)
+		return CUSTODY_STATEMENT_NONE;
+	rbuf_view(&r, DEVICE_ID_LEN);
+	at = rbuf_blob(&r, CUSTODY_STATEMENT_LEN, &len);
+	wbuf_bytes(&ret->buf, at, len);
+	return kind_of(ret);
+}
+
+/* -- C2 -- */
+
+/* A third device, paired and measured, speaks about somebody else's hand-off; its number stands in
+ * clear on the wire. Nothing here may change because of it. */
+static void test_c2_forged(void)
+{
+	static const enum custody_statement_kind kinds[] = {CUSTODY_STATEMENT_NACK,
+							    CUSTODY_STATEMENT_ACK};
+	struct world *w = world_new();
+	struct wire forged, reply;
+	struct kerr err;
+
+	go_to(w, CUSTODY_RELEASED);
+	g_assert_cmpint(bound(w->laptop), ==, FENCE_FREEZE);
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		struct custody_statement st = {.kind = kinds[i], .epoch = 12345};
+
+		memcpy(st.hid, w->run.hid, HID_LEN);
+		memcpy(st.from, w->bobs->core->id.id, DEVICE_ID_LEN);
+		memcpy(st.to, w->laptop->core->id.id, DEVICE_ID_LEN);
+		for (int right = 0; right < 2; right++) {
+			sign_as(w->bobs, &st, &forged);
+			tell(w->bobs, w->laptop, &forged, &reply, &err);
+			g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_NONE);
+			g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_NONE);
+			g_assert_cmpint(bound(w->laptop), ==, FENCE_FREEZE);
+			kerr_clear(&err);
+			g_assert_cmpint(handoff_custody_accept(w->laptop->core, w->run.hid,
+							       forged.room, forged.buf.len, &err),
+					==, -EBADMSG);
+			/* Once more with all but the sender right. */
+			memcpy(st.uuid, vm, UUID_LEN);
+			st.epoch = kinds[i] == CUSTODY_STATEMENT_ACK ? 2 : 1;
+		}
+	}
+	/* The twin: the destination's own word is kept, with its kind. */
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_OWN, &w->release, &w->ack, &err), ==,
+			0);
+	g_assert_cmpint(tell(w->desktop, w->laptop, &w->ack, &reply, &err), ==, 0);
+	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_ACK);
+	g_assert_cmpint(bound(w->laptop), ==, FENCE_KILL);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_DONE, &w->ack, NULL, &err), ==, 0);
+	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_NONE);
+	g_assert_cmpint(bound(w->laptop), ==, -1);
+	world_free(w);
+}
+
+/* What comes over the hand-off's own channel is checked before anybody acts on it. */
+static void test_c2_accept(void)
+{
+	struct world *w = world_new();
+	struct custody_statement st;
+	struct wire bad;
+	struct kerr err = {0};
+
+	go_to(w, CUSTODY_PREPARED);
+	g_assert_cmpint(bound(w->desktop), ==, FENCE_FREEZE);
+	g_assert_cmpint(custody_statement_parse(w->vote.room, w->vote.buf.len, &st), ==, 0);
+	/* A word of another kind, epoch, VM, or of nobody's signature. */
+	for (int wrong = 0; wrong < 4; wrong++) {
+		struct custody_statement t = st;
+
+		if (wrong == 0)
+			t.kind = CUSTODY_STATEMENT_ACK;
+		t.epoch += wrong == 1;
+		t.uuid[0] ^= wrong == 2;
+		sign_as(wrong == 3 ? w->bobs : w->desktop, &t, &bad);
+		g_assert_cmpint(handoff_custody_accept(w->laptop->core, w->run.hid, bad.room,
+						       bad.buf.len, &err),
+				<, 0);
+		g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_NONE);
+	}
+	kerr_clear(&err);
+	g_assert_cmpint(handoff_custody_accept(w->laptop->core, w->run.hid, w->vote.room,
+					       w->vote.buf.len, &err),
+			==, 0);
+	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_VOTE);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RELEASED, &w->vote, &w->release, &err),
+			==, 0);
+	g_assert_cmpint(handoff_custody_accept(w->desktop->core, w->run.hid, w->release.room,
+					       w->release.buf.len, &err),
+			==, 0);
+	g_assert_cmpint(inbox(w->desktop, &w->run), ==, CUSTODY_STATEMENT_RELEASE);
+	g_assert_cmpint(bound(w->desktop), ==, FENCE_FREEZE);
+	world_free(w);
+}
+
+/* An accepted ABORT does not let the copy go, nor end it, before VOID is on the disk. */
+static void test_c2_void_first(void)
+{
+	struct world *w = world_new();
+	struct wire abort_said, reply;
+	struct kerr err;
+
+	go_to(w, CUSTODY_PREPARED);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_ABORTED, NULL, &abort_said, &err), ==,
+			0);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &abort_said, &reply, &err), ==, 0);
+	g_assert_cmpint(inbox(w->desktop, &w->run), ==, CUSTODY_STATEMENT_ABORT);
+	g_assert_cmpint(bound(w->desktop), ==, FENCE_FREEZE);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_VOID, &abort_said, NULL, &err), ==, 0);
+	g_assert_cmpint(bound(w->desktop), ==, -1);
+	/* An answer is not answered: it would go to and fro for ever. */
+	g_assert_cmpint(tell(w->laptop, w->desktop, &abort_said, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_NONE);
+	world_free(w);
+}
+
+/* -- F3, F6, F8 -- */
+
+/* policyd died after RELEASED was on the disk and before it answered: the worker asks again over a
+ * new connection. */
+static void test_f3_released_again(void)
+{
+	struct world *w = world_new();
+	struct wire again;
+	struct kerr err;
+
+	go_to(w, CUSTODY_RELEASED);
+	restart(w->laptop);
+	w->run.worker = WORKER + 1;
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RELEASED, &w->vote, &again, &err), ==,
+			0);
+	g_assert_cmpmem(again.room, again.buf.len, w->release.room, w->release.buf.len);
+	world_free(w);
+	/* The twin: not released yet, the other connection may not. */
+	w = world_new();
+	go_to(w, CUSTODY_PREPARED);
+	w->run.worker = WORKER + 1;
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_PREPARED, NULL, &again, &err), ==, 0);
+	g_assert_cmpmem(again.room, again.buf.len, w->vote.room, w->vote.buf.len);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RELEASED, &w->vote, NULL, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
+	world_free(w);
+}
+
+static int release_forward(struct world *w, struct kerr *err)
+{
+	struct handoff_entry entry = {.hid = w->run.hid,
+				      .record = CUSTODY_RELEASED,
+				      .proof = w->vote.room,
+				      .proof_len = w->vote.buf.len,
+				      .worker = WORKER + 5,
+				      .copy_gone = true};
+	struct wire out;
+	int r;
+
+	wire_clear(&out);
+	kerr_clear(err);
+	r = handoff_journal(w->laptop->core, &entry, &out.buf, err);
+	store_rollback(w->laptop->core->store);
+	return r;
+}
+
+/* The owner starts the VM in the moment in which recovery releases it. */
+static void test_f6_start_or_release(void)
+{
+	struct world *w = world_new();
+	struct custody_view view;
+	struct kerr err;
+
+	go_to(w, CUSTODY_ABORTED);
+	g_assert_cmpint(may_start(w->laptop), ==, 0);
+	restart(w->laptop);
+	g_assert_cmpint(store_custody_get(w->laptop->core->store, vm, &view, NULL), ==, 0);
+	g_assert_true(view.started);
+	g_assert_cmpint(release_forward(w, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_CUSTODY);
+	g_assert_cmpint(may_start(w->laptop), ==, 0);
+	world_free(w);
+	/* The twin: released first, the start is refused. */
+	w = world_new();
+	go_to(w, CUSTODY_ABORTED);
+	g_assert_cmpint(release_forward(w, &err), ==, 0);
+	g_assert_cmpint(may_start(w->laptop), <, 0);
+	world_free(w);
+}
+
+/* A source that gave up and whose copy is gone asks; the destination says what it has. */
+static void test_f8_ask(void)
+{
+	struct world *w = world_new();
+	struct wire ask, reply, none;
+	struct kerr err;
+
+	go_to(w, CUSTODY_ABORTED);
+	g_assert_cmpint(outbox(w->laptop, &ask), ==, CUSTODY_STATEMENT_ASK);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &ask, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_VOTE);
+	g_assert_cmpint(tell(w->desktop, w->laptop, &reply, &none, &err), ==, 0);
+	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_VOTE);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_VOID, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &ask, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_NACK);
+	g_assert_cmpint(tell(w->desktop, w->laptop, &reply, &none, &err), ==, 0);
+	g_assert_cmpint(kind_of(&none), ==, CUSTODY_STATEMENT_NONE);
+	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_NACK);
+	/* Closed, it has nothing more to ask. */
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_DONE, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(outbox(w->laptop, &ask), ==, CUSTODY_STATEMENT_NONE);
+	world_free(w);
+}
+
+/* A destination that never wrote a record can never own; one that may write it now says nothing. */
+static void test_f8_ask_unknown(void)
+{
+	struct world *w = world_new();
+	struct wire ask, reply;
+	struct kerr err;
+
+	g_assert_true(attest(&w->run, exporter, exporter));
+	take_grants(&w->run);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_ABORTED, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(outbox(w->laptop, &ask), ==, CUSTODY_STATEMENT_ASK);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &ask, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_NONE);
+	restart(w->desktop);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &ask, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_NACK);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_RECV, NULL, NULL, &err), <, 0);
+	world_free(w);
+}
+
+static void drop_journal(struct device *d)
+{
+	g_assert_cmpint(sql_change(d->core->store, "DELETE FROM journal WHERE hid<>zeroblob(16)",
+				   NULL, 0, NULL),
+			==, 0);
+	g_assert_cmpint(store_commit(d->core->store, COMMIT_PLAIN, NULL), ==, 0);
+}
+
+/* The record that would answer RELEASE was pushed out of the journal: the epoch still tells. */
+static void test_m12_aged_out(void)
+{
+	struct world *w = world_new();
+	struct wire reply, none;
+	struct kerr err;
+
+	go_to(w, CUSTODY_RELEASED);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_OWN, &w->release, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_DONE, NULL, NULL, &err), ==, 0);
+	drop_journal(w->desktop);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &w->release, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_ACK);
+	g_assert_cmpint(tell(w->desktop, w->laptop, &reply, &none, &err), ==, 0);
+	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_ACK);
+	world_free(w);
+	/* The twin: it was voided. */
+	w = world_new();
+	go_to(w, CUSTODY_RELEASED);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_VOID, NULL, NULL, &err), ==, 0);
+	drop_journal(w->desktop);
+	g_assert_cmpint(tell(w->laptop, w->desktop, &w->release, &reply, &err), ==, 0);
+	g_assert_cmpint(kind_of(&reply), ==, CUSTODY_STATEMENT_NACK);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RECLAIM, &reply, NULL, &err), ==, 0);
+	world_free(w);
+}
+
+/* -- F2 -- */
+
+static void test_f2_alarm(void)
+{
+	struct world *w = world_new();
+	struct policyd_audit *list;
+	struct kerr err = {0};
+	uint64_t seq;
+	size_t n;
+
+	go_to(w, CUSTODY_RELEASED);
+	g_assert_cmpstr(w->laptop->core->alarm, ==, "");
+	g_assert_cmpint(handoff_alarm(w->laptop->core, vm, "Somebody woke \"work\".", &err), ==, 0);
+	g_assert_cmpstr(w->laptop->core->alarm, ==, "Somebody woke \"work\".");
+	g_assert_cmpuint(w->laptop->core->alarm_time, >, 0);
+	restart(w->laptop);
+	g_assert_cmpint(store_audit_verify(w->laptop->core->store, &seq, &err), ==, 0);
+	g_assert_cmpint(store_audit_list(w->laptop->core->store, 0, 1000, &list, &n, &err), ==, 0);
+	g_assert_cmpstr(list[n - 1].action, ==, "alarm");
+	g_assert_cmpstr(list[n - 1].vm, ==, "work");
+	g_assert_cmpint(list[n - 1].allowed, ==, 0);
+	free(list);
+	world_free(w);
+}
+
+/* The fence takes the right to release from the worker; the warden's question does not. */
+static void test_f2_ward(void)
+{
+	struct world *w = world_new();
+	struct kerr err;
+
+	go_to(w, CUSTODY_PREPARED);
+	g_assert_cmpint(bound(w->desktop), ==, FENCE_FREEZE);
+	g_assert_cmpint(bound(w->laptop), ==, -1);
+	handoff_end_workers(w->laptop->core);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RELEASED, &w->vote, NULL, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
+	world_free(w);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_assert_cmpint(secret_process_setup(), ==, 0);
+	g_test_add_func("/promise/C2 a third device's word changes nothing", test_c2_forged);
+	g_test_add_func("/promise/C2 the own channel's word is checked first", test_c2_accept);
+	g_test_add_func("/promise/C2 VOID before the copy goes", test_c2_void_first);
+	g_test_add_func("/promise/F3 RELEASED asked for again", test_f3_released_again);
+	g_test_add_func("/promise/F6 a start and a release exclude each other",
+			test_f6_start_or_release);
+	g_test_add_func("/promise/F8 ASK is answered", test_f8_ask);
+	g_test_add_func("/promise/F8 ASK about what is not known", test_f8_ask_unknown);
+	g_test_add_func("/promise/M12 the answer aged out of the journal", test_m12_aged_out);
+	g_test_add_func("/promise/F2 an alarm is recorded", test_f2_alarm);
+	g_test_add_func("/promise/F2 the list of copies that may not run", test_f2_ward);
+	return g_test_run();
+}
