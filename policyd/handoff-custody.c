@@ -30,6 +30,21 @@ static int need_handoff(const struct handoff *ho, struct kerr *err)
 			"first.");
 }
 
+/* The VM leaves under the policy that the other side was shown, or not at all: else each device
+ * ends with another one, and the VM can never come back. */
+static int check_policy_version(struct core *core, const struct handoff *ho, struct kerr *err)
+{
+	uint64_t version;
+	int r = store_policy_version(core->store, ho->uuid, &version, err);
+
+	if (r < 0 || version == ho->policy_version)
+		return r;
+	return kerr_set(err, ESTALE, KCODE_POLICY,
+			"The policy of \"%s\" was changed after it was offered to \"%s\". Ask for "
+			"the move again.",
+			ho->vm, ho->peer_name);
+}
+
 /* The first record of each side takes its facts from what was granted, not from the mover. */
 static int fill_first(struct core *core, const struct handoff *ho, struct custody_step *step,
 		      struct kerr *err)
@@ -46,7 +61,7 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 	memcpy(step->name, ho->vm, sizeof(step->name));
 	step->epoch = ho->epoch;
 	if (step->record == CUSTODY_PREP)
-		return 0;
+		return check_policy_version(core, ho, err);
 	/* S1-14: the policy is sealed here before the guest can resume here. */
 	return store_policy_put(core->store, ho->policy, err);
 }

@@ -29,6 +29,7 @@ struct handoff {
 	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];
 	char person[NAME_MAX_LEN + 1];
 	uint64_t epoch, deadline_ms;
+	uint64_t policy_version; /* of the policy in the offer: no other one may leave */
 	uint64_t worker; /* connection that took the grant: only it may release (R1); 0 = none */
 	enum verdict verdict;
 	enum person_role dest_person; /* whose the destination is, for the VM's owner */

@@ -29,6 +29,7 @@ int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err)
 
 	if (r < 0)
 		return r;
+	ho->policy_version = p.version;
 	wbuf_u8(w, OFFER_VERSION);
 	wbuf_bytes(w, ho->uuid, UUID_LEN);
 	wbuf_string(w, ho->vm);

@@ -73,6 +73,17 @@ static bool is_over(const struct handoff *ho)
 	       store_custody_by_hid(ho->core->store, ho->hid, &view, NULL) < 0;
 }
 
+bool handoff_is_under_way(struct core *core, const uint8_t uuid[UUID_LEN])
+{
+	const struct handoff *list = core->handoffs->list;
+
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
+		if (list[i].state != HANDOFF_FREE && !is_over(&list[i]) &&
+		    memcmp(list[i].uuid, uuid, UUID_LEN) == 0)
+			return true;
+	return false;
+}
+
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
 {
 	for (size_t i = 0; i < HANDOFFS_MAX; i++) {

@@ -21,6 +21,10 @@ int handoff_request(struct core *core, enum person_role person, const uint8_t uu
 		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
 		    struct kerr *err);
 
+/* True from the session's begin until the hand-off has ended: its VM's policy may not change now.
+ */
+bool handoff_is_under_way(struct core *core, const uint8_t uuid[UUID_LEN]);
+
 /* A person wants the hand-off to stop; the mover may then abort it, before it is released. */
 int handoff_abort_request(struct core *core, enum person_role person, const uint8_t hid[HID_LEN],
 			  struct kerr *err);

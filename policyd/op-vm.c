@@ -61,8 +61,11 @@ static int save_policy(struct core *core, struct store_policy *p, struct kerr *e
 		r = kerr_set(err, EACCES, KCODE_CUSTODY,
 			     "\"%s\" is on \"%s\" now; change its policy when it is back.",
 			     view.name, view.holder_name);
-	if (r == 0 && view.known && custody_is_open(&view))
-		r = kerr_set(err, EBUSY, KCODE_BUSY, "A hand-off of \"%s\" is open.", view.name);
+	if (r == 0 && (custody_is_open(&view) || handoff_is_under_way(core, p->uuid)))
+		r = kerr_set(err, EBUSY, KCODE_BUSY,
+			     "A hand-off of \"%s\" is under way with the policy that it has now; "
+			     "change it when that has ended.",
+			     p->name);
 	if (r == 0)
 		r = sign_policy(core, p, err);
 	if (r == 0)

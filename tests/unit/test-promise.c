@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Never two, never none: what attacks and aimed crashes once broke, on real cores. */
+#include "policyd/dispatch.h"
+#include "policyd/ops.h"
 #include "policyd/store-sql.h"
 #include "tests/unit/policyd-fixture.h"
 
@@ -441,6 +443,75 @@ static void test_f2_ward(void)
 	world_free(w);
 }
 
+/* -- The policy is bound -- */
+
+/* As `kith policy set` does it. */
+static int set_policy(struct device *d, const char *text, struct kerr *err)
+{
+	g_autofree struct policy *rules = g_new0(struct policy, 1);
+	static uint8_t compiled[STORE_POLICY_MAX];
+	struct caller caller = {.core = d->core};
+	struct wire request, reply;
+	struct rbuf r;
+	size_t len;
+	int result;
+
+	kerr_clear(err);
+	g_assert_cmpint(policytext_compile(text, rules, err), ==, 0);
+	g_assert_cmpint(policy_encode(rules, compiled, sizeof(compiled), &len), ==, 0);
+	wire_clear(&request);
+	wbuf_bytes(&request.buf, vm, UUID_LEN);
+	wbuf_string(&request.buf, "work");
+	wbuf_blob(&request.buf, text, strlen(text));
+	wbuf_blob(&request.buf, compiled, len);
+	r = rbuf_init(request.room, request.buf.len);
+	result = op_policy_set(&caller, NULL, &r, wire_clear(&reply), err);
+	store_rollback(d->core->store);
+	return result;
+}
+
+static void test_gap5_policy_bound(void)
+{
+	static const char second[] = "allow owner all to own\nallow owner all to guest\n";
+	struct world *w = world_new();
+	uint64_t here, there;
+	struct kerr err;
+
+	g_assert_true(attest(&w->run, exporter, exporter));
+	/* The policy was shown to the desktop; nobody can change it now... */
+	g_assert_cmpint(set_policy(w->laptop, second, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_BUSY);
+	take_grants(&w->run);
+	g_assert_cmpint(set_policy(w->laptop, second, &err), <, 0);
+	/* ...and one that changed all the same does not leave. */
+	g_assert_cmpint(
+		sql_change(w->laptop->core->store, "UPDATE policies SET version=2", NULL, 0, NULL),
+		==, 0);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_PREP, NULL, NULL, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_POLICY);
+	g_assert_cmpint(may_start(w->laptop), ==, 0);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(set_policy(w->laptop, second, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_BUSY);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_ABORTED, NULL, NULL, &err), ==, 0);
+	handoff_session_end(w->desktop->core, w->run.hid);
+	w->desktop->core->handoffs->list[0].state = HANDOFF_FREE;
+	/* The twin: between two hand-offs it may; it travels, rules there, and comes home. */
+	g_assert_cmpint(set_policy(w->laptop, second, &err), ==, 0);
+	g_assert_true(attest(&w->run, exporter, exporter));
+	commit(&w->run);
+	g_assert_cmpint(store_policy_version(w->laptop->core->store, vm, &here, NULL), ==, 0);
+	g_assert_cmpint(store_policy_version(w->desktop->core->store, vm, &there, NULL), ==, 0);
+	g_assert_cmpuint(here, ==, 2);
+	g_assert_cmpuint(there, ==, 2);
+	w->run.s = w->desktop;
+	w->run.d = w->laptop;
+	g_assert_true(attest(&w->run, exporter, exporter));
+	commit(&w->run);
+	g_assert_cmpint(may_start(w->laptop), ==, 0);
+	world_free(w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -457,5 +528,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/promise/M12 the answer aged out of the journal", test_m12_aged_out);
 	g_test_add_func("/promise/F2 an alarm is recorded", test_f2_alarm);
 	g_test_add_func("/promise/F2 the list of copies that may not run", test_f2_ward);
+	g_test_add_func("/promise/gap 5 the policy that was offered is the one that leaves",
+			test_gap5_policy_bound);
 	return g_test_run();
 }
