@@ -63,7 +63,8 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 	if (step->record == CUSTODY_PREP)
 		return check_policy_version(core, ho, err);
 	/* S1-14: the policy is sealed here before the guest can resume here. */
-	return store_policy_put(core->store, ho->policy, err);
+	r = store_policy_put(core->store, ho->policy, err);
+	return r < 0 ? r : store_chain_put(core->store, ho->uuid, ho->chain, err);
 }
 
 /* B6: between quote and commit this device must not have changed. After a restart of policyd the
@@ -169,6 +170,8 @@ static int write_record(struct core *core, struct handoff *ho, const struct hand
 		r = fill_first(core, ho, step, err);
 	if (r == 0)
 		r = check_unchanged(core, ho, entry->record, err);
+	if (r == 0)
+		r = handoff_chain_grow(core, step, entry, err);
 	if (r < 0)
 		return r;
 	audit_step(core, ho, entry->hid, entry->record);

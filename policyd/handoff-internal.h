@@ -36,6 +36,7 @@ struct handoff {
 	struct session *session;
 	struct measure_state own;    /* this device when it proved itself (B6) */
 	struct store_policy *policy; /* destination: as offered, stored with RECV */
+	struct custody_chain *chain; /* destination: likewise */
 };
 
 struct handoffs {
@@ -95,3 +96,16 @@ void handoff_sign_statement(struct core *core, const struct custody_statement *s
 /* Offer: what the source tells the destination about the VM, inside the attested session. */
 int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err);
 int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, struct kerr *err);
+
+/* The chain of a VM that is here, to be shown with its offer; refused if it does not end here. */
+int handoff_chain_of(struct core *core, const struct custody_view *view,
+		     const struct store_policy *policy, struct custody_chain *ret,
+		     struct kerr *err);
+/* Does the chain in an offer prove that the peer holds the VM, and may the peer give it here (H3)?
+ */
+int handoff_chain_check(struct handoff *ho, const struct store_peer *peer,
+			const struct store_policy *policy, const struct custody_chain *chain,
+			struct kerr *err);
+/* Puts the hop of OWN or RECLAIM into the store, to be committed with the record. */
+int handoff_chain_grow(struct core *core, const struct custody_step *step,
+		       const struct handoff_entry *entry, struct kerr *err);

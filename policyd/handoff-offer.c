@@ -6,7 +6,7 @@
 #include "attest/wire.h"
 #include "policyd/handoff-internal.h"
 
-#define OFFER_VERSION 1
+#define OFFER_VERSION 2
 
 void handoff_policy_digest(const struct store_policy *policy, uint8_t ret[HASH_LEN])
 {
@@ -22,30 +22,49 @@ void handoff_policy_digest(const struct store_policy *policy, uint8_t ret[HASH_L
 	digest_end(&d, ret);
 }
 
-int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err)
+static void offer_write(struct handoff *ho, const struct store_policy *p,
+			const struct custody_chain *chain, struct wbuf *w)
 {
-	struct store_policy p = {0};
-	int r = store_policy_get(ho->core->store, ho->uuid, &p, err);
-
-	if (r < 0)
-		return r;
-	ho->policy_version = p.version;
 	wbuf_u8(w, OFFER_VERSION);
 	wbuf_bytes(w, ho->uuid, UUID_LEN);
 	wbuf_string(w, ho->vm);
 	wbuf_u64(w, ho->epoch);
 	wbuf_string(w, ho->person);
 	wbuf_u8(w, (uint8_t)ho->dest_person);
-	wbuf_u64(w, p.version);
-	wbuf_string(w, p.name);
-	wbuf_bytes(w, p.owner_pk, sizeof(p.owner_pk));
-	wbuf_bytes(w, p.signature, sizeof(p.signature));
-	wbuf_blob(w, p.text, p.text_len);
-	wbuf_blob(w, p.compiled, p.compiled_len);
-	store_policy_clear(&p);
+	wbuf_u64(w, p->version);
+	wbuf_string(w, p->name);
+	wbuf_bytes(w, p->owner_pk, sizeof(p->owner_pk));
+	wbuf_bytes(w, p->signature, sizeof(p->signature));
+	wbuf_blob(w, p->text, p->text_len);
+	wbuf_blob(w, p->compiled, p->compiled_len);
+	wbuf_blob(w, chain->data, chain->len);
+}
+
+int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err)
+{
+	_cleanup_(store_policy_clear) struct store_policy p = {0};
+	_cleanup_free_ struct custody_chain *chain = malloc(sizeof(*chain));
+	struct custody_view view;
+	int r;
+
+	if (!chain)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	r = store_policy_get(ho->core->store, ho->uuid, &p, err);
+	if (r == 0)
+		r = store_custody_get(ho->core->store, ho->uuid, &view, err);
+	if (r == 0)
+		r = handoff_chain_of(ho->core, &view, &p, chain, err);
+	if (r < 0)
+		return r;
+	ho->policy_version = p.version;
+	offer_write(ho, &p, chain, w);
 	if (wbuf_error(w) < 0)
-		return kerr_set(err, EMSGSIZE, KCODE_POLICY, "The policy of \"%s\" is too long.",
-				ho->vm);
+		return kerr_set(
+			err, EMSGSIZE, KCODE_POLICY,
+			"The policy of \"%s\" and the proof of its %zu hops are too long for "
+			"one offer. Make the policy shorter, or move the VM to the device "
+			"that made its owner's cloud once.",
+			ho->vm, chain->len / CUSTODY_LINK_LEN);
 	return 0;
 }
 
@@ -64,7 +83,20 @@ static int copy_blob(struct rbuf *r, uint8_t **ret, size_t *ret_len)
 	return 0;
 }
 
-static int offer_get(struct handoff *ho, struct rbuf *r, struct store_policy *p)
+static int chain_get(struct rbuf *r, struct custody_chain *ret)
+{
+	size_t len;
+	const uint8_t *at = rbuf_blob(r, sizeof(ret->data), &len);
+
+	if (!at)
+		return -EBADMSG;
+	memcpy(ret->data, at, len);
+	ret->len = len;
+	return 0;
+}
+
+static int offer_get(struct handoff *ho, struct rbuf *r, struct store_policy *p,
+		     struct custody_chain *chain)
 {
 	uint8_t version = rbuf_u8(r), *text = NULL, dest_person;
 	int ret;
@@ -83,6 +115,8 @@ static int offer_get(struct handoff *ho, struct rbuf *r, struct store_policy *p)
 	p->text = (char *)text;
 	if (ret == 0)
 		ret = copy_blob(r, &p->compiled, &p->compiled_len);
+	if (ret == 0)
+		ret = chain_get(r, chain);
 	if (ret == 0 && (version != OFFER_VERSION || ho->epoch > CUSTODY_EPOCH_MAX ||
 			 !text_is_name(ho->vm, NAME_MAX_LEN) || strcmp(ho->vm, p->name) != 0 ||
 			 dest_person >= _PERSON_ROLE_MAX))
@@ -172,9 +206,10 @@ int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, st
 	int ret;
 
 	ho->policy = calloc(1, sizeof(*ho->policy));
-	if (!ho->policy)
+	ho->chain = calloc(1, sizeof(*ho->chain));
+	if (!ho->policy || !ho->chain)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	ret = offer_get(ho, &r, ho->policy);
+	ret = offer_get(ho, &r, ho->policy, ho->chain);
 	if (ret < 0)
 		return kerr_set(err, -ret, KCODE_BAD_MESSAGE,
 				"The other device's offer cannot be read.");
@@ -183,6 +218,8 @@ int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, st
 		ret = check_signer(ho, &peer, ho->policy, err);
 	if (ret == 0)
 		ret = check_age(ho, ho->policy, err);
+	if (ret == 0)
+		ret = handoff_chain_check(ho, &peer, ho->policy, ho->chain, err);
 	if (ret == 0)
 		ret = decide_in(ho, ho->policy, err);
 	return ret;

@@ -41,6 +41,7 @@ void handoff_enter(struct handoff *ho, enum handoff_state state)
 	if (ho->policy)
 		store_policy_clear(ho->policy);
 	free(ho->policy);
+	free(ho->chain);
 	*ho = (struct handoff){.core = ho->core};
 }
 

@@ -10,6 +10,7 @@ static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = 
 	[CUSTODY_STATEMENT_ACK] = "ack",	 [CUSTODY_STATEMENT_NACK] = "nack",
 	[CUSTODY_STATEMENT_ASK] = "ask",	 [CUSTODY_STATEMENT_WHERE] = "where",
 	[CUSTODY_STATEMENT_HELD] = "held",	 [CUSTODY_STATEMENT_NOT_HELD] = "not-held",
+	[CUSTODY_STATEMENT_ADOPT] = "adopt",	 [CUSTODY_STATEMENT_CLAIM] = "claim",
 };
 DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
 
@@ -115,7 +116,17 @@ enum custody_statement_kind journal_proof(enum custody_record last, enum custody
 
 /* -- Statements -- */
 
-static const uint8_t statement_label[16] = "kith-custody-v1"; /* with its NUL */
+#define STATEMENT_LABEL 16
+
+/* What devices tell each other, and what is only ever said in a chain (custody-chain.h), the first
+ * by the owner's key: neither passes for the other. */
+static const uint8_t *label_of(unsigned kind)
+{
+	static const uint8_t word[STATEMENT_LABEL] = "kith-custody-v1"; /* with the NUL */
+	static const uint8_t link[STATEMENT_LABEL] = "kith-chain-v1";
+
+	return kind == CUSTODY_STATEMENT_ADOPT || kind == CUSTODY_STATEMENT_CLAIM ? link : word;
+}
 
 uint64_t custody_statement_handoff_epoch(const struct custody_statement *statement)
 {
@@ -163,26 +174,33 @@ void custody_statement_for(const struct custody_view *after, const uint8_t self[
 			     after->peer, ret);
 }
 
-void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
-			    uint8_t ret[CUSTODY_STATEMENT_LEN])
+void custody_statement_body(const struct custody_statement *statement,
+			    uint8_t ret[CUSTODY_STATEMENT_BODY])
 {
-	struct wbuf w = wbuf_init(ret, CUSTODY_STATEMENT_LEN);
+	struct wbuf w = wbuf_init(ret, CUSTODY_STATEMENT_BODY);
 
-	wbuf_bytes(&w, statement_label, sizeof(statement_label));
+	wbuf_bytes(&w, label_of(statement->kind), STATEMENT_LABEL);
 	wbuf_u8(&w, (uint8_t)statement->kind);
 	wbuf_bytes(&w, statement->hid, HID_LEN);
 	wbuf_bytes(&w, statement->uuid, UUID_LEN);
 	wbuf_u64(&w, statement->epoch);
 	wbuf_bytes(&w, statement->from, DEVICE_ID_LEN);
 	wbuf_bytes(&w, statement->to, DEVICE_ID_LEN);
-	crypto_sign_detached(ret + w.len, NULL, ret, w.len, sign_sk);
+}
+
+void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
+			    uint8_t ret[CUSTODY_STATEMENT_LEN])
+{
+	custody_statement_body(statement, ret);
+	crypto_sign_detached(ret + CUSTODY_STATEMENT_BODY, NULL, ret, CUSTODY_STATEMENT_BODY,
+			     sign_sk);
 }
 
 int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret)
 {
 	struct rbuf r = rbuf_init(data, len);
 	struct custody_statement s = {0};
-	uint8_t label[sizeof(statement_label)];
+	uint8_t label[STATEMENT_LABEL];
 	uint8_t kind;
 
 	rbuf_bytes(&r, label, sizeof(label));
@@ -193,7 +211,7 @@ int custody_statement_parse(const void *data, size_t len, struct custody_stateme
 	rbuf_bytes(&r, s.from, DEVICE_ID_LEN);
 	rbuf_bytes(&r, s.to, DEVICE_ID_LEN);
 	rbuf_view(&r, SIGN_LEN);
-	if (rbuf_end(&r) < 0 || memcmp(label, statement_label, sizeof(label)) != 0)
+	if (rbuf_end(&r) < 0 || memcmp(label, label_of(kind), sizeof(label)) != 0)
 		return -EBADMSG;
 	if (kind == CUSTODY_STATEMENT_NONE || kind >= _CUSTODY_STATEMENT_MAX)
 		return -EBADMSG;
@@ -205,13 +223,13 @@ int custody_statement_parse(const void *data, size_t len, struct custody_stateme
 int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk[SIGN_PK_LEN],
 			     struct custody_statement *ret, struct kerr *err)
 {
-	const size_t signed_len = CUSTODY_STATEMENT_LEN - SIGN_LEN;
+	const uint8_t *body = data;
 	struct custody_statement s;
 
 	if (custody_statement_parse(data, len, &s) < 0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
 				"A custody statement of the other device is malformed.");
-	if (crypto_sign_verify_detached((const uint8_t *)data + signed_len, data, signed_len,
+	if (crypto_sign_verify_detached(body + CUSTODY_STATEMENT_BODY, body, CUSTODY_STATEMENT_BODY,
 					sign_pk) != 0)
 		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
 				"A custody statement carries a wrong signature; somebody may sit "

@@ -51,6 +51,7 @@ struct custody_statement {
 
 /* label 16, u8 kind, hid16, uuid16, u64 epoch, id32 from, id32 to, Ed25519 signature 64 */
 #define CUSTODY_STATEMENT_LEN 185
+#define CUSTODY_STATEMENT_BODY (CUSTODY_STATEMENT_LEN - SIGN_LEN)
 
 /* The statement that the record in `after`, as journal_step() or store_custody_step() gave it,
  * obliges this device to make; kind NONE if it makes none. */
@@ -81,6 +82,10 @@ uint64_t custody_statement_handoff_epoch(const struct custody_statement *stateme
 /* Signs with the Ed25519 device key (64 bytes, libsodium form). Infallible. */
 void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
 			    uint8_t ret[CUSTODY_STATEMENT_LEN]);
+
+/* What a signature of it covers; for a key that signs elsewhere. */
+void custody_statement_body(const struct custody_statement *statement,
+			    uint8_t ret[CUSTODY_STATEMENT_BODY]);
 
 /* Parses only. -EBADMSG. The caller learns `from` here, looks up its pinned key, then verifies. */
 int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret);

@@ -116,6 +116,8 @@ enum custody_statement_kind {
 	CUSTODY_STATEMENT_WHERE,    /* a device in doubt: do you hold this VM? hid is a nonce */
 	CUSTODY_STATEMENT_HELD,	    /* its answer: I hold it since this epoch */
 	CUSTODY_STATEMENT_NOT_HELD, /* its answer: I do not; the highest epoch I know */
+	CUSTODY_STATEMENT_ADOPT,    /* only in custody chains: the VM's owner says who holds it */
+	CUSTODY_STATEMENT_CLAIM,    /* only in custody chains: the owner's decision after a doubt */
 	_CUSTODY_STATEMENT_MAX,
 };
 DECLARE_NAMES(custody_statement_kind, enum custody_statement_kind);

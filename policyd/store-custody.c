@@ -341,6 +341,9 @@ static int delete_view(struct store *s, const struct custody_view *v, struct ker
 	int r = sql_change(s, "DELETE FROM custody WHERE uuid=?1",
 			   SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
 
+	if (r == 0)
+		r = sql_change(s, "DELETE FROM chains WHERE uuid=?1",
+			       SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
 	if (r < 0 || !v->fresh)
 		return r;
 	return sql_change(s, "DELETE FROM policies WHERE uuid=?1",

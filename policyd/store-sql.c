@@ -202,6 +202,9 @@ static const char schema[] =
 	/* The hand-off: all NULL, or none. */
 	" hid BLOB UNIQUE, source INTEGER, fresh INTEGER, started INTEGER, record INTEGER,"
 	" handoff_epoch INTEGER, peer BLOB, peer_name TEXT) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE chains("
+	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), links BLOB NOT NULL)"
+	" STRICT, WITHOUT ROWID;"
 	/* VMs that left Kith's care: an old hand-off of theirs stays old (H7). */
 	"CREATE TABLE forgotten("
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), epoch INTEGER NOT NULL)"

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/secret.h"
+#include "policyd/custody-chain.h"
 #include "policyd/journal.h"
 
 #define STORE_FILE "store.db" /* below the state directory of policyd */
@@ -171,6 +172,15 @@ int store_policy_get(struct store *s, const uint8_t uuid[UUID_LEN], struct store
 int store_policy_version(struct store *s, const uint8_t uuid[UUID_LEN], uint64_t *ret,
 			 struct kerr *err);
 void store_policy_clear(struct store_policy *policy);
+
+/* -- Custody chains: of a VM that is here, the proof that it is; VOID of a VM that was new forgets
+ * it. The caller commits. -- */
+
+int store_chain_put(struct store *s, const uint8_t uuid[UUID_LEN],
+		    const struct custody_chain *chain, struct kerr *err);
+/* An empty chain if there is none. */
+int store_chain_get(struct store *s, const uint8_t uuid[UUID_LEN], struct custody_chain *ret,
+		    struct kerr *err);
 
 /* -- Custody and its journal -- */
 

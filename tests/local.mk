@@ -9,6 +9,7 @@ UNIT_TESTS = \
 	tests/unit/test-api \
 	tests/unit/test-audit \
 	tests/unit/test-base \
+	tests/unit/test-chain \
 	tests/unit/test-cookie \
 	tests/unit/test-custody \
 	tests/unit/test-disk \
@@ -85,6 +86,10 @@ tests_unit_test_base_LDADD = $(UNIT_LDADD)
 tests_unit_test_cookie_SOURCES = tests/unit/test-cookie.c
 tests_unit_test_cookie_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cookie_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_chain_SOURCES = tests/unit/test-chain.c
+tests_unit_test_chain_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_chain_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_custody_SOURCES = tests/unit/test-custody.c tests/unit/store-fixture.h
 tests_unit_test_custody_CFLAGS = $(UNIT_CFLAGS)

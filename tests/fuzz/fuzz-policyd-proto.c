@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wire forms of policyd and custody statements: the first byte picks the decoder; what decodes must
- * encode to the very bytes it came from. */
+/* Wire forms of policyd, custody statements and chains: the first byte picks the decoder; what
+ * decodes must encode to the very bytes it came from. */
 #include <string.h>
 
-#include "policyd/journal.h"
+#include "policyd/custody-chain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,6 +45,22 @@ static void statement(const uint8_t *data, size_t size)
 		abort();
 }
 
+static bool nobody(void *ctx _unused_, const uint8_t id[DEVICE_ID_LEN] _unused_)
+{
+	return false;
+}
+
+/* Nobody has the owner's key, so nothing verifies. */
+static void chain(const uint8_t *data, size_t size)
+{
+	static const uint8_t zero[SIGN_PK_LEN];
+	struct custody_chain_rules rules = {.uuid = zero, .owner_pk = zero, .is_own = nobody};
+	struct custody_chain_end end;
+
+	if (custody_chain_verify(data, size, &rules, &end, NULL) == 0)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int (*const again[])(struct rbuf * r, struct wbuf * w) = {
@@ -62,6 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		statement(data + 1, size - 1);
 		return 0;
 	}
+	if (data[0] == ARRAY_SIZE(again) + 1)
+		chain(data + 1, size - 1);
 	if (data[0] > ARRAY_SIZE(again))
 		return 0;
 	r = rbuf_init(data + 1, size - 1);

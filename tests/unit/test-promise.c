@@ -512,6 +512,184 @@ static void test_gap5_policy_bound(void)
 	world_free(w);
 }
 
+/* -- H3: the chain -- */
+
+/* Forgets whatever hand-offs are under way in memory, as a restart does. */
+static void idle(struct device *d)
+{
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
+		if (d->core->handoffs->list[i].state != HANDOFF_FREE)
+			handoff_enter(&d->core->handoffs->list[i], HANDOFF_FREE);
+}
+
+static bool move(struct world *w, struct device *from, struct device *to)
+{
+	w->run.s = from;
+	w->run.d = to;
+	if (!attest(&w->run, exporter, exporter)) {
+		idle(from);
+		idle(to);
+		return false;
+	}
+	commit(&w->run);
+	return true;
+}
+
+/* What a device can do to its own store. */
+static void rewrite(struct device *d, const char *sql)
+{
+	g_assert_cmpint(sql_change(d->core->store, sql, NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_commit(d->core->store, COMMIT_PLAIN, NULL), ==, 0);
+}
+
+#define IDLE                                                                                 \
+	" hid=NULL, source=NULL, fresh=NULL, started=NULL, record=NULL, handoff_epoch=NULL," \
+	" peer=NULL, peer_name=NULL"
+
+/* A former holder keeps the policy, his copy and his chain, and offers them to whoever does not
+ * know better. */
+static void test_h3_fork(void)
+{
+	static const char text[] = "allow owner all to own\nallow owner all to guest\n"
+				   "allow guest move-out to own\n";
+	struct world *w = world_new();
+	struct kerr err;
+
+	pair(w->desktop, w->bobs, PERSON_ROLE_GUEST);
+	g_assert_cmpint(set_policy(w->laptop, text, &err), ==, 0);
+	g_assert_true(move(w, w->laptop, w->bobs));
+	/* He holds it, and may not even then give it to another device of the owner. */
+	g_assert_false(move(w, w->bobs, w->desktop));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_CUSTODY);
+	g_assert_true(move(w, w->bobs, w->laptop));
+	g_assert_cmpint(may_start(w->laptop), ==, 0);
+	/* The fork: as he was when he held it, and with a bigger number. */
+	rewrite(w->bobs, "UPDATE custody SET here=1, epoch=2," IDLE);
+	g_assert_false(move(w, w->bobs, w->desktop));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_CUSTODY);
+	g_assert_cmpint(may_start(w->desktop), ==, 0); /* it never heard of the VM */
+	rewrite(w->bobs, "UPDATE custody SET epoch=52");
+	g_assert_false(move(w, w->bobs, w->desktop));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_CUSTODY);
+	/* Nor does the laptop take it twice. */
+	rewrite(w->bobs, "UPDATE custody SET epoch=2");
+	g_assert_false(move(w, w->bobs, w->laptop));
+	/* The twin: the true one goes on to the desktop, and its chain grows there. */
+	g_assert_true(move(w, w->laptop, w->desktop));
+	g_assert_cmpint(may_start(w->desktop), ==, 0);
+	g_assert_cmpint(may_start(w->laptop), <, 0);
+	g_assert_true(move(w, w->desktop, w->laptop));
+	world_free(w);
+}
+
+/* A source that says it holds what it does not, in an own cloud, with the chain it once had. */
+static void test_h3_unproved(void)
+{
+	struct world *w = world_new();
+
+	g_assert_true(move(w, w->laptop, w->desktop));
+	g_assert_true(move(w, w->desktop, w->laptop));
+	rewrite(w->desktop, "UPDATE custody SET here=1, epoch=99," IDLE);
+	g_assert_false(move(w, w->desktop, w->laptop));
+	/* Behind its own back: the chain that is stored is another VM's, a cut one, or none. */
+	rewrite(w->desktop, "UPDATE custody SET epoch=2");
+	rewrite(w->desktop, "UPDATE chains SET links=zeroblob(434)");
+	g_assert_false(move(w, w->desktop, w->laptop));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_CUSTODY);
+	rewrite(w->desktop, "DELETE FROM chains");
+	g_assert_false(move(w, w->desktop, w->laptop));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_CUSTODY);
+	world_free(w);
+}
+
+/* A hop that failed is proved too: the way on from a device without the owner's key. */
+static void test_h3_reclaimed(void)
+{
+	struct world *w = world_new();
+	struct custody_chain *chain = g_new0(struct custody_chain, 1);
+	struct wire nack;
+	struct kerr err;
+
+	g_assert_true(move(w, w->laptop, w->desktop));
+	w->run.s = w->desktop;
+	w->run.d = w->laptop;
+	go_to(w, CUSTODY_RELEASED);
+	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_VOID, NULL, &nack, &err), ==, 0);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_RECLAIM, &nack, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_DONE, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(store_chain_get(w->desktop->core->store, vm, chain, &err), ==, 0);
+	g_assert_cmpuint(chain->len, ==, 4 * CUSTODY_LINK_LEN);
+	g_assert_true(move(w, w->desktop, w->laptop));
+	g_assert_cmpint(may_start(w->laptop), ==, 0);
+	g_free(chain);
+	world_free(w);
+}
+
+/* Two own devices hand the VM to and fro without the owner's key, then it comes to where that is.
+ */
+static void test_h3_long(void)
+{
+	struct world *w = world_new();
+	struct custody_chain *chain = g_new0(struct custody_chain, 1);
+	struct device *attic = device_new("attic", DEVICE_ROLE_DESKTOP, NULL);
+	struct custody_view view;
+	struct kerr err;
+
+	pair(w->laptop, attic, PERSON_ROLE_GUEST);
+	pair(w->desktop, attic, PERSON_ROLE_GUEST);
+	g_assert_true(move(w, w->laptop, w->desktop));
+	g_assert_true(move(w, w->desktop, attic));
+	g_assert_true(move(w, attic, w->desktop));
+	g_assert_cmpint(store_chain_get(w->desktop->core->store, vm, chain, &err), ==, 0);
+	g_assert_cmpuint(chain->len, ==, 4 * CUSTODY_LINK_LEN);
+	/* The desktop's chain is made as long as one may be. */
+	g_assert_cmpint(store_custody_get(w->desktop->core->store, vm, &view, &err), ==, 0);
+	while (chain->len < CUSTODY_CHAIN_MAX * CUSTODY_LINK_LEN) {
+		struct device *from = chain->len / CUSTODY_LINK_LEN % 2 ? attic : w->desktop;
+		struct device *to = from == attic ? w->desktop : attic;
+		struct custody_statement st;
+		struct wire said;
+
+		custody_statement_make(CUSTODY_STATEMENT_RELEASE, w->run.hid, vm, view.epoch++,
+				       from->core->id.id, to->core->id.id, &st);
+		sign_as(from, &st, &said);
+		custody_chain_add(chain, said.room, from->core->id.sign_pk);
+	}
+	g_assert_cmpint(store_chain_put(w->desktop->core->store, vm, chain, &err), ==, 0);
+	rewrite(w->desktop, "UPDATE custody SET epoch=128");
+	rewrite(attic, "UPDATE custody SET epoch=128");
+	g_assert_cmpuint(view.epoch, ==, 128);
+	g_assert_false(move(w, w->desktop, attic));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_CUSTODY);
+	g_assert_nonnull(strstr(w->run.err.text, "Move it there once"));
+	/* The twin: where the owner's key is it is taken, and begins anew. */
+	g_assert_true(move(w, w->desktop, w->laptop));
+	g_assert_true(move(w, w->laptop, w->desktop));
+	g_assert_cmpint(store_chain_get(w->desktop->core->store, vm, chain, &err), ==, 0);
+	g_assert_cmpuint(chain->len, ==, 2 * CUSTODY_LINK_LEN);
+	device_free(attic);
+	g_free(chain);
+	world_free(w);
+}
+
+/* H4: what somebody offered and nobody took binds nothing: the owner's own VM of that UUID comes.
+ */
+static void test_h4_void(void)
+{
+	static const char text[] = "allow owner all to own\nallow owner all to guest\n";
+	struct world *w = world_new();
+	struct kerr err;
+
+	pair(w->desktop, w->bobs, PERSON_ROLE_GUEST);
+	give_policy(w->bobs, text);
+	rewrite(w->bobs, "UPDATE custody SET epoch=9000000000");
+	w->run.s = w->bobs;
+	go_to(w, CUSTODY_PREPARED);
+	g_assert_cmpint(journal(w->desktop, &w->run, CUSTODY_VOID, NULL, NULL, &err), ==, 0);
+	g_assert_true(move(w, w->laptop, w->desktop));
+	world_free(w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -530,5 +708,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/promise/F2 the list of copies that may not run", test_f2_ward);
 	g_test_add_func("/promise/gap 5 the policy that was offered is the one that leaves",
 			test_gap5_policy_bound);
+	g_test_add_func("/promise/H3 a former holder cannot fork the VM", test_h3_fork);
+	g_test_add_func("/promise/H3 what is not proved is not taken", test_h3_unproved);
+	g_test_add_func("/promise/H3 a hop that failed is proved", test_h3_reclaimed);
+	g_test_add_func("/promise/H3 a long chain begins anew at the owner's device", test_h3_long);
+	g_test_add_func("/promise/H4 an offer that was voided binds nothing", test_h4_void);
 	return g_test_run();
 }

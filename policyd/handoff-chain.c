@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Custody chains in a hand-off: shown with the offer, checked by the destination, grown with OWN
+ * and RECLAIM. */
+#include <sodium.h>
+#include <string.h>
+
+#include "attest/wire.h"
+#include "policyd/handoff-internal.h"
+
+/* Whose own a device is, for the owner of the VM. */
+struct owner_of {
+	struct core *core;
+	const uint8_t *owner_pk;
+};
+
+static bool is_own(void *ctx, const uint8_t id[DEVICE_ID_LEN])
+{
+	const struct owner_of *o = ctx;
+	struct store_peer peer;
+
+	if (memcmp(id, o->core->id.id, DEVICE_ID_LEN) == 0)
+		return memcmp(o->core->id.owner_pk, o->owner_pk, SIGN_PK_LEN) == 0;
+	return store_peer_get(o->core->store, id, &peer, NULL) == 0 &&
+	       memcmp(peer.owner_pk, o->owner_pk, SIGN_PK_LEN) == 0;
+}
+
+static int verify(struct core *core, const struct custody_chain *chain,
+		  const struct custody_view *view, const uint8_t owner_pk[SIGN_PK_LEN],
+		  struct custody_chain_end *ret, struct kerr *err)
+{
+	struct owner_of owner = {core, owner_pk};
+	struct custody_chain_rules rules = {.uuid = view->uuid,
+					    .owner_pk = owner_pk,
+					    .is_own = is_own,
+					    .ctx = &owner,
+					    .known_epoch = view->known ? view->epoch : 0,
+					    .known_holder = view->holder};
+
+	return custody_chain_verify(chain->data, chain->len, &rules, ret, err);
+}
+
+/* -- The source -- */
+
+/* The owner's word, given anew where his key is: the chain is short again. */
+static int adopt(struct core *core, const struct custody_view *view, struct custody_chain *ret,
+		 struct kerr *err)
+{
+	uint8_t bytes[CUSTODY_STATEMENT_LEN];
+	struct custody_statement st;
+	int r;
+
+	custody_chain_adoption(view->uuid, view->epoch, core->id.owner_pk, core->id.id, &st);
+	custody_statement_body(&st, bytes);
+	r = identity_owner_sign(core->store, bytes, CUSTODY_STATEMENT_BODY,
+				bytes + CUSTODY_STATEMENT_BODY, err);
+	ret->len = 0;
+	return r < 0 ? r : custody_chain_add(ret, bytes, core->id.owner_pk);
+}
+
+int handoff_chain_of(struct core *core, const struct custody_view *view,
+		     const struct store_policy *policy, struct custody_chain *ret, struct kerr *err)
+{
+	struct custody_chain_end end;
+	int r;
+
+	if (core->id.owner_here && memcmp(policy->owner_pk, core->id.owner_pk, SIGN_PK_LEN) == 0)
+		return adopt(core, view, ret, err);
+	r = store_chain_get(core->store, view->uuid, ret, err);
+	if (r == 0)
+		r = verify(core, ret, view, policy->owner_pk, &end, err);
+	if (r < 0)
+		return r;
+	if (end.epoch != view->epoch || memcmp(end.holder, core->id.id, DEVICE_ID_LEN) != 0)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"This device cannot prove to another one that it holds \"%s\".",
+				view->name);
+	return 0;
+}
+
+/* -- The destination -- */
+
+/* A device of somebody else than the VM's owner only gives back what it got: a former holder of it
+ * could else offer an old copy to whoever knows no better. */
+static int check_lender(const struct handoff *ho, const struct store_peer *peer,
+			const struct store_policy *policy, const struct custody_view *view,
+			struct kerr *err)
+{
+	if (memcmp(peer->owner_pk, policy->owner_pk, SIGN_PK_LEN) == 0)
+		return 0;
+	if (view->known && view->epoch == ho->epoch &&
+	    memcmp(view->holder, ho->peer, DEVICE_ID_LEN) == 0)
+		return 0;
+	return kerr_set(
+		err, EACCES, KCODE_CUSTODY,
+		"\"%s\" is no device of the owner of \"%s\": it may give the VM back only to "
+		"the device from which it got it.",
+		ho->peer_name, ho->vm);
+}
+
+static int check_length(const struct handoff *ho, const struct custody_chain_end *end,
+			struct kerr *err)
+{
+	if (end->links < CUSTODY_CHAIN_MAX || ho->core->id.owner_here)
+		return 0;
+	return kerr_set(
+		err, EACCES, KCODE_CUSTODY,
+		"\"%s\" was handed over %zu times since it was last on the device that made "
+		"its owner's cloud. Move it there once.",
+		ho->vm, end->links);
+}
+
+int handoff_chain_check(struct handoff *ho, const struct store_peer *peer,
+			const struct store_policy *policy, const struct custody_chain *chain,
+			struct kerr *err)
+{
+	struct custody_chain_end end;
+	struct custody_view view;
+	int r = store_custody_get(ho->core->store, ho->uuid, &view, err);
+
+	if (r == 0)
+		r = verify(ho->core, chain, &view, policy->owner_pk, &end, err);
+	if (r < 0)
+		return r;
+	if (end.epoch != ho->epoch || memcmp(end.holder, ho->peer, DEVICE_ID_LEN) != 0)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"\"%s\" offers \"%s\" but does not prove that it holds it (epoch "
+				"%llu).",
+				ho->peer_name, ho->vm, (unsigned long long)ho->epoch);
+	r = check_lender(ho, peer, policy, &view, err);
+	return r < 0 ? r : check_length(ho, &end, err);
+}
+
+/* -- With the record -- */
+
+/* The hop that the proof of OWN, or of RECLAIM, completes. Its content is the journal's business,
+ * which refuses the record and all that was changed for it. */
+static int grow(struct core *core, const struct custody_view *view, const struct custody_step *step,
+		const struct handoff_entry *entry, struct custody_chain *chain, struct kerr *err)
+{
+	uint8_t ours[CUSTODY_STATEMENT_LEN];
+	struct custody_statement released;
+	struct store_peer peer;
+	int r = store_peer_get(core->store, step->proof->from, &peer, err);
+
+	if (r < 0)
+		return r;
+	if (step->record == CUSTODY_RECLAIM) {
+		custody_statement_make(CUSTODY_STATEMENT_RELEASE, view->hid, view->uuid,
+				       view->handoff_epoch, core->id.id, view->peer, &released);
+		custody_statement_sign(&released, core->id.device_sk.data, ours);
+		r = custody_chain_add(chain, ours, core->id.sign_pk);
+	}
+	return r < 0 ? r : custody_chain_add(chain, entry->proof, peer.sign_pk);
+}
+
+int handoff_chain_grow(struct core *core, const struct custody_step *step,
+		       const struct handoff_entry *entry, struct kerr *err)
+{
+	_cleanup_free_ struct custody_chain *chain = NULL;
+	struct custody_view view;
+	int r;
+
+	if ((step->record != CUSTODY_OWN && step->record != CUSTODY_RECLAIM) || !step->proof ||
+	    store_custody_by_hid(core->store, step->hid, &view, NULL) < 0)
+		return 0;
+	chain = malloc(sizeof(*chain));
+	if (!chain)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	r = store_chain_get(core->store, view.uuid, chain, err);
+	if (r == 0)
+		r = grow(core, &view, step, entry, chain, err);
+	/* Custody does not fail for want of a proof: without it the VM cannot move on from here. */
+	if (r == -ENOBUFS)
+		return 0;
+	return r < 0 ? r : store_chain_put(core->store, view.uuid, chain, err);
+}
