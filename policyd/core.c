@@ -286,6 +286,7 @@ int core_unlock(struct core *core, const char *recovery, struct kerr *err)
 				      sign_authority};
 	struct store_guard guard = guard_of(core);
 	uint64_t counter;
+	bool lost = false;
 	int r;
 
 	if (core->state != POLICYD_STATE_LOCKED && core->state != POLICYD_STATE_ROLLBACK)
@@ -298,11 +299,15 @@ int core_unlock(struct core *core, const char *recovery, struct kerr *err)
 	if (r == 0)
 		r = tpm_counter_create(core->tpm, COUNTER_INDEX, &counter, err);
 	if (r == 0)
-		r = store_open_rebase(core->state_fd, &core->keys.db, &guard, &core->store, err);
+		r = store_open_rebase(core->state_fd, &core->keys.db, &guard, &core->store, &lost,
+				      err);
 	if (r < 0)
 		return r;
 	core->store = store_free(core->store);
 	open_store(core);
+	if (lost && core_audit(core, core->id.owner_name, core->config.name, "",
+			       "rollback-accepted", NULL) == 0)
+		store_commit(core->store, COMMIT_PLAIN, NULL);
 	return core_require_device(core, err);
 }
 

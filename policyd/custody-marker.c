@@ -62,6 +62,8 @@ enum custody_marker custody_marker_state(const struct custody_view *view)
 			return bound ? CUSTODY_MARKER_RELEASED : CUSTODY_MARKER_LEAVING;
 		return bound ? CUSTODY_MARKER_PREPARED : CUSTODY_MARKER_ARRIVING;
 	}
+	if (view->doubt == CUSTODY_ASKING)
+		return CUSTODY_MARKER_DOUBT;
 	if (view->handoff && view->source && view->record == CUSTODY_ABORTED)
 		return CUSTODY_MARKER_KEPT;
 	return view->here ? CUSTODY_MARKER_HERE : CUSTODY_MARKER_ELSEWHERE;
@@ -76,7 +78,7 @@ static void sentence(const struct custody_view *v, enum custody_marker state, ch
 		return;
 	case CUSTODY_MARKER_ELSEWHERE:
 		snprintf(ret, size, "The VM \"%s\" is on \"%s\" and must not be started here.",
-			 v->name, v->holder_name);
+			 v->name, v->holder_name[0] ? v->holder_name : "another device");
 		return;
 	case CUSTODY_MARKER_KEPT:
 		snprintf(

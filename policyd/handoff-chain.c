@@ -24,6 +24,12 @@ static bool is_own(void *ctx, const uint8_t id[DEVICE_ID_LEN])
 	       memcmp(peer.owner_pk, o->owner_pk, SIGN_PK_LEN) == 0;
 }
 
+/* Hearsay is no knowledge. */
+static bool knows_holder(const struct custody_view *view)
+{
+	return view->known && view->doubt == CUSTODY_SURE;
+}
+
 static int verify(struct core *core, const struct custody_chain *chain,
 		  const struct custody_view *view, const uint8_t owner_pk[SIGN_PK_LEN],
 		  struct custody_chain_end *ret, struct kerr *err)
@@ -33,7 +39,7 @@ static int verify(struct core *core, const struct custody_chain *chain,
 					    .owner_pk = owner_pk,
 					    .is_own = is_own,
 					    .ctx = &owner,
-					    .known_epoch = view->known ? view->epoch : 0,
+					    .known_epoch = knows_holder(view) ? view->epoch : 0,
 					    .known_holder = view->holder};
 
 	return custody_chain_verify(chain->data, chain->len, &rules, ret, err);
@@ -85,10 +91,11 @@ static int check_lender(const struct handoff *ho, const struct store_peer *peer,
 			const struct store_policy *policy, const struct custody_view *view,
 			struct kerr *err)
 {
+	uint64_t epoch = view->doubt == CUSTODY_HEARSAY ? view->told_epoch : view->epoch;
+
 	if (memcmp(peer->owner_pk, policy->owner_pk, SIGN_PK_LEN) == 0)
 		return 0;
-	if (view->known && view->epoch == ho->epoch &&
-	    memcmp(view->holder, ho->peer, DEVICE_ID_LEN) == 0)
+	if (view->known && epoch == ho->epoch && memcmp(view->holder, ho->peer, DEVICE_ID_LEN) == 0)
 		return 0;
 	return kerr_set(
 		err, EACCES, KCODE_CUSTODY,

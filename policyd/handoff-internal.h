@@ -52,6 +52,7 @@ struct handoffs {
 		bool full;
 	} inbox[HANDOFFS_MAX];
 	size_t inbox_next;
+	size_t doubt_next; /* VM whose questions the next outbox begins with */
 	/* VMs for which libvirt's `migrate` hook asked and may go on to start (custody_may_start)
 	 */
 	uint8_t incoming[HANDOFFS_MAX][UUID_LEN];
@@ -109,3 +110,12 @@ int handoff_chain_check(struct handoff *ho, const struct store_peer *peer,
 /* Puts the hop of OWN or RECLAIM into the store, to be committed with the record. */
 int handoff_chain_grow(struct core *core, const struct custody_step *step,
 		       const struct handoff_entry *entry, struct kerr *err);
+
+/* Adds the questions about VMs in doubt to an outbox, and ends a doubt that nobody is left to ask
+ * about. */
+int handoff_doubt_outbox(struct core *core, const struct custody_view *views, size_t n,
+			 struct wbuf *out, size_t *ret_count, struct kerr *err);
+bool handoff_is_about_doubt(enum custody_statement_kind kind);
+/* A peer's question, which is answered, or its answer. */
+int handoff_doubt_step(struct core *core, const struct custody_statement *said, const uint8_t *data,
+		       size_t len, struct wbuf *out, struct kerr *err);

@@ -25,8 +25,9 @@ int handoff_custody_outbox(struct core *core, struct wbuf *out, struct kerr *err
 		handoff_sign_statement(core, &st, out);
 		count++;
 	}
+	r = handoff_doubt_outbox(core, views, n, out, &count, err);
 	policyd_count_end(out, at, count);
-	return wbuf_error(out);
+	return r < 0 ? r : wbuf_error(out);
 }
 
 /* Keeps what the mover has to act on; the newest of a hand-off counts. */
@@ -88,6 +89,9 @@ static int answer_unknown(struct core *core, const struct custody_statement *the
 		return r;
 	/* Granted, and its first record may come any moment. */
 	if (handoff_find(core->handoffs, theirs->hid))
+		return 0;
+	/* What was lost with a roll-back is not known to be over. */
+	if (theirs->kind == CUSTODY_STATEMENT_RELEASE && view.doubt != CUSTODY_SURE)
 		return 0;
 	if (theirs->kind == CUSTODY_STATEMENT_VOTE)
 		kind = CUSTODY_STATEMENT_ABORT;
@@ -157,6 +161,8 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 	    memcmp(st.to, core->id.id, DEVICE_ID_LEN) != 0)
 		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
 				"The statement is not from that device to this one.");
+	if (handoff_is_about_doubt(st.kind))
+		return handoff_doubt_step(core, &st, data, len, out, err);
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);
 	if (r == 0 && journal_accepts(&view, core->id.id, &st, NULL) == 0) {
 		keep(core->handoffs, st.hid, data, len);

@@ -161,10 +161,15 @@ int handoff_decide_out(const struct handoff_case *c, enum person_role person, bo
 	};
 
 	*ret = (struct policy_decision){0};
+	if (c->view.doubt == CUSTODY_ASKING)
+		return kerr_set(
+			err, EACCES, KCODE_CUSTODY,
+			"Whether \"%s\" is on this device is in doubt; it cannot be moved now.",
+			c->view.name);
 	if (!c->view.here)
 		return kerr_set(err, EACCES, KCODE_CUSTODY,
 				"\"%s\" is not on this device; it is on \"%s\".", c->view.name,
-				c->view.holder_name);
+				c->view.holder_name[0] ? c->view.holder_name : "another one");
 	if (custody_is_open(&c->view))
 		return kerr_set(err, EBUSY, KCODE_BUSY, "A hand-off of \"%s\" to \"%s\" is open.",
 				c->view.name, c->view.peer_name);

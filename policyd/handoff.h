@@ -82,6 +82,10 @@ int handoff_bound_list(struct core *core, struct wbuf *out, struct kerr *err);
  * up later. */
 void handoff_end_workers(struct core *core);
 
+/* The owner says that a VM in doubt is here (W17). */
+int handoff_claim(struct core *core, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
+		  struct kerr *err);
+
 /* A copy that may not run was woken up (F2): for the audit log, and for whoever asks for the
  * status. */
 int handoff_alarm(struct core *core, const uint8_t uuid[UUID_LEN], const char *text,

@@ -265,6 +265,15 @@ static int refuse_elsewhere(const struct custody_view *v, const char *self_name,
 		self_name && self_name[0] ? self_name : "THIS-DEVICE");
 }
 
+static int refuse_doubt(const struct custody_view *v, struct kerr *err)
+{
+	return kerr_set(
+		err, EACCES, KCODE_CUSTODY,
+		"Whether the VM \"%s\" is on this device is in doubt: its state was rolled back. "
+		"Bring your other devices into sight, or decide with `kith claim %s`.",
+		v->name, v->name);
+}
+
 static int refuse_ended(const struct custody_step *step, struct kerr *err)
 {
 	if (step->hid_last < 0)
@@ -298,6 +307,8 @@ static int check_prep(const struct custody_view *v, const struct custody_step *s
 				"This VM is not in Kith's care on this device yet.");
 	if (custody_is_open(v))
 		return refuse_busy(v, err);
+	if (v->doubt == CUSTODY_ASKING)
+		return refuse_doubt(v, err);
 	if (!v->here)
 		return refuse_elsewhere(v, step->self_name, err);
 	if (memcmp(step->peer, step->self, DEVICE_ID_LEN) == 0)
@@ -350,6 +361,8 @@ static int check_recv(const struct custody_view *v, const struct custody_step *s
 				(unsigned long long)step->epoch, (unsigned long long)v->epoch);
 	if (custody_is_open(v))
 		return refuse_busy(v, err);
+	if (v->doubt == CUSTODY_ASKING)
+		return refuse_doubt(v, err);
 	if (v->known && v->here)
 		return kerr_set(err, EEXIST, KCODE_CUSTODY,
 				"\"%s\" offers the VM \"%s\", but this device holds it (epoch "
@@ -489,6 +502,8 @@ static void apply_recv(struct custody_view *v, const struct custody_step *step)
 	v->known = true;
 	v->here = false;
 	v->epoch = step->epoch;
+	v->doubt = CUSTODY_SURE; /* the offer proved who holds it */
+	v->told_epoch = 0;
 	set_holder(v, step->peer, step->peer_name);
 }
 
@@ -587,7 +602,7 @@ int journal_adopt(const struct custody_view *before, const char *name, bool name
 
 static int may_come_in(const struct custody_view *v, struct kerr *err)
 {
-	if (custody_is_open(v) && v->record == CUSTODY_RECV)
+	if (custody_is_open(v) && v->record == CUSTODY_RECV && v->doubt != CUSTODY_ASKING)
 		return 0;
 	if (!v->known)
 		return kerr_set(err, EACCES, KCODE_CUSTODY,
@@ -608,6 +623,8 @@ int custody_may_start(const struct custody_view *view, enum custody_use use, boo
 		return kerr_set(err, EINVAL, KCODE_USAGE, "This is no question about custody.");
 	if (!view->known)
 		return 0;
+	if (view->doubt == CUSTODY_ASKING)
+		return refuse_doubt(view, err);
 	if (!custody_is_open(view))
 		return view->here ? 0 : refuse_elsewhere(view, self_name, err);
 	if (view->record == CUSTODY_RECV && incoming_seen)
@@ -637,7 +654,8 @@ void custody_to_vm(const struct custody_view *view, uint64_t policy_version, str
 	*ret = (struct policyd_vm){.epoch = view->epoch,
 				   .policy_version = policy_version,
 				   .here = view->here,
-				   .open = custody_is_open(view)};
+				   .open = custody_is_open(view),
+				   .doubt = view->doubt == CUSTODY_ASKING};
 	memcpy(ret->uuid, view->uuid, UUID_LEN);
 	snprintf(ret->name, sizeof(ret->name), "%s", view->name);
 	memcpy(ret->holder, view->holder, DEVICE_ID_LEN);

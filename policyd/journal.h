@@ -10,6 +10,14 @@
 /* Highest epoch that is ever stored: SQLite integers are signed. */
 #define CUSTODY_EPOCH_MAX ((uint64_t)INT64_MAX)
 
+/* How sure this device is of where a VM is. */
+enum custody_doubt {
+	CUSTODY_SURE,
+	CUSTODY_ASKING,	 /* after an accepted roll-back: it may not start or leave */
+	CUSTODY_HEARSAY, /* not here by word alone: the owner may still claim it */
+	_CUSTODY_DOUBT_MAX,
+};
+
 /* One VM as this device knows it, with the last hand-off of it that still needs something.
  * A VM that is not `known` has only `uuid` and `epoch`: the highest epoch that the journal ever
  * saw for it (0 = none). */
@@ -21,6 +29,9 @@ struct custody_view {
 	uint64_t epoch;
 	uint8_t holder[DEVICE_ID_LEN]; /* last known holder, this device included */
 	char holder_name[NAME_MAX_LEN + 1];
+	enum custody_doubt doubt;
+	uint8_t nonce[HID_LEN]; /* ASKING: number of our questions */
+	uint64_t told_epoch;	/* HEARSAY: what was said about it */
 
 	/* The hand-off. Present from PREP/RECV until DONE/VOID; ABORTED, RECLAIM and OWN leave it
 	 * here, no longer open, until the mover writes DONE ("the guest runs, the peer knows") or
@@ -175,12 +186,17 @@ void custody_to_open(const struct custody_view *view, struct policyd_open *ret);
 
 #define JOURNAL_ADOPT 64  /* `record` of an adoption, beside enum custody_record */
 #define JOURNAL_FORGET 65 /* the owner removed the VM from Kith */
+#define JOURNAL_DOUBT_OVER                                                                    \
+	66		   /* after a roll-back every peer said that it has not got the VM... \
+			    */
+#define JOURNAL_HEARSAY 67 /* ...or one that it is elsewhere; proof: its word... */
+#define JOURNAL_CLAIM 68   /* ...or the owner decided */
 #define JOURNAL_PROOF_MAX 512
 
 /* One written record. */
 struct journal_entry {
 	uint64_t seq, time; /* time in Unix seconds, for people only (D13) */
-	int record;	    /* enum custody_record, JOURNAL_ADOPT or JOURNAL_FORGET */
+	int record;	    /* enum custody_record or JOURNAL_... */
 	uint8_t hid[HID_LEN], uuid[UUID_LEN];
 	uint64_t epoch;		/* of the VM after this record */
 	uint64_t handoff_epoch; /* `e` of the hand-off */

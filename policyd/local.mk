@@ -11,6 +11,7 @@ policyd_libpolicydclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 noinst_LIBRARIES += policyd/libpolicy.a
 policyd_libpolicy_a_SOURCES = \
 	policyd/custody-chain.c policyd/custody-chain.h \
+	policyd/custody-doubt.c policyd/custody-doubt.h \
 	policyd/journal.c policyd/journal.h \
 	policyd/policy.c policyd/policy.h
 policyd_libpolicy_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
@@ -23,6 +24,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/handoff.c policyd/handoff.h policyd/handoff-internal.h \
 	policyd/handoff-chain.c \
 	policyd/handoff-custody.c \
+	policyd/handoff-doubt.c \
 	policyd/handoff-mail.c \
 	policyd/handoff-offer.c \
 	policyd/identity.c policyd/identity.h \
@@ -37,7 +39,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/seal.c policyd/seal.h \
 	policyd/server.c policyd/server.h \
 	policyd/store.c policyd/store.h policyd/store-sql.c policyd/store-sql.h \
-	policyd/store-audit.c policyd/store-chain.c policyd/store-custody.c \
+	policyd/store-audit.c policyd/store-chain.c policyd/store-custody.c policyd/store-doubt.c \
 	policyd/store-peers.c \
 	policyd/tpm.c policyd/tpm.h policyd/tpm-internal.h \
 	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c

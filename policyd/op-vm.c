@@ -170,6 +170,25 @@ OP_HANDLER(op_vms)
 	return wbuf_error(w);
 }
 
+OP_HANDLER(op_claim)
+{
+	struct core *core = core_of(ctx);
+	uint8_t uuid[UUID_LEN];
+	uint64_t epoch = 0;
+	int ret;
+
+	(void)msg;
+	rbuf_bytes(r, uuid, sizeof(uuid));
+	ret = op_request_end(r, err);
+	if (ret == 0)
+		ret = core_require_ready(core, err);
+	if (ret == 0)
+		ret = handoff_claim(core, uuid, &epoch, err);
+	if (ret == 0)
+		wbuf_u64(w, epoch);
+	return ret;
+}
+
 OP_HANDLER(op_audit_read)
 {
 	struct core *core = core_of(ctx);

@@ -33,6 +33,7 @@ OP_HANDLER(op_pair_end);
 OP_HANDLER(op_policy_set);
 OP_HANDLER(op_policy_get);
 OP_HANDLER(op_vms);
+OP_HANDLER(op_claim);
 OP_HANDLER(op_audit_read);
 
 /* op-handoff.c */

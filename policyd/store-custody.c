@@ -10,8 +10,9 @@
 
 /* -- Views -- */
 
-#define CUSTODY_SELECT                                                             \
-	"SELECT uuid, name, epoch, holder, holder_name, here, hid, source, fresh," \
+#define CUSTODY_SELECT                                                       \
+	"SELECT uuid, name, epoch, holder, holder_name, here, doubt, nonce," \
+	" told_epoch, hid, source, fresh,"                                   \
 	" started, record, handoff_epoch, peer, peer_name FROM custody"
 
 static int read_view(sqlite3_stmt *stmt, struct custody_view *ret, struct kerr *err)
@@ -25,6 +26,9 @@ static int read_view(sqlite3_stmt *stmt, struct custody_view *ret, struct kerr *
 	sql_row_bytes(&r, ret->holder, sizeof(ret->holder));
 	sql_row_text(&r, ret->holder_name, sizeof(ret->holder_name));
 	ret->here = sql_row_bool(&r);
+	ret->doubt = (enum custody_doubt)sql_row_enum(&r, _CUSTODY_DOUBT_MAX);
+	sql_row_bytes(&r, ret->nonce, sizeof(ret->nonce));
+	ret->told_epoch = sql_row_u64(&r);
 	if (sql_row_null(&r))
 		return sql_row_end(&r, err);
 	ret->handoff = true;
@@ -376,16 +380,19 @@ static int write_view(struct store *s, const struct custody_view *v, struct kerr
 		return r;
 	return sql_change(
 		s,
-		"INSERT INTO custody VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
+		"INSERT INTO custody VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
+		"?16,?17)"
 		" ON CONFLICT(uuid) DO UPDATE SET name=excluded.name, epoch=excluded.epoch,"
 		" holder=excluded.holder, holder_name=excluded.holder_name, here=excluded.here,"
+		" doubt=excluded.doubt, nonce=excluded.nonce, told_epoch=excluded.told_epoch,"
 		" hid=excluded.hid, source=excluded.source, fresh=excluded.fresh,"
 		" started=excluded.started, record=excluded.record, "
 		"handoff_epoch=excluded.handoff_epoch,"
 		" peer=excluded.peer, peer_name=excluded.peer_name",
 		SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN), SQL_TEXT(v->name), SQL_U64(v->epoch),
 			 SQL_BLOB(v->holder, DEVICE_ID_LEN), SQL_TEXT(v->holder_name),
-			 SQL_U64(v->here), h ? SQL_BLOB(v->hid, HID_LEN) : SQL_NULL,
+			 SQL_U64(v->here), SQL_U64(v->doubt), SQL_BLOB(v->nonce, HID_LEN),
+			 SQL_U64(v->told_epoch), h ? SQL_BLOB(v->hid, HID_LEN) : SQL_NULL,
 			 h ? SQL_U64(v->source) : SQL_NULL, h ? SQL_U64(v->fresh) : SQL_NULL,
 			 h ? SQL_U64(v->started) : SQL_NULL, h ? SQL_U64(v->record) : SQL_NULL,
 			 h ? SQL_U64(v->handoff_epoch) : SQL_NULL,
@@ -448,7 +455,7 @@ static int commit_with_marker(struct store *s, int dir, const struct custody_vie
 	return 0;
 }
 
-static int write_all(struct store *s, int dir, const struct custody_view *before,
+int store_view_write(struct store *s, int dir, const struct custody_view *before,
 		     const struct custody_view *after, int record, uint64_t time, const void *proof,
 		     size_t proof_len, bool guarded, struct kerr *err)
 {
@@ -547,8 +554,8 @@ int store_custody_step(struct store *s, int marker_dir, struct custody_step *ste
 		*ret_after = after;
 		return 1;
 	}
-	r = write_all(s, marker_dir, &before, &after, (int)step->record, time, proof, proof_len,
-		      journal_is_guarded(step->record), err);
+	r = store_view_write(s, marker_dir, &before, &after, (int)step->record, time, proof,
+			     proof_len, journal_is_guarded(step->record), err);
 	if (r < 0)
 		return r;
 	log_debug("custody", "vm \"%s\": %s -> %s, epoch %llu -> %llu, here %d -> %d", after.name,
@@ -601,8 +608,8 @@ int store_custody_adopt(struct store *s, int marker_dir, const uint8_t uuid[UUID
 	if (r == 0)
 		r = journal_adopt(&before, name, taken, self, self_name, &after, err);
 	if (r == 0)
-		r = write_all(s, marker_dir, &before, &after, JOURNAL_ADOPT, time, NULL, 0, true,
-			      err);
+		r = store_view_write(s, marker_dir, &before, &after, JOURNAL_ADOPT, time, NULL, 0,
+				     true, err);
 	if (r < 0)
 		return r;
 	*ret_after = after;
@@ -629,7 +636,8 @@ int store_custody_forget(struct store *s, int marker_dir, const uint8_t uuid[UUI
 		       SQL_ARGS(SQL_BLOB(uuid, UUID_LEN), SQL_U64(before.epoch)), err);
 	if (r < 0)
 		return r;
-	return write_all(s, marker_dir, &before, &after, JOURNAL_FORGET, time, NULL, 0, true, err);
+	return store_view_write(s, marker_dir, &before, &after, JOURNAL_FORGET, time, NULL, 0, true,
+				err);
 }
 
 /* -- All markers, at start -- */

@@ -199,11 +199,15 @@ static const char schema[] =
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), name TEXT NOT NULL UNIQUE,"
 	" epoch INTEGER NOT NULL CHECK(epoch>0), holder BLOB NOT NULL,"
 	" holder_name TEXT NOT NULL, here INTEGER NOT NULL,"
+	" doubt INTEGER NOT NULL, nonce BLOB NOT NULL, told_epoch INTEGER NOT NULL,"
 	/* The hand-off: all NULL, or none. */
 	" hid BLOB UNIQUE, source INTEGER, fresh INTEGER, started INTEGER, record INTEGER,"
 	" handoff_epoch INTEGER, peer BLOB, peer_name TEXT) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE chains("
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), links BLOB NOT NULL)"
+	" STRICT, WITHOUT ROWID;"
+	/* Peers that said of a VM in doubt that it is not there. */
+	"CREATE TABLE answers(uuid BLOB NOT NULL, peer BLOB NOT NULL, PRIMARY KEY(uuid, peer))"
 	" STRICT, WITHOUT ROWID;"
 	/* VMs that left Kith's care: an old hand-off of theirs stays old (H7). */
 	"CREATE TABLE forgotten("

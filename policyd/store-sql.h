@@ -111,3 +111,8 @@ int store_anchor_get(struct store *s, const char *key, struct store_anchor *ret,
 int store_anchor_set(struct store *s, const char *key, const struct store_anchor *anchor,
 		     struct kerr *err);
 int store_journal_verify(struct store *s, struct kerr *err);
+
+/* Row, journal record and marker of one change, committed. store-custody.c */
+int store_view_write(struct store *s, int marker_dir, const struct custody_view *before,
+		     const struct custody_view *after, int record, uint64_t time, const void *proof,
+		     size_t proof_len, bool guarded, struct kerr *err);

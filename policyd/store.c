@@ -348,29 +348,18 @@ static int check_guard(struct store *s, uint64_t tpm, struct kerr *err)
 	return 0;
 }
 
-static int open_checked(int dirfd, const struct secret *db_key, const struct store_guard *guard,
-			bool rebase, struct store **ret, struct kerr *err)
+static int open_file(int dirfd, const struct secret *db_key, const struct store_guard *guard,
+		     struct store **ret, uint64_t *ret_tpm, struct kerr *err)
 {
 	_cleanup_(store_freep) struct store *s = NULL;
-	uint64_t tpm = 0;
 	int r = store_new(dirfd, db_key, guard, &s, err);
 
 	if (r == 0)
 		r = load_file(s, err);
 	if (r < 0)
 		return r;
-	if (guard->read(guard->ctx, &tpm) < 0)
+	if (guard->read(guard->ctx, ret_tpm) < 0)
 		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be read.");
-	if (rebase) {
-		log_warning("store", "counter %llu accepted in place of %llu by recovery key",
-			    (unsigned long long)s->counter, (unsigned long long)tpm);
-		s->counter = tpm;
-		r = store_commit(s, COMMIT_GUARDED, err);
-	} else {
-		r = check_guard(s, tpm, err);
-	}
-	if (r < 0)
-		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -378,13 +367,42 @@ static int open_checked(int dirfd, const struct secret *db_key, const struct sto
 int store_open(int dirfd, const struct secret *db_key, const struct store_guard *guard,
 	       struct store **ret, struct kerr *err)
 {
-	return open_checked(dirfd, db_key, guard, false, ret, err);
+	_cleanup_(store_freep) struct store *s = NULL;
+	uint64_t tpm;
+	int r = open_file(dirfd, db_key, guard, &s, &tpm, err);
+
+	if (r == 0)
+		r = check_guard(s, tpm, err);
+	if (r == 0)
+		*ret = TAKE_PTR(s);
+	return r;
 }
 
 int store_open_rebase(int dirfd, const struct secret *db_key, const struct store_guard *guard,
-		      struct store **ret, struct kerr *err)
+		      struct store **ret, bool *ret_lost, struct kerr *err)
 {
-	return open_checked(dirfd, db_key, guard, true, ret, err);
+	_cleanup_(store_freep) struct store *s = NULL;
+	uint64_t tpm;
+	bool lost;
+	int r = open_file(dirfd, db_key, guard, &s, &tpm, err);
+
+	if (r < 0)
+		return r;
+	/* One ahead is a crash, which lost nothing (check_guard()). */
+	lost = s->counter != tpm && s->counter != tpm + 1;
+	if (lost)
+		log_warning("store", "counter %llu accepted in place of %llu by recovery key",
+			    (unsigned long long)s->counter, (unsigned long long)tpm);
+	if (lost)
+		r = store_doubt_all(s, err);
+	s->counter = tpm;
+	if (r == 0)
+		r = store_commit(s, COMMIT_GUARDED, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	*ret_lost = lost;
+	return 0;
 }
 
 int store_verify(struct store *s, struct kerr *err)

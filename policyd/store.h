@@ -52,9 +52,10 @@ int store_open(int dirfd, const struct secret *db_key, const struct store_guard 
 	       struct store **ret, struct kerr *err);
 
 /* Like store_open(), but accepts any counter and writes the image again under the present one. Only
- * after the owner gave the recovery key and was told what it means: state may be lost. */
+ * after the owner gave the recovery key and was told what it means: state may be lost, so that
+ * every VM is in doubt from then on (*ret_lost; H2). */
 int store_open_rebase(int dirfd, const struct secret *db_key, const struct store_guard *guard,
-		      struct store **ret, struct kerr *err);
+		      struct store **ret, bool *ret_lost, struct kerr *err);
 
 /* Drops uncommitted changes. Accepts NULL, returns NULL. */
 struct store *store_free(struct store *s);
@@ -172,6 +173,25 @@ int store_policy_get(struct store *s, const uint8_t uuid[UUID_LEN], struct store
 int store_policy_version(struct store *s, const uint8_t uuid[UUID_LEN], uint64_t *ret,
 			 struct kerr *err);
 void store_policy_clear(struct store_policy *policy);
+
+/* -- Doubt about custody (custody-doubt.h) -- */
+
+/* Every known VM, if there is any peer; the caller commits. */
+int store_doubt_all(struct store *s, struct kerr *err);
+/* That peer has not got the VM; the caller commits. */
+int store_doubt_answered(struct store *s, const uint8_t uuid[UUID_LEN],
+			 const uint8_t peer[DEVICE_ID_LEN], struct kerr *err);
+/* Peers that did not say so yet; *ret is malloced (NULL for none). */
+struct doubt_peer {
+	uint8_t id[DEVICE_ID_LEN];
+};
+int store_doubt_unheard(struct store *s, const uint8_t uuid[UUID_LEN], struct doubt_peer **ret,
+			size_t *ret_n, struct kerr *err);
+/* The view after it, as JOURNAL_DOUBT_OVER, _HEARSAY or _CLAIM (guarded), with journal and marker.
+ */
+int store_doubt_end(struct store *s, int marker_dir, const struct custody_view *before,
+		    const struct custody_view *after, int record, uint64_t time, const void *proof,
+		    size_t proof_len, struct kerr *err);
 
 /* -- Custody chains: of a VM that is here, the proof that it is; VOID of a VM that was new forgets
  * it. The caller commits. -- */

@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/test-custody \
 	tests/unit/test-disk \
 	tests/unit/test-domain \
+	tests/unit/test-doubt \
 	tests/unit/test-evidence \
 	tests/unit/test-gateway \
 	tests/unit/test-journal \
@@ -98,6 +99,11 @@ tests_unit_test_custody_LDADD = $(UNIT_LDADD)
 tests_unit_test_disk_SOURCES = tests/unit/test-disk.c
 tests_unit_test_disk_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_disk_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_doubt_SOURCES = tests/unit/test-doubt.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_doubt_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_doubt_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_domain_SOURCES = tests/unit/test-domain.c
 tests_unit_test_domain_CFLAGS = $(UNIT_CFLAGS)

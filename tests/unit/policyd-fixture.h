@@ -11,6 +11,7 @@
 #include "policyd/core.h"
 #include "policyd/handoff-internal.h"
 #include "policyd/pairdesk.h"
+#include "policyd/store-sql.h"
 #include "tests/unit/swtpm-fixture.h"
 #include "ui-tui/policytext.h"
 
@@ -309,3 +310,175 @@ static inline void extend_running(struct device *d, unsigned pcr)
 	extend(&d->tpm, pcr);
 	g_assert_cmpint(tpm_open(d->config.tcti, &d->core->tpm, NULL), ==, 0);
 }
+
+/* -- Faults aimed at a hand-off -- */
+
+/* Three devices; the VM is on Tom's laptop. Bob's is a paired stranger. */
+struct world {
+	struct device *laptop, *desktop, *bobs;
+	struct run run;
+	struct wire vote, release, ack, nack;
+};
+
+static inline struct world *world_new(void)
+{
+	struct world *w = g_new0(struct world, 1);
+
+	w->laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
+	w->desktop = device_new("desktop", DEVICE_ROLE_DESKTOP, NULL);
+	w->bobs = device_new("bobs", DEVICE_ROLE_LAPTOP, "Bob");
+	pair(w->laptop, w->desktop, PERSON_ROLE_GUEST);
+	pair(w->laptop, w->bobs, PERSON_ROLE_GUEST);
+	give_policy(w->laptop, policytext_default);
+	w->run.s = w->laptop;
+	w->run.d = w->desktop;
+	return w;
+}
+
+static inline void world_free(struct world *w)
+{
+	device_free(w->laptop);
+	device_free(w->desktop);
+	device_free(w->bobs);
+	g_free(w);
+}
+
+static inline void restart(struct device *d)
+{
+	close_core(d);
+	open_core(d);
+}
+
+/* Both sides as far as `last`. */
+static inline void go_to(struct world *w, enum custody_record last)
+{
+	struct run *run = &w->run;
+	struct kerr err;
+
+	g_assert_true(attest(run, exporter, exporter));
+	take_grants(run);
+	g_assert_cmpint(journal(run->s, run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_RECV, NULL, NULL, &err), ==, 0);
+	g_assert_cmpint(journal(run->d, run, CUSTODY_PREPARED, NULL, &w->vote, &err), ==, 0);
+	if (last == CUSTODY_PREPARED)
+		return;
+	if (last == CUSTODY_ABORTED) {
+		g_assert_cmpint(journal(run->s, run, CUSTODY_ABORTED, NULL, NULL, &err), ==, 0);
+		return;
+	}
+	g_assert_cmpint(journal(run->s, run, CUSTODY_RELEASED, &w->vote, &w->release, &err), ==, 0);
+}
+
+/* What kithd brings: the answer is in `ret`, empty if there is none. */
+static inline int tell(struct device *from, struct device *to, const struct wire *said,
+		       struct wire *ret, struct kerr *err)
+{
+	struct wire raw;
+	struct rbuf r;
+	const uint8_t *at;
+	size_t len;
+	int result;
+
+	wire_clear(&raw);
+	wire_clear(ret);
+	kerr_clear(err);
+	result = handoff_custody_step(to->core, from->core->id.id, said->room, said->buf.len,
+				      &raw.buf, err);
+	if (result < 0)
+		return result;
+	r = rbuf_init(raw.room, raw.buf.len);
+	at = rbuf_blob(&r, CUSTODY_STATEMENT_LEN, &len);
+	wbuf_bytes(&ret->buf, at, len);
+	return result;
+}
+
+static inline int kind_of(const struct wire *said)
+{
+	struct custody_statement st;
+
+	if (!said->buf.len)
+		return CUSTODY_STATEMENT_NONE;
+	g_assert_cmpint(custody_statement_parse(said->room, said->buf.len, &st), ==, 0);
+	return (int)st.kind;
+}
+
+static inline int inbox(struct device *d, const struct run *run)
+{
+	struct kerr err = {0};
+	struct wire w;
+
+	wire_clear(&w);
+	g_assert_cmpint(handoff_custody_inbox(d->core, run->hid, &w.buf, &err), ==, 0);
+	return w.room[0];
+}
+
+/* Verdict for the one copy that may not run, -1 if none. */
+static inline int bound(struct device *d)
+{
+	struct kerr err = {0};
+	struct wire w;
+
+	wire_clear(&w);
+	g_assert_cmpint(handoff_bound_list(d->core, &w.buf, &err), ==, 0);
+	return w.room[0] ? w.room[w.buf.len - 1] : -1;
+}
+
+static inline void sign_as(struct device *d, const struct custody_statement *st, struct wire *ret)
+{
+	wire_clear(ret);
+	custody_statement_sign(st, d->core->id.device_sk.data, ret->room);
+	ret->buf.len = CUSTODY_STATEMENT_LEN;
+}
+
+/* The first letter that a device wants to have sent; its kind. */
+static inline int outbox(struct device *d, struct wire *ret)
+{
+	struct kerr err = {0};
+	const uint8_t *at;
+	struct wire w;
+	struct rbuf r;
+	size_t len;
+
+	wire_clear(&w);
+	wire_clear(ret);
+	g_assert_cmpint(handoff_custody_outbox(d->core, &w.buf, &err), ==, 0);
+	r = rbuf_init(w.room, w.buf.len);
+	if (rbuf_u16(&r) == 0)
+		return CUSTODY_STATEMENT_NONE;
+	rbuf_view(&r, DEVICE_ID_LEN);
+	at = rbuf_blob(&r, CUSTODY_STATEMENT_LEN, &len);
+	wbuf_bytes(&ret->buf, at, len);
+	return kind_of(ret);
+}
+
+/* Forgets whatever hand-offs are under way in memory, as a restart does. */
+static inline void idle(struct device *d)
+{
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
+		if (d->core->handoffs->list[i].state != HANDOFF_FREE)
+			handoff_enter(&d->core->handoffs->list[i], HANDOFF_FREE);
+}
+
+static inline bool move(struct world *w, struct device *from, struct device *to)
+{
+	w->run.s = from;
+	w->run.d = to;
+	if (!attest(&w->run, exporter, exporter)) {
+		idle(from);
+		idle(to);
+		return false;
+	}
+	commit(&w->run);
+	return true;
+}
+
+/* What a device can do to its own store. */
+static inline void rewrite(struct device *d, const char *sql)
+{
+	g_assert_cmpint(sql_change(d->core->store, sql, NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_commit(d->core->store, COMMIT_PLAIN, NULL), ==, 0);
+}
+
+#define IDLE                                                                                 \
+	" hid=NULL, source=NULL, fresh=NULL, started=NULL, record=NULL, handoff_epoch=NULL," \
+	" peer=NULL, peer_name=NULL"

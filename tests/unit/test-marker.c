@@ -35,6 +35,8 @@ static void teardown(struct fixture *f, const void *data _unused_)
 	g_free(f->path);
 }
 
+#define IN_DOUBT -2
+
 static struct custody_view make_view(bool here, int record)
 {
 	struct custody_view v = {.known = true, .here = here, .epoch = 3};
@@ -42,6 +44,7 @@ static struct custody_view make_view(bool here, int record)
 	memcpy(v.uuid, VM, UUID_LEN);
 	g_strlcpy(v.name, "work", sizeof(v.name));
 	g_strlcpy(v.holder_name, here ? "laptop" : "desktop", sizeof(v.holder_name));
+	v.doubt = record == IN_DOUBT ? CUSTODY_ASKING : CUSTODY_SURE;
 	if (record >= 0) {
 		v.handoff = true;
 		v.record = (enum custody_record)record;
@@ -69,6 +72,7 @@ static void test_states(struct fixture *f, const void *data _unused_)
 		{false, CUSTODY_RECV, CUSTODY_MARKER_ARRIVING, "server", "arriving"},
 		{false, CUSTODY_PREPARED, CUSTODY_MARKER_PREPARED, "server", "arriving"},
 		{true, CUSTODY_OWN, CUSTODY_MARKER_HERE, "laptop", "belongs"},
+		{true, IN_DOUBT, CUSTODY_MARKER_DOUBT, "laptop", "Nobody said yet"},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

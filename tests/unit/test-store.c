@@ -127,6 +127,7 @@ static void test_truncated(struct fixture *f, const void *data _unused_)
 
 static void test_rollback(struct fixture *f, const void *data _unused_)
 {
+	bool lost = false;
 	uint8_t *copy[11];
 	size_t len[11];
 	struct kerr err = {0};
@@ -155,10 +156,15 @@ static void test_rollback(struct fixture *f, const void *data _unused_)
 	/* The owner gives the recovery key: the old copy is taken, under a fresh counter... */
 	f->s = store_free(f->s);
 	g_assert_cmpint(file_write_atomic(f->dir, STORE_FILE, copy[4], len[4], 0600), ==, 0);
-	g_assert_cmpint(store_open_rebase(f->dir, &f->key, &f->guard, &f->s, NULL), ==, 0);
+	g_assert_cmpint(store_open_rebase(f->dir, &f->key, &f->guard, &f->s, &lost, NULL), ==, 0);
+	g_assert_true(lost);
 	g_assert_cmpuint(read_pair(f->s), ==, 4);
 	must_reopen(f);
 	g_assert_cmpuint(read_pair(f->s), ==, 4);
+	/* Nothing is lost where the counter fits. */
+	f->s = store_free(f->s);
+	g_assert_cmpint(store_open_rebase(f->dir, &f->key, &f->guard, &f->s, &lost, NULL), ==, 0);
+	g_assert_false(lost);
 	/* ...and the newest of before is now an older copy itself. */
 	g_assert_cmpint(file_write_atomic(f->dir, STORE_FILE, copy[10], len[10], 0600), ==, 0);
 	g_assert_cmpint(reopen(f, NULL), ==, -ESTALE);
