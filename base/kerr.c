@@ -77,7 +77,8 @@ static const struct {
 	[KCODE_CANCELLED] = {130, ""},
 	[KCODE_TPM] = {1, "`kith status` says what the TPM answers."},
 	[KCODE_LOCKED] = {75, "Unlock with the recovery key: `kith unlock`."},
-	[KCODE_ROLLBACK] = {1, "Restore the newest state, or use the recovery key."},
+	[KCODE_ROLLBACK] = {1, "Restore the newest state, or run `kith unlock`: then "
+			       "each VM is in doubt until your devices were asked."},
 	[KCODE_TIER] = {6, "That device can control hand-offs, but not hold this VM."},
 };
 

@@ -95,6 +95,27 @@ int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *
 	return r < 0 ? r : 0;
 }
 
+int cli_read_line(char *buf, size_t size, const char *question)
+{
+	fputs(question, stderr);
+	fflush(stderr);
+	if (!fgets(buf, (int)size, stdin))
+		return -EPIPE;
+	buf[strcspn(buf, "\r\n")] = '\0';
+	return 0;
+}
+
+int cli_confirm(const struct cli *cli, const char *question, struct kerr *err)
+{
+	char answer[16];
+
+	if (cli->yes || (cli->input && cli_read_line(answer, sizeof(answer), question) == 0 &&
+			 answer[0] == 'y'))
+		return 0;
+	return kerr_set(err, ECANCELED, KCODE_CANCELLED,
+			"Nothing was changed. Answer y, or use --yes.");
+}
+
 void cli_print_json(json_t *result)
 {
 	json_object_set_new(result, "schema", json_integer(CLI_SCHEMA));

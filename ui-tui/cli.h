@@ -47,11 +47,18 @@ int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *
 /* Prints one JSON document on a line; `result` is stolen and gets "schema". */
 void cli_print_json(json_t *result);
 
+/* Reads one line from standard input, the question on standard error. -EPIPE at its end. */
+int cli_read_line(char *buf, size_t size, const char *question);
+/* 0 if the user said y, or --yes; else `cancelled`: nothing was changed. */
+int cli_confirm(const struct cli *cli, const char *question, struct kerr *err);
+
 /* A word that marks what may be trusted, with a glyph so that colour is not needed. */
 const char *cli_mark(bool good);
 
 /* "3 s", "5 min", "2 h", "4 d" */
 void cli_age(uint64_t seconds, char *ret, size_t size);
+/* "2026-11-26 12:00:00", in local time. */
+void cli_time(uint64_t unix_s, char *ret, size_t size);
 /* "512 MiB" */
 void cli_bytes(uint64_t bytes, char *ret, size_t size);
 

@@ -42,14 +42,22 @@ static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
-static int read_line(char *buf, size_t size, const char *question)
+/* What an accepted roll-back means for the VMs (H2). */
+static void print_doubt(struct ipc_client *policyd)
 {
-	fputs(question, stderr);
-	fflush(stderr);
-	if (!fgets(buf, (int)size, stdin))
-		return -EPIPE;
-	buf[strcspn(buf, "\r\n")] = '\0';
-	return 0;
+	_cleanup_free_ struct policyd_vm *vms = NULL;
+	struct kerr err = {0};
+	size_t n = 0, doubt = 0;
+
+	if (policyd_client_vms(policyd, &vms, &n, &err) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		doubt += vms[i].doubt;
+	if (doubt)
+		printf("! This device had an older state. Whether it holds its %zu VM%s is in "
+		       "doubt "
+		       "until your other devices were asked; see `kith vms`.\n",
+		       doubt, doubt == 1 ? "" : "s");
 }
 
 static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -61,28 +69,48 @@ static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 	(void)argc;
 	(void)argv;
 	/* Never as an argument: other users could read it in the process list. */
-	if (r == 0 && (!cli->input || read_line(recovery, sizeof(recovery), "Recovery key: ") < 0))
+	if (r == 0 &&
+	    (!cli->input || cli_read_line(recovery, sizeof(recovery), "Recovery key: ") < 0))
 		r = kerr_set(err, EINVAL, KCODE_USAGE, "Give the recovery key on standard input.");
 	if (r == 0)
 		r = policyd_client_unlock(policyd, recovery, err);
 	explicit_bzero(recovery, sizeof(recovery));
 	if (r < 0)
 		return r;
-	if (cli->json)
+	if (cli->json) {
 		cli_print_json(json_pack("{s:b}", "unlocked", 1));
-	else
-		puts("Unlocked, and sealed to what this device runs now.");
+		return 0;
+	}
+	puts("Unlocked, and sealed to what this device runs now.");
+	print_doubt(policyd);
 	return 0;
+}
+
+static json_t *alarm_json(const struct policyd_status *st)
+{
+	if (!st->alarm[0])
+		return json_null();
+	return json_pack("{s:s, s:I}", "text", st->alarm, "time", (json_int_t)st->alarm_time);
 }
 
 static json_t *status_json(const struct policyd_status *st, json_t *agent)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o?}", "state",
-			 policyd_state_to_string(st->state), "name", st->name, "role",
-			 device_role_to_string(st->role), "id",
-			 cli_hex(st->device_id, DEVICE_ID_LEN), "tier",
-			 tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
-			 "ready", st->state == POLICYD_STATE_READY, "agent", agent);
+	return json_pack(
+		"{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o?}", "state",
+		policyd_state_to_string(st->state), "name", st->name, "role",
+		device_role_to_string(st->role), "id", cli_hex(st->device_id, DEVICE_ID_LEN),
+		"tier", tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
+		"ready", st->state == POLICYD_STATE_READY, "alarm", alarm_json(st), "agent", agent);
+}
+
+static void print_alarm(const struct policyd_status *st)
+{
+	char when[32];
+
+	if (!st->alarm[0])
+		return;
+	cli_time(st->alarm_time, when, sizeof(when));
+	printf("! Alarm of %s: %s\n", when, st->alarm);
 }
 
 static void print_status(const struct policyd_status *st, bool agent)
@@ -102,6 +130,7 @@ static void print_status(const struct policyd_status *st, bool agent)
 		printf("  It belongs to %s.\n", st->owner);
 	else
 		printf("  It is %s. %s\n", policyd_state_to_string(st->state), st->detail);
+	print_alarm(st);
 	if (!agent)
 		puts("! kithd does not answer: other devices cannot be seen. Start it with "
 		     "`systemctl start kithd`.");
@@ -293,7 +322,7 @@ static int trust_all(struct cli *cli, struct kerr *err)
 static int trust_change(struct cli *cli, const char *word, bool accept, struct kerr *err)
 {
 	uint8_t id[DEVICE_ID_LEN];
-	char name[NAME_MAX_LEN + 1], question[256], answer[16] = "";
+	char name[NAME_MAX_LEN + 1], question[256];
 	int r = cli_find_device(cli, word, id, name, err);
 
 	if (r < 0)
@@ -302,10 +331,9 @@ static int trust_change(struct cli *cli, const char *word, bool accept, struct k
 		 accept ? "Accept \"%s\" as it runs now? Only if you changed it yourself. [y/N] "
 			: "Forget \"%s\"? It has to be paired again to come back. [y/N] ",
 		 name);
-	if (!cli->yes &&
-	    (!cli->input || read_line(answer, sizeof(answer), question) < 0 || answer[0] != 'y'))
-		return kerr_set(err, ECANCELED, KCODE_CANCELLED,
-				"Nothing was changed. Answer y, or use --yes.");
+	r = cli_confirm(cli, question, err);
+	if (r < 0)
+		return r;
 	r = accept ? policyd_client_trust_accept(cli->policyd, id, err)
 		   : policyd_client_peer_forget(cli->policyd, id, err);
 	if (r < 0)

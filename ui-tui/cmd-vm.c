@@ -2,12 +2,52 @@
 /* Commands about virtual machines, their policies, and what was done with them. */
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/file.h"
 #include "policyd/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/policytext.h"
+
+/* kithd tells of each VM; whether custody of it is in doubt is policyd's to say. */
+static void mark_doubt(struct cli *cli, json_t *list)
+{
+	_cleanup_free_ struct policyd_vm *vms = NULL;
+	struct ipc_client *policyd;
+	struct kerr err = {0};
+	json_t *vm;
+	size_t i, n = 0;
+
+	if (cli_policyd(cli, &policyd, &err) < 0 || policyd_client_vms(policyd, &vms, &n, &err) < 0)
+		return;
+	json_array_foreach(list, i, vm)
+	{
+		for (size_t k = 0; k < n; k++) {
+			char uuid[37];
+
+			cli_uuid_text(vms[k].uuid, uuid);
+			if (strcmp(uuid, cli_text(vm, "uuid")) == 0)
+				json_object_set_new(vm, "doubt", json_boolean(vms[k].doubt));
+		}
+	}
+}
+
+static void print_custody(const json_t *vm, bool managed, bool here)
+{
+	const char *name = cli_text(vm, "name"), *holder = cli_text(vm, "holder_name");
+
+	if (!managed)
+		printf("no policy yet: it cannot be moved");
+	else if (json_is_true(json_object_get(vm, "doubt")))
+		printf("in doubt: its state was rolled back. Bring your other devices into sight, "
+		       "or "
+		       "decide with `kith claim %s`",
+		       name);
+	else if (here)
+		printf("held here");
+	else
+		printf("on %s", *holder ? holder : "another device");
+	puts(json_is_string(json_object_get(vm, "hid")) ? ", a hand-off is open" : "");
+}
 
 static void print_vm(const json_t *vm)
 {
@@ -19,11 +59,11 @@ static void print_vm(const json_t *vm)
 
 	if (json_is_integer(memory) && json_integer_value(memory) > 0)
 		cli_bytes((uint64_t)json_integer_value(memory), size, sizeof(size));
-	printf("%s %-16s %-9s %-9s %s%s%s\n", cli_mark(here || !managed), cli_text(vm, "name"),
-	       *state ? state : "-", size,
-	       managed ? (here ? "held here" : "on ") : "no policy yet: it cannot be moved",
-	       managed && !here ? cli_text(vm, "holder_name") : "",
-	       json_is_string(json_object_get(vm, "hid")) ? ", a hand-off is open" : "");
+	if (json_is_true(json_object_get(vm, "doubt")))
+		here = false;
+	printf("%s %-16s %-9s %-9s ", cli_mark(here || !managed), cli_text(vm, "name"),
+	       *state ? state : "-", size);
+	print_custody(vm, managed, here);
 }
 
 static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -36,6 +76,7 @@ static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
 	(void)argv;
 	if (r < 0)
 		return r;
+	mark_doubt(cli, json_object_get(result, "vms"));
 	if (cli->json) {
 		cli_print_json(result);
 		return 0;
@@ -47,6 +88,35 @@ static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
 		print_vm(vm);
 	}
 	json_decref(result);
+	return 0;
+}
+
+static int cmd_claim(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	char name[NAME_MAX_LEN + 1], question[384];
+	struct ipc_client *policyd;
+	uint8_t uuid[UUID_LEN];
+	uint64_t epoch;
+	int r = cli_policyd(cli, &policyd, err);
+
+	(void)argc;
+	if (r == 0)
+		r = cli_find_vm(cli, argv[0], uuid, name, err);
+	if (r < 0)
+		return r;
+	snprintf(question, sizeof(question),
+		 "Say that \"%s\" is on this device? If another device still has it, both can run "
+		 "it, and its disk goes two ways. [y/N] ",
+		 name);
+	r = cli_confirm(cli, question, err);
+	if (r == 0)
+		r = policyd_client_claim(policyd, uuid, &epoch, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(json_pack("{s:s, s:I}", "vm", name, "epoch", (json_int_t)epoch));
+	else
+		printf("\"%s\" is held here, by your word.\n", name);
 	return 0;
 }
 
@@ -168,12 +238,9 @@ static json_t *audit_json(const struct policyd_audit *a)
 
 static void print_audit(const struct policyd_audit *a)
 {
-	time_t t = (time_t)a->time;
-	struct tm tm;
-	char when[32] = "?";
+	char when[32];
 
-	if (localtime_r(&t, &tm))
-		strftime(when, sizeof(when), "%F %T", &tm);
+	cli_time(a->time, when, sizeof(when));
 	printf("%s %s %-18s %s%s%s%s%s%s%s\n", when, a->allowed ? "+" : "!", a->action,
 	       *a->vm ? a->vm : "", *a->vm ? " " : "", *a->device ? "with " : "", a->device,
 	       *a->person ? " by " : "", a->person, "");
@@ -213,6 +280,7 @@ static int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
 
 const struct cli_command cli_vm_commands[] = {
 	{"vms", "vms", "virtual machines: state, and which device holds them", 0, 0, cmd_vms},
+	{"claim", "claim VM", "say that a VM in doubt is on this device", 1, 1, cmd_claim},
 	{"policy", "policy show|set VM [FILE]", "rules of a VM (no FILE: the usual ones)", 2, 3,
 	 cmd_policy},
 	{"log", "log", "what was done and refused, by whom", 0, 0, cmd_log},

@@ -2,6 +2,7 @@
 /* What people call things: devices and VMs by name, id or the start of it; ages and sizes. */
 #include <ctype.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "policyd/client.h"
@@ -52,6 +53,15 @@ void cli_age(uint64_t s, char *ret, size_t size)
 		snprintf(ret, size, "%llu h", (unsigned long long)s / 3600);
 	else
 		snprintf(ret, size, "%llu d", (unsigned long long)s / 86400);
+}
+
+void cli_time(uint64_t unix_s, char *ret, size_t size)
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	if (!localtime_r(&t, &tm) || !strftime(ret, size, "%F %T", &tm))
+		snprintf(ret, size, "?");
 }
 
 void cli_bytes(uint64_t bytes, char *ret, size_t size)
