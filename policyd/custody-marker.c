@@ -235,6 +235,12 @@ int custody_marker_may_start(int dirfd, const uint8_t uuid[UUID_LEN], enum custo
 			"run to say where the VM is. Start kith-policyd, then try again.");
 	if (info.state == CUSTODY_MARKER_HERE)
 		return 0;
+	if (info.state == CUSTODY_MARKER_KEPT)
+		return kerr_set(
+			err, EACCES, KCODE_CUSTODY,
+			"A hand-off of the VM \"%s\" is being given up, and kith-policyd has to "
+			"record its start but does not run. Start kith-policyd, then try again.",
+			info.name);
 	return kerr_set(err, EACCES, KCODE_CUSTODY,
 			"The VM \"%s\" may not be started here: it is %s (\"%s\", epoch %llu). "
 			"kith-policyd does not run, so this is the last that was known.",

@@ -54,17 +54,21 @@ int handoff_doubt_outbox(struct core *core, const struct custody_view *views, si
 			 struct wbuf *out, size_t *ret_count, struct kerr *err)
 {
 	size_t first = core->handoffs->doubt_next, count = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < n && count < QUESTIONS_MAX; i++) {
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		size_t at = (first + i) % n;
-		int r = custody_in_doubt(&views[at]) ? ask(core, &views[at], out, &count, err) : 0;
 
-		if (r < 0)
-			return r;
-		core->handoffs->doubt_next = at;
+		/* Full: the next outbox goes on here, so that none waits for ever. */
+		if (count == QUESTIONS_MAX) {
+			core->handoffs->doubt_next = at;
+			break;
+		}
+		if (custody_in_doubt(&views[at]))
+			r = ask(core, &views[at], out, &count, err);
 	}
 	*ret_count += count;
-	return 0;
+	return r;
 }
 
 static int heard_not_there(struct core *core, const struct custody_view *view,

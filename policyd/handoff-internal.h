@@ -64,9 +64,6 @@ struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN]);
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN]);
 void handoff_enter(struct handoff *ho, enum handoff_state state);
 
-/* No session with this id begins here any more. */
-void handoff_refuse_hid(struct handoffs *h, const uint8_t hid[HID_LEN]);
-
 /* Everything a decision about (VM, device) needs, looked up. */
 struct handoff_case {
 	struct store_peer peer;

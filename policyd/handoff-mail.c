@@ -97,7 +97,6 @@ static int answer_unknown(struct core *core, const struct custody_statement *the
 		kind = CUSTODY_STATEMENT_ABORT;
 	else if (theirs->kind == CUSTODY_STATEMENT_RELEASE && view.epoch >= theirs->epoch)
 		kind = CUSTODY_STATEMENT_ACK;
-	handoff_refuse_hid(core->handoffs, theirs->hid);
 	custody_statement_make(kind, theirs->hid, theirs->uuid,
 			       custody_statement_handoff_epoch(theirs), core->id.id, theirs->from,
 			       ret);

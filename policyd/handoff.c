@@ -321,11 +321,6 @@ static bool remember(struct handoffs *h, const uint8_t *data, size_t len)
 	return false;
 }
 
-void handoff_refuse_hid(struct handoffs *h, const uint8_t hid[HID_LEN])
-{
-	remember(h, hid, HID_LEN);
-}
-
 static bool op_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[ATTEST_NONCE_LEN])
 {
 	struct handoff *ho = ctx;
