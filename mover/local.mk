@@ -46,6 +46,7 @@ mover_libmover_a_SOURCES = \
 	mover/transfer.h \
 	mover/virt.c \
 	mover/virt.h \
+	mover/warden-client.c \
 	mover/warden-client.h \
 	mover/worker-link.c \
 	mover/worker.c \
@@ -61,6 +62,24 @@ kith_mover_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_mover_LDADD = \
 	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a base/libbase.a \
 	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
+
+# What stops the copies that may not run; no libvirt, XML or network in it.
+noinst_LIBRARIES += mover/libwarden.a
+mover_libwarden_a_SOURCES = \
+	mover/qemu-process.c mover/qemu-process.h \
+	mover/warden-core.c mover/warden-core.h \
+	mover/warden-hold.c mover/warden-hold.h \
+	mover/warden-rule.c mover/warden-rule.h \
+	mover/warden-server.c mover/warden-server.h \
+	mover/warden-talk.c mover/warden-talk.h
+mover_libwarden_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+
+sbin_PROGRAMS += kith-warden
+kith_warden_SOURCES = mover/warden.c
+kith_warden_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+kith_warden_LDADD = \
+	mover/libwarden.a policyd/libpolicydclient.a policyd/libpolicy.a \
+	policyd/libpolicydclient.a base/libbase.a $(SODIUM_LIBS) -lpthread
 
 # libvirt's qemu hook (installed below its hooks folder as "kith") and the fence before libvirtd.
 pkglibexec_PROGRAMS += kith-fence

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection for each call: calls are rare, and a restarted kith-warden is no special case. */
+#include "mover/warden-client.h"
+
+#include "base/ipc.h"
+
+#define TIMEOUT_MS 6000 /* longer than kith-warden's own limits */
+
+static int not_ready(struct kerr *err)
+{
+	return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+			"kith-warden does not answer, and without it no VM may be handed over. "
+			"Start kith-warden, then try again.");
+}
+
+static int ask(const struct config *config, uint16_t op, const uint8_t *uuid, uint8_t *ret_copy,
+	       struct kerr *err)
+{
+	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
+	uint8_t body[UUID_LEN];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct rbuf r;
+	char path[256];
+	int e = config_run_path(config, WARDEN_SOCKET, path, sizeof(path));
+
+	if (e == 0)
+		e = ipc_client_new(path, &c);
+	if (e < 0)
+		return not_ready(err);
+	if (uuid)
+		wbuf_bytes(&w, uuid, UUID_LEN);
+	e = ipc_call(c, op, &w, -EBADF, TIMEOUT_MS, &r, err);
+	if (e < 0)
+		return err->code == KCODE_INTERRUPTED ? not_ready(err) : e;
+	*ret_copy = uuid ? rbuf_u8(&r) : 0;
+	if (rbuf_end(&r) < 0 || *ret_copy >= _WARDEN_COPY_MAX)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
+				"kith-warden sent an unreadable answer.");
+	return 0;
+}
+
+static int ask_copy(const struct config *config, uint16_t op, const uint8_t uuid[UUID_LEN],
+		    enum warden_copy *ret, struct kerr *err)
+{
+	uint8_t copy;
+	int r = ask(config, op, uuid, &copy, err);
+
+	if (r == 0)
+		*ret = (enum warden_copy)copy;
+	return r;
+}
+
+int warden_ping(const struct config *config, struct kerr *err)
+{
+	uint8_t none;
+
+	return ask(config, WARDEN_OP_PING, NULL, &none, err);
+}
+
+int warden_freeze(const struct config *config, const uint8_t uuid[UUID_LEN], enum warden_copy *ret,
+		  struct kerr *err)
+{
+	return ask_copy(config, WARDEN_OP_FREEZE, uuid, ret, err);
+}
+
+int warden_settle(const struct config *config, const uint8_t uuid[UUID_LEN], enum warden_copy *ret,
+		  struct kerr *err)
+{
+	return ask_copy(config, WARDEN_OP_SETTLE, uuid, ret, err);
+}
