@@ -10,6 +10,7 @@ from shell import LabError
 
 DAEMONS = {     # program: (user, folder below /run/kith that holds its sockets)
     "kith-policyd": ("kith-policy", "policyd"),
+    "kith-warden": ("root", "warden"),
     "kithd": ("kith", "kithd"),
     "kith-mover": ("kith-mover", "mover"),
 }
@@ -124,7 +125,7 @@ def fresh_runtime(base: pathlib.Path) -> None:
 
 def check_users() -> None:
     """Every daemon has its user, or an error that says who makes them."""
-    missing = [user for user, _ in DAEMONS.values() if _owner(user) == (0, 0)]
+    missing = [user for user, _ in DAEMONS.values() if user != "root" and _owner(user) == (0, 0)]
     if missing:
         raise LabError(f"no system user {', '.join(missing)}: run ./bootstrap first")
 

@@ -130,6 +130,8 @@ class Device:
         self.spawn("dbus", ["dbus-daemon", "--system", "--nofork", "--nopidfile"])
         self.spawn("serialwatch", ["/run/lab/tests/lab/serialwatch.py", "/var/log/libvirt",
                                    "/var/log/libvirt/serial.events"])
+        if (self.base / "kith/policyd/store.db").exists():  # a boot: these come before libvirtd
+            self.start_kith("kith-policyd", "kith-warden", wait=False)
         self.start_libvirtd(wait=False)
         wait_for("the system bus", (self.base / "run/dbus/system_bus_socket").exists)
         self.start_avahi()
@@ -227,7 +229,7 @@ class Device:
 
     def start_kith(self, *names: str, wait: bool = True,
                    env: dict[str, str] | None = None) -> None:
-        """Starts the Kith daemons (all, or those named) under their own users.
+        """Starts the Kith daemons (those named, or all that do not run) under their own users.
 
         Each must have a socket in its folder below /run/kith within 15 s, or it is an error.
         """
@@ -237,9 +239,14 @@ class Device:
             if not (self.build / name).exists():
                 raise LabError(f"{self.build}/{name} is missing: build first")
             sockets = self.base / "run/kith" / run_dir
-            for old in sockets.iterdir():   # as systemd's RuntimeDirectory= would
-                old.unlink()
-            self.spawn(name, [f"/run/lab/build/{name}", "-c", "/etc/kith/kith.conf"], user, env)
+            if names or not self.pids(name):
+                for old in sockets.iterdir():
+                    # A folder there belongs to a hand-off whose worker may still live, or holds
+                    # kith-warden's notes.
+                    if not old.is_dir():
+                        old.unlink()
+                self.spawn(name, [f"/run/lab/build/{name}", "-c", "/etc/kith/kith.conf"], user,
+                           env)
             if wait:
                 self._wait_for_daemon(name, sockets)
 

@@ -157,8 +157,9 @@ class Lab:
                    "running": device.running}
             if device.running:
                 row["daemons"] = [name for name in
-                                  ("libvirtd", "avahi-daemon", "swtpm", "kith-policyd", "kithd",
-                                   "kith-mover", "kith-mover-worker") if device.pids(name)]
+                                  ("libvirtd", "avahi-daemon", "swtpm", "kith-policyd",
+                                   "kith-warden", "kithd", "kith-mover", "kith-mover-worker")
+                                  if device.pids(name)]
                 row["domains"] = device.virsh("list", "--all", "--name").stdout.split()
                 row["ports"] = sorted({port for _, port, _ in device.listening()})
             rows.append(row)
