@@ -1,140 +1,165 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kith-fence: runs before libvirtd starts (R5). A restarted libvirtd resumes a guest whose
- * migration it was cleaning up (W9); one that was released to another device must not run here.
- * So libvirtd is held until the other device said whether it runs the guest. */
+ * migration it was cleaning up (W9); a copy that may not run must be frozen before, and every
+ * worker that spoke to the old libvirtd has lost its token. It never waits for another device. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
-#include "base/config.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "mover/warden-hold.h"
 #include "policyd/client.h"
 #include "policyd/custody-marker.h"
 
-#define QEMU_PID_FOLDER "/run/libvirt/qemu"
-#define SAY_EVERY 30 /* rounds of one second */
+#define PATIENCE_S 5 /* for one answer of policyd, which may be busy with a slow TPM */
+#define SAY_EVERY 5  /* rounds */
 
-/* /proc files have no size. */
-static ssize_t read_cmdline(long pid, char *buf, size_t size)
+/* Which markers there are: what has to be frozen, and whether any hand-off is under way. */
+static const struct {
+	bool open, freeze;
+} marks[_CUSTODY_MARKER_MAX] = {
+	[CUSTODY_MARKER_LEAVING] = {.open = true},
+	[CUSTODY_MARKER_ARRIVING] = {.open = true},
+	[CUSTODY_MARKER_RELEASED] = {.open = true, .freeze = true},
+	[CUSTODY_MARKER_PREPARED] = {.open = true, .freeze = true},
+};
+
+static void freeze(struct holds *h, const uint8_t uuid[UUID_LEN], const char *name)
 {
-	_cleanup_close_ int fd = -EBADF;
-	char path[64];
-	ssize_t n;
+	struct qemu_process found = QEMU_PROCESS_NONE;
+	_cleanup_(qemu_closep) struct qemu_process *p = &found;
+	int r = qemu_find(uuid, name, &found);
 
-	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, buf, size - 1);
-	buf[n > 0 ? n : 0] = '\0';
-	return n;
-}
-
-/* The guest's QEMU as libvirt recorded it, and only if it is a QEMU of that name: the number may
- * have been given to another process since. 0 = none. */
-static pid_t find_qemu(const char *name)
-{
-	_cleanup_free_ uint8_t *text = NULL;
-	char path[256], guest[NAME_MAX_LEN + 16], cmdline[4096];
-	size_t len;
-	ssize_t n;
-	long pid;
-
-	snprintf(path, sizeof(path), QEMU_PID_FOLDER "/%s.pid", name);
-	if (file_read(AT_FDCWD, path, 32, &text, &len) < 0)
-		return 0;
-	pid = strtol((const char *)text, NULL, 10);
-	if (pid <= 1)
-		return 0;
-	snprintf(guest, sizeof(guest), "guest=%s,", name);
-	n = read_cmdline(pid, cmdline, sizeof(cmdline));
-	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(cmdline + i) + 1)
-		if (strncmp(cmdline + i, guest, strlen(guest)) == 0)
-			return (pid_t)pid;
-	return 0;
+	if (r == 0)
+		r = holds_stop_and_leave(h, uuid, &found);
+	if (r == 0)
+		log_notice("fence", "The copy of \"%s\" here is frozen (process %d).", name,
+			   (int)found.pid);
+	else if (r != -ENOENT && r != -ESRCH)
+		log_error("fence", "The copy of \"%s\" here cannot be frozen: %s.", name,
+			  strerror(-r));
 }
 
 static void kill_copy(const struct policyd_fence *f)
 {
-	pid_t pid = find_qemu(f->name);
+	struct qemu_process found = QEMU_PROCESS_NONE;
+	_cleanup_(qemu_closep) struct qemu_process *p = &found;
 
-	if (!pid)
+	if (qemu_find(f->uuid, f->name, &found) < 0)
 		return;
 	log_notice("fence", "\"%s\" runs on \"%s\": its old copy (process %d) ends.", f->name,
-		   f->peer_name, (int)pid);
-	kill(pid, SIGKILL);
+		   f->peer_name, (int)found.pid);
+	qemu_signal(&found, SIGKILL);
 }
 
-/* True if libvirtd has to wait for this guest. */
-static bool judge(const struct policyd_fence *f, bool say)
+static volatile int asking_fd = -EBADF;
+
+/* policyd's silence ends the call like its death would. */
+static void on_alarm(int signo _unused_)
 {
-	if (!find_qemu(f->name))
-		return false;
-	if (f->verdict == FENCE_KILL) {
-		kill_copy(f);
-		return false;
-	}
-	if (say)
-		log_warning("fence",
-			    "\"%s\" was released to \"%s\", which has not said yet that it runs "
-			    "there. libvirtd waits: switch that device on.",
-			    f->name, f->peer_name);
-	return true;
+	shutdown(asking_fd, SHUT_RDWR);
 }
 
-/* One round: number of guests that libvirtd has to wait for, or negative. */
-static int round_once(const char *socket, bool say)
+static int ask_in_time(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
+		       struct kerr *err)
+{
+	struct sigaction sa = {.sa_handler = on_alarm};
+	int r;
+
+	asking_fd = ipc_client_fd(c);
+	sigaction(SIGALRM, &sa, NULL);
+	alarm(PATIENCE_S);
+	r = policyd_client_fence(c, ret, ret_n, err);
+	alarm(0);
+	return r;
+}
+
+/* 0 when policyd took all tokens and its list was obeyed. */
+static int ask_policyd(const char *socket, struct holds *h, struct kerr *err)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
 	_cleanup_free_ struct policyd_fence *list = NULL;
-	struct kerr err = {0};
 	size_t n = 0;
-	int waiting = 0, r = ipc_client_new(socket, &c);
+	int r = ipc_client_new(socket, &c);
 
-	if (r == 0)
-		r = policyd_client_fence(c, &list, &n, &err);
-	if (r < 0) {
-		if (say)
-			log_warning("fence", "kith-policyd does not answer: %s",
-				    err.code == KCODE_OK ? strerror(-r) : err.text);
+	if (r < 0)
 		return r;
-	}
-	for (size_t i = 0; i < n; i++)
-		waiting += judge(&list[i], say);
-	return waiting;
+	r = ask_in_time(c, &list, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (list[i].verdict == FENCE_KILL)
+			kill_copy(&list[i]);
+		else
+			freeze(h, list[i].uuid, list[i].name);
+	return r;
 }
 
-/* Without policyd the markers decide: a guest that is leaving must not be woken up blindly. */
-static bool any_leaving(const struct config *config)
+/* Without policyd the markers decide. Freezes where `h` is given; true if a hand-off is open. */
+static bool look_at_markers(const struct config *config, struct holds *h)
 {
 	char path[160];
 	struct dirent *entry;
-	bool leaving = false;
+	bool open = false;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
 	dir = opendir(path);
-	while (dir && !leaving && (entry = readdir(dir))) {
+	while (dir && (entry = readdir(dir))) {
 		struct custody_marker_info info;
 		uint8_t uuid[UUID_LEN];
 
-		leaving = custody_uuid_parse(entry->d_name, uuid) == 0 &&
-			  custody_marker_read(dirfd(dir), uuid, &info) == 0 &&
-			  info.state == CUSTODY_MARKER_LEAVING;
+		if (custody_uuid_parse(entry->d_name, uuid) < 0 ||
+		    custody_marker_read(dirfd(dir), uuid, &info) < 0)
+			continue;
+		open |= marks[info.state].open;
+		if (h && marks[info.state].freeze)
+			freeze(h, uuid, info.name);
 	}
 	if (dir)
 		closedir(dir);
-	return leaving;
+	return open;
+}
+
+/* A policyd that can be reached and says nothing may still hold a token good and take a record of
+ * its worker later; one that is dead, or refuses, cannot. */
+static bool is_silent(int r, const struct kerr *err)
+{
+	return r < 0 && err->code == KCODE_INTERRUPTED;
+}
+
+static void fence(const struct config *config, const char *socket, struct holds *h)
+{
+	const struct timespec second = {1, 0};
+
+	/* Before anything that may take time. */
+	look_at_markers(config, h);
+	for (unsigned i = 0;; i++) {
+		struct kerr err = {0};
+		int r = ask_policyd(socket, h, &err);
+
+		if (r == 0)
+			return;
+		if (!is_silent(r, &err) || !look_at_markers(config, NULL)) {
+			log_notice("fence", "Without kith-policyd (%s) its markers were obeyed.",
+				   err.text[0] ? err.text : strerror(-r));
+			return;
+		}
+		if (i % SAY_EVERY == 0)
+			log_warning("fence",
+				    "A hand-off is under way and kith-policyd does not answer, so "
+				    "libvirtd waits: restart kith-policyd.");
+		nanosleep(&second, NULL);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	const struct timespec second = {1, 0};
 	const char *path = CONFIG_PATH_DEFAULT;
 	struct config config;
 	struct kerr err = {0};
+	struct holds holds;
 	char socket[256];
 	int r;
 
@@ -142,16 +167,18 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "-c") == 0)
 		path = argv[2];
 	r = config_load(path, &config, &err);
-	if (r == 0)
-		r = config_run_path(&config, POLICYD_SOCKET, socket, sizeof(socket));
+	/* What is wrong in the configuration does not keep other VMs from running. */
 	if (r < 0) {
 		log_error("fence", "%s", err.text);
+		r = config_parse("", &config, &err);
+	}
+	if (r == 0)
+		r = config_run_path(&config, POLICYD_SOCKET, socket, sizeof(socket));
+	if (r < 0)
 		return 1;
-	}
-	for (unsigned i = 0;; i++) {
-		r = round_once(socket, i % SAY_EVERY == 0);
-		if (r == 0 || (r < 0 && !any_leaving(&config)))
-			return 0;
-		nanosleep(&second, NULL);
-	}
+	r = holds_open(&config, &holds);
+	if (r < 0)
+		log_warning("fence", "Cannot open the notes of kith-warden: %s.", strerror(-r));
+	fence(&config, socket, &holds);
+	return 0;
 }

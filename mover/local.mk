@@ -86,7 +86,7 @@ pkglibexec_PROGRAMS += kith-fence
 kith_fence_SOURCES = mover/fence.c
 kith_fence_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_fence_LDADD = \
-	policyd/libpolicydclient.a policyd/libpolicy.a policyd/libpolicydclient.a \
+	mover/libwarden.a policyd/libpolicydclient.a policyd/libpolicy.a policyd/libpolicydclient.a \
 	base/libbase.a $(SODIUM_LIBS)
 
 pkglibexec_PROGRAMS += kith-hook

@@ -129,7 +129,17 @@ static int find_by_file(const uint8_t uuid[UUID_LEN], const char *name, struct q
 	return pid > 1 && pid <= INT32_MAX ? qemu_reopen(uuid, (pid_t)pid, 0, ret) : -ENOENT;
 }
 
-/* Anybody may start a program with such a command line: only root's and libvirt's count. */
+/* "NSpid:" has one number for each level of nested namespaces. */
+static bool is_nested(const char *status)
+{
+	const char *at = strstr(status, "\nNSpid:\t");
+
+	at = at ? at + 8 : "";
+	return at[strcspn(at, "\t\n")] == '\t';
+}
+
+/* Anybody may start a program with such a command line: only root's and libvirt's count, and what
+ * runs in a container belongs to another libvirt. */
 static bool is_libvirts(pid_t pid)
 {
 	char text[4096];
@@ -137,7 +147,7 @@ static bool is_libvirts(pid_t pid)
 	struct stat st;
 	unsigned long uid;
 
-	if (read_proc(pid, "status", text, sizeof(text)) <= 0)
+	if (read_proc(pid, "status", text, sizeof(text)) <= 0 || is_nested(text))
 		return false;
 	at = strstr(text, "\nUid:\t");
 	if (!at)

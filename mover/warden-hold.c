@@ -15,6 +15,7 @@
 
 #define NOTES "warden/frozen" /* below the run directory */
 #define NOTE_MAX 128
+#define WOKEN_OFTEN 100
 #define ALARM_MS 10000 /* between two alarms about one copy */
 
 /* -- notes -- */
@@ -167,12 +168,11 @@ void holds_let_go(struct holds *h, struct hold *hold)
 
 /* -- watching -- */
 
-static void woken(struct holds *h, struct hold *hold)
+static void tell(struct holds *h, struct hold *hold)
 {
 	uint64_t now = clock_ms();
 
-	qemu_signal(&hold->p, SIGSTOP);
-	hold->woken++;
+	hold->told = hold->woken;
 	if (now < hold->alarm_at)
 		return;
 	hold->alarm_at = now + ALARM_MS;
@@ -180,6 +180,15 @@ static void woken(struct holds *h, struct hold *hold)
 		    (int)hold->p.pid, hold->woken);
 	if (h->alarm)
 		h->alarm(h->ctx, hold->uuid);
+}
+
+/* A process that is killed looks the same for a moment: it is told when it stands still again,
+ * or when somebody keeps on waking it. */
+static void woken(struct holds *h, struct hold *hold)
+{
+	qemu_signal(&hold->p, SIGSTOP);
+	if (++hold->woken - hold->told >= WOKEN_OFTEN)
+		tell(h, hold);
 }
 
 /* It stands still for the first time, or again. */
@@ -207,6 +216,8 @@ void hold_watch(struct holds *h, struct hold *hold)
 	case QEMU_STOPPED:
 		if (!hold->stopped)
 			confirm(h, hold);
+		if (hold->woken != hold->told)
+			tell(h, hold);
 		return;
 	case QEMU_WOKEN:
 		woken(h, hold);

@@ -13,10 +13,10 @@ struct hold {
 	bool used;
 	uint8_t uuid[UUID_LEN];
 	struct qemu_process p;
-	bool stopped; /* all its threads were seen standing still */
-	bool weak;    /* it could not be bolted, only watched */
-	unsigned woken;
-	uint64_t alarm_at; /* not before */
+	bool stopped;	      /* all its threads were seen standing still */
+	bool weak;	      /* it could not be bolted, only watched */
+	unsigned woken, told; /* times it was woken up; those of which were said */
+	uint64_t alarm_at;    /* not before */
 };
 
 struct holds {
