@@ -9,6 +9,7 @@ systemdsystemunit_DATA = \
 	packaging/systemd/kith-policyd.service \
 	packaging/systemd/kithd.service \
 	packaging/systemd/kith-mover.service \
+	packaging/systemd/kith-warden.service \
 	packaging/systemd/kith-swtpm.service
 systemdlibvirtddir = $(systemdsystemunitdir)/libvirtd.service.d
 systemdlibvirtd_DATA = packaging/systemd/kith-fence.conf
@@ -18,6 +19,7 @@ EXTRA_DIST += \
 	packaging/systemd/kith-policyd.unit \
 	packaging/systemd/kithd.unit \
 	packaging/systemd/kith-mover.unit \
+	packaging/systemd/kith-warden.unit \
 	packaging/systemd/kith-swtpm.unit
 CLEANFILES += $(systemdsystemunit_DATA) $(systemdlibvirtd_DATA)
 
