@@ -40,6 +40,7 @@ UNIT_TESTS = \
 	tests/unit/test-tpm \
 	tests/unit/test-tpm-bus \
 	tests/unit/test-transfer \
+	tests/unit/test-warden \
 	tests/unit/test-xdr
 
 LAB_TESTS = \
@@ -50,6 +51,7 @@ LAB_TESTS = \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
 	tests/integration/test_secrets.py \
+	tests/integration/test_warden.py \
 	tests/integration/test_wire.py
 
 # Run again with the daemons built with sanitizers.
@@ -63,6 +65,7 @@ UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIB
 # Static libraries: a test takes from them only what it uses.
 UNIT_LDADD = \
 	agent/libagent.a discovery/libdiscovery.a mover/libmover.a mover/libmoverclient.a \
+	mover/libwarden.a \
 	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a ui-tui/libui.a \
 	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
@@ -210,6 +213,10 @@ tests_unit_test_tpm_bus_LDADD = $(UNIT_LDADD)
 tests_unit_test_transfer_SOURCES = tests/unit/test-transfer.c
 tests_unit_test_transfer_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_transfer_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_warden_SOURCES = tests/unit/test-warden.c
+tests_unit_test_warden_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_warden_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_xdr_SOURCES = tests/unit/test-xdr.c
 tests_unit_test_xdr_CFLAGS = $(UNIT_CFLAGS)
