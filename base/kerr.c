@@ -38,6 +38,7 @@ static const char *const kcode_names[_KCODE_MAX] = {
 	[KCODE_LOCKED] = "locked",
 	[KCODE_ROLLBACK] = "rollback",
 	[KCODE_TIER] = "tier",
+	[KCODE_NOT_RUNNING] = "not-running",
 };
 
 DEFINE_NAMES(kcode, enum kcode, _KCODE_MAX)
@@ -80,6 +81,8 @@ static const struct {
 	[KCODE_ROLLBACK] = {1, "Restore the newest state, or run `kith unlock`: then "
 			       "each VM is in doubt until your devices were asked."},
 	[KCODE_TIER] = {6, "That device can control hand-offs, but not hold this VM."},
+	[KCODE_NOT_RUNNING] = {6, "Start it first, then try again: `virsh start VM` (a paused one: "
+				  "`virsh resume VM`)."},
 };
 
 /* A text that did not fit must not end inside a character: the peer's decoder refuses that. */

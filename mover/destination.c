@@ -120,15 +120,12 @@ static int check_memory(const struct control_offer *o, struct kerr *err)
 /* H21: a VM is its UUID and its custody; another one of that name must not be mixed up with it. */
 static int check_name(struct worker *w, struct kerr *err)
 {
-	_cleanup_free_ struct mover_vm *vms = NULL;
-	size_t n = 0;
-	int r = virt_list(w->virt, &vms, &n, err);
+	int r = virt_find_name(w->virt, w->grant.vm, err);
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (strcmp(vms[i].name, w->grant.vm) == 0)
-			return kerr_set(err, EEXIST, KCODE_IDENTITY,
-					"The destination has another VM called \"%s\" already.",
-					w->grant.vm);
+	if (r > 0)
+		return kerr_set(err, EEXIST, KCODE_IDENTITY,
+				"The destination has another VM called \"%s\" already.",
+				w->grant.vm);
 	return r;
 }
 

@@ -2,27 +2,91 @@
 /* Asks libvirt which domains there are, answers, and goes. */
 #include "mover/listing.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
 #include "base/ipc.h"
 #include "base/log.h"
 #include "mover/virt.h"
 #include "mover/worker.h"
+#include "policyd/custody-marker.h"
 
 #define SERIAL 1
+#define SIZES_MS 200 /* for all disks together; sizes that come later are for the next listing */
 
-static uint32_t fill(struct wbuf *w)
+/* What the thread that asks for sizes works on. It may hang with a QEMU, and is left behind then:
+ * nothing of this is freed. */
+struct sizes {
+	struct virt *virt;
+	int markers; /* folder; -ENOENT: this device has no custody of anything */
+	const struct mover_vm *vms;
+	size_t count;
+	_Atomic uint64_t *bytes;
+};
+
+/* A QEMU may be frozen from the moment in which a hand-off is open (the freeze comes before its
+ * record), and a frozen one answers nobody. */
+static bool may_ask(const struct sizes *s, const struct mover_vm *vm)
 {
-	_cleanup_(virt_freep) struct virt *v = virt_new();
-	_cleanup_free_ struct mover_vm *vms = NULL;
-	struct kerr err = {0};
-	size_t n = 0, fits = 0;
+	struct custody_marker_info info;
+	int r = s->markers < 0 ? s->markers : custody_marker_read(s->markers, vm->uuid, &info);
 
-	if (!v || virt_setup() < 0)
-		kerr_set(&err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	if (err.code != KCODE_OK || virt_list(v, &vms, &n, &err) < 0) {
-		kerr_put(w, &err);
-		return IPC_FLAG_ERROR;
+	if (vm->state == MOVER_VM_OFF || r == -ENOENT)
+		return true;
+	return r == 0 && (info.state == CUSTODY_MARKER_HERE || info.state == CUSTODY_MARKER_KEPT);
+}
+
+static void *ask_sizes(void *arg)
+{
+	struct sizes *s = arg;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (may_ask(s, &s->vms[i]))
+			atomic_store(&s->bytes[i], virt_disk_bytes(s->virt, s->vms[i].uuid));
+	return NULL;
+}
+
+static void wait_sizes(pthread_t thread)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += SIZES_MS * 1000000L;
+	if (end.tv_nsec >= 1000000000L) {
+		end.tv_nsec -= 1000000000L;
+		end.tv_sec++;
 	}
-	/* One frame holds some 400 VMs: enough for a personal device, and said if not. */
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) != 0)
+		log_notice("mover", "A QEMU does not say how large its disks are.");
+}
+
+static void fill_sizes(const struct config *config, struct virt *v, struct mover_vm *vms, size_t n)
+{
+	static struct sizes s;
+	char path[160];
+	pthread_t thread;
+
+	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
+	s = (struct sizes){.virt = v, .vms = vms, .count = n};
+	s.markers = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s.markers < 0)
+		s.markers = -errno;
+	s.bytes = calloc(n + 1, sizeof(*s.bytes));
+	if (!s.bytes || pthread_create(&thread, NULL, ask_sizes, &s) != 0)
+		return;
+	wait_sizes(thread);
+	for (size_t i = 0; i < n; i++)
+		vms[i].disk_bytes = atomic_load(&s.bytes[i]);
+}
+
+/* One frame holds some 400 VMs: enough for a personal device, and said if not. */
+static void put_all(struct wbuf *w, const struct mover_vm *vms, size_t n)
+{
+	size_t fits = 0;
+
 	wbuf_u16(w, 0);
 	for (; fits < n; fits++) {
 		size_t before = w->len;
@@ -36,17 +100,72 @@ static uint32_t fill(struct wbuf *w)
 	}
 	w->data[0] = (uint8_t)fits;
 	w->data[1] = (uint8_t)(fits >> 8);
+}
+
+static uint32_t fill(const struct config *config, struct wbuf *w)
+{
+	struct virt *v = virt_new();
+	struct mover_vm *vms = NULL;
+	struct kerr err = {0};
+	size_t n = 0;
+
+	if (!v || virt_setup() < 0)
+		kerr_set(&err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	if (err.code != KCODE_OK || virt_list(v, &vms, &n, &err) < 0) {
+		kerr_put(w, &err);
+		return IPC_FLAG_ERROR;
+	}
+	fill_sizes(config, v, vms, n);
+	put_all(w, vms, n);
 	return 0;
 }
 
-int listing_main(void)
+static uint64_t *remembered(struct listing_memory *m, const uint8_t uuid[UUID_LEN], bool make)
+{
+	size_t i = 0;
+
+	while (i < m->count && memcmp(m->vms[i].uuid, uuid, UUID_LEN) != 0)
+		i++;
+	if (i == m->count) {
+		if (!make || i == LISTING_MEMORY_MAX)
+			return NULL;
+		memcpy(m->vms[i].uuid, uuid, UUID_LEN);
+		m->count++;
+	}
+	return &m->vms[i].disk_bytes;
+}
+
+void listing_complete(struct listing_memory *m, uint8_t *body, size_t len)
+{
+	struct rbuf r = rbuf_init(body, len);
+	struct wbuf w = wbuf_init(body, len);
+	size_t n = rbuf_u16(&r);
+	struct mover_vm vm;
+
+	wbuf_u16(&w, (uint16_t)n);
+	for (size_t i = 0; i < n && mover_vm_get(&r, &vm) == 0; i++) {
+		uint64_t *known = remembered(m, vm.uuid, vm.disk_bytes > 0);
+
+		if (known && vm.disk_bytes)
+			*known = vm.disk_bytes;
+		else if (known)
+			vm.disk_bytes = *known;
+		/* As long as it was: only the number differs. */
+		if (mover_vm_put(&w, &vm) < 0)
+			return;
+	}
+}
+
+void listing_main(const struct config *config)
 {
 	static uint8_t body[IPC_MAX_BODY];
 	struct wbuf w = wbuf_init(body, sizeof(body));
 	uint32_t flags;
+	int r;
 
 	log_setup("kith-mover");
-	flags = fill(&w);
-	return ipc_send(WORKER_FD, MOVER_OP_VMS, IPC_FLAG_REPLY | flags, SERIAL, body, w.len,
-			-EBADF) < 0;
+	flags = fill(config, &w);
+	r = ipc_send(WORKER_FD, MOVER_OP_VMS, IPC_FLAG_REPLY | flags, SERIAL, body, w.len, -EBADF);
+	/* Not exit(): a thread may be inside libvirt. */
+	_exit(r < 0);
 }

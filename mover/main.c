@@ -42,7 +42,7 @@ int main(int argc, char *argv[])
 	if (strcmp(mode, "--destination") == 0 && argc == at + 1)
 		worker_main(&config, argv[at], false);
 	if (strcmp(mode, "--vms") == 0 && argc == at)
-		return listing_main();
+		listing_main(&config);
 	if (strncmp(mode, "--recover", 9) == 0 && argc == at)
 		return recover_main(&config, strcmp(mode, "--recover-again") == 0);
 	return usage();

@@ -99,8 +99,9 @@ static int read_facts(struct worker *w, struct kerr *err)
 				"The VM is called \"%s\" here, but \"%s\" was granted.", d.name,
 				w->grant.vm);
 	if (d.copy.state != COPY_RUNS)
-		return kerr_set(err, EINVAL, KCODE_DOMAIN,
-				"The VM does not run; only a running VM can be handed over live.");
+		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
+				"The VM \"%s\" %s; only a running VM can be handed over live.",
+				d.name, d.copy.state == COPY_PAUSED ? "is paused" : "does not run");
 	r = domain_disks(d.xml, strlen(d.xml), &s->facts, err);
 	if (r < 0)
 		return r;

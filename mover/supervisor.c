@@ -16,6 +16,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/recover.h"
 #include "mover/worker.h"
@@ -78,6 +79,7 @@ struct supervisor {
 	uint32_t serial;
 	struct mover_progress ended[ENDED_MAX];
 	size_t ended_count;
+	struct listing_memory sizes;
 	uint64_t recover_at, stop_at;
 	bool recovering_again, recovered, stopping;
 	uint8_t buf[IPC_MAX_FRAME], out[IPC_MAX_BODY];
@@ -428,6 +430,8 @@ static void on_child_message(struct supervisor *s, size_t child, const struct ip
 	struct mover_progress p;
 
 	if (m->flags & IPC_FLAG_REPLY) {
+		if (c->kind == CHILD_VMS && !(m->flags & IPC_FLAG_ERROR))
+			listing_complete(&s->sizes, s->buf + IPC_HEADER_LEN, m->len);
 		on_child_reply(s, child, m);
 		return;
 	}

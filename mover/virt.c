@@ -431,70 +431,112 @@ int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, s
 	return r;
 }
 
-static void record_of(virDomainStatsRecordPtr s, struct mover_vm *vm)
+static enum mover_vm_state vm_state(int state)
 {
-	virTypedParameterPtr p = s->params;
-	unsigned blocks = 0, vcpus = 0;
-	int state = 0;
+	static const enum mover_vm_state states[_COPY_STATE_MAX] = {
+		[COPY_GONE] = MOVER_VM_OFF,
+		[COPY_PAUSED] = MOVER_VM_PAUSED,
+		[COPY_RUNS] = MOVER_VM_RUNNING,
+		[COPY_UNKNOWN] = MOVER_VM_OTHER,
+	};
 
-	virDomainGetUUID(s->dom, vm->uuid);
-	snprintf(vm->name, sizeof(vm->name), "%s", virDomainGetName(s->dom));
-	virTypedParamsGetInt(p, s->nparams, "state.state", &state);
-	virTypedParamsGetUInt(p, s->nparams, "vcpu.maximum", &vcpus);
-	virTypedParamsGetUInt(p, s->nparams, "block.count", &blocks);
-	vm->vcpus = vcpus;
-	vm->memory_bytes = param(p, s->nparams, "balloon.maximum") * 1024;
-	switch (from_state(state)) {
-	case COPY_RUNS:
-		vm->state = MOVER_VM_RUNNING;
-		break;
-	case COPY_PAUSED:
-		vm->state = MOVER_VM_PAUSED;
-		break;
-	case COPY_GONE:
-		vm->state = MOVER_VM_OFF;
-		break;
-	case COPY_UNKNOWN:
-	case _COPY_STATE_MAX:
-		vm->state = MOVER_VM_OTHER;
-		break;
-	}
-	for (unsigned i = 0; i < blocks && i < 256; i++) {
-		char key[40];
-		const char *target = NULL;
-		virDomainBlockInfo info;
+	return states[from_state(state)];
+}
 
-		snprintf(key, sizeof(key), "block.%u.name", i);
-		if (virTypedParamsGetString(p, s->nparams, key, &target) == 1 &&
-		    virDomainGetBlockInfo(s->dom, target, &info, 0) == 0)
-			vm->disk_bytes += info.capacity;
-	}
+/* Only what libvirtd answers by itself: QEMU may be frozen, and another's job (an arrival, say)
+ * lasts as long as that. False: it has gone meanwhile. */
+static bool record_of(virDomainPtr dom, struct mover_vm *ret)
+{
+	struct mover_vm vm = {0};
+	virDomainInfo info;
+	int vcpus;
+
+	if (virDomainGetUUID(dom, vm.uuid) < 0 || virDomainGetInfo(dom, &info) < 0)
+		return false;
+	snprintf(vm.name, sizeof(vm.name), "%s", virDomainGetName(dom));
+	vcpus = virDomainGetVcpusFlags(dom, VIR_DOMAIN_VCPU_MAXIMUM);
+	vm.vcpus = vcpus > 0 ? (uint32_t)vcpus : info.nrVirtCpu;
+	vm.memory_bytes = (uint64_t)info.maxMem * 1024;
+	vm.state = vm_state(info.state);
+	*ret = vm;
+	return true;
+}
+
+static void free_domains(virDomainPtr *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		virDomainFree(list[i]);
+	free(list);
 }
 
 int virt_list(struct virt *v, struct mover_vm **ret, size_t *ret_n, struct kerr *err)
 {
 	_cleanup_free_ struct mover_vm *vms = NULL;
-	virDomainStatsRecordPtr *stats = NULL;
+	virDomainPtr *list = NULL;
 	size_t count = 0;
 	int n, r = ensure(v, err);
 
 	if (r < 0)
 		return r;
-	n = virConnectGetAllDomainStats(v->conn,
-					VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_BALLOON |
-						VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_BLOCK,
-					&stats, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+	n = virConnectListAllDomains(v->conn, &list, 0);
 	if (n < 0)
 		return fail(err, "Listing the VMs");
 	vms = calloc((size_t)n + 1, sizeof(*vms));
 	for (int i = 0; vms && i < n; i++)
 		/* A name that Kith does not take cannot be asked for either. */
-		if (text_is_name(virDomainGetName(stats[i]->dom), NAME_MAX_LEN))
-			record_of(stats[i], &vms[count++]);
-	virDomainStatsRecordListFree(stats);
+		if (text_is_name(virDomainGetName(list[i]), NAME_MAX_LEN))
+			count += record_of(list[i], &vms[count]);
+	free_domains(list, n);
 	if (!vms)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	*ret = TAKE_PTR(vms);
 	*ret_n = count;
 	return 0;
+}
+
+int virt_find_name(struct virt *v, const char *name, struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	virErrorPtr e;
+	int r = ensure(v, err);
+
+	if (r < 0)
+		return r;
+	dom = virDomainLookupByName(v->conn, name);
+	if (dom)
+		return 1;
+	e = virGetLastError();
+	return e && e->code == VIR_ERR_NO_DOMAIN ? 0 : fail(err, "Looking the name up");
+}
+
+static uint64_t sum_capacity(const virDomainStatsRecord *s)
+{
+	unsigned blocks = 0;
+	uint64_t sum = 0;
+
+	virTypedParamsGetUInt(s->params, s->nparams, "block.count", &blocks);
+	for (unsigned i = 0; i < blocks && i < 256; i++) {
+		char key[40];
+
+		snprintf(key, sizeof(key), "block.%u.capacity", i);
+		sum += param(s->params, s->nparams, key);
+	}
+	return sum;
+}
+
+uint64_t virt_disk_bytes(struct virt *v, const uint8_t uuid[UUID_LEN])
+{
+	virDomainStatsRecordPtr *stats = NULL;
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	struct kerr err = {0};
+	uint64_t sum = 0;
+
+	if (lookup(v, uuid, &dom, &err) < 0)
+		return 0;
+	/* NOWAIT: with a job going on it answers what it knows without one. */
+	if (virDomainListGetStats((virDomainPtr[]){dom, NULL}, VIR_DOMAIN_STATS_BLOCK, &stats,
+				  VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT) > 0)
+		sum = sum_capacity(stats[0]);
+	virDomainStatsRecordListFree(stats);
+	return sum;
 }

@@ -70,8 +70,16 @@ int virt_undefine(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err
 /* Makes it persistent, autostart off. With `boot`, starts it cold. */
 int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err);
 
-/* Every domain here; *ret is malloced. */
+/* Every domain here; *ret is malloced. Waits for no domain's job and asks no QEMU, so disk_bytes
+ * stays 0. */
 int virt_list(struct virt *v, struct mover_vm **ret, size_t *ret_n, struct kerr *err);
+
+/* Is there a domain of this name? 1, 0, or negative. No domain's job is waited for. */
+int virt_find_name(struct virt *v, const char *name, struct kerr *err);
+
+/* Virtual size of all disks, 0 = not known now. Never waits for a job, but asks a running QEMU
+ * when there is none: not for a VM that may be frozen. */
+uint64_t virt_disk_bytes(struct virt *v, const uint8_t uuid[UUID_LEN]);
 
 /* Called from libvirt's event thread with CLOCK_MONOTONIC ns when the domain's CPUs stop. */
 typedef void (*virt_stopped_fn)(void *ctx, uint64_t at_ns);
