@@ -338,6 +338,7 @@ static void on_session(void *ctx, const uint8_t hid[HID_LEN], bool source,
 	} else if (err->code != KCODE_OK) {
 		jobs_end(a->jobs, job, err, agent_now_ms());
 		job = jobs_find(a->jobs, hid);
+		look_into_outbox(a);
 	}
 	if (job)
 		agent_job_changed(a, job);
@@ -369,10 +370,41 @@ static const struct peers_events peers_events = {
 
 /* -- the mover -- */
 
+/* While the two movers have no channel of their own, the other one hears from us how it stands.
+ * True: it is told first that this one ended. */
+static bool tell_peer(struct agent *a, const struct mover_progress *p)
+{
+	struct kerr err = p->error;
+
+	switch (p->phase) {
+	case PHASE_COPYING_DISK:
+	case PHASE_COPYING_MEMORY:
+	case PHASE_SWITCHING:
+		peers_stands(a->peers, p->hid);
+		return false;
+	case PHASE_FAILED:
+		kerr_set(&err, EIO, KCODE_FAILED, "The hand-off failed.");
+		return peers_ended(a->peers, p->hid, &err);
+	case PHASE_DONE:
+		peers_ended(a->peers, p->hid, &err);
+		return false;
+	case PHASE_CHECKING:
+	case PHASE_ATTESTING:
+	case PHASE_PREPARING:
+	case _PHASE_MAX:
+		break;
+	}
+	return false;
+}
+
 static void on_progress(void *ctx, const struct mover_progress *p)
 {
 	struct agent *a = ctx;
-	struct job *job = jobs_progress(a->jobs, p, agent_now_ms());
+	struct job *job;
+
+	if (tell_peer(a, p))
+		return;
+	job = jobs_progress(a->jobs, p, agent_now_ms());
 
 	if (!job)
 		return;
@@ -424,9 +456,19 @@ static void on_mover(void *ctx)
 	mover_client_jobs(courier_client(a->courier), on_jobs, a);
 }
 
+static void on_mover_lost(void *ctx)
+{
+	struct agent *a = ctx;
+	struct kerr err = {0};
+
+	kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED, "The local service kith-mover went away.");
+	peers_mover_lost(a->peers, &err);
+}
+
 static const struct courier_events courier_events = {
 	.mover = {.dial = channel_dial, .progress = on_progress},
 	.connected = on_mover,
+	.lost = on_mover_lost,
 };
 
 /* -- policyd -- */

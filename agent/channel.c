@@ -27,14 +27,27 @@ static void pass_on(struct agent *a, int fd, const uint8_t hid[HID_LEN], uint16_
 			    g_strerror(-r));
 }
 
+/* The worker waits for its control channel and for nothing else: it need not wait in vain. */
+static void tell_unreachable(struct agent *a, const uint8_t hid[HID_LEN], int error)
+{
+	struct mover_client *c = courier_client(a->courier);
+	struct kerr err = {0};
+
+	kerr_set(&err, error, KCODE_UNREACHABLE,
+		 "No data connection to the other device could be made: %s.", g_strerror(error));
+	if (c && mover_client_gone(c, hid, &err) < 0)
+		log_debug("channel", "the mover hears nothing now");
+}
+
 static void on_dialled(void *arg, int fd, const struct endpoint *used _unused_)
 {
 	struct channel_dial *d = arg;
 	uint8_t preface[DATA_PREFACE_LEN];
 
 	if (fd < 0) {
-		/* The worker's own deadline ends the hand-off. */
 		log_warning("channel", "No data connection to the peer: %s.", g_strerror(-fd));
+		if (d->channel == DATA_CHANNEL_CONTROL)
+			tell_unreachable(d->a, d->hid, -fd);
 	} else {
 		data_preface_put(preface, d->hid, d->channel);
 		/* The first bytes of a connection fit its empty buffer. */

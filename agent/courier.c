@@ -44,6 +44,7 @@ static gboolean on_ready(int fd _unused_, GIOCondition condition _unused_, gpoin
 	c->watch = 0;
 	c->client = mover_client_free(c->client);
 	retry_later(c);
+	c->events->lost(c->ctx);
 	return G_SOURCE_REMOVE;
 }
 

@@ -10,6 +10,8 @@ struct courier_events {
 	struct mover_client_events mover;
 	/* The mover is there (again): what is known of its jobs may be out of date. */
 	void (*connected)(void *ctx);
+	/* It went away; its workers end what they can. */
+	void (*lost)(void *ctx);
 };
 
 /* Connects from the main loop, with back-off from 0.25 to 5 s. `events` has to be static. */

@@ -20,7 +20,7 @@ DEFINE_NAMES(link_role, enum link_role, _LINK_ROLE_MAX)
 static const char *const link_step_names[_LINK_STEP_MAX] = {
 	[LINK_OPENING] = "opening", [LINK_WAITING] = "waiting",	  [LINK_ASKING] = "asking",
 	[LINK_OWNER] = "owner",	    [LINK_STARTING] = "starting", [LINK_MOVING] = "moving",
-	[LINK_OVER] = "over",
+	[LINK_ENDING] = "ending",   [LINK_OVER] = "over",
 };
 DEFINE_NAMES(link_step, enum link_step, _LINK_STEP_MAX)
 
@@ -127,10 +127,30 @@ static void finish(struct link *l, struct link_actions *out, const struct kerr *
 		act(out, LINK_ACT_END_PAIR);
 	if (failed && l->session_open)
 		act(out, LINK_ACT_END_SESSION)->error = *err;
-	l->pair_open = l->session_open = false;
+	if (failed && l->mover)
+		act(out, LINK_ACT_PEER_GONE)->error = *err;
+	l->pair_open = l->session_open = l->mover = false;
 	act(out, LINK_ACT_RESULT)->error = *err;
 	act(out, LINK_ACT_FINISH);
 	set_step(l, LINK_OVER, 0);
+}
+
+/* The mover may wait for a peer that is gone; whether it goes on is its own business. */
+static void leave_to_mover(struct link *l, struct link_actions *out, const struct kerr *why)
+{
+	static const struct kerr none;
+
+	if (l->mover)
+		act(out, LINK_ACT_PEER_GONE)->error = *why;
+	l->mover = false;
+	finish(l, out, &none);
+}
+
+static void start_mover(struct link *l, struct link_actions *out)
+{
+	act(out, LINK_ACT_START_MOVER)->flag = l->role == LINK_ROLE_SOURCE;
+	l->mover = true;
+	set_step(l, LINK_STARTING, 0);
 }
 
 /* A failure on this side, of which the peer is told. */
@@ -138,6 +158,23 @@ static void fail(struct link *l, struct link_actions *out, const struct kerr *er
 {
 	send_refused(l, out, err);
 	finish(l, out, err);
+}
+
+/* Our mover gave up before its channel to the other one stood. The other side has made room by
+ * now; whoever asked hears of it only when that is undone, so that he can try again at once. */
+static void give_up(struct link *l, struct link_actions *out, const struct kerr *err, int64_t now)
+{
+	l->mover = false;
+	if (l->role != LINK_ROLE_SOURCE || l->closed) {
+		fail(l, out, err);
+		return;
+	}
+	send_refused(l, out, err);
+	if (l->session_open)
+		act(out, LINK_ACT_END_SESSION)->error = *err;
+	l->session_open = false;
+	l->end_error = *err;
+	set_step(l, LINK_ENDING, now + LINK_ENDING_MS);
 }
 
 static void bad_message(struct link *l, struct link_actions *out, const char *what)
@@ -274,6 +311,7 @@ static void on_step_message(struct link *l, const struct link_message *m, struct
 	case LINK_OPENING:
 	case LINK_STARTING:
 	case LINK_MOVING:
+	case LINK_ENDING:
 	case LINK_OVER:
 	case _LINK_STEP_MAX:
 		break;
@@ -281,7 +319,22 @@ static void on_step_message(struct link *l, const struct link_message *m, struct
 	bad_message(l, out, "a message before its turn");
 }
 
-static void on_refused(struct link *l, const struct link_message *m, struct link_actions *out)
+/* The source gave up while the movers have it: it hears from us when ours has closed. */
+static void on_called_off(struct link *l, struct link_actions *out, const struct kerr *err,
+			  int64_t now)
+{
+	if (l->role == LINK_ROLE_SOURCE) {
+		leave_to_mover(l, out, err);
+		return;
+	}
+	act(out, LINK_ACT_PEER_GONE)->error = *err;
+	l->mover = false;
+	l->end_error = *err;
+	set_step(l, LINK_ENDING, now + LINK_ENDING_MS);
+}
+
+static void on_refused(struct link *l, const struct link_message *m, struct link_actions *out,
+		       int64_t now)
 {
 	struct kerr err;
 
@@ -289,9 +342,14 @@ static void on_refused(struct link *l, const struct link_message *m, struct link
 		bad_message(l, out, "an unreadable refusal");
 		return;
 	}
-	if (l->step == LINK_MOVING)
-		act(out, LINK_ACT_CANCEL_MOVER);
-	finish(l, out, &err);
+	if (l->step == LINK_STARTING) { /* the mover first has to answer */
+		l->closed = true;
+		l->close_error = err;
+	} else if (l->step == LINK_MOVING) {
+		on_called_off(l, out, &err, now);
+	} else {
+		finish(l, out, l->step == LINK_ENDING ? &l->end_error : &err);
+	}
 }
 
 static void on_bye(struct link *l, struct link_actions *out)
@@ -301,19 +359,24 @@ static void on_bye(struct link *l, struct link_actions *out)
 	/* The answers still under way decide (a peer that is done says so at once). */
 	if (l->step == LINK_ASKING || l->step == LINK_STARTING)
 		return;
+	if (l->step == LINK_MOVING)
+		l->mover = false; /* its own channel stands */
+	else if (l->step == LINK_ENDING)
+		err = l->end_error;
 	/* Nothing (more) to say about a statement is an answer too. */
-	if (l->step != LINK_MOVING && l->role != LINK_ROLE_MAIL && l->role != LINK_ROLE_CUSTODY)
+	else if (l->role != LINK_ROLE_MAIL && l->role != LINK_ROLE_CUSTODY)
 		kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED,
 			 "The other device ended the conversation early.");
 	finish(l, out, &err);
 }
 
-static void on_message(struct link *l, const struct link_message *m, struct link_actions *out)
+static void on_message(struct link *l, const struct link_message *m, struct link_actions *out,
+		       int64_t now)
 {
 	if (l->role == LINK_ROLE_ANSWER)
 		on_first(l, m, out);
 	else if (m->kind == LINK_REFUSED)
-		on_refused(l, m, out);
+		on_refused(l, m, out, now);
 	else if (m->kind == LINK_BYE)
 		on_bye(l, out);
 	else
@@ -328,14 +391,12 @@ static void on_done(struct link *l, const struct link_event *ev, struct link_act
 	case LINK_ROLE_DESTINATION:
 		/* The peer hears that we agree only when our worker waits for its data. */
 		copy_blob(&l->reply, &l->reply_len, ev->message.blob, ev->message.len);
-		act(out, LINK_ACT_START_MOVER)->flag = false;
-		set_step(l, LINK_STARTING, 0);
+		start_mover(l, out);
 		return;
 	case LINK_ROLE_SOURCE:
 		if (ev->message.len)
 			send_blob(l, out, LINK_SESSION, ev->message.blob, ev->message.len);
-		act(out, LINK_ACT_START_MOVER)->flag = true;
-		set_step(l, LINK_STARTING, 0);
+		start_mover(l, out);
 		return;
 	case LINK_ROLE_PAIR_OUT:
 	case LINK_ROLE_PAIR_IN:
@@ -445,22 +506,48 @@ static void on_started(struct link *l, const struct link_event *ev, struct link_
 	if (l->step != LINK_STARTING)
 		return;
 	if (ev->error.code != KCODE_OK) {
-		fail(l, out, &ev->error);
+		give_up(l, out, &ev->error, now);
 		return;
 	}
 	l->session_open = false;
-	if (l->role == LINK_ROLE_SOURCE) {
-		send_blob(l, out, LINK_BYE, NULL, 0);
-		finish(l, out, &ev->error);
-		return;
-	}
 	if (l->closed) {
-		act(out, LINK_ACT_CANCEL_MOVER);
 		finish(l, out, &l->close_error);
 		return;
 	}
-	send_blob(l, out, LINK_SESSION, l->reply, l->reply_len);
+	if (l->role == LINK_ROLE_DESTINATION)
+		send_blob(l, out, LINK_SESSION, l->reply, l->reply_len);
 	set_step(l, LINK_MOVING, now + LINK_FINISH_MS);
+}
+
+static void on_stands(struct link *l, struct link_actions *out)
+{
+	static const struct kerr none;
+
+	if (l->step != LINK_MOVING || l->role != LINK_ROLE_SOURCE)
+		return;
+	send_blob(l, out, LINK_BYE, NULL, 0);
+	l->mover = false;
+	finish(l, out, &none);
+}
+
+static void on_ended(struct link *l, const struct link_event *ev, struct link_actions *out,
+		     int64_t now)
+{
+	if (!link_awaits_mover(l))
+		return;
+	if (l->step != LINK_ENDING && ev->error.code != KCODE_OK) {
+		give_up(l, out, &ev->error, now);
+		return;
+	}
+	l->mover = false;
+	send_blob(l, out, LINK_BYE, NULL, 0);
+	finish(l, out, l->step == LINK_ENDING ? &l->end_error : &ev->error);
+}
+
+bool link_awaits_mover(const struct link *l)
+{
+	return l->step == LINK_STARTING || l->step == LINK_MOVING ||
+	       (l->step == LINK_ENDING && l->role == LINK_ROLE_DESTINATION);
 }
 
 static void on_closed(struct link *l, const struct link_event *ev, struct link_actions *out)
@@ -472,8 +559,12 @@ static void on_closed(struct link *l, const struct link_event *ev, struct link_a
 	/* What policyd or the mover is about to answer may still complete it. */
 	if (l->step == LINK_ASKING || l->step == LINK_STARTING)
 		return;
-	/* After the agreement the data connections, not this channel, tell how it goes. */
-	finish(l, out, l->step == LINK_MOVING || l->role == LINK_ROLE_CUSTODY ? &none : &ev->error);
+	if (l->step == LINK_MOVING)
+		leave_to_mover(l, out, &ev->error);
+	else if (l->step == LINK_ENDING)
+		finish(l, out, &l->end_error);
+	else
+		finish(l, out, l->role == LINK_ROLE_CUSTODY ? &none : &ev->error);
 }
 
 static void on_tick(struct link *l, struct link_actions *out, int64_t now)
@@ -482,7 +573,13 @@ static void on_tick(struct link *l, struct link_actions *out, int64_t now)
 	struct kerr err = {0};
 
 	if (l->step == LINK_MOVING && now >= l->deadline) {
+		l->mover = false; /* it has deadlines of its own */
 		finish(l, out, &none);
+		return;
+	}
+	if (l->step == LINK_ENDING) {
+		if (now >= l->deadline)
+			finish(l, out, &l->end_error);
 		return;
 	}
 	if ((l->deadline && now >= l->deadline) || now >= l->end) {
@@ -507,13 +604,19 @@ void link_feed(struct link *l, const struct link_event *ev, int64_t now, struct 
 		on_open(l, ret, now);
 		return;
 	case LINK_EV_MESSAGE:
-		on_message(l, &ev->message, ret);
+		on_message(l, &ev->message, ret, now);
 		return;
 	case LINK_EV_ASKED:
 		on_asked(l, ev, ret, now);
 		return;
 	case LINK_EV_STARTED:
 		on_started(l, ev, ret, now);
+		return;
+	case LINK_EV_STANDS:
+		on_stands(l, ret);
+		return;
+	case LINK_EV_ENDED:
+		on_ended(l, ev, ret, now);
 		return;
 	case LINK_EV_CLOSED:
 		on_closed(l, ev, ret);

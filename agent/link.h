@@ -12,7 +12,8 @@
 #define LINK_OWNER_MS 150000	/* for the people: the pairing window is 120 s */
 #define LINK_POLL_MS 250	/* how often policyd is asked whether the owner confirmed */
 #define LINK_TOTAL_MS 300000	/* for all of a conversation */
-#define LINK_FINISH_MS 60000	/* for the source's BYE after the destination agreed */
+#define LINK_FINISH_MS 60000	/* after the agreement, until the workers' own channel stands */
+#define LINK_ENDING_MS 5000	/* for a destination that is called off, to close its side */
 #define LINK_RETRY_MS 5000	/* between two talks about one statement... */
 #define LINK_RETRY_MAX_MS 60000 /* ...and at most, while the peer cannot be talked to */
 
@@ -34,7 +35,8 @@ enum link_step {
 	LINK_ASKING,   /* policyd works on one */
 	LINK_OWNER,    /* people compare the code; the peer may speak too */
 	LINK_STARTING, /* the mover makes its worker ready */
-	LINK_MOVING,   /* destination: agreed, the mover has it */
+	LINK_MOVING,   /* the movers have it; said here: that their own channel stands, or not */
+	LINK_ENDING,   /* the source gave up before; until the destination's mover has closed */
 	LINK_OVER,
 	_LINK_STEP_MAX,
 };
@@ -45,6 +47,8 @@ enum link_event_kind {
 	LINK_EV_MESSAGE, /* `message` */
 	LINK_EV_ASKED,	 /* policyd answered: `error`, or `state` and `message.blob` */
 	LINK_EV_STARTED, /* the mover answered: `error` (code OK = ready) */
+	LINK_EV_STANDS,	 /* the workers' own channel stands: it tells the rest */
+	LINK_EV_ENDED,	 /* the hand-off ended at our mover: `error` (code OK = done) */
 	LINK_EV_CLOSED,	 /* `error` says how */
 	LINK_EV_CANCEL,	 /* somebody here wants it to end: `error` */
 	LINK_EV_TICK,
@@ -68,7 +72,7 @@ enum link_act {
 	LINK_ACT_END_SESSION,	   /* the same; error */
 	LINK_ACT_SEND,		   /* message */
 	LINK_ACT_START_MOVER,	   /* `flag` = source */
-	LINK_ACT_CANCEL_MOVER,
+	LINK_ACT_PEER_GONE, /* tell the mover that the other side gave up; error */
 	LINK_ACT_RESULT, /* error; code OK = as agreed. At most once, at the end */
 	LINK_ACT_FINISH, /* close when what was sent is out */
 };
@@ -80,7 +84,7 @@ struct link_action {
 	struct kerr error;
 };
 
-#define LINK_ACTIONS_MAX 6
+#define LINK_ACTIONS_MAX 8
 struct link_actions {
 	struct link_action list[LINK_ACTIONS_MAX];
 	size_t count;
@@ -95,8 +99,10 @@ struct link {
 	bool closed;	   /* the channel went away while policyd or the mover was at work */
 	bool pair_open;	   /* policyd has a pairing of ours */
 	bool session_open; /* policyd has a session of ours */
+	bool mover;	   /* the mover has it, and hears of the peer only by us */
 	unsigned asks;	   /* questions to policyd that are not answered yet */
 	struct kerr close_error;
+	struct kerr end_error; /* LINK_ENDING: why */
 	int64_t deadline, end, next_poll; /* ms of the monotonic clock */
 	uint8_t *held;			  /* one message that came while policyd was at work */
 	size_t held_len;
@@ -118,6 +124,9 @@ int link_set_statement(struct link *l, const uint8_t *statement, size_t len);
 
 /* Feeds one event. Blobs in the actions are borrowed: until the next call, or from the event. */
 void link_feed(struct link *l, const struct link_event *ev, int64_t now, struct link_actions *ret);
+
+/* True while the end of the hand-off at our mover is waited for. */
+bool link_awaits_mover(const struct link *l);
 
 /* When to say to a peer again what it has to hear (W7, W11): after LINK_RETRY_MS, later and later
  * while it cannot be talked to. Zeroed: at once. */

@@ -6,6 +6,8 @@
 #include <glib-unix.h>
 #include <libwebsockets.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include "agent/tls.h"
 #include "base/log.h"
@@ -16,6 +18,12 @@
 #define FAREWELL_MS 1000
 #define HANDSHAKE_S 5
 #define FDS_MAX 256
+
+/* A peer without power says no goodbye. Its kernel answers, so a slow device or program is not
+ * taken for a dead one. */
+#define IDLE_S 2
+#define PROBE_S 1
+#define DEAD_MS 7000
 
 struct wire_net {
 	struct lws_context *context;
@@ -233,11 +241,23 @@ static void on_refused(void *arg, int fd)
 		w->why = KCODE_PEER_UNKNOWN;
 }
 
+static void watch_peer(int fd)
+{
+	int on = 1, idle = IDLE_S, probe = PROBE_S, dead = DEAD_MS;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe, sizeof(probe)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead)) < 0)
+		log_debug("wire", "A dead peer will not be noticed: %s.", g_strerror(errno));
+}
+
 static int on_open(struct wire *w)
 {
 	struct lws *wsi = w->wsi;
 	uint8_t exporter[EXPORTER_LEN];
 
+	watch_peer(lws_get_socket_fd(wsi));
 	if (!w->user || !w->id_known || tls_exporter(lws_get_ssl(wsi), exporter) < 0)
 		return -1;
 	w->open = true;

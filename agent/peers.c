@@ -183,12 +183,12 @@ static void start_mover(struct talk *t, bool source)
 		t->timer = g_idle_add(on_mover_missing, t);
 }
 
-static void cancel_mover(struct talk *t)
+static void peer_gone(struct talk *t, const struct kerr *why)
 {
 	struct mover_client *c = courier_client(t->p->parts.courier);
 
-	if (c && mover_client_cancel(c, t->link.hid, NULL, NULL) < 0)
-		log_debug("peers", "the mover takes no cancellation now");
+	if (c && mover_client_gone(c, t->link.hid, why) < 0)
+		log_debug("peers", "the mover hears nothing now");
 }
 
 static void send_message(struct talk *t, const struct link_message *m)
@@ -288,8 +288,8 @@ static void act(struct talk *t, const struct link_action *a)
 	case LINK_ACT_START_MOVER:
 		start_mover(t, a->flag);
 		return;
-	case LINK_ACT_CANCEL_MOVER:
-		cancel_mover(t);
+	case LINK_ACT_PEER_GONE:
+		peer_gone(t, &a->error);
 		return;
 	case LINK_ACT_RESULT:
 		result(t, &a->error);
@@ -604,20 +604,62 @@ void peers_accept(struct peers *p, int fd)
 	overview_refresh(p->parts.overview, on_may_accept, t);
 }
 
-int peers_cancel(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *why)
+static struct talk *find_session(struct peers *p, const uint8_t hid[HID_LEN])
 {
-	struct link_event ev = {.kind = LINK_EV_CANCEL, .error = *why};
-
 	for (GList *l = p->talks; l; l = l->next) {
 		struct talk *t = l->data;
 
 		if (memcmp(t->link.hid, hid, HID_LEN) == 0 &&
-		    (t->link.role == LINK_ROLE_SOURCE || t->link.role == LINK_ROLE_DESTINATION)) {
-			feed(t, &ev);
-			return 0;
-		}
+		    (t->link.role == LINK_ROLE_SOURCE || t->link.role == LINK_ROLE_DESTINATION))
+			return t;
 	}
-	return -ENOENT;
+	return NULL;
+}
+
+int peers_cancel(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *why)
+{
+	struct link_event ev = {.kind = LINK_EV_CANCEL, .error = *why};
+	struct talk *t = find_session(p, hid);
+
+	if (!t || link_awaits_mover(&t->link))
+		return -ENOENT;
+	feed(t, &ev);
+	return 0;
+}
+
+void peers_stands(struct peers *p, const uint8_t hid[HID_LEN])
+{
+	struct link_event ev = {.kind = LINK_EV_STANDS};
+	struct talk *t = find_session(p, hid);
+
+	if (t)
+		feed(t, &ev);
+}
+
+bool peers_ended(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *err)
+{
+	struct link_event ev = {.kind = LINK_EV_ENDED, .error = *err};
+	struct talk *t = find_session(p, hid);
+
+	if (!t || !link_awaits_mover(&t->link))
+		return false;
+	feed(t, &ev);
+	return true;
+}
+
+void peers_mover_lost(struct peers *p, const struct kerr *err)
+{
+	struct link_event ev = {.kind = LINK_EV_ENDED, .error = *err};
+	GList *all = g_list_copy(p->talks);
+
+	/* One that is being fed may be freed, no other. */
+	for (GList *l = all; l; l = l->next) {
+		struct talk *t = l->data;
+
+		if (link_awaits_mover(&t->link))
+			feed(t, &ev);
+	}
+	g_list_free(all);
 }
 
 int peers_new(const struct peers_parts *parts, const struct peers_events *events, void *ctx,

@@ -69,5 +69,15 @@ int peers_mail(struct peers *p, const struct peers_target *t, const uint8_t *sta
 /* Takes an accepted connection over; nothing was read from it. */
 void peers_accept(struct peers *p, int fd);
 
-/* Ends the session of a hand-off. -ENOENT if there is none (any more). */
+/* Ends the session of a hand-off. -ENOENT if there is none (any more): the mover has it. */
 int peers_cancel(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *why);
+
+/* The mover's channel to the other one stands: nobody needs us to hear of the peer's end. */
+void peers_stands(struct peers *p, const uint8_t hid[HID_LEN]);
+
+/* A hand-off ended at our mover. True if the other side still has to hear that from us: then
+ * events->session tells the outcome, when it did. */
+bool peers_ended(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *err);
+
+/* The mover went away, and with it all hand-offs that it was about to begin. */
+void peers_mover_lost(struct peers *p, const struct kerr *err);

@@ -113,6 +113,16 @@ int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], move
 			    &(struct pending){.op = MOVER_OP_CANCEL, .done = done, .arg = arg});
 }
 
+int mover_client_gone(struct mover_client *c, const uint8_t hid[HID_LEN], const struct kerr *why)
+{
+	uint8_t body[MOVER_GONE_MAX];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+
+	wbuf_bytes(&w, hid, HID_LEN);
+	kerr_put(&w, why);
+	return send_request(c, &w, -EBADF, &(struct pending){.op = MOVER_OP_GONE});
+}
+
 int mover_client_jobs(struct mover_client *c, mover_jobs_fn done, void *arg)
 {
 	return send_request(c, NULL, -EBADF,

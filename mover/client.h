@@ -13,8 +13,7 @@ struct mover_client;
 /* Unsolicited messages. Called only from mover_client_dispatch(). */
 struct mover_client_events {
 	/* Connect to the peer of this hand-off, write the preface, hand the descriptor over with
-	 * mover_client_conn(). If that fails, mover_client_cancel() is not needed: the worker's
-	 * own deadline ends the hand-off. */
+	 * mover_client_conn(). If that fails, say so by mover_client_gone(). */
 	void (*dial)(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel);
 	void (*progress)(void *ctx, const struct mover_progress *p);
 };
@@ -48,5 +47,7 @@ int mover_client_conn(struct mover_client *c, const uint8_t hid[HID_LEN], uint16
 		      mover_done_fn done, void *arg);
 int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,
 			void *arg);
+/* The other side of a hand-off gave up, or its kithd is gone: nobody waits for the answer. */
+int mover_client_gone(struct mover_client *c, const uint8_t hid[HID_LEN], const struct kerr *why);
 int mover_client_jobs(struct mover_client *c, mover_jobs_fn done, void *arg);
 int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg);

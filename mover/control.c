@@ -29,6 +29,7 @@ struct control {
 	struct tls *tls;
 	bool ready;
 	int error; /* the connection's end, once it came */
+	uint64_t received;
 	uint8_t in[IN_SIZE];
 	size_t in_len, in_used; /* in_used: the frame handed out last */
 	uint8_t *out;
@@ -123,6 +124,11 @@ int control_fd(const struct control *c)
 bool control_ready(const struct control *c)
 {
 	return c->ready;
+}
+
+uint64_t control_received(const struct control *c)
+{
+	return c->received;
 }
 
 bool control_flushed(const struct control *c)
@@ -260,6 +266,7 @@ int control_next(struct control *c, struct control_frame *ret)
 		if (n <= 0)
 			return c->error = n < 0 ? n : -ECONNRESET;
 		c->in_len += (size_t)n;
+		c->received += (uint64_t)n;
 	}
 }
 

@@ -76,6 +76,9 @@ int control_send_rpc(struct control *c, const void *data, size_t len);
  * = the channel is dead, -EBADMSG = the peer broke the format, -EACCES = another key. */
 int control_next(struct control *c, struct control_frame *ret);
 
+/* Bytes that came so far: a frame may take long on a slow link. */
+uint64_t control_received(const struct control *c);
+
 /* True once both ends proved the key. */
 bool control_ready(const struct control *c);
 

@@ -31,6 +31,8 @@ enum mover_op {
 	MOVER_OP_CANCEL,    /* (hid16) -> () */
 	MOVER_OP_JOBS,	    /* () -> u16 n, n x mover_progress : open and the last 16 ended ones */
 	MOVER_OP_VMS,	    /* () -> u16 n, n x mover_vm : domains that libvirt has here */
+	MOVER_OP_GONE,	    /* (hid16, kerr) -> () : the other side gave up before the workers had
+			     * a channel of their own; one that has it goes by that instead */
 
 	/* mover -> kithd, IPC_FLAG_EVENT */
 	MOVER_EVENT_DIAL = 64, /* (hid16, u16 channel) : connect to the peer, pass it by OP_CONN */
@@ -64,6 +66,8 @@ struct mover_vm {
 	uint64_t memory_bytes, disk_bytes;
 	uint32_t vcpus;
 };
+
+#define MOVER_GONE_MAX (HID_LEN + 2 + 2 + KERR_TEXT_MAX)
 
 struct rbuf;
 struct wbuf;

@@ -341,6 +341,7 @@ static const struct ipc_op ops[] = {
 	{MOVER_OP_CANCEL, "cancel", WHO_KITHD, HID_LEN, false, op_forward},
 	{MOVER_OP_JOBS, "jobs", WHO_KITHD, 0, false, op_jobs},
 	{MOVER_OP_VMS, "vms", WHO_KITHD, 0, false, op_vms},
+	{MOVER_OP_GONE, "gone", WHO_KITHD, MOVER_GONE_MAX, false, op_forward},
 };
 
 static void on_request(struct supervisor *s, size_t conn, struct ipc_msg *m)

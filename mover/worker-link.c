@@ -7,13 +7,15 @@
 
 #define HANDSHAKE_MS 10000
 #define BEAT_MS 1000
-#define SILENCE_MS 10000
+#define SILENCE_MS 10000  /* of a device that lives: its program hangs */
+#define FRAMES_AT_ONCE 64 /* other descriptors want their turn */
 
 void worker_link_drop(struct worker *w)
 {
 	if (!w->control)
 		return;
 	w->control = control_free(w->control);
+	w->more_frames = false;
 	if (w->failure.code == KCODE_OK && w->side->can_stop(w))
 		kerr_set(&w->failure, ECONNRESET, KCODE_INTERRUPTED,
 			 "The connection to \"%s\" broke.", w->grant.peer_name);
@@ -62,7 +64,6 @@ static void on_peer_error(struct worker *w, const struct control_frame *f)
 
 static void on_frame(struct worker *w, const struct control_frame *f)
 {
-	w->heard_ms = worker_now_ms();
 	if (f->type == CONTROL_BEAT)
 		return;
 	if (f->type == CONTROL_ERROR)
@@ -74,15 +75,17 @@ static void on_frame(struct worker *w, const struct control_frame *f)
 static void on_control(struct worker *w, int fd _unused_, short revents _unused_)
 {
 	struct control_frame f;
-	int r = 0;
+	int r = 1;
 
-	/* Bounded: other descriptors want their turn. */
-	for (int i = 0; i < 64 && w->control; i++) {
+	/* However many the peer sends at once, there stays room for what our own side posts. */
+	for (int i = 0; i < FRAMES_AT_ONCE && w->control && worker_has_room(w); i++) {
 		r = control_next(w->control, &f);
 		if (r <= 0)
 			break;
 		on_frame(w, &f);
 	}
+	/* What was read into memory already rings no descriptor again. */
+	w->more_frames = r > 0 && w->control;
 	if (r < 0 && w->control) {
 		log_notice("link", "The control channel broke: %s.", strerror(-r));
 		worker_link_drop(w);
@@ -97,6 +100,7 @@ static void adopt(struct worker *w, size_t i)
 		w->control = control_free(w->control);
 	w->control = TAKE_PTR(w->candidates[i]);
 	w->heard_ms = worker_now_ms();
+	w->heard_bytes = 0;
 	log_info("link", "The control channel stands.");
 	worker_post(w, TRANSFER_EVENT_LINK_UP);
 }
@@ -228,13 +232,34 @@ void worker_links_watch(struct worker *w)
 				     control_events(w->candidates[i]), on_candidate);
 }
 
+/* Its guest's data counts too: on a slow link the beats wait behind them. */
+static void listen_for_life(struct worker *w, uint64_t now)
+{
+	uint64_t bytes = control_received(w->control);
+
+	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
+		struct relay_status s;
+
+		if (!w->relays[i].relay)
+			continue;
+		relay_get(w->relays[i].relay, &s);
+		bytes += s.received;
+	}
+	if (bytes != w->heard_bytes)
+		w->heard_ms = now;
+	w->heard_bytes = bytes;
+}
+
 void worker_links_tick(struct worker *w, uint64_t now)
 {
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
 		if (w->candidates[i] && now - w->candidate_since[i] > HANDSHAKE_MS)
 			w->candidates[i] = control_free(w->candidates[i]);
+	if (w->more_frames)
+		on_control(w, -1, 0);
 	if (!w->control)
 		return;
+	listen_for_life(w, now);
 	if (now - w->beat_ms >= BEAT_MS) {
 		worker_send(w, CONTROL_BEAT, NULL, 0);
 		w->beat_ms = now;

@@ -28,6 +28,7 @@
 #define BYE_MS 1000
 #define SETTLE_MS 2000
 #define FILES_MAX 256
+#define DEAD_MS 6500
 
 uint64_t worker_now_ns(void)
 {
@@ -42,8 +43,17 @@ uint64_t worker_now_ms(void)
 	return worker_now_ns() / 1000000u;
 }
 
+bool worker_has_room(const struct worker *w)
+{
+	return w->event_count + 2 + WORKER_EVENTS_OWN <= ARRAY_SIZE(w->events);
+}
+
 void worker_post(struct worker *w, enum transfer_event event)
 {
+	/* Many data connections may break at once; one STOP says it all. */
+	for (size_t i = 0; event == TRANSFER_EVENT_STOP && i < w->event_count; i++)
+		if (w->events[i] == event)
+			return;
 	if (w->event_count == ARRAY_SIZE(w->events)) {
 		log_error("worker", "Too many events at once; \"%s\" is dropped.",
 			  transfer_event_to_string(event));
@@ -345,6 +355,16 @@ static int eat_preface(struct worker *w, int fd, uint16_t channel)
 	return 0;
 }
 
+/* The beats of a second keep it busy, so that a peer without power shows as soon as this; a slow
+ * one does not: the time counts from the first repetition, which waits for the link's own pace. */
+static void watch_peer(int fd)
+{
+	int dead = DEAD_MS;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead)) < 0)
+		log_debug("worker", "A dead peer will be noticed late: %s.", strerror(errno));
+}
+
 static int add_candidate(struct worker *w, int fd)
 {
 	_cleanup_(tls_freep) struct tls *tls = NULL;
@@ -354,6 +374,7 @@ static int add_candidate(struct worker *w, int fd)
 
 	/* The decision waits for these frames: 40 ms of Nagle would be downtime. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	watch_peer(fd);
 	while (slot < WORKER_CANDIDATES_MAX && w->candidates[slot])
 		slot++;
 	if (slot == WORKER_CANDIDATES_MAX || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
@@ -418,6 +439,26 @@ static void on_cancel(struct worker *w, const struct ipc_msg *m)
 		worker_stop(w, ECANCELED, KCODE_CANCELLED, "The hand-off was cancelled.");
 }
 
+/* Only while nothing else tells how the other side is: kithd may be hijacked, so where the control
+ * channel stands or the hand-off is bound, its word counts for nothing. */
+static void on_gone(struct worker *w, const struct ipc_msg *m)
+{
+	struct rbuf r = rbuf_init(m->body, m->len);
+	struct kerr said, err = {0};
+	uint8_t hid[HID_LEN];
+
+	rbuf_bytes(&r, hid, sizeof(hid));
+	if (kerr_get(&r, &said) < 0 || rbuf_end(&r) < 0 || said.code == KCODE_OK)
+		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	else if (w->control || !w->side->can_stop(w))
+		kerr_set(&err, EBUSY, KCODE_BUSY, "The two sides have each other.");
+	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
+	if (err.code == KCODE_OK)
+		worker_stop(w, ECONNRESET, said.code,
+			    "The hand-off with \"%s\" ended before it began: %.380s",
+			    w->grant.peer_name, said.text);
+}
+
 static void on_super_message(struct worker *w, struct ipc_msg *m)
 {
 	switch (m->op) {
@@ -426,6 +467,9 @@ static void on_super_message(struct worker *w, struct ipc_msg *m)
 		break;
 	case MOVER_OP_CANCEL:
 		on_cancel(w, m);
+		break;
+	case MOVER_OP_GONE:
+		on_gone(w, m);
 		break;
 	case WORKER_OP_LONELY:
 		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
@@ -527,7 +571,7 @@ static _Noreturn void loop(struct worker *w)
 		if (may_leave(w, now))
 			finish(w);
 		add_watches(w);
-		if (poll(w->watch.poll, w->watch.count, TICK_MS) < 0 && errno != EINTR)
+		if (poll(w->watch.poll, w->watch.count, w->more_frames ? 0 : TICK_MS) < 0 && errno != EINTR)
 			_exit(1);
 		for (size_t i = 0; i < w->watch.count; i++)
 			if (w->watch.poll[i].revents)

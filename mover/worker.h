@@ -17,13 +17,15 @@
 
 #define WORKER_FD 3 /* the socketpair to the supervisor */
 
-/* Supervisor to worker, beside MOVER_OP_CONN and MOVER_OP_CANCEL. */
+/* Supervisor to worker, beside MOVER_OP_CONN, MOVER_OP_CANCEL and MOVER_OP_GONE. */
 #define WORKER_OP_LONELY 256 /* () event: kithd is gone */
 #define WORKER_OP_STOP 257   /* () event: the service stops */
 
 #define WORKER_RELAYS_MAX 48
 #define WORKER_CANDIDATES_MAX 4
 #define WORKER_WATCH_MAX 32
+#define WORKER_EVENTS_MAX 32
+#define WORKER_EVENTS_OWN 24 /* of them for what does not come from the peer */
 #define WORKER_RPC_FRAME_MAX ((size_t)4 << 20)
 
 struct worker;
@@ -74,7 +76,8 @@ struct worker {
 	struct control *control; /* the one that both ends proved */
 	struct control *candidates[WORKER_CANDIDATES_MAX];
 	uint64_t candidate_since[WORKER_CANDIDATES_MAX];
-	uint64_t heard_ms, beat_ms;
+	uint64_t heard_ms, heard_bytes, beat_ms;
+	bool more_frames; /* of the peer are in memory, and wait for their turn */
 	struct worker_relay relays[WORKER_RELAYS_MAX];
 
 	struct {
@@ -83,7 +86,7 @@ struct worker {
 		size_t count;
 	} watch;
 
-	enum transfer_event events[16]; /* posted, not yet handled */
+	enum transfer_event events[WORKER_EVENTS_MAX]; /* posted, not yet handled */
 	size_t event_count;
 	struct {
 		enum transfer_action action;
@@ -118,6 +121,9 @@ _Noreturn void worker_main(const struct config *config, const char *hid_hex, boo
 
 /* Queues an event for side->event(). */
 void worker_post(struct worker *w, enum transfer_event event);
+
+/* Whether one more frame of the peer may be taken: it may post two events. */
+bool worker_has_room(const struct worker *w);
 
 /* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
 void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);

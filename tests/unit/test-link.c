@@ -136,8 +136,99 @@ static void test_source(struct fixture *f, gconstpointer data)
 	asked(f, CONVERSATION_DONE, "");
 	g_assert_true(find(f, LINK_ACT_START_MOVER)->flag);
 	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	/* Until the workers have a channel of their own, this one tells if one of them dies. */
+	g_assert_cmpuint(f->out.count, ==, 0);
+	feed(f, LINK_EV_STANDS);
 	expect_send(f, LINK_BYE, NULL);
 	g_assert_null(find(f, LINK_ACT_END_SESSION));
+	g_assert_null(find(f, LINK_ACT_PEER_GONE));
+	expect_over(f, KCODE_OK);
+}
+
+static void start_source(struct fixture *f)
+{
+	feed(f, LINK_EV_OPEN);
+	asked(f, CONVERSATION_SEND, "blob1");
+	message(f, LINK_SESSION, "blob2");
+	asked(f, CONVERSATION_DONE, "");
+	expect(f, LINK_ACT_START_MOVER);
+}
+
+/* A2: the VM is off, say. Whoever asked hears of it when the destination has closed its side. */
+static void test_source_refuses(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_source(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_NOT_RUNNING);
+	expect_send(f, LINK_REFUSED, NULL);
+	g_assert_cmpint(find(f, LINK_ACT_END_SESSION)->error.code, ==, KCODE_NOT_RUNNING);
+	g_assert_null(find(f, LINK_ACT_RESULT));
+	g_assert_null(find(f, LINK_ACT_PEER_GONE));
+	feed_error(f, LINK_EV_ENDED, KCODE_NOT_RUNNING); /* said twice */
+	g_assert_cmpuint(f->out.count, ==, 0);
+	message(f, LINK_BYE, "");
+	g_assert_null(find(f, LINK_ACT_END_SESSION));
+	expect_over(f, KCODE_NOT_RUNNING);
+}
+
+/* The mover's last word may come before its answer. */
+static void test_source_ends_early(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_source(f);
+	feed_error(f, LINK_EV_ENDED, KCODE_NOT_RUNNING);
+	expect_send(f, LINK_REFUSED, NULL);
+	feed_error(f, LINK_EV_STARTED, KCODE_NOT_RUNNING);
+	g_assert_cmpuint(f->out.count, ==, 0);
+	feed_error(f, LINK_EV_CLOSED, KCODE_INTERRUPTED);
+	expect_over(f, KCODE_NOT_RUNNING);
+}
+
+static void test_source_refuses_to_nobody(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_source(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_NOT_RUNNING);
+	f->now += LINK_ENDING_MS - 1;
+	feed(f, LINK_EV_TICK);
+	g_assert_cmpuint(f->out.count, ==, 0);
+	f->now += 1;
+	feed(f, LINK_EV_TICK);
+	expect_over(f, KCODE_NOT_RUNNING);
+}
+
+/* Its worker died, or could not connect, after it was ready. */
+static void test_source_dies(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_source(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	feed_error(f, LINK_EV_ENDED, KCODE_INTERRUPTED);
+	expect_send(f, LINK_REFUSED, NULL);
+	g_assert_null(find(f, LINK_ACT_END_SESSION)); /* the worker has journalled its end */
+	g_assert_null(find(f, LINK_ACT_RESULT));
+	message(f, LINK_BYE, "");
+	expect_over(f, KCODE_INTERRUPTED);
+}
+
+/* The destination gives up, or the channel breaks: what the mover says counts. */
+static void test_source_loses_peer(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_source(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	refused(f, KCODE_ROOM);
+	g_assert_cmpint(find(f, LINK_ACT_PEER_GONE)->error.code, ==, KCODE_ROOM);
+	expect_over(f, KCODE_OK);
+}
+
+static void test_source_loses_channel(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_source(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	feed_error(f, LINK_EV_CLOSED, KCODE_INTERRUPTED);
+	g_assert_cmpint(find(f, LINK_ACT_PEER_GONE)->error.code, ==, KCODE_INTERRUPTED);
 	expect_over(f, KCODE_OK);
 }
 
@@ -182,9 +273,72 @@ static void test_destination_called_off(struct fixture *f, gconstpointer data)
 	(void)data;
 	start_destination(f);
 	feed_error(f, LINK_EV_STARTED, KCODE_OK);
-	refused(f, KCODE_DOMAIN);
-	expect(f, LINK_ACT_CANCEL_MOVER);
-	expect_over(f, KCODE_DOMAIN);
+	refused(f, KCODE_NOT_RUNNING);
+	g_assert_cmpint(find(f, LINK_ACT_PEER_GONE)->error.code, ==, KCODE_NOT_RUNNING);
+	g_assert_null(find(f, LINK_ACT_RESULT));
+	/* The source is answered when nothing of it is left here. */
+	feed_error(f, LINK_EV_ENDED, KCODE_NOT_RUNNING);
+	expect_send(f, LINK_BYE, NULL);
+	g_assert_null(find(f, LINK_ACT_PEER_GONE));
+	expect_over(f, KCODE_NOT_RUNNING);
+}
+
+static void test_destination_called_off_early(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_destination(f);
+	refused(f, KCODE_NOT_RUNNING);
+	g_assert_cmpuint(f->out.count, ==, 0); /* the mover is about to answer */
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	expect(f, LINK_ACT_PEER_GONE);
+	expect_over(f, KCODE_NOT_RUNNING);
+}
+
+/* The source is gone without a word; and one that talks nonsense is as good as gone. */
+static void test_destination_left_alone(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_destination(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	feed_error(f, LINK_EV_CLOSED, KCODE_INTERRUPTED);
+	g_assert_cmpint(find(f, LINK_ACT_PEER_GONE)->error.code, ==, KCODE_INTERRUPTED);
+	expect_over(f, KCODE_OK);
+}
+
+static void test_destination_hears_nonsense(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_destination(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	message(f, LINK_SESSION, "blob5");
+	expect(f, LINK_ACT_PEER_GONE);
+	expect_over(f, KCODE_BAD_MESSAGE);
+}
+
+static void test_destination_dies(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_destination(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	feed_error(f, LINK_EV_ENDED, KCODE_INTERRUPTED);
+	expect_send(f, LINK_REFUSED, NULL);
+	g_assert_null(find(f, LINK_ACT_PEER_GONE));
+	expect_over(f, KCODE_INTERRUPTED);
+}
+
+/* A source that is slow to connect is not dead: the mover's own deadline counts. */
+static void test_destination_waits(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	start_destination(f);
+	feed_error(f, LINK_EV_STARTED, KCODE_OK);
+	f->now += LINK_FINISH_MS - 1;
+	feed(f, LINK_EV_TICK);
+	g_assert_cmpuint(f->out.count, ==, 0);
+	f->now += 1;
+	feed(f, LINK_EV_TICK);
+	g_assert_null(find(f, LINK_ACT_PEER_GONE));
+	expect_over(f, KCODE_OK);
 }
 
 static void test_destination_lost(struct fixture *f, gconstpointer data)
@@ -194,7 +348,7 @@ static void test_destination_lost(struct fixture *f, gconstpointer data)
 	feed_error(f, LINK_EV_CLOSED, KCODE_INTERRUPTED);
 	g_assert_cmpuint(f->out.count, ==, 0); /* the mover is about to answer */
 	feed_error(f, LINK_EV_STARTED, KCODE_OK);
-	expect(f, LINK_ACT_CANCEL_MOVER);
+	expect(f, LINK_ACT_PEER_GONE);
 	expect_over(f, KCODE_INTERRUPTED);
 }
 
@@ -627,9 +781,22 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	TEST("/link/source", LINK_ROLE_SOURCE, test_source);
+	TEST("/link/A2 source, refused at once", LINK_ROLE_SOURCE, test_source_refuses);
+	TEST("/link/A2 source, ended at once", LINK_ROLE_SOURCE, test_source_ends_early);
+	TEST("/link/A2 source, no answer", LINK_ROLE_SOURCE, test_source_refuses_to_nobody);
+	TEST("/link/A2 source, dead after it was ready", LINK_ROLE_SOURCE, test_source_dies);
+	TEST("/link/A2 source, the destination gives up", LINK_ROLE_SOURCE, test_source_loses_peer);
+	TEST("/link/A2 source, channel lost", LINK_ROLE_SOURCE, test_source_loses_channel);
 	TEST("/link/destination", LINK_ROLE_ANSWER, test_destination);
 	TEST("/link/destination without a mover", LINK_ROLE_ANSWER, test_destination_no_mover);
-	TEST("/link/destination called off", LINK_ROLE_ANSWER, test_destination_called_off);
+	TEST("/link/A2 destination called off", LINK_ROLE_ANSWER, test_destination_called_off);
+	TEST("/link/A2 destination called off before it is ready", LINK_ROLE_ANSWER,
+	     test_destination_called_off_early);
+	TEST("/link/A2 destination left alone", LINK_ROLE_ANSWER, test_destination_left_alone);
+	TEST("/link/N1 destination hears nonsense", LINK_ROLE_ANSWER,
+	     test_destination_hears_nonsense);
+	TEST("/link/destination dies", LINK_ROLE_ANSWER, test_destination_dies);
+	TEST("/link/destination waits", LINK_ROLE_ANSWER, test_destination_waits);
 	TEST("/link/destination loses the channel", LINK_ROLE_ANSWER, test_destination_lost);
 	TEST("/link/the peer refuses", LINK_ROLE_SOURCE, test_peer_refuses);
 	TEST("/link/policyd refuses", LINK_ROLE_SOURCE, test_policyd_refuses);

@@ -1,0 +1,209 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Hand-offs that share a destination, and those that end before they began: neither makes anybody
+wait. A1: two moves at once, and what the destination says meanwhile. A2: a refusal, then at once the
+next move. Then deaths while the destination waits for its data."""
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+from lab import Lab     # noqa: E402  (sets the module path)
+import kithlab  # noqa: E402
+from device import Device   # noqa: E402
+from guest import Guest     # noqa: E402
+from kithlab import Kith, LogWatch, Move, kith, refusal     # noqa: E402
+from shell import kill, wait_for    # noqa: E402
+from tap import Tap     # noqa: E402
+
+SLOW = "100mbit"
+QUICK = 0.5             # seconds that `kith vms` may take
+SETTLED = 10            # seconds after a death in which the destination is free again
+
+
+def open_handoffs(device: Device) -> list[str]:
+    """The VMs with an open hand-off there."""
+    return [vm["name"] for vm in kith(device, "vms")["vms"] if vm.get("hid")]
+
+
+def timed_vms(device: Device) -> tuple[float, list[dict]]:
+    """How long `kith vms` takes, and what it says."""
+    command = Kith(device, "vms")
+    rows = command.result()["vms"]
+    return command.wall, rows
+
+
+class SideBySide:
+    """The devices and their guests."""
+
+    def __init__(self, tap: Tap, lab: Lab):
+        self.tap = tap
+        self.laptop, self.desktop = kithlab.family(lab, "laptop", "desktop")
+        self.work = kithlab.small_guest("work", disk_mib=256, data_mib=128)
+        self.other = kithlab.small_guest("other", memory_mib=128, disk_mib=128, data_mib=48)
+        self.digests = {guest.name: kithlab.run_guest(guest, self.laptop)
+                        for guest in (self.work, self.other)}
+
+    def home(self, *guests: Guest) -> None:
+        """Back to the laptop."""
+        for guest in guests:
+            Move(self.desktop, guest.name, self.laptop).done()
+
+    # -- A1 ---------------------------------------------------------------------------------------
+
+    def listing(self) -> None:
+        """The list of VMs asks no QEMU that may be frozen; the twin is one that is not."""
+        tap = self.tap
+        took, rows = timed_vms(self.laptop)
+        sizes = {row["name"]: row["disk_bytes"] for row in rows}
+        tap.equal(sizes, {"work": 256 << 20, "other": 128 << 20}, "A1: the sizes of all disks")
+        for pid in self.laptop.pids("qemu"):
+            kill(pid, signal.SIGSTOP)
+        try:
+            took, rows = timed_vms(self.laptop)
+        finally:
+            for pid in self.laptop.pids("qemu"):
+                kill(pid, signal.SIGCONT)
+        tap.ok(took < QUICK, f"A1: `kith vms` with two frozen QEMUs in {took:.2f} s", str(took))
+        tap.equal({row["name"]: row["disk_bytes"] for row in rows}, sizes,
+                  "A1: with the sizes that are known")
+        tap.equal({row["state"] for row in rows}, {"running"}, "A1: and the states")
+
+    def two_at_once(self) -> None:
+        """Both move at the same time and both arrive; the destination answers meanwhile."""
+        tap = self.tap
+        self.laptop.rate(SLOW)
+        begin = time.monotonic()
+        first = Move(self.laptop, "work", self.desktop)
+        first.wait_copied(0.05)
+        second = Move(self.laptop, "other", self.desktop)
+        second.wait_copied(0.05, 30)
+        late = time.monotonic() - begin
+        mark = len(first.documents)
+        took = []
+        while first.status is None and second.status is None:
+            seconds, rows = timed_vms(self.desktop)
+            took.append(seconds)
+            time.sleep(0.3)
+        moving = [e for e in first.documents[mark:] if e.get("phase", "").startswith("copying")]
+        tap.ok(len(moving) > 2 and moving[-1]["disk_bytes"] + moving[-1]["ram_bytes"] >
+               moving[0]["disk_bytes"] + moving[0]["ram_bytes"],
+               "A1: both copy at the same time", str(moving[-1:]))
+        tap.note(f"the second one copies {late:.1f} s after the first one began")
+        tap.ok(took and max(took) < QUICK, "A1: `kith vms` at the destination meanwhile",
+               f"{took}")
+        if took:
+            tap.note(f"`kith vms` during two arrivals: {len(took)} times, median "
+                     f"{sorted(took)[len(took) // 2]:.2f} s, at most {max(took):.2f} s")
+        tap.equal(first.done()["phase"], "done", "A1: the first arrives")
+        tap.equal(second.done()["phase"], "done", "A1: the second arrives")
+        tap.note(f"both after {time.monotonic() - begin:.1f} s")
+        self.laptop.rate(None)
+        for guest in (self.work, self.other):
+            kithlab.judge(tap, guest, [self.laptop, self.desktop], f"A1: {guest.name}",
+                          self.digests[guest.name])
+        self.home(self.work, self.other)
+
+    # -- A2 ---------------------------------------------------------------------------------------
+
+    def after_refusal(self, code: str, spoil: Callable[[], object], mend: Callable[[], object],
+                      name: str) -> None:
+        """A refusal of the source when the destination is ready already; then at once the move."""
+        tap = self.tap
+        spoil()
+        no = refusal(self.laptop, "move", "other", "desktop")
+        ended = time.monotonic()
+        tap.ok(no and no.code == code, f"A2: {name}: refused with `{code}`", str(no))
+        tap.note(f"{no}; {no.next if no else ''}")
+        if code == "not-running":
+            tap.ok("virsh start" in no.next, f"A2: {name}: the next step is to start it", no.next)
+        tap.equal(open_handoffs(self.desktop), [], f"A2: {name}: the destination is free at once")
+        tap.note(f"{name}: known {time.monotonic() - ended:.2f} s after the refusal")
+        mend()
+        again = time.monotonic()
+        tap.equal(Move(self.laptop, "other", self.desktop).done()["phase"], "done",
+                  f"A2: {name}: then it moves at once")
+        tap.note(f"{name}: moved {time.monotonic() - again:.1f} s after that")
+        self.home(self.other)
+
+    def refusals(self) -> None:
+        """Off, paused, and a libvirt that is away."""
+        self.after_refusal("not-running", lambda: self.other.destroy(self.laptop),
+                           lambda: self.other.start(self.laptop), "a VM that is off")
+        self.after_refusal("not-running", lambda: self.laptop.virsh("suspend", "other"),
+                           lambda: self.laptop.virsh("resume", "other"), "a paused VM")
+        self.after_refusal("interrupted", lambda: self.laptop.kill("libvirtd"),
+                           self.laptop.start_libvirtd, "libvirtd is away")
+
+    # -- deaths while the destination waits -------------------------------------------------------
+
+    def death(self, strike: Callable[[], object], mend: Callable[[], object], name: str,
+              wait: str = "receiving") -> None:
+        """Something of the source dies as soon as the destination is `receiving`."""
+        watch = LogWatch("kith-mover", wait, self.desktop)
+        move = Move(self.laptop, "other", self.desktop)
+        wait_for(f"`{wait}` at the destination", lambda: watch.seen, 20, 0.002)
+        strike()
+        begin = time.monotonic()
+        watch.stop()
+        wait_for("a free destination", lambda: not open_handoffs(self.desktop), 60, 0.1)
+        took = time.monotonic() - begin
+        self.tap.ok(took < SETTLED, f"a death at `{wait}`: {name}: the destination is free after "
+                    f"{took:.1f} s", f"{took:.1f}")
+        move.kill()
+        mend()
+        self.tap.equal(kithlab.leftovers(self.desktop, self.other), [],
+                       f"a death at `{wait}`: {name}: nothing is left there")
+
+    def deaths(self) -> None:
+        """The source's worker, mover, kithd, each restarted after; at last the whole device."""
+        laptop = self.laptop
+        for wait in ("receiving", "The control channel stands"):
+            self.death(lambda: laptop.kill("kith-mover-worker"), lambda: None, "worker", wait)
+            for daemon in ("kith-mover", "kithd"):
+                self.death(lambda d=daemon: laptop.kill(d),
+                           lambda d=daemon: laptop.start_kith(d), daemon, wait)
+            self.moves_again(f"after deaths at `{wait}`")
+        for wait in ("receiving", "The control channel stands"):
+            self.death(self.no_power, self.power, "the whole device", wait)
+            self.moves_again(f"after a power cut at `{wait}`")
+
+    def moves_again(self, name: str) -> None:
+        """The positive twin."""
+        deadline = time.monotonic() + 40
+        while (no := refusal(self.laptop, "move", "other", "desktop")) and \
+                time.monotonic() < deadline:
+            self.tap.note(f"{name}: {no}")
+            time.sleep(1)
+        self.tap.equal(no, None, f"{name} it moves")
+        if not no:
+            self.home(self.other)
+
+    def no_power(self) -> None:
+        """Nothing is said on the network any more: the link goes first."""
+        self.laptop.cut()
+        self.laptop.power_off()
+
+    def power(self) -> None:
+        """On again, with the guest."""
+        self.laptop.heal()
+        self.laptop.start()
+        self.laptop.start_kith()
+        kithlab.wait_sight([self.laptop, self.desktop])
+        self.other.start(self.laptop)
+        self.other.wait_ready(self.laptop)
+
+
+def body(tap: Tap, lab: Lab) -> None:
+    """All in one lab. Arguments choose some: `test_sidebyside.py refusals`."""
+    tests = SideBySide(tap, lab)
+    for name in ("listing", "refusals", "two_at_once", "deaths"):
+        if len(sys.argv) < 2 or name in sys.argv[1:]:
+            getattr(tests, name)()
+
+
+if __name__ == "__main__":
+    kithlab.run_tests("sidebyside", body)
