@@ -641,7 +641,8 @@ bool peers_ended(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr 
 	struct link_event ev = {.kind = LINK_EV_ENDED, .error = *err};
 	struct talk *t = find_session(p, hid);
 
-	if (!t || !link_awaits_mover(&t->link))
+	/* A worker says it twice; the second word must not overtake the other side's answer. */
+	if (!t || (!link_awaits_mover(&t->link) && t->link.step != LINK_ENDING))
 		return false;
 	feed(t, &ev);
 	return true;

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -599,7 +600,30 @@ int gateway_from_source(struct gateway *g, const struct rpc_msg *msg, struct gat
 
 /* ---- replies of the local libvirtd ---- */
 
-/* Our own sentence around libvirt's words. */
+/* libvirt's words name this device's paths, users and versions: they stay in its own journal. */
+static const struct {
+	int32_t code;
+	const char *sentence;
+} error_rules[] = {
+	{VIR_ERR_CONFIG_UNSUPPORTED, "libvirt or QEMU there does not support this VM's settings"},
+	{VIR_ERR_XML_ERROR, "libvirt there does not take this VM's settings"},
+	{VIR_ERR_XML_DETAIL, "libvirt there does not take this VM's settings"},
+	{VIR_ERR_AUTH_UNAVAILABLE, "libvirt there does not let Kith manage VMs"},
+	{VIR_ERR_AUTH_CANCELLED, "libvirt there does not let Kith manage VMs"},
+	{VIR_ERR_ACCESS_DENIED, "libvirt there does not let Kith manage VMs"},
+	{VIR_ERR_NO_MEMORY, "there is not enough memory there"},
+	{VIR_ERR_OPERATION_TIMEOUT, "libvirt there was busy with this VM for too long"},
+	{VIR_ERR_HOOK_SCRIPT_FAILED, "Kith's hook there refused the VM"},
+};
+
+static const char *sentence_of(int32_t code)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(error_rules); i++)
+		if (error_rules[i].code == code)
+			return error_rules[i].sentence;
+	return "libvirt there refused it, for a reason that its journal tells";
+}
+
 static int error_of(const struct rpc_msg *m, struct kerr *err)
 {
 	char text[REMOTE_ERROR_MAX + 1] = "";
@@ -615,9 +639,23 @@ static int error_of(const struct rpc_msg *m, struct kerr *err)
 	for (size_t i = 0; i < len; i++)
 		if ((uint8_t)text[i] < 0x20 || (uint8_t)text[i] > 0x7e)
 			text[i] = '?';
-	kerr_set(err, EIO, KCODE_FAILED, "libvirt on the destination said: %.300s.",
-		 text[0] ? text : "nothing more");
+	log_notice("gateway", "libvirt says (error %" PRId32 "): %s", e.code, text);
+	kerr_set(err, EIO, KCODE_FAILED, "The destination cannot take the VM: %s.",
+		 sentence_of(e.code));
 	return 0;
+}
+
+/* The same for the client at the source, which acts on the fact only. */
+static int put_error(const struct rpc_msg *m, const struct kerr *err, struct gateway_action *ret)
+{
+	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
+	struct rpc_header call = m->h;
+	char text[KERR_TEXT_MAX + 8];
+	int r;
+
+	snprintf(text, sizeof(text), "Kith: %s", err->text);
+	r = rpc_put_error(&out, &call, text);
+	return r < 0 ? r : give(ret, GATEWAY_FORWARD, &out);
 }
 
 static int reply_prepare(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
@@ -727,7 +765,7 @@ static int reply_polkit(struct gateway *g, const struct rpc_msg *m, struct gatew
 	return give(ret, GATEWAY_FORWARD, &out);
 }
 
-/* libvirtd said no: the source's client shall hear that, verbatim, as it acts on the code. */
+/* libvirtd said no. */
 static int reply_error(struct gateway *g, const struct rpc_msg *m, const struct pending_call *call,
 		       struct gateway_action *ret)
 {
@@ -735,7 +773,7 @@ static int reply_error(struct gateway *g, const struct rpc_msg *m, const struct 
 
 	if (r < 0)
 		return r;
-	r = forward_as_is(m, ret);
+	r = put_error(m, &ret->err, ret);
 	if (r < 0)
 		return r;
 	if (call->h.procedure == RPC_PROC_PREPARE3_PARAMS)

@@ -571,7 +571,8 @@ static _Noreturn void loop(struct worker *w)
 		if (may_leave(w, now))
 			finish(w);
 		add_watches(w);
-		if (poll(w->watch.poll, w->watch.count, w->more_frames ? 0 : TICK_MS) < 0 && errno != EINTR)
+		if (poll(w->watch.poll, w->watch.count, w->more_frames ? 0 : TICK_MS) < 0 &&
+		    errno != EINTR)
 			_exit(1);
 		for (size_t i = 0; i < w->watch.count; i++)
 			if (w->watch.poll[i].revents)
