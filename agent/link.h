@@ -72,9 +72,9 @@ enum link_act {
 	LINK_ACT_END_SESSION,	   /* the same; error */
 	LINK_ACT_SEND,		   /* message */
 	LINK_ACT_START_MOVER,	   /* `flag` = source */
-	LINK_ACT_PEER_GONE, /* tell the mover that the other side gave up; error */
-	LINK_ACT_RESULT, /* error; code OK = as agreed. At most once, at the end */
-	LINK_ACT_FINISH, /* close when what was sent is out */
+	LINK_ACT_PEER_GONE,	   /* tell the mover that the other side gave up; error */
+	LINK_ACT_RESULT,	   /* error; code OK = as agreed. At most once, at the end */
+	LINK_ACT_FINISH,	   /* close when what was sent is out */
 };
 
 struct link_action {
@@ -102,7 +102,7 @@ struct link {
 	bool mover;	   /* the mover has it, and hears of the peer only by us */
 	unsigned asks;	   /* questions to policyd that are not answered yet */
 	struct kerr close_error;
-	struct kerr end_error; /* LINK_ENDING: why */
+	struct kerr end_error;		  /* LINK_ENDING: why */
 	int64_t deadline, end, next_poll; /* ms of the monotonic clock */
 	uint8_t *held;			  /* one message that came while policyd was at work */
 	size_t held_len;

@@ -41,6 +41,7 @@ UNIT_TESTS = \
 	tests/unit/test-tpm-bus \
 	tests/unit/test-transfer \
 	tests/unit/test-warden \
+	tests/unit/test-worker \
 	tests/unit/test-xdr
 
 LAB_TESTS = \
@@ -52,6 +53,7 @@ LAB_TESTS = \
 	tests/integration/test_restart.py \
 	tests/integration/test_secrets.py \
 	tests/integration/test_warden.py \
+	tests/integration/test_sidebyside.py \
 	tests/integration/test_wire.py
 
 # Run again with the daemons built with sanitizers.
@@ -217,6 +219,13 @@ tests_unit_test_transfer_LDADD = $(UNIT_LDADD)
 tests_unit_test_warden_SOURCES = tests/unit/test-warden.c
 tests_unit_test_warden_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_warden_LDADD = $(UNIT_LDADD)
+tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
+tests_unit_test_worker_CFLAGS = $(UNIT_CFLAGS)
+# kithd has a control.c too, so its library stays out.
+tests_unit_test_worker_LDADD = \
+	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a policyd/libpolicy.a \
+	policyd/libpolicydclient.a base/libbase.a \
+	$(GLIB_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) -lpthread
 
 tests_unit_test_xdr_SOURCES = tests/unit/test-xdr.c
 tests_unit_test_xdr_CFLAGS = $(UNIT_CFLAGS)

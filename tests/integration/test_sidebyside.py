@@ -3,8 +3,11 @@
 """Hand-offs that share a destination, and those that end before they began: neither makes anybody
 wait. A1: two moves at once, and what the destination says meanwhile. A2: a refusal, then at once the
 next move. Then deaths while the destination waits for its data."""
+import concurrent.futures
 import pathlib
 import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from shell import kill, wait_for    # noqa: E402
 from tap import Tap     # noqa: E402
 
 SLOW = "100mbit"
+MAGIC, VERSION, GONE = 0x4854494B, 1, 6     # base/ipc.h, mover/proto.h
 QUICK = 0.5             # seconds that `kith vms` may take
 SETTLED = 10            # seconds after a death in which the destination is free again
 
@@ -138,6 +142,30 @@ class SideBySide:
         self.after_refusal("interrupted", lambda: self.laptop.kill("libvirtd"),
                            self.laptop.start_libvirtd, "libvirtd is away")
 
+    # -- what a kithd may say ---------------------------------------------------------------------
+
+    def hijacked(self) -> None:
+        """A kithd that lies: "the other side gave up" counts for nothing where the workers talk."""
+        move = Move(self.laptop, "other", self.desktop)
+        first = move.wait_document(lambda e: e.get("phase", "").startswith("copying"), "copying")
+        why = b"It gave up."
+        body = bytes.fromhex(first["hid"]) + struct.pack("<HH", 1, len(why)) + why
+        record = struct.pack("<IHHIII", MAGIC, VERSION, GONE, 0, 7, len(body)) + body
+        answers = []
+        while move.status is None:
+            for device in (self.laptop, self.desktop):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+                    sock.settimeout(5)
+                    sock.connect(str(device.host_path("/run/kith/mover/mover.sock")))
+                    sock.send(record)
+                    flags = struct.unpack("<IHHIII", sock.recv(65536)[:20])[3]
+                    answers.append(flags & 2)
+            time.sleep(0.02)
+        self.tap.ok(len(answers) > 4 and all(answers), "a lying kithd is refused each time",
+                    str(answers))
+        self.tap.equal(move.done()["phase"], "done", "a lying kithd changes nothing")
+        self.home(self.other)
+
     # -- deaths while the destination waits -------------------------------------------------------
 
     def death(self, strike: Callable[[], object], mend: Callable[[], object], name: str,
@@ -189,10 +217,16 @@ class SideBySide:
 
     def power(self) -> None:
         """On again, with the guest."""
+        bus = self.laptop.base / "run/dbus/system_bus_socket"
         self.laptop.heal()
-        self.laptop.start()
-        self.laptop.start_kith()
+        # All services side by side, as on a real device: libvirtd's fence may ask for the others.
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            booting = pool.submit(self.laptop.start)
+            wait_for("the system bus", lambda: self.laptop.running and bus.exists(), 20)
+            self.laptop.start_kith()
+            booting.result()
         kithlab.wait_sight([self.laptop, self.desktop])
+        wait_for("no open hand-off", lambda: not open_handoffs(self.laptop), 30, 0.2)
         self.other.start(self.laptop)
         self.other.wait_ready(self.laptop)
 
@@ -200,7 +234,7 @@ class SideBySide:
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab. Arguments choose some: `test_sidebyside.py refusals`."""
     tests = SideBySide(tap, lab)
-    for name in ("listing", "refusals", "two_at_once", "deaths"):
+    for name in ("listing", "refusals", "two_at_once", "hijacked", "deaths"):
         if len(sys.argv) < 2 or name in sys.argv[1:]:
             getattr(tests, name)()
 

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "mover/control.h"
+#include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
 
@@ -282,6 +283,44 @@ static void test_remnant_files(void)
 	g_free(state);
 }
 
+static void put_vm(struct wbuf *w, uint8_t id, uint64_t disk_bytes)
+{
+	struct mover_vm vm = {.uuid = {id}, .name = "work", .disk_bytes = disk_bytes, .vcpus = 2};
+
+	g_assert_cmpint(mover_vm_put(w, &vm), ==, 0);
+}
+
+/* A1: a QEMU that cannot be asked now has the disks that it had. */
+static void test_listing(void)
+{
+	struct listing_memory *m = g_new0(struct listing_memory, 1);
+	uint8_t body[600], want[600];
+	struct wbuf w = wbuf_init(body, sizeof(body)), v = wbuf_init(want, sizeof(want));
+
+	wbuf_u16(&w, 2);
+	put_vm(&w, 1, 1 << 20);
+	put_vm(&w, 2, 0);
+	memcpy(want, body, w.len);
+	listing_complete(m, body, w.len);
+	g_assert_cmpmem(body, w.len, want, w.len);
+	w.len = 0;
+	wbuf_u16(&w, 3);
+	put_vm(&w, 2, 0);
+	put_vm(&w, 1, 0);
+	put_vm(&w, 3, 7 << 20);
+	listing_complete(m, body, w.len);
+	wbuf_u16(&v, 3);
+	put_vm(&v, 2, 0);
+	put_vm(&v, 1, 1 << 20);
+	put_vm(&v, 3, 7 << 20);
+	g_assert_cmpmem(body, w.len, want, v.len);
+	/* Cut off: what is there is read, nothing beyond. */
+	listing_complete(m, body, w.len - 1);
+	listing_complete(m, body, 1);
+	g_assert_cmpmem(body, w.len, want, v.len);
+	g_free(m);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -289,6 +328,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/progress", test_progress);
 	g_test_add_func("/mover-proto/progress out of range, N9", test_progress_values);
 	g_test_add_func("/mover-proto/vm", test_vm);
+	g_test_add_func("/mover-proto/A1 sizes that are known", test_listing);
 	g_test_add_func("/mover-proto/preface", test_preface);
 	g_test_add_func("/mover-proto/N1 control frames", test_frames);
 	g_test_add_func("/mover-proto/offer", test_offer);

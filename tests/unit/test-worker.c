@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's queue of events, under a peer that sends much at once. */
+#include <glib.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mover/worker.h"
+
+static const uint8_t HID[HID_LEN] = {1, 2, 3}, KEY[TLS_KEY_LEN] = {9};
+static unsigned frames;
+
+/* As bad as a frame can be: two events each. */
+static void on_frame(struct worker *w, const struct control_frame *f)
+{
+	g_assert_cmpint(f->type, ==, CONTROL_VOTE);
+	frames++;
+	worker_post(w, TRANSFER_EVENT_VOTE);
+	worker_post(w, TRANSFER_EVENT_LINK_UP);
+}
+
+static bool can_stop(struct worker *w)
+{
+	(void)w;
+	return true;
+}
+
+static const struct worker_side side = {.frame = on_frame, .can_stop = can_stop};
+
+static struct control *make(bool source, int fd)
+{
+	struct control *c = NULL;
+	struct tls *tls = NULL;
+
+	g_assert_cmpint(tls_new(source, HID, DATA_CHANNEL_CONTROL, KEY, fd, &tls), ==, 0);
+	g_assert_cmpint(control_new(tls, &c), ==, 0);
+	return c;
+}
+
+/* The two ends of a control channel that stands. */
+static void connected(struct control **ret_ours, struct control **ret_peer)
+{
+	struct control_frame f;
+	int fd[2];
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), ==,
+			0);
+	*ret_ours = make(false, fd[0]);
+	*ret_peer = make(true, fd[1]);
+	for (int i = 0; i < 20 && !(control_ready(*ret_ours) && control_ready(*ret_peer)); i++) {
+		g_assert_cmpint(control_next(*ret_peer, &f), ==, 0);
+		g_assert_cmpint(control_next(*ret_ours, &f), ==, 0);
+	}
+	g_assert_true(control_ready(*ret_ours));
+}
+
+/* What the loop does for the channel, without its sleep. */
+static void turn(struct worker *w, uint64_t now)
+{
+	w->watch.count = 0;
+	worker_links_watch(w);
+	for (size_t i = 0; i < w->watch.count; i++)
+		if (w->control && w->watch.poll[i].fd == control_fd(w->control))
+			w->watch.ready[i](w, w->watch.poll[i].fd, POLLIN);
+	worker_links_tick(w, now);
+}
+
+static void test_flood(void)
+{
+	struct worker *w = g_new0(struct worker, 1);
+	struct control *peer;
+	unsigned turns = 0;
+
+	w->side = &side;
+	w->wake_fd = -EBADF;
+	frames = 0;
+	connected(&w->control, &peer);
+	w->heard_ms = w->beat_ms = worker_now_ms();
+	for (int i = 0; i < 64; i++)
+		g_assert_cmpint(control_send(peer, CONTROL_VOTE, "x", 1), ==, 0);
+	for (; frames < 64 && turns < 64; turns++) {
+		turn(w, worker_now_ms());
+		/* Whatever came, our own side still has a word, and it is not the last one. */
+		for (size_t i = 0; i < WORKER_EVENTS_OWN - 1; i++)
+			worker_post(w, TRANSFER_EVENT_COPY_PAUSED);
+		worker_post(w, TRANSFER_EVENT_STOP);
+		g_assert_cmpuint(w->event_count, <=, WORKER_EVENTS_MAX);
+		g_assert_cmpint(w->events[w->event_count - 1], ==, TRANSFER_EVENT_STOP);
+		w->event_count = 0; /* all handled */
+	}
+	/* None was lost, and no descriptor had to ring for those in memory. */
+	g_assert_cmpuint(frames, ==, 64);
+	g_assert_cmpuint(turns, >, 1);
+	turn(w, worker_now_ms());
+	g_assert_false(w->more_frames);
+	control_free(peer);
+	turn(w, worker_now_ms());
+	g_assert_null(w->control);
+	g_assert_false(w->more_frames);
+	g_assert_cmpint(w->events[w->event_count - 1], ==, TRANSFER_EVENT_LINK_LOST);
+	g_free(w);
+}
+
+static void test_one_stop(void)
+{
+	struct worker *w = g_new0(struct worker, 1);
+
+	w->side = &side;
+	for (int i = 0; i < 40; i++)
+		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "Data connection %d broke.", i);
+	worker_post(w, TRANSFER_EVENT_LINK_LOST);
+	g_assert_cmpuint(w->event_count, ==, 2);
+	g_assert_cmpstr(w->failure.text, ==, "Data connection 0 broke.");
+	g_free(w);
+}
+
+/* A beat may wait long behind the guest's data: any byte is a sign of life. */
+static void test_life(void)
+{
+	struct worker *w = g_new0(struct worker, 1);
+	uint64_t now = worker_now_ms();
+	struct control *peer;
+
+	w->side = &side;
+	w->wake_fd = -EBADF;
+	connected(&w->control, &peer);
+	w->heard_ms = w->beat_ms = now;
+	worker_links_tick(w, now);
+	worker_links_tick(w, now + 9000);
+	g_assert_nonnull(w->control);
+	g_assert_cmpint(control_send(peer, CONTROL_BEAT, NULL, 0), ==, 0);
+	turn(w, now + 9500);
+	worker_links_tick(w, now + 15000);
+	g_assert_nonnull(w->control);
+	worker_links_tick(w, now + 19600);
+	g_assert_null(w->control);
+	control_free(peer);
+	g_free(w);
+}
+
+int main(int argc, char *argv[])
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	worker_ignore(SIGPIPE);
+	g_test_add_func("/worker/N1 64 frames at once", test_flood);
+	g_test_add_func("/worker/one stop is enough", test_one_stop);
+	g_test_add_func("/worker/a silent peer", test_life);
+	return g_test_run();
+}
