@@ -2,7 +2,6 @@
 /* Asks libvirt which domains there are, answers, and goes. */
 #include "mover/listing.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 #include "base/log.h"
 #include "mover/virt.h"
 #include "mover/worker.h"
-#include "policyd/custody-marker.h"
+#include "policyd/client.h"
 
 #define SERIAL 1
 #define SIZES_MS 200 /* for all disks together; sizes that come later are for the next listing */
@@ -21,31 +20,42 @@
  * nothing of this is freed. */
 struct sizes {
 	struct virt *virt;
-	int markers; /* folder; -ENOENT: this device has no custody of anything */
+	char policyd[160];
 	const struct mover_vm *vms;
 	size_t count;
 	_Atomic uint64_t *bytes;
 };
 
-/* A QEMU may be frozen from the moment in which a hand-off is open (the freeze comes before its
- * record), and a frozen one answers nobody. */
-static bool may_ask(const struct sizes *s, const struct mover_vm *vm)
+static int read_open(const char *path, struct policyd_open **ret, size_t *ret_n)
 {
-	struct custody_marker_info info;
-	int r = s->markers < 0 ? s->markers : custody_marker_read(s->markers, vm->uuid, &info);
+	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
+	struct kerr err = {0};
+	int r = ipc_client_new(path, &c);
 
-	if (vm->state == MOVER_VM_OFF || r == -ENOENT)
-		return true;
-	return r == 0 && (info.state == CUSTODY_MARKER_HERE || info.state == CUSTODY_MARKER_KEPT);
+	return r < 0 ? r : policyd_client_open_list(c, ret, ret_n, &err);
 }
 
+static bool is_open(const struct policyd_open *open, size_t n, const uint8_t uuid[UUID_LEN])
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(open[i].uuid, uuid, UUID_LEN) == 0)
+			return true;
+	return false;
+}
+
+/* A QEMU may be frozen while its hand-off is open (the freeze comes before its record), and a
+ * frozen one answers nobody. Without kith-policyd nobody knows, so nobody is asked. */
 static void *ask_sizes(void *arg)
 {
 	struct sizes *s = arg;
+	struct policyd_open *open = NULL;
+	size_t n = 0;
+	bool known = read_open(s->policyd, &open, &n) == 0;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (may_ask(s, &s->vms[i]))
+		if (s->vms[i].state == MOVER_VM_OFF || (known && !is_open(open, n, s->vms[i].uuid)))
 			atomic_store(&s->bytes[i], virt_disk_bytes(s->virt, s->vms[i].uuid));
+	free(open);
 	return NULL;
 }
 
@@ -66,14 +76,11 @@ static void wait_sizes(pthread_t thread)
 static void fill_sizes(const struct config *config, struct virt *v, struct mover_vm *vms, size_t n)
 {
 	static struct sizes s;
-	char path[160];
 	pthread_t thread;
 
-	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
 	s = (struct sizes){.virt = v, .vms = vms, .count = n};
-	s.markers = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s.markers < 0)
-		s.markers = -errno;
+	if (config_run_path(config, POLICYD_SOCKET, s.policyd, sizeof(s.policyd)) < 0)
+		return;
 	s.bytes = calloc(n + 1, sizeof(*s.bytes));
 	if (!s.bytes || pthread_create(&thread, NULL, ask_sizes, &s) != 0)
 		return;

@@ -60,8 +60,7 @@ sbin_PROGRAMS += kith-mover
 kith_mover_SOURCES = mover/main.c
 kith_mover_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_mover_LDADD = \
-	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a policyd/libpolicy.a \
-	policyd/libpolicydclient.a base/libbase.a \
+	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a base/libbase.a \
 	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
 
 # What stops the copies that may not run; no libvirt, XML or network in it.

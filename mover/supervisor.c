@@ -56,7 +56,7 @@ struct child {
 	uint8_t hid[HID_LEN];
 	size_t owner; /* connection that started it; CONNS_MAX = gone */
 	uint64_t started_ms;
-	bool progressed;
+	bool progressed, answered;
 	struct mover_progress last;
 };
 
@@ -325,7 +325,7 @@ static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unuse
 	int n = 0;
 
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (s->children[i].kind == CHILD_VMS)
+		if (s->children[i].kind == CHILD_VMS && !s->children[i].answered)
 			c = &s->children[i];
 	if (!c)
 		n = child_start(s, CHILD_VMS, argv, &c);
@@ -433,6 +433,7 @@ static void on_child_message(struct supervisor *s, size_t child, const struct ip
 	if (m->flags & IPC_FLAG_REPLY) {
 		if (c->kind == CHILD_VMS && !(m->flags & IPC_FLAG_ERROR))
 			listing_complete(&s->sizes, s->buf + IPC_HEADER_LEN, m->len);
+		c->answered = true;
 		on_child_reply(s, child, m);
 		return;
 	}
