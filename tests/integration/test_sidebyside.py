@@ -234,9 +234,10 @@ class SideBySide:
 
 
 def body(tap: Tap, lab: Lab) -> None:
-    """All in one lab. Arguments choose some: `test_sidebyside.py refusals`."""
+    """All in one lab; the oracle first, before guests are rebooted. Arguments choose some:
+    `test_sidebyside.py refusals`."""
     tests = SideBySide(tap, lab)
-    for name in ("listing", "refusals", "two_at_once", "hijacked", "deaths"):
+    for name in ("listing", "two_at_once", "refusals", "hijacked", "deaths"):
         if len(sys.argv) < 2 or name in sys.argv[1:]:
             getattr(tests, name)()
 
