@@ -429,12 +429,27 @@ static int put_marker(int dir, const struct custody_view *v, struct kerr *err)
 			strerror(-r));
 }
 
+/* A VM that came and was given up is unknown again, but its copy may still be there, frozen: until
+ * the next start of policyd the marker says that it is elsewhere, which ends the copy. */
+static struct custody_view shown(const struct custody_view *before,
+				 const struct custody_view *after)
+{
+	struct custody_view v = *after;
+
+	if (after->known || !before->known || !before->handoff || before->source)
+		return v;
+	v = *before;
+	v.handoff = v.here = false;
+	return v;
+}
+
 /* A marker that could not be loosened is no failure: it forbids too much until the next start of
  * policyd. */
 static int commit_with_marker(struct store *s, int dir, const struct custody_view *before,
 			      const struct custody_view *after, enum commit_kind kind,
 			      struct kerr *err)
 {
+	struct custody_view last = shown(before, after);
 	struct kerr ignored = {0};
 	int r = 0;
 
@@ -450,7 +465,7 @@ static int commit_with_marker(struct store *s, int dir, const struct custody_vie
 			log_warning("custody", "%s", ignored.text);
 		return r;
 	}
-	if (!goes_first(after) && put_marker(dir, after, &ignored) < 0)
+	if (!goes_first(after) && put_marker(dir, &last, &ignored) < 0)
 		log_warning("custody", "%s", ignored.text);
 	return 0;
 }
