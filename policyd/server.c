@@ -12,7 +12,18 @@
 #include "policyd/dispatch.h"
 #include "policyd/proto.h"
 
-#define CLIENTS_MAX 64
+/* Places for each kind of caller: whoever fills his own takes none of the others' (F11, N10). The
+ * sum is what poll() watches. */
+#define STRANGERS_MAX 16
+#define CLIENTS_MAX (24 + 16 + 16 + 16 + STRANGERS_MAX)
+static const struct {
+	unsigned who;
+	size_t each; /* connections of one uid */
+} rooms[] = {
+	{WHO_MOVER, 24}, /* 16 workers, recovery, supervisor */
+	{WHO_ROOT, 16},	 /* hooks, the fence, kith-warden */
+	{WHO_AGENT, 16}, {WHO_OWNER, 16}, {WHO_ANYONE, 4},
+};
 
 struct client {
 	int fd;
@@ -108,6 +119,27 @@ static void drop(struct server *s, size_t i)
 	s->clients[i] = s->clients[--s->count];
 }
 
+static bool is_stranger(unsigned who)
+{
+	return who == WHO_ANYONE;
+}
+
+static bool has_room(const struct server *s, uid_t uid, unsigned who)
+{
+	size_t own = 0, strangers = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		own += s->clients[i].peer.uid == uid;
+		strangers += is_stranger(s->clients[i].who);
+	}
+	if (s->count == CLIENTS_MAX || (is_stranger(who) && strangers >= STRANGERS_MAX))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)
+		if (who & rooms[i].who)
+			return own < rooms[i].each;
+	return false;
+}
+
 static void accept_one(struct server *s)
 {
 	struct ipc_peer peer;
@@ -115,7 +147,7 @@ static void accept_one(struct server *s)
 
 	if (ipc_accept(s->listen_fd, &peer, &fd) < 0)
 		return;
-	if (s->count == CLIENTS_MAX) {
+	if (!has_room(s, peer.uid, who_is(s, peer.uid))) {
 		log_warning("server", "Too many connections; one of uid %u was closed.", peer.uid);
 		close(fd);
 		return;
