@@ -20,6 +20,7 @@ static const char *const control_type_names[_CONTROL_MAX] = {
 	[CONTROL_ERROR] = "error",
 	[CONTROL_MOVED] = "moved",
 	[CONTROL_BEAT] = "beat",
+	[CONTROL_PAUSED] = "paused",
 };
 DEFINE_NAMES(control_type, enum control_type, _CONTROL_MAX)
 

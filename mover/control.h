@@ -22,6 +22,7 @@ enum control_type {
 	CONTROL_ERROR,	     /* either: kerr, the sender gives up */
 	CONTROL_MOVED,	     /* S: u64 downtime_ms; all is done */
 	CONTROL_BEAT,	     /* either: alive; empty */
+	CONTROL_PAUSED,	     /* S, before RELEASE: the owner paused the guest; empty */
 	_CONTROL_MAX,
 };
 DECLARE_NAMES(control_type, enum control_type);

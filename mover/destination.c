@@ -19,6 +19,7 @@
 #define WATCH_MS 2000 /* PREPARED: is the copy still there? */
 #define REVOTE_MS 2000
 #define GOODBYE_MS 60000 /* RUNNING: how long to wait for the source's last word */
+#define LONELY_MS 3000	 /* the same without a channel: policyd has the rest of the talking */
 
 struct statement {
 	uint8_t *data;
@@ -42,7 +43,8 @@ struct destination {
 
 	struct statement vote, release, abort, ack, nack;
 	uint64_t watch_ms, vote_ms, resumed_ns;
-	bool watching, defined, tried_release, source_gave_up;
+	bool watching, defined, source_gave_up, fresh, voided, dropped;
+	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
 	struct kerr task_err;
 };
 
@@ -77,6 +79,7 @@ static void keep(struct statement *st, const struct control_frame *f)
 static void start(struct worker *w)
 {
 	struct destination *d = calloc(1, sizeof(*d));
+	struct kerr err = {0};
 
 	if (!d)
 		_exit(1);
@@ -87,7 +90,11 @@ static void start(struct worker *w)
 		d->image_fd[i] = -EBADF;
 	w->ctx = d;
 	worker_phase(w, PHASE_PREPARING);
-	worker_post(w, TRANSFER_EVENT_GRANTED);
+	/* Without it nobody could hold the copy until it is ours (F2). */
+	if (warden_ping(&w->config, &err) < 0)
+		worker_stop_err(w, &err);
+	else
+		worker_post(w, TRANSFER_EVENT_GRANTED);
 }
 
 /* -- room and images -- */
@@ -129,19 +136,22 @@ static int check_name(struct worker *w, struct kerr *err)
 	return r;
 }
 
-/* Nothing that libvirt already has may be replaced: it would be destroyed on an abort. */
+/* Nothing that libvirt already has may be replaced: it would be destroyed on an abort. The
+ * definition that a VM which once left here forgot is not in its way (F7). */
 static int check_absent(struct worker *w, struct kerr *err)
 {
 	struct virt_copy copy;
+	int r;
 
 	virt_copy_get(w->virt, w->grant.uuid, &copy);
 	if (copy.state == COPY_UNKNOWN)
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
 				"libvirt at the destination does not answer.");
-	if (copy.state != COPY_GONE || copy.defined)
+	if (copy.state != COPY_GONE || (copy.defined && self(w)->fresh))
 		return kerr_set(err, EEXIST, KCODE_IDENTITY,
 				"libvirt at the destination has a VM with this UUID already.");
-	return check_name(w, err);
+	r = virt_retire(w->virt, w->grant.uuid, w->folder, err);
+	return r < 0 ? r : check_name(w, err);
 }
 
 static int make_images(struct worker *w, struct kerr *err)
@@ -169,7 +179,7 @@ static int make_images(struct worker *w, struct kerr *err)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot note what is made: %s.",
 				strerror(-r));
 	for (size_t i = 0; i < d->map.count; i++) {
-		r = disk_create(folder, &d->map.disks[i], &d->image_fd[i], err);
+		r = disk_create(w->folder, folder, &d->map.disks[i], &d->image_fd[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -193,13 +203,14 @@ static void drop_images(struct worker *w)
 		return;
 	}
 	for (size_t i = 0; i < w->remnant.count; i++) {
-		r = disk_remove(folder, w->config.images, w->remnant.paths[i]);
+		r = disk_remove(w->folder, folder, w->config.images, w->remnant.paths[i]);
 		if (r < 0 && r != -ENOENT) {
 			log_warning("destination", "Cannot remove %s.", w->remnant.paths[i]);
 			return; /* the note stays for recovery */
 		}
 	}
 	remnant_remove(w->folder, w->hid);
+	d->dropped = true;
 }
 
 /* -- the filter between the source's client and the local libvirtd -- */
@@ -451,53 +462,76 @@ static void images_done(void *arg)
 		worker_post(w, TRANSFER_EVENT_IMAGES);
 }
 
-/* D4b: nothing of the disks may be in memory only when we vote. */
-static void flush_images(struct worker *w)
+/* D4b: nothing of the disks may be in memory only when we vote (F9). */
+static int flush_images(struct worker *w)
 {
 	struct destination *d = self(w);
 
 	for (size_t i = 0; i < d->map.count; i++)
-		if (d->image_fd[i] >= 0 && fdatasync(d->image_fd[i]) < 0)
+		if (d->image_fd[i] >= 0 && fdatasync(d->image_fd[i]) < 0) {
+			int r = -errno;
+
 			log_error("destination", "Cannot flush the disk \"%s\": %s.",
-				  d->map.disks[i].target, strerror(errno));
+				  d->map.disks[i].target, strerror(-r));
+			return r;
+		}
+	return 0;
 }
 
-static void resume_copy(struct worker *w)
+static int resume_copy(struct worker *w)
 {
 	struct destination *d = self(w);
 	struct kerr err = {0};
+	int r = worker_settle(w); /* OWN is written: the copy may go on */
 
-	if (virt_resume(w->virt, w->grant.uuid, &err) < 0)
+	if (r == 0 && !w->keep_paused)
+		r = virt_resume(w->virt, w->grant.uuid, &err);
+	if (r < 0)
 		log_warning("destination", "%s", err.text);
 	else if (!d->resumed_ns)
 		d->resumed_ns = worker_now_ns();
+	return r;
 }
 
-static void destroy_copy(struct worker *w)
+static int destroy_copy(struct worker *w)
 {
 	struct destination *d = self(w);
 	struct kerr err = {0};
+	int r;
 
 	/* A domain that we never asked for is not ours to destroy. */
-	if (d->prepare_sent && virt_destroy(w->virt, w->grant.uuid, &err) < 0)
+	if (!d->prepare_sent)
+		return 0;
+	if (worker_settle(w) == -EBUSY && d->state == DESTINATION_VOIDING)
+		return 1;
+	r = virt_end(w->virt, w->grant.uuid, &err);
+	if (r < 0)
 		log_warning("destination", "%s", err.text);
+	return r;
 }
 
-static void boot_copy(struct worker *w)
+static int boot_copy(struct worker *w)
 {
 	struct kerr err = {0};
+	int r = virt_define(w->virt, w->remnant.xml, true, &err);
 
-	if (virt_define(w->virt, w->remnant.xml, true, &err) < 0)
+	if (r < 0)
 		log_error("destination", "%s", err.text);
+	return r;
 }
 
 static void define_work(void *arg)
 {
 	struct worker *w = arg;
 	struct destination *d = self(w);
+	struct virt_copy copy;
 
 	kerr_clear(&d->task_err);
 	d->defined = virt_define(w->virt, w->remnant.xml, false, &d->task_err) == 0;
+	if (!d->defined)
+		return;
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	d->defined = copy.defined;
 }
 
 static void define_done(void *arg)
@@ -508,7 +542,7 @@ static void define_done(void *arg)
 	if (!d->defined)
 		log_error("destination", "The VM runs here, but is not permanent yet: %s",
 			  d->task_err.text);
-	worker_post(w, TRANSFER_EVENT_DEFINED);
+	worker_post(w, d->defined ? TRANSFER_EVENT_DEFINED : TRANSFER_EVENT_UNDEFINED);
 }
 
 /* -- actions -- */
@@ -526,8 +560,10 @@ static void journal(struct worker *w, enum custody_record record, const struct s
 	} else {
 		free(got.data);
 	}
-	if (record == CUSTODY_DONE || record == CUSTODY_VOID)
+	if (record == CUSTODY_DONE)
 		w->clean = e == TRANSFER_EVENT_JOURNALLED;
+	if (record == CUSTODY_VOID)
+		self(w)->voided = e == TRANSFER_EVENT_JOURNALLED;
 	worker_post(w, e);
 }
 
@@ -558,6 +594,10 @@ static void journal_close(struct worker *w)
 
 static void make(struct worker *w)
 {
+	struct policyd_open o;
+
+	/* Unknown counts as fresh: then nothing of libvirt's is touched. */
+	self(w)->fresh = worker_open(w, &o) < 0 || o.fresh;
 	if (tasks_run(w->tasks, images_work, images_done, w) < 0)
 		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
 }
@@ -608,35 +648,68 @@ static void report(struct worker *w)
 		worker_send_error(w);
 }
 
+/* Before the vote libvirt says whether it is a whole, paused copy; from then on it is frozen, and
+ * only the warden knows whether it is still there. */
 static void check(struct worker *w)
 {
-	worker_check_copy(w, flush_images, true);
+	switch (self(w)->state) {
+	case DESTINATION_CHECKING:
+		worker_check_copy(w, flush_images, WORKER_LOOK_STATE);
+		break;
+	case DESTINATION_PREPARED:
+	case DESTINATION_CLAIMING:
+		worker_check_copy(w, NULL, WORKER_LOOK_HELD);
+		break;
+	case DESTINATION_NEW:
+	case DESTINATION_RECEIVING:
+	case DESTINATION_VOTING:
+	case DESTINATION_DECIDING:
+	case DESTINATION_OWNING:
+	case DESTINATION_SETTLING:
+	case DESTINATION_RUNNING:
+	case DESTINATION_VOIDING:
+	case DESTINATION_YIELDING:
+	case DESTINATION_ENDING:
+	case DESTINATION_VOID:
+	case DESTINATION_DONE:
+	case _DESTINATION_STATE_MAX:
+		worker_check_copy(w, NULL, WORKER_LOOK_STATE);
+		break;
+	}
 }
 
 static void resume(struct worker *w)
 {
-	worker_check_copy(w, resume_copy, false);
+	worker_check_copy(w, resume_copy, WORKER_LOOK_STATE);
 }
 
 static void destroy(struct worker *w)
 {
-	worker_check_copy(w, destroy_copy, false);
+	worker_check_copy(w, destroy_copy, WORKER_LOOK_STATE);
 }
 
 static void boot(struct worker *w)
 {
-	worker_check_copy(w, boot_copy, false);
+	worker_check_copy(w, boot_copy, WORKER_LOOK_STATE);
 }
 
 static void define(struct worker *w)
 {
 	if (tasks_run(w->tasks, define_work, define_done, w) < 0)
-		worker_post(w, TRANSFER_EVENT_DEFINED);
+		worker_post(w, TRANSFER_EVENT_UNDEFINED);
 }
 
+/* What failed is done again, not only looked at (F7). */
 static void later(struct worker *w)
 {
-	worker_defer(w, TRANSFER_ACTION_CHECK_COPY, (int)self(w)->state);
+	enum destination_state state = self(w)->state;
+	enum transfer_action again = TRANSFER_ACTION_CHECK_COPY;
+
+	if (state == DESTINATION_SETTLING)
+		again = TRANSFER_ACTION_DEFINE;
+	else if (state == DESTINATION_VOIDING || state == DESTINATION_ENDING)
+		again = TRANSFER_ACTION_DESTROY_COPY;
+	worker_defer(w, again, (int)state);
 }
 
 static void keep_images(struct worker *w)
@@ -653,6 +726,8 @@ static void end_phase(struct worker *w)
 		kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
 			 "The copy that came in was lost or not complete; the VM stays where it "
 			 "was.");
+	if (d->state == DESTINATION_VOID)
+		w->clean = d->voided && d->dropped;
 	worker_phase(w, d->state == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
 	worker_leave(w);
 }
@@ -672,6 +747,7 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_LET_THROUGH] = let_through,
 	[TRANSFER_ACTION_STOP_GATEWAY] = stop_gateway,
 	[TRANSFER_ACTION_CHECK_COPY] = check,
+	[TRANSFER_ACTION_FREEZE] = worker_freeze,
 	[TRANSFER_ACTION_RESUME_COPY] = resume,
 	[TRANSFER_ACTION_DESTROY_COPY] = destroy,
 	[TRANSFER_ACTION_BOOT_COPY] = boot,
@@ -701,7 +777,7 @@ static void event(struct worker *w, enum transfer_event event)
 	moves = step.next != (int)d->state;
 	set_state(w, (enum destination_state)step.next);
 	/* policyd is away: the same question again, not in a busy loop. */
-	if (event == TRANSFER_EVENT_DOUBT && !moves && transfer_is_journal(step.actions[0])) {
+	if (event == TRANSFER_EVENT_DOUBT && !moves && step.actions[0]) {
 		worker_defer(w, step.actions[0], step.next);
 		return;
 	}
@@ -764,6 +840,16 @@ static void on_moved(struct worker *w, const struct control_frame *f)
 	worker_post(w, TRANSFER_EVENT_MOVED);
 }
 
+/* Noted before OWN, so that recovery leaves it paused too. */
+static void on_paused(struct worker *w)
+{
+	if (self(w)->state >= DESTINATION_OWNING)
+		return;
+	w->keep_paused = w->remnant.paused = true;
+	if (remnant_write(w->folder, &w->remnant) < 0)
+		log_warning("destination", "Cannot note that the guest stays paused.");
+}
+
 static void frame(struct worker *w, const struct control_frame *f)
 {
 	struct destination *d = self(w);
@@ -791,6 +877,9 @@ static void frame(struct worker *w, const struct control_frame *f)
 		return;
 	case CONTROL_MOVED:
 		on_moved(w, f);
+		return;
+	case CONTROL_PAUSED:
+		on_paused(w);
 		return;
 	case CONTROL_DISKS_READY:
 	case CONTROL_VOTE:
@@ -823,22 +912,33 @@ static void watch(struct worker *w)
 	worker_watch(w, d->libvirt, (short)(POLLIN | out), on_libvirt);
 }
 
-/* The decision may come by way of kithd, if the source's worker died. policyd keeps only a RELEASE
- * or an ABORT, and refuses OWN for the latter. */
-static void read_inbox(struct worker *w)
+/* The decision may come by way of kithd, if the source's worker died. */
+static void letter(struct worker *w, enum custody_statement_kind kind, const void *data, size_t len)
 {
 	struct destination *d = self(w);
-	struct control_frame f = {0};
-	uint8_t *data;
+	struct control_frame f = {.body = data, .len = len};
 
-	worker_inbox(w, &data, &f.len);
-	f.body = data;
-	if (f.len) {
-		keep(d->tried_release ? &d->abort : &d->release, &f);
-		worker_post(w, d->tried_release ? TRANSFER_EVENT_ABORT : TRANSFER_EVENT_RELEASE);
-		d->tried_release = !d->tried_release;
+	if (kind == CUSTODY_STATEMENT_RELEASE) {
+		keep(&d->release, &f);
+		worker_post(w, TRANSFER_EVENT_RELEASE);
+	} else if (kind == CUSTODY_STATEMENT_ABORT) {
+		keep(&d->abort, &f);
+		worker_post(w, TRANSFER_EVENT_ABORT);
 	}
-	free(data);
+}
+
+/* The guest runs here for good. The source's last word only saves it a question; without a channel
+ * it hears of it from our policyd, once DONE says that nothing can be lost here any more. */
+static void say_goodbye(struct worker *w, uint64_t now)
+{
+	struct destination *d = self(w);
+
+	if (w->control)
+		d->lonely_ms = 0;
+	else if (!d->lonely_ms)
+		d->lonely_ms = now;
+	if (now - d->entered_ms > GOODBYE_MS || (d->lonely_ms && now - d->lonely_ms > LONELY_MS))
+		worker_post(w, TRANSFER_EVENT_MOVED);
 }
 
 static void tick(struct worker *w, uint64_t now)
@@ -853,18 +953,12 @@ static void tick(struct worker *w, uint64_t now)
 	if (d->state == DESTINATION_PREPARED && !d->watching && now - d->watch_ms > WATCH_MS) {
 		d->watching = true;
 		d->watch_ms = now;
-		worker_check_copy(w, NULL, false);
+		check(w);
 	}
-	if (d->state == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS) {
+	if (d->state == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS)
 		send_vote(w);
-		if (!w->control)
-			read_inbox(w);
-	}
-	/* The guest runs here; the source's DONE can reach policyd without us. */
-	if (d->state == DESTINATION_RUNNING && now - d->entered_ms > GOODBYE_MS) {
-		worker_phase(w, PHASE_DONE);
-		worker_leave(w);
-	}
+	if (d->state == DESTINATION_RUNNING)
+		say_goodbye(w, now);
 }
 
 static bool can_stop(struct worker *w)
@@ -881,4 +975,5 @@ const struct worker_side destination_side = {
 	.tick = tick,
 	.can_stop = can_stop,
 	.act = act,
+	.letter = letter,
 };

@@ -13,9 +13,11 @@
 #include <sys/wait.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 
 #define RANDOM_LEN 16
 #define QEMU_IMG "/usr/bin/qemu-img"
+#define NOTE_MAX 256
 
 static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
@@ -135,13 +137,48 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-int disk_create(int folder, const struct domain_disk_target *disk, int *ret_fd, struct kerr *err)
+/* The note is an empty file beside those of the hand-offs. */
+static int note_name(const char *path, char *ret, size_t size)
+{
+	int n = snprintf(ret, size, "image-%s", base_name(path));
+
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+static int note_made(int notes, const char *path)
+{
+	char name[NOTE_MAX];
+	int r = note_name(path, name, sizeof(name));
+
+	return r < 0 ? r : file_write_atomic(notes, name, "", 0, 0600);
+}
+
+static void note_gone(int notes, const char *path)
+{
+	char name[NOTE_MAX];
+
+	if (note_name(path, name, sizeof(name)) == 0)
+		unlinkat(notes, name, 0);
+}
+
+bool disk_was_made(int notes, const char *images, const char *path)
+{
+	char name[NOTE_MAX];
+
+	return disk_is_ours(images, path) && note_name(path, name, sizeof(name)) == 0 &&
+	       faccessat(notes, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int disk_create(int notes, int folder, const struct domain_disk_target *disk, int *ret_fd,
+		struct kerr *err)
 {
 	const char *name = base_name(disk->path);
 	_cleanup_close_ int fd =
 		open_beneath(folder, name, O_CREAT | O_EXCL | O_RDWR, 0600, RESOLVE_BENEATH);
 	int r = fd;
 
+	if (r >= 0)
+		r = note_made(notes, disk->path);
 	if (r >= 0 && disk->format == DISK_FORMAT_QCOW2)
 		r = format_qcow2(fd, disk->capacity);
 	else if (r >= 0)
@@ -151,6 +188,8 @@ int disk_create(int folder, const struct domain_disk_target *disk, int *ret_fd, 
 	if (r < 0) {
 		if (fd >= 0)
 			unlinkat(folder, name, 0);
+		if (fd >= 0)
+			note_gone(notes, disk->path);
 		return kerr_set(err, -r, r == -ENOSPC || r == -EFBIG ? KCODE_ROOM : KCODE_FAILED,
 				"The destination cannot make an image for the disk \"%s\": %s.",
 				disk->target, strerror(-r));
@@ -168,9 +207,18 @@ bool disk_is_ours(const char *images, const char *path)
 	       !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-int disk_remove(int folder, const char *images, const char *path)
+int disk_remove(int notes, int folder, const char *images, const char *path)
 {
+	int r = 0;
+
 	if (!disk_is_ours(images, path))
 		return -EPERM;
-	return unlinkat(folder, base_name(path), 0) < 0 ? -errno : 0;
+	if (!disk_was_made(notes, images, path))
+		return faccessat(folder, base_name(path), F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? -errno
+											 : -EPERM;
+	if (unlinkat(folder, base_name(path), 0) < 0)
+		r = -errno;
+	if (r == 0 || r == -ENOENT)
+		note_gone(notes, path);
+	return r;
 }

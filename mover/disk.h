@@ -22,12 +22,17 @@ int disk_check_room(int folder, const struct control_offer *offer, struct kerr *
 int disk_plan(const char *images, const struct control_offer *offer, struct domain_disk_map *ret,
 	      struct kerr *err);
 
-/* Makes one planned image: O_EXCL, mode 0600; raw sparse, qcow2 by qemu-img without backing file.
- * On failure nothing is left. *ret_fd stays open for fdatasync(). */
-int disk_create(int folder, const struct domain_disk_target *disk, int *ret_fd, struct kerr *err);
+/* Makes one planned image and notes in `notes` (the mover's folder) that it is Kith's: O_EXCL, mode
+ * 0600; raw sparse, qcow2 by qemu-img without backing file. On failure nothing is left. *ret_fd
+ * stays open for fdatasync(). */
+int disk_create(int notes, int folder, const struct domain_disk_target *disk, int *ret_fd,
+		struct kerr *err);
 
 /* True if `path` names a file directly in `images`. */
 bool disk_is_ours(const char *images, const char *path);
 
-/* Removes an image if it lies directly in the folder; -EPERM otherwise, -ENOENT if gone. */
-int disk_remove(int folder, const char *images, const char *path);
+/* True if disk_create() made it: an image that an owner put into the folder is his (H23). */
+bool disk_was_made(int notes, const char *images, const char *path);
+
+/* Removes an image that disk_create() made; -EPERM for another one, -ENOENT if it is gone. */
+int disk_remove(int notes, int folder, const char *images, const char *path);

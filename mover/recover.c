@@ -2,6 +2,7 @@
 /* Recovery (reliability.md (c), crash windows): by journal first, by notes after it. */
 #include "mover/recover.h"
 
+#include <dirent.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -15,10 +16,10 @@ struct recover {
 	struct worker w; /* for its journal, lock and libvirt calls */
 	bool quiet;
 	bool later;
-	uint8_t *letter; /* of the other device, see read_inbox() */
+	bool frozen_is_ours; /* what kith-warden holds of this VM was made by this hand-off */
+	enum custody_statement_kind letter_kind; /* of the other device, see read_inbox() */
+	uint8_t *letter;
 	size_t letter_len;
-	struct policyd_vm *vms;
-	size_t vm_count;
 };
 
 static void await(struct recover *r, const char *what)
@@ -28,67 +29,76 @@ static void await(struct recover *r, const char *what)
 		log_notice("recovery", "%s: %s", r->w.hex, what);
 }
 
-/* W6: libvirtd may still be cleaning up after the worker; nothing is touched before it is done. */
+static bool held(struct recover *r)
+{
+	enum warden_copy copy;
+	struct kerr err = {0};
+
+	return warden_settle(&r->w.config, r->w.grant.uuid, &copy, &err) == 0 &&
+	       copy == WARDEN_COPY_FROZEN;
+}
+
+/* The warden first: of a frozen copy libvirt knows less than nothing. Then only the state, since
+ * libvirt would wait for the monitor of a stopped QEMU. */
 static enum transfer_event look(struct recover *r)
+{
+	struct virt_copy copy;
+
+	if (held(r))
+		return TRANSFER_EVENT_COPY_PAUSED;
+	virt_copy_get(r->w.virt, r->w.grant.uuid, &copy);
+	return worker_copy_event(copy.state);
+}
+
+/* W6: libvirtd may still be cleaning up after the worker; nothing is resumed before it is done. */
+static bool wait_job(struct recover *r)
 {
 	uint64_t end = worker_now_ms() + JOB_WAIT_MS;
 	struct virt_copy copy;
 
-	virt_copy_get(r->w.virt, r->w.grant.uuid, &copy);
+	virt_copy_job(r->w.virt, r->w.grant.uuid, &copy);
 	while (copy.job && worker_now_ms() < end) {
 		usleep(50000);
-		virt_copy_get(r->w.virt, r->w.grant.uuid, &copy);
+		virt_copy_job(r->w.virt, r->w.grant.uuid, &copy);
 	}
-	if (copy.job)
-		return TRANSFER_EVENT_COPY_UNKNOWN;
-	switch (copy.state) {
-	case COPY_GONE:
-		return TRANSFER_EVENT_COPY_GONE;
-	case COPY_PAUSED:
-		return TRANSFER_EVENT_COPY_PAUSED;
-	case COPY_RUNS:
-		return TRANSFER_EVENT_COPY_RUNS;
-	case COPY_UNKNOWN:
-	case _COPY_STATE_MAX:
-		break;
-	}
-	return TRANSFER_EVENT_COPY_UNKNOWN;
+	return !copy.job && copy.state != COPY_UNKNOWN;
 }
 
 /* What the other device said by way of kithd since nobody worked on this hand-off. policyd has
  * verified it and keeps only what the last record waits for. */
 static void read_inbox(struct recover *r)
 {
-	enum custody_statement_kind kind;
 	struct kerr err = {0};
 
 	free(r->letter);
 	r->letter = NULL;
 	r->letter_len = 0;
-	if (policyd_client_custody_inbox(r->w.policyd, r->w.hid, &kind, &r->letter, &r->letter_len,
-					 &err) < 0)
+	r->letter_kind = CUSTODY_STATEMENT_NONE;
+	if (worker_policyd(&r->w) < 0 ||
+	    policyd_client_custody_inbox(r->w.policyd, r->w.hid, &r->letter_kind, &r->letter,
+					 &r->letter_len, &err) < 0)
 		log_debug("recovery", "%s", err.text);
 }
 
-/* With the letter as proof. Which one of two it is need not be known: policyd refuses a proof of
- * the wrong kind. */
-static bool journal_letter(struct recover *r, enum custody_record record)
+/* Writes a record, with the letter as its proof where `proof` says so. */
+static bool journal(struct recover *r, enum custody_record record, bool proof)
 {
 	_cleanup_free_ uint8_t *statement = NULL;
 	size_t len;
 
-	return r->letter_len && worker_journal(&r->w, record, r->letter, r->letter_len, &statement,
-					       &len) == TRANSFER_EVENT_JOURNALLED;
-}
-
-static bool journal(struct recover *r, enum custody_record record)
-{
-	_cleanup_free_ uint8_t *statement = NULL;
-	size_t len;
-
-	if (worker_journal(&r->w, record, NULL, 0, &statement, &len) == TRANSFER_EVENT_JOURNALLED)
+	if (worker_journal(&r->w, record, proof ? r->letter : NULL, proof ? r->letter_len : 0,
+			   &statement, &len) == TRANSFER_EVENT_JOURNALLED)
 		return true;
 	await(r, "policyd does not take the record now; asking again.");
+	return false;
+}
+
+/* What the warden has to do now that a record is written, or an ACK is here. */
+static bool settle(struct recover *r)
+{
+	if (worker_settle(&r->w) == 0)
+		return true;
+	await(r, "kith-warden still holds the VM's copy, or does not answer; asking again.");
 	return false;
 }
 
@@ -103,7 +113,7 @@ static void remove_images(struct recover *r)
 		return;
 	}
 	for (size_t i = 0; i < w->remnant.count; i++) {
-		int n = disk_remove(folder, w->config.images, w->remnant.paths[i]);
+		int n = disk_remove(w->folder, folder, w->config.images, w->remnant.paths[i]);
 
 		if (n < 0 && n != -ENOENT)
 			log_warning("recovery", "Cannot remove %s: %s.", w->remnant.paths[i],
@@ -112,14 +122,84 @@ static void remove_images(struct recover *r)
 	remnant_remove(w->folder, w->hid);
 }
 
-static bool destroy(struct recover *r)
+/* -- whose copy is it? -- */
+
+enum whose {
+	WHOSE_NOBODYS, /* no process */
+	WHOSE_OURS,    /* this hand-off made it: not permanent, and all its disks are in the note */
+	WHOSE_OTHERS,
+	WHOSE_UNKNOWN,
+};
+
+static enum whose whose_copy(struct recover *r)
+{
+	struct worker *w = &r->w;
+	struct domain_facts facts = {0};
+	struct virt_copy copy;
+	struct kerr err = {0};
+
+	/* libvirt might never answer for a frozen one. */
+	if (held(r))
+		return r->frozen_is_ours ? WHOSE_OURS : WHOSE_UNKNOWN;
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	if (copy.state == COPY_UNKNOWN)
+		return WHOSE_UNKNOWN;
+	if (copy.state == COPY_GONE)
+		return WHOSE_NOBODYS;
+	if (copy.defined || virt_live_disks(w->virt, w->grant.uuid, &facts, &err) < 0)
+		return WHOSE_OTHERS;
+	for (size_t i = 0; i < facts.disk_count; i++)
+		if (!remnant_has(&w->remnant, facts.disks[i].source))
+			return WHOSE_OTHERS;
+	return WHOSE_OURS;
+}
+
+/* F1: only what this hand-off made ends here, never a definition, never another copy. */
+static bool end_our_copy(struct recover *r)
 {
 	struct kerr err = {0};
 
-	if (virt_destroy(r->w.virt, r->w.grant.uuid, &err) == 0)
+	switch (whose_copy(r)) {
+	case WHOSE_NOBODYS:
 		return true;
-	await(r, err.text);
+	case WHOSE_OURS:
+		(void)worker_settle(&r->w);
+		if (virt_end(r->w.virt, r->w.grant.uuid, &err) == 0)
+			return true;
+		await(r, err.text);
+		return false;
+	case WHOSE_OTHERS:
+		await(r, "a copy of the VM is here that this hand-off did not make; it is left "
+			 "alone.");
+		return false;
+	case WHOSE_UNKNOWN:
+		break;
+	}
+	await(r, "libvirt cannot be asked now.");
 	return false;
+}
+
+/* -- one open hand-off -- */
+
+static bool goes_on(const struct recover *r, const struct virt_copy *copy)
+{
+	return copy->state == COPY_RUNS || copy->state == COPY_HALTED ||
+	       (copy->state == COPY_PAUSED && r->w.remnant.paused);
+}
+
+/* At the destination also permanent: a VM that would vanish with its next power-off is not done
+ * (F5). */
+static bool make_permanent(struct recover *r, bool boot, struct kerr *err)
+{
+	struct worker *w = &r->w;
+	struct virt_copy copy;
+
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	if (w->remnant.xml && (boot || !copy.defined) &&
+	    virt_define(w->virt, w->remnant.xml, boot, err) < 0)
+		return false;
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	return copy.defined;
 }
 
 /* Makes the copy run, and at the destination permanent; then the hand-off is closed. */
@@ -129,95 +209,140 @@ static void run_copy(struct recover *r, bool source, bool boot)
 	struct kerr err = {0};
 	struct virt_copy copy;
 
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
-	if (copy.state == COPY_PAUSED && virt_resume(w->virt, w->grant.uuid, &err) < 0) {
-		await(r, err.text);
+	if (!settle(r))
 		return;
-	}
-	if (!source && w->remnant.xml && (boot || !copy.defined) &&
-	    virt_define(w->virt, w->remnant.xml, boot, &err) < 0) {
-		await(r, err.text);
+	if (!boot && !wait_job(r)) {
+		await(r, "libvirt cannot be asked now, or is still busy with the VM.");
 		return;
 	}
 	virt_copy_get(w->virt, w->grant.uuid, &copy);
-	if (copy.state != COPY_RUNS) {
+	if (copy.state == COPY_PAUSED && !w->remnant.paused &&
+	    virt_resume(w->virt, w->grant.uuid, &err) < 0) {
+		await(r, err.text);
+		return;
+	}
+	if (!source && !make_permanent(r, boot, &err)) {
+		await(r, err.code == KCODE_OK ? "the VM is not permanent yet." : err.text);
+		return;
+	}
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	if (!goes_on(r, &copy)) {
 		await(r, "the VM does not run yet; trying again.");
 		return;
 	}
 	log_notice("recovery", "%s: the VM \"%s\" runs here.", w->hex, w->grant.vm);
-	if (journal(r, CUSTODY_DONE))
+	if (journal(r, CUSTODY_DONE, false))
 		remnant_remove(w->folder, w->hid);
 }
 
-static void void_copy(struct recover *r)
+/* The source goes on without a copy: an ordinary crash, or the destination has none either. */
+static void close_kept(struct recover *r)
 {
-	/* Only a domain that we asked libvirt for is ours to destroy. */
-	if (r->w.remnant.xml && !destroy(r))
+	if (journal(r, CUSTODY_DONE, false))
+		remnant_remove(r->w.folder, r->w.hid);
+}
+
+/* Never voted for, or gone. A frozen one cannot run any more: VOID first lets the warden end it;
+ * else nobody may hear of VOID before it is gone. */
+static void void_copy(struct recover *r, bool fresh)
+{
+	bool frozen = held(r);
+	struct kerr err = {0};
+
+	if (frozen && !journal(r, CUSTODY_VOID, false))
+		return;
+	if (!end_our_copy(r))
 		return;
 	log_notice("recovery", "%s: the incomplete copy of \"%s\" is removed.", r->w.hex,
 		   r->w.grant.vm);
-	if (journal(r, CUSTODY_VOID))
-		remove_images(r);
+	if (!frozen && !journal(r, CUSTODY_VOID, false))
+		return;
+	/* A definition from an earlier stay; of a VM that Kith did not know it is its owner's. */
+	if (!fresh && virt_retire(r->w.virt, r->w.grant.uuid, r->w.folder, &err) < 0)
+		await(r, err.text);
+	remove_images(r);
 }
 
-/* RELEASED: a NACK gives the VM back (R4), an ACK ends the copy here (S7b, then S7d). */
+/* S7b, S7d: the process, the definition, then DONE (F7). */
+static void moved_away(struct recover *r)
+{
+	struct worker *w = &r->w;
+	struct kerr err = {0};
+
+	if (!settle(r))
+		return;
+	if (virt_end(w->virt, w->grant.uuid, &err) < 0 ||
+	    virt_retire(w->virt, w->grant.uuid, w->folder, &err) < 0) {
+		await(r, err.text);
+		return;
+	}
+	if (!journal(r, CUSTODY_DONE, true))
+		return;
+	log_notice("recovery", "%s: the VM \"%s\" runs on the other device.", w->hex, w->grant.vm);
+	remove_images(r);
+}
+
+/* RELEASED: a NACK gives the VM back (R4), an ACK ends the copy here. */
 static void released(struct recover *r)
 {
-	if (!r->letter_len) {
-		await(r, "the VM was released to the other device and stays paused here until "
-			 "that one says that it runs there, or that its copy was lost.");
-	} else if (journal_letter(r, CUSTODY_RECLAIM)) {
+	if (r->letter_kind == CUSTODY_STATEMENT_ACK) {
+		moved_away(r);
+	} else if (r->letter_kind == CUSTODY_STATEMENT_NACK) {
+		if (!journal(r, CUSTODY_RECLAIM, true))
+			return;
 		log_notice("recovery", "%s: the other device lost its copy; the VM stays here.",
 			   r->w.hex);
-		run_copy(r, true, false);
-	} else if (destroy(r) && journal_letter(r, CUSTODY_DONE)) {
-		log_notice("recovery", "%s: the VM \"%s\" runs on the other device.", r->w.hex,
-			   r->w.grant.vm);
-		remove_images(r);
+		r->later = true; /* as the table says for RECLAIM */
 	} else {
-		await(r, "the other device's answer could not be acted on yet.");
+		await(r, "the VM was released to the other device and stays frozen here until "
+			 "that one says that it runs there, or that its copy was lost.");
 	}
 }
 
-/* PREPARED with a whole copy: RELEASE makes it ours, ABORT ends it. */
-static void prepared(struct recover *r, bool paused)
+/* PREPARED with a whole copy: RELEASE makes it ours, ABORT ends it, VOID before anything goes. */
+static void prepared(struct recover *r, enum transfer_event copy)
 {
-	if (!r->letter_len) {
-		await(r, "a complete copy waits, paused, for the source's decision.");
-	} else if (!paused) {
-		log_error("recovery",
-			  "%s: the copy runs although it was never released; it is "
-			  "left alone.",
+	if (copy == TRANSFER_EVENT_COPY_RUNS)
+		log_error("recovery", "%s: the copy runs although it was never released.",
 			  r->w.hex);
-		r->later = true;
-	} else if (journal_letter(r, CUSTODY_OWN)) {
-		run_copy(r, false, false);
-	} else if (destroy(r) && journal_letter(r, CUSTODY_VOID)) {
+	if (r->letter_kind == CUSTODY_STATEMENT_RELEASE) {
+		if (journal(r, CUSTODY_OWN, true))
+			run_copy(r, false, false);
+	} else if (r->letter_kind == CUSTODY_STATEMENT_ABORT) {
+		if (!journal(r, CUSTODY_VOID, true) || !end_our_copy(r))
+			return;
 		log_notice("recovery", "%s: the source kept the VM; the copy is removed.",
 			   r->w.hex);
 		remove_images(r);
 	} else {
-		await(r, "the source's decision could not be acted on yet.");
+		await(r, "a complete copy waits, frozen, for the source's decision.");
 	}
 }
 
-/* The own copy died before the commit: a VOTE saves the VM (R1, R2). Until one comes the hand-off
- * counts as given up, so that the owner may boot the VM from its disk. */
-static void forward(struct recover *r, enum custody_record record)
+/* The own copy died before the commit: a VOTE saves the VM (R1, R2), a NACK says that there is
+ * nothing to save. Until one comes the hand-off counts as given up, so that the owner may boot the
+ * VM from its disk; that forbids the release (F6). */
+static void forward(struct recover *r, const struct policyd_open *o)
 {
 	_cleanup_free_ uint8_t *statement = NULL;
 	struct kerr err = {0};
 	size_t len;
 
-	if (r->letter_len &&
-	    policyd_client_release_forward(r->w.policyd, r->w.hid, r->letter, r->letter_len,
-					   &statement, &len, &err) == 0) {
-		await(r, "this device's copy died, but the other one has a complete copy: it was "
-			 "released to it.");
+	if (o->record == CUSTODY_PREP && !journal(r, CUSTODY_ABORTED, false))
+		return;
+	if (o->started || r->letter_kind == CUSTODY_STATEMENT_NACK) {
+		close_kept(r);
 		return;
 	}
-	if (record == CUSTODY_PREP)
-		journal(r, CUSTODY_ABORTED);
+	if (r->letter_kind == CUSTODY_STATEMENT_VOTE) {
+		if (policyd_client_release_forward(r->w.policyd, r->w.hid, r->letter, r->letter_len,
+						   &statement, &len, &err) == 0)
+			await(r, "this device's copy died, but the other one has a complete copy: "
+				 "it was released to it.");
+		else
+			await(r, err.text);
+		return;
+	}
 	await(r,
 	      "this device's copy died during the hand-off; only the destination can say whether "
 	      "it has a complete one. Waiting for its word; the VM can also be started again from "
@@ -232,27 +357,27 @@ static void apply(struct recover *r, const struct policyd_open *o)
 	case RECOVERY_NOTHING:
 		break;
 	case RECOVERY_ABORT:
-		if (journal(r, CUSTODY_ABORTED))
+		/* ABORTED thaws what was frozen for a release that did not come. */
+		if (journal(r, CUSTODY_ABORTED, false))
 			run_copy(r, true, false);
 		break;
 	case RECOVERY_RUN:
 		run_copy(r, o->source, false);
 		break;
 	case RECOVERY_CLOSE:
-		if (journal(r, CUSTODY_DONE))
-			remnant_remove(r->w.folder, r->w.hid);
+		close_kept(r);
 		break;
 	case RECOVERY_ASK:
-		forward(r, o->record);
+		forward(r, o);
 		break;
 	case RECOVERY_AWAIT_ANSWER:
 		released(r);
 		break;
 	case RECOVERY_AWAIT_RELEASE:
-		prepared(r, copy == TRANSFER_EVENT_COPY_PAUSED);
+		prepared(r, copy);
 		break;
 	case RECOVERY_VOID:
-		void_copy(r);
+		void_copy(r, o->fresh);
 		break;
 	case RECOVERY_BOOT:
 		run_copy(r, false, true);
@@ -265,11 +390,13 @@ static void apply(struct recover *r, const struct policyd_open *o)
 	}
 }
 
-/* Takes the hand-off's lock; false while its worker lives. */
+/* Takes the hand-off's lock. While its worker lives, or an orphan of an earlier supervisor still
+ * leaves, that is for later: whoever has the lock may leave everything to us (F4). */
 static bool claim(struct recover *r, const uint8_t hid[HID_LEN])
 {
 	struct worker *w = &r->w;
 	struct kerr err = {0};
+	int n;
 
 	memcpy(w->hid, hid, HID_LEN);
 	hex_encode(hid, HID_LEN, w->hex);
@@ -277,9 +404,14 @@ static bool claim(struct recover *r, const uint8_t hid[HID_LEN])
 	memset(&w->grant, 0, sizeof(w->grant));
 	remnant_clear(&w->remnant);
 	w->remnant = (struct remnant){0};
-	if (worker_folder(w, &err) < 0)
+	n = worker_folder(w, &err);
+	if (n < 0) {
+		await(r, err.text);
 		return false;
-	(void)remnant_read(w->folder, hid, &w->remnant);
+	}
+	n = remnant_read(w->folder, hid, &w->remnant);
+	if (n < 0 && n != -ENOENT)
+		log_warning("recovery", "%s: the note cannot be read: %s.", w->hex, strerror(-n));
 	return true;
 }
 
@@ -292,16 +424,10 @@ static void unclaim(struct recover *r)
 
 static int open_list(struct recover *r, struct policyd_open **ret, size_t *ret_n)
 {
-	struct worker *w = &r->w;
 	struct kerr err = {0};
-	char path[160];
-	int n = 0;
+	int n = worker_policyd(&r->w);
 
-	if (!w->policyd) {
-		n = config_run_path(&w->config, POLICYD_SOCKET, path, sizeof(path));
-		n = n < 0 ? n : ipc_client_new(path, &w->policyd);
-	}
-	return n < 0 ? n : policyd_client_open_list(w->policyd, ret, ret_n, &err);
+	return n < 0 ? n : policyd_client_open_list(r->w.policyd, ret, ret_n, &err);
 }
 
 /* The record may have changed until we got the lock: read it again. */
@@ -322,38 +448,154 @@ static void recover_one(struct recover *r, const uint8_t hid[HID_LEN])
 		memcpy(r->w.grant.uuid, o->uuid, UUID_LEN);
 		memcpy(r->w.grant.vm, o->vm, sizeof(r->w.grant.vm));
 		read_inbox(r);
+		r->frozen_is_ours = true;
 		apply(r, o);
 	}
 	unclaim(r);
 }
 
-static int custody_of(const struct recover *r, const uint8_t uuid[UUID_LEN])
+/* -- notes of hand-offs that the journal has closed -- */
+
+/* What the journal says now about a note's VM. */
+struct standing {
+	bool asked; /* policyd answered */
+	bool open;  /* this very hand-off */
+	bool busy;  /* another one of the same VM */
+	bool known; /* the VM is in Kith's care */
+	bool here;
+};
+
+static struct standing stand(struct recover *r)
 {
-	for (size_t i = 0; i < r->vm_count; i++)
-		if (memcmp(r->vms[i].uuid, uuid, UUID_LEN) == 0)
-			return r->vms[i].here ? 1 : 0;
-	return -1;
+	_cleanup_free_ struct policyd_open *list = NULL;
+	_cleanup_free_ struct policyd_vm *vms = NULL;
+	const uint8_t *uuid = r->w.remnant.uuid;
+	struct standing s = {0};
+	struct kerr err = {0};
+	size_t n = 0, vm_count = 0;
+
+	if (open_list(r, &list, &n) < 0 ||
+	    policyd_client_vms(r->w.policyd, &vms, &vm_count, &err) < 0)
+		return s;
+	s.asked = true;
+	for (size_t i = 0; i < n; i++) {
+		bool same = memcmp(list[i].hid, r->w.hid, HID_LEN) == 0;
+
+		s.open |= same;
+		s.busy |= !same && memcmp(list[i].uuid, uuid, UUID_LEN) == 0;
+	}
+	for (size_t i = 0; i < vm_count; i++) {
+		bool same = memcmp(vms[i].uuid, uuid, UUID_LEN) == 0;
+
+		s.known |= same;
+		s.here |= same && vms[i].here;
+	}
+	return s;
 }
 
-/* A note without an open hand-off: the journal is closed, the cleaning up was interrupted. */
+static bool images_exist(struct recover *r)
+{
+	for (size_t i = 0; i < r->w.remnant.count; i++)
+		if (!disk_was_made(r->w.folder, r->w.config.images, r->w.remnant.paths[i]))
+			return false;
+	return true;
+}
+
+/* The VM is this device's: the images are in use, and the note goes once the VM is permanent. An
+ * older note, of an earlier stay, has images that left with the VM then. */
+static void clean_here(struct recover *r)
+{
+	struct worker *w = &r->w;
+	struct virt_copy copy;
+	struct kerr err = {0};
+
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	if (copy.state == COPY_UNKNOWN) {
+		await(r, "libvirt cannot be asked now.");
+		return;
+	}
+	if (!w->remnant.source && w->remnant.xml && !copy.defined && images_exist(r) &&
+	    (copy.state == COPY_GONE || whose_copy(r) == WHOSE_OURS)) {
+		log_notice("recovery", "%s: the VM is made permanent again.", w->hex);
+		if (virt_define(w->virt, w->remnant.xml, false, &err) < 0) {
+			await(r, err.text);
+			return;
+		}
+	}
+	remnant_remove(w->folder, w->hid);
+}
+
+/* The VM is elsewhere, or never came: what this hand-off made goes, and a definition that was kept
+ * of a VM whose custody is elsewhere (F7). A hand-off of the same VM that is open now has images of
+ * its own. */
+static void clean_elsewhere(struct recover *r, bool busy, bool known)
+{
+	struct worker *w = &r->w;
+	struct kerr err = {0};
+	enum whose whose = whose_copy(r);
+
+	if (whose == WHOSE_UNKNOWN) {
+		await(r, "libvirt cannot be asked now.");
+		return;
+	}
+	log_notice("recovery", "%s: removing what an ended hand-off left here.", w->hex);
+	if (!busy && whose == WHOSE_OURS && !w->remnant.source && !end_our_copy(r))
+		return;
+	if (!busy && whose == WHOSE_NOBODYS && known &&
+	    virt_retire(w->virt, w->grant.uuid, w->folder, &err) < 0) {
+		await(r, err.text);
+		return;
+	}
+	if (whose == WHOSE_OTHERS && w->remnant.source && !busy) {
+		await(r, "a copy of the VM still runs here although it is elsewhere.");
+		return;
+	}
+	remove_images(r);
+}
+
+/* F1: nothing that was known before the lock counts: custody and open hand-offs are asked anew. A
+ * copy that was frozen before that, and has no open hand-off after it, is what an ended one left.
+ */
 static void clean_one(struct recover *r, const uint8_t hid[HID_LEN])
 {
-	struct remnant *rem = &r->w.remnant;
-	int here;
+	struct standing s;
+	bool frozen;
 
 	if (!claim(r, hid))
 		return;
-	here = custody_of(r, rem->uuid);
-	memcpy(r->w.grant.uuid, rem->uuid, UUID_LEN);
-	if (here == 1) {
-		/* Kept at the source, or owned by now: images are in use. */
-		remnant_remove(r->w.folder, hid);
-	} else if (rem->source ? here == 0 : true) {
-		log_notice("recovery", "%s: removing what an ended hand-off left here.", r->w.hex);
-		if ((!rem->source && !rem->xml) || destroy(r))
-			remove_images(r);
-	}
+	memcpy(r->w.grant.uuid, r->w.remnant.uuid, UUID_LEN);
+	frozen = held(r);
+	s = stand(r);
+	r->frozen_is_ours = frozen && s.asked && !s.open && !s.busy;
+	if (!s.asked)
+		await(r, "policyd does not answer.");
+	else if (s.open)
+		await(r, "this hand-off is still open.");
+	else if (s.here)
+		clean_here(r);
+	else
+		clean_elsewhere(r, s.busy, s.known);
 	unclaim(r);
+}
+
+/* A worker that was killed after its last record leaves an empty folder with a lock nobody has. */
+static void sweep_folders(struct recover *r)
+{
+	char path[160];
+	struct dirent *entry;
+	DIR *dir;
+
+	if (config_run_path(&r->w.config, "mover", path, sizeof(path)) < 0)
+		return;
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		uint8_t hid[HID_LEN];
+
+		if (hex_decode(entry->d_name, hid, HID_LEN) == 0 && claim(r, hid))
+			unclaim(r);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static bool is_open(const struct policyd_open *list, size_t n, const uint8_t hid[HID_LEN])
@@ -368,12 +610,10 @@ static int pass(struct recover *r)
 {
 	_cleanup_free_ uint8_t(*notes)[HID_LEN] = NULL;
 	_cleanup_free_ struct policyd_open *list = NULL;
-	struct kerr err = {0};
 	size_t n = 0, note_count = 0;
 
 	/* Notes first: one that appears later belongs to a worker that lives. */
-	if (remnant_list(r->w.folder, &notes, &note_count) < 0 || open_list(r, &list, &n) < 0 ||
-	    policyd_client_vms(r->w.policyd, &r->vms, &r->vm_count, &err) < 0) {
+	if (remnant_list(r->w.folder, &notes, &note_count) < 0 || open_list(r, &list, &n) < 0) {
 		if (!r->quiet)
 			log_warning("recovery", "policyd does not answer yet; trying again.");
 		return RECOVER_LATER;
@@ -383,6 +623,7 @@ static int pass(struct recover *r)
 	for (size_t i = 0; i < note_count; i++)
 		if (!is_open(list, n, notes[i]))
 			clean_one(r, notes[i]);
+	sweep_folders(r);
 	return r->later ? RECOVER_LATER : 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 
-#define REMNANT_VERSION 1
+#define REMNANT_VERSION 2
 #define FILE_MAX (REMNANT_XML_MAX + DOMAIN_DISKS_MAX * (DOMAIN_PATH_MAX + 3) + 128)
 #define LIST_MAX 256
 
@@ -16,6 +16,14 @@ void remnant_clear(struct remnant *r)
 {
 	free(r->xml);
 	r->xml = NULL;
+}
+
+bool remnant_has(const struct remnant *r, const char *path)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (strcmp(r->paths[i], path) == 0)
+			return true;
+	return false;
 }
 
 int remnant_folder_open(const char *state, int *ret_fd)
@@ -34,6 +42,7 @@ int remnant_put(struct wbuf *w, const struct remnant *r)
 	wbuf_bytes(w, r->hid, HID_LEN);
 	wbuf_bytes(w, r->uuid, UUID_LEN);
 	wbuf_u8(w, r->source);
+	wbuf_u8(w, r->paused);
 	wbuf_u16(w, (uint16_t)r->count);
 	for (size_t i = 0; i < r->count; i++)
 		wbuf_string(w, r->paths[i]);
@@ -51,6 +60,7 @@ int remnant_get(struct rbuf *in, struct remnant *ret)
 	rbuf_bytes(in, r.hid, HID_LEN);
 	rbuf_bytes(in, r.uuid, UUID_LEN);
 	r.source = rbuf_u8(in) == 1;
+	r.paused = rbuf_u8(in) == 1;
 	r.count = rbuf_u16(in);
 	if (version != REMNANT_VERSION || r.count > DOMAIN_DISKS_MAX)
 		return -EBADMSG;

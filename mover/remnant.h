@@ -13,10 +13,13 @@ struct remnant {
 	bool source;
 	size_t count; /* images: S: those that go when the VM is gone; */
 	char paths[DOMAIN_DISKS_MAX][DOMAIN_PATH_MAX + 1]; /* D: those made for it */
-	char *xml; /* D: the rebuilt domain once known, malloced; or NULL */
+	bool paused; /* D: the owner paused the guest, it is not resumed */
+	char *xml;   /* D: the rebuilt domain once known, malloced; or NULL */
 };
 
 void remnant_clear(struct remnant *r);
+/* Does the note name this image? */
+bool remnant_has(const struct remnant *r, const char *path);
 #define _cleanup_remnant_ _cleanup_(remnant_clear)
 
 /* Opens <state>/mover, made if absent. */

@@ -11,6 +11,9 @@
 #define VOTE_MS 20000	  /* own CPUs stand still meanwhile */
 #define QUOTE_AGE_MS 3000 /* B6 allows 5 s */
 #define RESEND_MS 2000
+#define FORWARD_MS 10000 /* then recovery waits for the destination's word, not a worker */
+#define LOOK_MS 2000
+#define OWNER_PAUSE_NS 3000000000u /* the switch-over stops the CPUs for much less */
 #define PROGRESS_MS 250
 #define ABORT_RETRY_MS 1000
 
@@ -50,11 +53,11 @@ struct facts_task {
 	struct kerr err;
 };
 
-static void on_stopped(void *ctx, uint64_t at_ns)
+static void on_cpus(void *ctx, uint64_t stopped_ns)
 {
 	struct source *s = ctx;
 
-	atomic_store(&s->stopped_ns, at_ns);
+	atomic_store(&s->stopped_ns, stopped_ns);
 }
 
 static int read_disks(struct worker *w, struct kerr *err)
@@ -79,7 +82,7 @@ static int read_disks(struct worker *w, struct kerr *err)
 		memcpy(t->path, d->source, sizeof(t->path));
 		t->format = d->format;
 		t->capacity = o->capacity;
-		if (disk_is_ours(w->config.images, d->source))
+		if (disk_was_made(w->folder, w->config.images, d->source))
 			memcpy(w->remnant.paths[w->remnant.count++], d->source, sizeof(d->source));
 	}
 	return 0;
@@ -89,8 +92,11 @@ static int read_facts(struct worker *w, struct kerr *err)
 {
 	struct source *s = self(w);
 	struct virt_domain d = {0};
-	int r = virt_domain(w->virt, w->grant.uuid, &d, err);
+	/* Without it the copy could be woken after RELEASED (F2). */
+	int r = warden_ping(&w->config, err);
 
+	if (r == 0)
+		r = virt_domain(w->virt, w->grant.uuid, &d, err);
 	if (r < 0)
 		return r;
 	s->xml = d.xml;
@@ -108,7 +114,7 @@ static int read_facts(struct worker *w, struct kerr *err)
 	r = read_disks(w, err);
 	if (r < 0)
 		return r;
-	return virt_watch(w->virt, w->grant.uuid, on_stopped, s, err);
+	return virt_watch(w->virt, w->grant.uuid, on_cpus, s, err);
 }
 
 static void facts_work(void *arg)
@@ -209,6 +215,8 @@ static void abort_done(void *arg _unused_)
 {
 }
 
+static void check(struct worker *w);
+
 /* Makes virDomainMigrate3() fail: never after the decision (R1). */
 static void fail_rpc(struct worker *w)
 {
@@ -220,7 +228,7 @@ static void fail_rpc(struct worker *w)
 	}
 	source_give_up(w);
 	if (!s->migrating) {
-		worker_check_copy(w, NULL, false);
+		check(w);
 		return;
 	}
 	s->abort_ms = worker_now_ms();
@@ -230,24 +238,53 @@ static void fail_rpc(struct worker *w)
 
 /* -- actions -- */
 
-static void resume_copy(struct worker *w)
+static int resume_copy(struct worker *w)
 {
 	struct kerr err = {0};
+	int r = worker_settle(w);
 
-	if (virt_resume(w->virt, w->grant.uuid, &err) < 0)
+	/* A stopped QEMU would keep libvirt waiting; ABORTED or RECLAIM thaws it. */
+	if (r == 0)
+		r = virt_resume(w->virt, w->grant.uuid, &err);
+	if (r < 0)
 		log_warning("source", "%s", err.text);
+	return r;
 }
 
-static void destroy_copy(struct worker *w)
+/* R3, S7: the process, then the definition; 0 only if both are gone (F7). */
+static int destroy_copy(struct worker *w)
 {
 	struct kerr err = {0};
+	int r = worker_settle(w);
 
-	if (virt_destroy(w->virt, w->grant.uuid, &err) < 0)
+	if (r == 0)
+		r = virt_end(w->virt, w->grant.uuid, &err);
+	if (r == 0)
+		r = virt_retire(w->virt, w->grant.uuid, w->folder, &err);
+	if (r < 0)
 		log_warning("source", "%s", err.text);
+	return r;
 }
 
-static void journal(struct worker *w, enum custody_record record, const struct statement *proof,
-		    struct statement *ret)
+/* A frozen copy runs only for libvirt, if somebody's resume waits in its monitor. And it may have
+ * been resumed with the end of the copy although its owner wants it paused. */
+static int free_copy(struct worker *w)
+{
+	struct virt_copy copy;
+	struct kerr err = {0};
+	int r = worker_settle(w);
+
+	if (r < 0)
+		return r;
+	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	if (w->keep_paused && copy.state == COPY_RUNS &&
+	    virt_suspend(w->virt, w->grant.uuid, &err) < 0)
+		log_warning("source", "%s", err.text);
+	return 0;
+}
+
+static enum transfer_event write_record(struct worker *w, enum custody_record record,
+					const struct statement *proof, struct statement *ret)
 {
 	struct statement none = {0}, got = {0};
 	const struct statement *p = proof ? proof : &none;
@@ -259,9 +296,18 @@ static void journal(struct worker *w, enum custody_record record, const struct s
 	} else {
 		free(got.data);
 	}
+	return e;
+}
+
+static bool journal(struct worker *w, enum custody_record record, const struct statement *proof,
+		    struct statement *ret)
+{
+	enum transfer_event e = write_record(w, record, proof, ret);
+
 	if (record == CUSTODY_DONE && e == TRANSFER_EVENT_JOURNALLED)
 		w->clean = true;
 	worker_post(w, e);
+	return e == TRANSFER_EVENT_JOURNALLED;
 }
 
 static int quote(struct worker *w, struct kerr *err)
@@ -334,10 +380,10 @@ static void drop_images(struct worker *w)
 	if (w->remnant.count && disk_folder_open(w->config.images, &folder, &err) < 0)
 		log_warning("source", "%s", err.text);
 	for (size_t i = 0; folder >= 0 && i < w->remnant.count; i++)
-		if (disk_remove(folder, w->config.images, w->remnant.paths[i]) < 0)
+		if (disk_remove(w->folder, folder, w->config.images, w->remnant.paths[i]) < 0)
 			log_warning("source", "Cannot remove %s.", w->remnant.paths[i]);
 	for (size_t i = 0; i < s->facts.disk_count; i++)
-		if (!disk_is_ours(w->config.images, s->facts.disks[i].source))
+		if (!remnant_has(&w->remnant, s->facts.disks[i].source))
 			log_notice("source",
 				   "The VM moved away; its old image %s is not Kith's "
 				   "and stays.",
@@ -345,14 +391,43 @@ static void drop_images(struct worker *w)
 	remnant_remove(w->folder, w->hid);
 }
 
+static void settle_work(void *arg)
+{
+	worker_settle(arg);
+}
+
+static void settle_done(void *arg _unused_)
+{
+}
+
 static void let_through(struct worker *w)
 {
 	struct source *s = self(w);
 
 	source_to_client(s, s->held.data, s->held.len);
+	/* Confirm(0) asks QEMU to end, which a frozen one does not hear: the warden ends it, now
+	 * that policyd has the ACK. */
+	tasks_run(w->tasks, settle_work, settle_done, w);
 	/* The client may be gone (its libvirtd died): then nobody reports an end. */
 	if (!s->migrating)
 		worker_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
+}
+
+static void prove_ack(struct worker *w)
+{
+	struct source *s = self(w);
+	struct kerr err = {0};
+
+	if (worker_policyd(w) < 0) {
+		worker_post(w, TRANSFER_EVENT_DOUBT);
+		return;
+	}
+	if (policyd_client_custody_accept(w->policyd, w->hid, s->ack.data, s->ack.len, &err) == 0) {
+		worker_post(w, TRANSFER_EVENT_PROVED);
+		return;
+	}
+	log_warning("source", "The destination's ACK does not count: %s", err.text);
+	worker_post(w, TRANSFER_EVENT_REFUSED);
 }
 
 static void dial(struct worker *w)
@@ -397,12 +472,18 @@ static void journal_released(struct worker *w)
 
 static void journal_aborted(struct worker *w)
 {
-	journal(w, CUSTODY_ABORTED, NULL, &self(w)->abort);
+	struct source *s = self(w);
+
+	enum transfer_event e = write_record(w, CUSTODY_ABORTED, NULL, &s->abort);
+
+	/* Not written for want of a disk or a TPM is no refusal: the copy may be frozen. */
+	if (e == TRANSFER_EVENT_DOUBT || (e == TRANSFER_EVENT_REFUSED && w->refusal == KCODE_OK))
+		worker_defer(w, TRANSFER_ACTION_JOURNAL_ABORTED, (int)s->state);
 }
 
 static void journal_reclaim(struct worker *w)
 {
-	journal(w, CUSTODY_RECLAIM, &self(w)->nack, NULL);
+	self(w)->reclaimed = journal(w, CUSTODY_RECLAIM, &self(w)->nack, NULL);
 }
 
 static void journal_moved(struct worker *w)
@@ -419,6 +500,8 @@ static void send_release(struct worker *w)
 {
 	struct source *s = self(w);
 
+	if (w->keep_paused)
+		worker_send(w, CONTROL_PAUSED, NULL, 0);
 	worker_send(w, CONTROL_RELEASE, s->release.data, s->release.len);
 	s->resend_ms = worker_now_ms();
 }
@@ -429,24 +512,60 @@ static void send_abort(struct worker *w)
 	worker_send(w, CONTROL_ABORT, self(w)->abort.data, self(w)->abort.len);
 }
 
+/* F1-F3: the VOTE of a complete copy releases; after a reclaim its NACK is in hand already. */
+static void forward(struct worker *w)
+{
+	struct source *s = self(w);
+
+	enum transfer_event e;
+
+	if (s->reclaimed) {
+		worker_post(w, TRANSFER_EVENT_NACK);
+		return;
+	}
+	if (!s->vote.len)
+		return;
+	e = write_record(w, CUSTODY_RELEASED, &s->vote, &s->release);
+	/* Only a start from disk (F6), or the end of the hand-off, is final. A policyd that died
+	 * before the record, or is busy, is asked again: what waits there is the last copy. */
+	if (e == TRANSFER_EVENT_REFUSED && w->refusal != KCODE_CUSTODY &&
+	    w->refusal != KCODE_STALE_EPOCH && w->refusal != KCODE_NOT_FOUND)
+		e = TRANSFER_EVENT_DOUBT;
+	worker_post(w, e);
+}
+
 static void check(struct worker *w)
 {
-	worker_check_copy(w, NULL, false);
+	enum source_state state = self(w)->state;
+
+	worker_check_copy(w, state == SOURCE_ABORTING ? free_copy : NULL,
+			  state == SOURCE_COMMITTING ? WORKER_LOOK_JOB : WORKER_LOOK_STATE);
 }
 
 static void resume(struct worker *w)
 {
-	worker_check_copy(w, resume_copy, false);
+	worker_check_copy(w, resume_copy, WORKER_LOOK_STATE);
 }
 
 static void destroy(struct worker *w)
 {
-	worker_check_copy(w, destroy_copy, false);
+	struct source *s = self(w);
+	struct kerr err = {0};
+
+	/* A policyd that was started again has forgotten the ACK, and the warden obeys it only. */
+	if (worker_policyd(w) < 0 ||
+	    policyd_client_custody_accept(w->policyd, w->hid, s->ack.data, s->ack.len, &err) < 0)
+		log_info("source", "%s", err.text);
+	worker_check_copy(w, destroy_copy, WORKER_LOOK_STATE);
 }
 
+/* What failed is done again, not only looked at (F7). */
 static void later(struct worker *w)
 {
-	worker_defer(w, TRANSFER_ACTION_CHECK_COPY, (int)self(w)->state);
+	worker_defer(w,
+		     self(w)->state == SOURCE_CONFIRMING ? TRANSFER_ACTION_DESTROY_COPY
+							 : TRANSFER_ACTION_CHECK_COPY,
+		     (int)self(w)->state);
 }
 
 static void forget_images(struct worker *w)
@@ -471,6 +590,9 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_LET_THROUGH] = let_through,
 	[TRANSFER_ACTION_FAIL_RPC] = fail_rpc,
 	[TRANSFER_ACTION_CHECK_COPY] = check,
+	[TRANSFER_ACTION_FREEZE] = worker_freeze,
+	[TRANSFER_ACTION_PROVE_ACK] = prove_ack,
+	[TRANSFER_ACTION_FORWARD] = forward,
 	[TRANSFER_ACTION_RESUME_COPY] = resume,
 	[TRANSFER_ACTION_DESTROY_COPY] = destroy,
 	[TRANSFER_ACTION_REQUOTE] = requote,
@@ -497,7 +619,7 @@ static void event(struct worker *w, enum transfer_event event)
 	moves = step.next != (int)s->state;
 	set_state(w, (enum source_state)step.next);
 	/* policyd is away: the same question again, not in a busy loop. */
-	if (event == TRANSFER_EVENT_DOUBT && !moves && transfer_is_journal(step.actions[0])) {
+	if (event == TRANSFER_EVENT_DOUBT && !moves && step.actions[0]) {
 		worker_defer(w, step.actions[0], step.next);
 		return;
 	}
@@ -564,6 +686,7 @@ static void frame(struct worker *w, const struct control_frame *f)
 	case CONTROL_PROGRESS:
 	case CONTROL_ERROR:
 	case CONTROL_MOVED:
+	case CONTROL_PAUSED:
 	case CONTROL_BEAT:
 	case _CONTROL_MAX:
 		break;
@@ -629,6 +752,22 @@ static void update_progress(struct worker *w, uint64_t now)
 		worker_phase(w, PHASE_COPYING_MEMORY);
 }
 
+/* A guest that its owner pauses while it is copied stays paused, wherever it ends. */
+static void notice_pause(struct worker *w)
+{
+	struct source *s = self(w);
+	uint64_t stopped = atomic_load(&s->stopped_ns);
+	bool paused = stopped && !s->finish_called && worker_now_ns() - stopped > OWNER_PAUSE_NS;
+
+	if (paused && !w->keep_paused)
+		log_notice("source", "The VM was paused by its owner; it will stay paused.");
+	if (s->finish_called || paused == w->keep_paused)
+		return;
+	w->keep_paused = w->remnant.paused = paused;
+	if (remnant_write(w->folder, &w->remnant) < 0)
+		log_warning("source", "Cannot note that the guest stays paused.");
+}
+
 static void stats_done(void *arg)
 {
 	struct worker *w = arg;
@@ -639,6 +778,7 @@ static void stats_done(void *arg)
 	s->stats_busy = false;
 	if (s->state != SOURCE_TRANSFER)
 		return; /* the numbers stay as they were */
+	notice_pause(w);
 	update_progress(w, worker_now_ms());
 	worker_progress(w);
 	if (mover_progress_put(&b, &w->progress) == 0)
@@ -659,22 +799,44 @@ static void deadlines(struct worker *w, uint64_t in_state)
 			    VOTE_MS / 1000);
 }
 
-/* The answer may come by way of kithd, if the destination's worker died. policyd keeps only an ACK
- * or a NACK, and refuses RECLAIM for the former. */
-static void read_inbox(struct worker *w)
+/* The answer may come by way of kithd, if the destination's worker died. */
+static void letter(struct worker *w, enum custody_statement_kind kind, const void *data, size_t len)
 {
 	struct source *s = self(w);
-	struct control_frame f = {0};
-	uint8_t *data;
+	struct control_frame f = {.body = data, .len = len};
 
-	worker_inbox(w, &data, &f.len);
-	f.body = data;
-	if (f.len) {
-		keep(s->tried_nack ? &s->ack : &s->nack, &f);
-		worker_post(w, s->tried_nack ? TRANSFER_EVENT_ACK : TRANSFER_EVENT_NACK);
-		s->tried_nack = !s->tried_nack;
+	if (kind == CUSTODY_STATEMENT_ACK) {
+		keep(&s->ack, &f);
+		worker_post(w, TRANSFER_EVENT_ACK);
+	} else if (kind == CUSTODY_STATEMENT_NACK) {
+		keep(&s->nack, &f);
+		worker_post(w, TRANSFER_EVENT_NACK);
+	} else if (kind == CUSTODY_STATEMENT_VOTE) {
+		keep(&s->vote, &f);
+		worker_post(w, TRANSFER_EVENT_VOTE);
 	}
-	free(data);
+}
+
+/* Our copy died: the owner may start the VM from its disk meanwhile, which ends the waiting; a
+ * person should not wait in front of a command for a device that may be off. */
+static void wait_forward(struct worker *w, uint64_t now)
+{
+	struct source *s = self(w);
+
+	if (now - s->stats_ms >= LOOK_MS) {
+		s->stats_ms = now;
+		check(w);
+	}
+	if (now - s->entered_ms < FORWARD_MS || w->leave_ms)
+		return;
+	kerr_clear(&w->failure);
+	kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
+		 "The VM died on this device during the hand-off. \"%s\" may have a complete copy "
+		 "of it and goes on with it as soon as both devices reach each other; or start the "
+		 "VM here from its disk.",
+		 w->grant.peer_name);
+	worker_phase(w, PHASE_FAILED);
+	worker_leave(w);
 }
 
 static void tick(struct worker *w, uint64_t now)
@@ -682,15 +844,17 @@ static void tick(struct worker *w, uint64_t now)
 	struct source *s = self(w);
 
 	deadlines(w, now - s->entered_ms);
-	if (s->state == SOURCE_RELEASED && now - s->resend_ms >= RESEND_MS) {
+	if ((s->state == SOURCE_RELEASED || s->state == SOURCE_FORWARD) &&
+	    now - s->resend_ms >= RESEND_MS) {
 		/* For ever: only ACK or NACK ends this. */
-		if (w->control) {
-			send_release(w);
-		} else {
-			read_inbox(w);
+		if (!w->control)
 			dial(w);
-		}
+		else if (s->state == SOURCE_RELEASED)
+			send_release(w);
+		s->resend_ms = now;
 	}
+	if (s->state == SOURCE_FORWARD)
+		wait_forward(w, now);
 	if (s->state == SOURCE_ABORTING && s->migrating && !s->finish_called &&
 	    now - s->abort_ms >= ABORT_RETRY_MS)
 		fail_rpc(w);
@@ -714,4 +878,5 @@ const struct worker_side source_side = {
 	.tick = tick,
 	.can_stop = can_stop,
 	.act = act,
+	.letter = letter,
 };

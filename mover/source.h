@@ -40,9 +40,9 @@ struct source {
 	struct statement vote, release, abort, ack, nack;
 	uint64_t quoted_ms; /* own measurements were as agreed then */
 	uint64_t resend_ms, stats_ms, abort_ms;
-	bool stats_busy, tried_nack;
+	bool stats_busy, reclaimed;
 	struct virt_job job;
-	atomic_uint_fast64_t stopped_ns; /* CPUs stopped, by libvirt's event */
+	atomic_uint_fast64_t stopped_ns; /* CPUs stopped, by libvirt's event; 0 = they run */
 	uint64_t downtime_us, ack_late_us;
 };
 

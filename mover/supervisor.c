@@ -22,6 +22,7 @@
 #include "mover/worker.h"
 
 #define CONNS_MAX 8
+#define STRANGERS_MAX 2
 #define CHILDREN_MAX 18 /* 16 hand-offs, one listing, one recovery */
 #define WORKERS_MAX 16
 #define PENDING_MAX 64
@@ -30,6 +31,7 @@
 
 #define RECOVER_MS 3000
 #define VMS_MS 8000
+#define RECOVERY_MS 40000
 #define STOP_MS 5000
 #define TICK_MS 500
 
@@ -390,23 +392,33 @@ static void on_conn(struct supervisor *s, size_t conn)
 	ipc_msg_release(&m);
 }
 
+/* A free place; whoever may ask for nothing cannot take the last ones (F11). CONNS_MAX = none. */
+static size_t free_conn(const struct supervisor *s, unsigned who)
+{
+	size_t slot = CONNS_MAX, strangers = 0;
+
+	for (size_t i = 0; i < CONNS_MAX; i++) {
+		if (s->conns[i].fd < 0)
+			slot = i;
+		else
+			strangers += !s->conns[i].who;
+	}
+	return who || strangers < STRANGERS_MAX ? slot : CONNS_MAX;
+}
+
 static void on_listen(struct supervisor *s)
 {
 	struct ipc_peer peer;
 	int fd;
 
 	while (ipc_accept(s->listen_fd, &peer, &fd) == 0) {
-		size_t slot = 0;
+		unsigned who = peer.uid == 0 || peer.uid == s->kithd_uid ? (unsigned)WHO_KITHD : 0;
+		size_t slot = free_conn(s, who);
 
-		while (slot < CONNS_MAX && s->conns[slot].fd >= 0)
-			slot++;
-		if (slot == CONNS_MAX) {
+		if (slot == CONNS_MAX)
 			close(fd);
-			continue;
-		}
-		s->conns[slot].fd = fd;
-		s->conns[slot].who =
-			peer.uid == 0 || peer.uid == s->kithd_uid ? (unsigned)WHO_KITHD : 0;
+		else
+			s->conns[slot] = (struct conn){fd, who};
 	}
 }
 
@@ -574,13 +586,21 @@ static void on_signal(struct supervisor *s)
 	}
 }
 
+/* A libvirt call may hang as long as a QEMU does. Recovery may die at any moment, and is repeated.
+ */
 static void tick(struct supervisor *s)
 {
+	static const uint64_t patience[] = {
+		[CHILD_NONE] = UINT64_MAX,
+		[CHILD_WORKER] = UINT64_MAX,
+		[CHILD_VMS] = VMS_MS,
+		[CHILD_RECOVER] = RECOVERY_MS,
+	};
 	uint64_t now = worker_now_ms();
 
 	start_recovery(s, now);
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (s->children[i].kind == CHILD_VMS && now - s->children[i].started_ms > VMS_MS)
+		if (now - s->children[i].started_ms > patience[s->children[i].kind])
 			kill(s->children[i].pid, SIGKILL);
 }
 

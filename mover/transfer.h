@@ -32,9 +32,14 @@ enum transfer_event {
 	TRANSFER_EVENT_COPY_GONE,   /* answers to CHECK_COPY and the like: this host's copy */
 	TRANSFER_EVENT_COPY_PAUSED, /* complete, no job */
 	TRANSFER_EVENT_COPY_RUNS,
+	TRANSFER_EVENT_COPY_HALTED, /* it does not run and should not: it crashed or went to sleep
+				       by itself, or its owner paused it */
 	TRANSFER_EVENT_COPY_UNKNOWN,
-	TRANSFER_EVENT_DEFINED, /* D: the VM is persistent here, or could not be made so */
-	TRANSFER_EVENT_STOP,	/* cancel, deadline, error, peer's error, kithd or policyd lost */
+	TRANSFER_EVENT_FROZEN,	  /* no instruction of the copy is executed any more (F2) */
+	TRANSFER_EVENT_PROVED,	  /* S: policyd took the ACK as genuine, for this hand-off (C2) */
+	TRANSFER_EVENT_DEFINED,	  /* D: the VM is persistent here */
+	TRANSFER_EVENT_UNDEFINED, /* D: it could not be made so yet */
+	TRANSFER_EVENT_STOP,	  /* cancel, deadline, error, peer's error, kithd or policyd lost */
 	_TRANSFER_EVENT_MAX,
 };
 DECLARE_NAMES(transfer_event, enum transfer_event);
@@ -43,7 +48,9 @@ enum transfer_action {
 	TRANSFER_ACTION_NONE,
 	TRANSFER_ACTION_JOURNAL_PREP,
 	TRANSFER_ACTION_JOURNAL_RELEASED,
-	TRANSFER_ACTION_JOURNAL_ABORTED,
+	TRANSFER_ACTION_JOURNAL_ABORTED, /* answers nothing and does not decide: the guest comes
+					    first. But only ABORTED thaws a copy that was frozen
+					    already, so it is repeated until it is written */
 	TRANSFER_ACTION_JOURNAL_RECLAIM,
 	TRANSFER_ACTION_JOURNAL_MOVED, /* DONE with the ACK as proof */
 	TRANSFER_ACTION_JOURNAL_KEPT,  /* DONE after ABORTED or RECLAIM */
@@ -68,6 +75,9 @@ enum transfer_action {
 	TRANSFER_ACTION_FAIL_RPC,     /* S: the client gets an error: Confirm(cancelled) */
 	TRANSFER_ACTION_STOP_GATEWAY, /* D: libvirtd's connection ends: autodestroy */
 	TRANSFER_ACTION_CHECK_COPY,
+	TRANSFER_ACTION_FREEZE,	   /* by kith-warden; FROZEN, COPY_GONE or COPY_UNKNOWN */
+	TRANSFER_ACTION_PROVE_ACK, /* S: ask policyd whether the ACK is one */
+	TRANSFER_ACTION_FORWARD,   /* S: release with the VOTE in hand, if there is one */
 	TRANSFER_ACTION_RESUME_COPY,
 	TRANSFER_ACTION_DESTROY_COPY,
 	TRANSFER_ACTION_BOOT_COPY, /* D: cold start, the copy died while it was ours */
@@ -75,7 +85,7 @@ enum transfer_action {
 	TRANSFER_ACTION_REQUOTE,
 	TRANSFER_ACTION_DROP_IMAGES, /* D: made for nothing; S: the copy moved away */
 	TRANSFER_ACTION_KEEP_IMAGES, /* forget what recovery would have had to remove */
-	TRANSFER_ACTION_LATER,	     /* ask CHECK_COPY again in a while */
+	TRANSFER_ACTION_LATER,	     /* do what this state is about again in a while */
 	TRANSFER_ACTION_REPORT,	     /* tell the peer why (CONTROL_ERROR) */
 	TRANSFER_ACTION_LEAVE,	     /* end the worker once everything is sent */
 	_TRANSFER_ACTION_MAX,
@@ -87,13 +97,13 @@ enum source_state {
 	SOURCE_PREPARING,  /* PREP; control channel and destination's images are made */
 	SOURCE_TRANSFER,   /* libvirt copies */
 	SOURCE_VOTING,	   /* own CPUs stopped; Finish3's reply is held */
-	SOURCE_COMMITTING, /* VOTE is here: last checks, then RELEASED */
+	SOURCE_COMMITTING, /* VOTE is here: last checks, freeze, then RELEASED */
 	SOURCE_DECIDING,   /* RELEASED is being written, or may be written already */
 	SOURCE_RELEASED,   /* committed: never resume again */
 	SOURCE_CONFIRMING, /* ACK is here: the own copy goes */
 	SOURCE_RECLAIMING, /* NACK after RELEASED (R4) */
 	SOURCE_ABORTING,   /* the own copy shall run again; nobody is told before (R2) */
-	SOURCE_FORWARD,	   /* the own copy died before the commit (R1) */
+	SOURCE_FORWARD,	   /* the own copy died before the commit: VOTE or NACK? (R1) */
 	SOURCE_KEPT,
 	SOURCE_MOVED,
 	_SOURCE_STATE_MAX,
@@ -103,14 +113,17 @@ DECLARE_NAMES(source_state, enum source_state);
 enum destination_state {
 	DESTINATION_NEW,
 	DESTINATION_RECEIVING, /* RECV; images, Prepare, stream */
-	DESTINATION_CHECKING,  /* Finish3 done; is the copy complete? */
+	DESTINATION_CHECKING,  /* Finish3 done; is the copy complete? Then it is frozen */
+	DESTINATION_VOTING,    /* PREPARED is being written, or may be written already */
 	DESTINATION_PREPARED,  /* voted: nothing but RELEASE or ABORT moves us */
 	DESTINATION_CLAIMING,  /* RELEASE is here; is the copy still there? */
 	DESTINATION_DECIDING,  /* OWN is being written, or may be written already */
 	DESTINATION_OWNING,    /* OWN; resuming */
 	DESTINATION_SETTLING,  /* the guest runs; it is being made persistent */
 	DESTINATION_RUNNING,   /* ACK sent */
-	DESTINATION_VOIDING,   /* the copy is being destroyed */
+	DESTINATION_VOIDING,   /* an incomplete copy is being destroyed, then VOID */
+	DESTINATION_YIELDING,  /* ABORT is here, or the copy died: VOID, before anything goes */
+	DESTINATION_ENDING,    /* VOID is written: the copy goes */
 	DESTINATION_VOID,
 	DESTINATION_DONE,
 	_DESTINATION_STATE_MAX,

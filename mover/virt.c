@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #define LOCAL_URI "qemu:///system"
@@ -19,10 +20,8 @@
 #define DOWNTIME_LIMIT_MS 200
 
 static const char *const copy_state_names[_COPY_STATE_MAX] = {
-	[COPY_GONE] = "gone",
-	[COPY_PAUSED] = "paused",
-	[COPY_RUNS] = "running",
-	[COPY_UNKNOWN] = "unknown",
+	[COPY_GONE] = "gone",	  [COPY_PAUSED] = "paused",   [COPY_RUNS] = "running",
+	[COPY_HALTED] = "halted", [COPY_UNKNOWN] = "unknown",
 };
 DEFINE_NAMES(copy_state, enum copy_state, _COPY_STATE_MAX)
 
@@ -152,34 +151,38 @@ static enum copy_state from_state(int state)
 		return COPY_PAUSED;
 	case VIR_DOMAIN_SHUTOFF:
 		return COPY_GONE;
-	case VIR_DOMAIN_NOSTATE:
 	case VIR_DOMAIN_CRASHED:
 	case VIR_DOMAIN_PMSUSPENDED:
+		return COPY_HALTED;
+	case VIR_DOMAIN_NOSTATE:
 		break;
 	}
 	return COPY_UNKNOWN;
 }
 
-static int copy_of(virDomainPtr dom, struct virt_copy *ret)
+static int copy_of(virDomainPtr dom, bool job, struct virt_copy *ret)
 {
 	struct virt_copy copy = {0};
-	virDomainJobInfo job;
+	virDomainJobInfo info;
 	int state, reason;
 
 	if (virDomainGetState(dom, &state, &reason, 0) < 0)
 		return -EIO;
 	copy.state = from_state(state);
 	copy.defined = virDomainIsPersistent(dom) == 1;
-	if (copy.state != COPY_GONE) {
-		if (virDomainGetJobInfo(dom, &job) < 0)
+	/* A panicked guest that is kept for a look has a process; one that is not is off. */
+	if (copy.state == COPY_HALTED && virDomainIsActive(dom) != 1)
+		copy.state = COPY_GONE;
+	if (job && copy.state != COPY_GONE) {
+		if (virDomainGetJobInfo(dom, &info) < 0)
 			return -EIO;
-		copy.job = job.type != VIR_DOMAIN_JOB_NONE;
+		copy.job = info.type != VIR_DOMAIN_JOB_NONE;
 	}
 	*ret = copy;
 	return 0;
 }
 
-void virt_copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret)
+static void copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], bool job, struct virt_copy *ret)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	struct kerr err = {0};
@@ -188,13 +191,42 @@ void virt_copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_cop
 	*ret = (struct virt_copy){.state = r == -ENOENT ? COPY_GONE : COPY_UNKNOWN};
 	if (r < 0)
 		return;
-	if (copy_of(dom, ret) < 0) {
+	if (copy_of(dom, job, ret) < 0) {
 		virErrorPtr e = virGetLastError();
 
 		/* It may have gone between the two questions. */
 		if (e && (e->code == VIR_ERR_NO_DOMAIN || e->code == VIR_ERR_OPERATION_INVALID))
 			ret->state = COPY_GONE;
 	}
+}
+
+void virt_copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret)
+{
+	copy_get(v, uuid, false, ret);
+}
+
+void virt_copy_job(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret)
+{
+	copy_get(v, uuid, true, ret);
+}
+
+int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_facts *ret,
+		    struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+	char *xml;
+
+	if (r < 0)
+		return r;
+	if (virDomainIsActive(dom) != 1)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "The VM does not run here.");
+	xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_MIGRATABLE);
+	if (!xml)
+		return fail(err, "Reading the VM's configuration");
+	r = domain_disks(xml, strlen(xml), ret, err);
+	free(xml);
+	return r < 0 ? -EBUSY : 0;
 }
 
 int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain *ret,
@@ -211,7 +243,7 @@ int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain
 				"The VM's name is too long or has characters that Kith does not "
 				"take.");
 	snprintf(d.name, sizeof(d.name), "%s", virDomainGetName(dom));
-	if (copy_of(dom, &d.copy) < 0)
+	if (copy_of(dom, false, &d.copy) < 0)
 		return fail(err, "Reading the VM's state");
 	d.xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_MIGRATABLE);
 	if (!d.xml)
@@ -287,40 +319,83 @@ int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 	return virDomainResume(dom) < 0 ? fail(err, "Resuming the VM") : 0;
 }
 
-int virt_undefine(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	int r = lookup(v, uuid, &dom, err);
 
-	if (r == -ENOENT)
-		kerr_clear(err);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	if (virDomainIsPersistent(dom) == 1 &&
-	    virDomainUndefineFlags(dom, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
-						VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-						VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
-						VIR_DOMAIN_UNDEFINE_KEEP_NVRAM) < 0)
-		return fail(err, "Removing the VM's definition");
+		return r;
+	return virDomainSuspend(dom) < 0 ? fail(err, "Pausing the VM") : 0;
+}
+
+/* No such domain is what was wanted. */
+static int lookup_or_none(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret,
+			  struct kerr *err)
+{
+	int r = lookup(v, uuid, ret, err);
+
+	if (r != -ENOENT)
+		return r;
+	kerr_clear(err);
 	return 0;
 }
 
-int virt_destroy(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = lookup_or_none(v, uuid, &dom, err);
 
-	if (r == -ENOENT)
-		kerr_clear(err);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	if (r < 0 || !dom)
+		return r;
 	if (virDomainIsActive(dom) == 1 && virDomainDestroy(dom) < 0) {
 		virErrorPtr e = virGetLastError();
 
 		if (!e || (e->code != VIR_ERR_OPERATION_INVALID && e->code != VIR_ERR_NO_DOMAIN))
 			return fail(err, "Ending the VM's copy");
 	}
-	return virt_undefine(v, uuid, err);
+	return 0;
+}
+
+static int keep_definition(virDomainPtr dom, int folder, struct kerr *err)
+{
+	char *xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE);
+	char uuid[VIR_UUID_STRING_BUFLEN], name[VIR_UUID_STRING_BUFLEN + 8];
+	int r = xml ? 0 : -EIO;
+
+	if (r == 0 && virDomainGetUUIDString(dom, uuid) < 0)
+		r = -EIO;
+	if (r == 0) {
+		/* The UUID alone: a VM's name may hold what no file name should. */
+		snprintf(name, sizeof(name), "%s.xml", uuid);
+		r = file_write_atomic(folder, name, xml, strlen(xml), 0600);
+	}
+	free(xml);
+	return r < 0 ? kerr_set(err, -r, KCODE_FAILED,
+				"The old definition of the VM could not be kept as a file: %s.",
+				strerror(-r))
+		     : 0;
+}
+
+int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup_or_none(v, uuid, &dom, err);
+
+	if (r < 0 || !dom || virDomainIsPersistent(dom) != 1)
+		return r;
+	if (virDomainIsActive(dom) == 1)
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"The VM runs, so its definition is not touched.");
+	r = keep_definition(dom, folder, err);
+	if (r < 0)
+		return r;
+	if (virDomainUndefineFlags(dom, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+						VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+						VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+						VIR_DOMAIN_UNDEFINE_KEEP_NVRAM) < 0)
+		return fail(err, "Removing the VM's definition");
+	return 0;
 }
 
 int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err)
@@ -342,7 +417,7 @@ int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err)
 }
 
 struct watch {
-	virt_stopped_fn stopped;
+	virt_cpus_fn fn;
 	void *ctx;
 };
 
@@ -352,13 +427,15 @@ static void on_lifecycle(virConnectPtr conn _unused_, virDomainPtr dom _unused_,
 	const struct watch *w = opaque;
 	struct timespec now;
 
+	if (event == VIR_DOMAIN_EVENT_RESUMED)
+		w->fn(w->ctx, 0);
 	if (event != VIR_DOMAIN_EVENT_SUSPENDED)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	w->stopped(w->ctx, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	w->fn(w->ctx, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 }
 
-int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_stopped_fn stopped, void *ctx,
+int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_cpus_fn fn, void *ctx,
 	       struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
@@ -370,7 +447,7 @@ int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_stopped_fn sto
 	w = malloc(sizeof(*w));
 	if (!w)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	*w = (struct watch){stopped, ctx};
+	*w = (struct watch){fn, ctx};
 	if (virConnectDomainEventRegisterAny(v->conn, dom, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
 					     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), w,
 					     free) < 0) {
@@ -434,9 +511,8 @@ int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, s
 static enum mover_vm_state vm_state(int state)
 {
 	static const enum mover_vm_state states[_COPY_STATE_MAX] = {
-		[COPY_GONE] = MOVER_VM_OFF,
-		[COPY_PAUSED] = MOVER_VM_PAUSED,
-		[COPY_RUNS] = MOVER_VM_RUNNING,
+		[COPY_GONE] = MOVER_VM_OFF,	 [COPY_PAUSED] = MOVER_VM_PAUSED,
+		[COPY_RUNS] = MOVER_VM_RUNNING,	 [COPY_HALTED] = MOVER_VM_OTHER,
 		[COPY_UNKNOWN] = MOVER_VM_OTHER,
 	};
 

@@ -13,6 +13,7 @@ enum copy_state {
 	COPY_GONE,   /* no such domain, or one without a process */
 	COPY_PAUSED, /* complete or not: its CPUs do not run */
 	COPY_RUNS,
+	COPY_HALTED,  /* crashed or asleep by itself: nothing for us to resume */
 	COPY_UNKNOWN, /* libvirt cannot be asked, or answers something else */
 	_COPY_STATE_MAX,
 };
@@ -52,8 +53,16 @@ DEFINE_CLEANUP(struct virt *, virt_free)
 int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain *ret,
 		struct kerr *err);
 
-/* Never fails: COPY_UNKNOWN stands for an error. */
+/* Never fails: COPY_UNKNOWN stands for an error. It asks neither QEMU nor for libvirt's job, so it
+ * answers for a frozen copy too; `job` is false. */
 void virt_copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret);
+/* The same with `job`. Not for a copy that may be frozen: libvirt may wait for its monitor. */
+void virt_copy_job(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_copy *ret);
+
+/* Files of the disks of the live domain; -ENOENT without one, -EBUSY if it has a disk that Kith
+ * does not take (then it is no copy of ours). */
+int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_facts *ret,
+		    struct kerr *err);
 
 /* Virtual size and allocation in bytes. */
 int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *target,
@@ -62,10 +71,13 @@ int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *
 		 struct kerr *err);
 int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 
-/* Ends the process if there is one, undefines if defined. A domain that is not there is fine. */
-int virt_destroy(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
-int virt_undefine(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+/* Ends the process if there is one and touches no definition. No domain is fine. */
+int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+/* Removes the definition, if there is one, of a VM that does not run (-EBUSY if it does). Its XML
+ * is kept before as `NAME-UUID.xml` in `folder`, since it may be the owner's work (F7). */
+int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct kerr *err);
 
 /* Makes it persistent, autostart off. With `boot`, starts it cold. */
 int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err);
@@ -81,9 +93,10 @@ int virt_find_name(struct virt *v, const char *name, struct kerr *err);
  * when there is none: not for a VM that may be frozen. */
 uint64_t virt_disk_bytes(struct virt *v, const uint8_t uuid[UUID_LEN]);
 
-/* Called from libvirt's event thread with CLOCK_MONOTONIC ns when the domain's CPUs stop. */
-typedef void (*virt_stopped_fn)(void *ctx, uint64_t at_ns);
-int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_stopped_fn stopped, void *ctx,
+/* Called from libvirt's event thread when the domain's CPUs stop (with CLOCK_MONOTONIC ns), or run
+ * again (0). libvirt 9.0 does not tell an owner's pause from the migration's own. */
+typedef void (*virt_cpus_fn)(void *ctx, uint64_t stopped_ns);
+int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_cpus_fn fn, void *ctx,
 	       struct kerr *err);
 
 struct virt_migration {

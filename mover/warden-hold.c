@@ -120,14 +120,27 @@ static void adopt(struct holds *h, const char *name)
 		slot->stopped = false;
 }
 
+/* A death in the middle of writing a note leaves half of one under a name of its own. */
+static void tidy(struct holds *h, const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	if (name[0] == '.' && end != name && end && strcmp(end, ".new") == 0)
+		unlinkat(h->notes_fd, name, 0);
+}
+
 void holds_adopt(struct holds *h)
 {
 	int fd = openat(h->notes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
-	while (dir && (entry = readdir(dir)))
+	while (dir && (entry = readdir(dir))) {
+		if (!h->tidied)
+			tidy(h, entry->d_name);
 		adopt(h, entry->d_name);
+	}
+	h->tidied = true;
 	if (dir)
 		closedir(dir);
 	else if (fd >= 0)
@@ -241,10 +254,14 @@ void holds_watch(struct holds *h)
 
 int holds_stop_and_leave(struct holds *h, const uint8_t uuid[UUID_LEN], struct qemu_process *p)
 {
-	int r = note_write(h, uuid, p, false);
+	int stopped, r = note_write(h, uuid, p, false);
 
 	/* Stopped it must be in any case; kith-warden finds it by its marker. */
 	if (r < 0)
 		log_warning("hold", "Cannot note what is stopped: %s", strerror(-r));
-	return qemu_stop_wait(p, HOLD_STOP_MS);
+	stopped = qemu_stop_wait(p, HOLD_STOP_MS);
+	/* The journal may have let the copy go meanwhile, and kith-warden have removed the note
+	 * before we stopped it. With one it looks again, and does what the marker says. */
+	(void)note_write(h, uuid, p, false);
+	return stopped;
 }

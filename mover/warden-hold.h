@@ -21,6 +21,7 @@ struct hold {
 
 struct holds {
 	int notes_fd;
+	bool tidied; /* what a death left of its own is removed, once */
 	struct hold list[HOLDS_MAX];
 	/* A copy was woken up, or ran while nobody watched it. */
 	void (*alarm)(void *ctx, const uint8_t uuid[UUID_LEN]);

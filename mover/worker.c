@@ -26,7 +26,8 @@
 #define DEFER_MS 1000
 #define LEAVE_MS 3000
 #define BYE_MS 1000
-#define SETTLE_MS 2000
+#define MAIL_MS 2000
+#define JOB_TRUST_MS 5000
 #define FILES_MAX 256
 #define DEAD_MS 6500
 
@@ -89,9 +90,22 @@ void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ..
 
 void worker_defer(struct worker *w, enum transfer_action action, int state)
 {
-	w->deferred.action = action;
-	w->deferred.state = state;
-	w->deferred.at_ms = worker_now_ms() + DEFER_MS;
+	size_t at = WORKER_DEFERRED_MAX;
+
+	for (size_t i = 0; i < WORKER_DEFERRED_MAX; i++) {
+		if (w->deferred[i].action == action) {
+			at = i;
+			break;
+		}
+		if (w->deferred[i].action == TRANSFER_ACTION_NONE && at == WORKER_DEFERRED_MAX)
+			at = i;
+	}
+	/* No state has more kinds of them than there are slots. */
+	if (at == WORKER_DEFERRED_MAX)
+		return;
+	w->deferred[at].action = action;
+	w->deferred[at].state = state;
+	w->deferred[at].at_ms = worker_now_ms() + DEFER_MS;
 }
 
 void worker_leave(struct worker *w)
@@ -110,7 +124,7 @@ void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready)
 
 /* -- policyd -- */
 
-static int policyd_connect(struct worker *w)
+int worker_policyd(struct worker *w)
 {
 	char path[160];
 	int r;
@@ -143,13 +157,12 @@ static bool is_certain(enum kcode code)
 	return false;
 }
 
-/* Reads the journal itself: which record of this hand-off is the last one? -ENOENT = none. */
-static int last_record(struct worker *w, enum custody_record *ret)
+int worker_open(struct worker *w, struct policyd_open *ret)
 {
 	_cleanup_free_ struct policyd_open *list = NULL;
 	struct kerr err = {0};
 	size_t n = 0;
-	int r = policyd_connect(w);
+	int r = worker_policyd(w);
 
 	if (r < 0)
 		return r;
@@ -158,7 +171,7 @@ static int last_record(struct worker *w, enum custody_record *ret)
 		return r == -ENOENT ? -EIO : r;
 	for (size_t i = 0; i < n; i++)
 		if (memcmp(list[i].hid, w->hid, HID_LEN) == 0) {
-			*ret = list[i].record;
+			*ret = list[i];
 			return 0;
 		}
 	return -ENOENT;
@@ -167,7 +180,7 @@ static int last_record(struct worker *w, enum custody_record *ret)
 static int ask_journal(struct worker *w, enum custody_record record, const void *proof,
 		       size_t proof_len, uint8_t **ret, size_t *ret_len, struct kerr *err)
 {
-	int r = policyd_connect(w);
+	int r = worker_policyd(w);
 
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
@@ -183,7 +196,7 @@ static int ask_journal(struct worker *w, enum custody_record record, const void 
 enum transfer_event worker_journal(struct worker *w, enum custody_record record, const void *proof,
 				   size_t proof_len, uint8_t **ret_statement, size_t *ret_len)
 {
-	enum custody_record last = _CUSTODY_RECORD_MAX;
+	struct policyd_open last = {.record = _CUSTODY_RECORD_MAX};
 	struct kerr err = {0};
 	int r = ask_journal(w, record, proof, proof_len, ret_statement, ret_len, &err);
 
@@ -193,11 +206,12 @@ enum transfer_event worker_journal(struct worker *w, enum custody_record record,
 		    err.text);
 	if (w->failure.code == KCODE_OK)
 		w->failure = err;
+	w->refusal = is_certain(err.code) ? err.code : KCODE_OK;
 	if (is_certain(err.code))
 		return TRANSFER_EVENT_REFUSED;
 	policyd_drop(w);
-	r = last_record(w, &last);
-	if (r == -ENOENT || (r == 0 && last != record))
+	r = worker_open(w, &last);
+	if (r == -ENOENT || (r == 0 && last.record != record))
 		return TRANSFER_EVENT_REFUSED;
 	/* It is there after all: asking again only makes the statement anew. */
 	kerr_clear(&err);
@@ -206,16 +220,22 @@ enum transfer_event worker_journal(struct worker *w, enum custody_record record,
 	return TRANSFER_EVENT_DOUBT;
 }
 
-void worker_inbox(struct worker *w, uint8_t **ret, size_t *ret_len)
+/* Whatever happened to the channel, the other device's word may be here already (F3, F8). */
+static void read_mail(struct worker *w, uint64_t now)
 {
-	enum custody_statement_kind kind;
+	_cleanup_free_ uint8_t *data = NULL;
+	enum custody_statement_kind kind = CUSTODY_STATEMENT_NONE;
 	struct kerr err = {0};
+	size_t len = 0;
 
-	*ret = NULL;
-	*ret_len = 0;
-	if (policyd_connect(w) < 0 ||
-	    policyd_client_custody_inbox(w->policyd, w->hid, &kind, ret, ret_len, &err) < 0)
+	if (now - w->mail_ms < MAIL_MS || w->side->can_stop(w))
+		return;
+	w->mail_ms = now;
+	if (worker_policyd(w) < 0 ||
+	    policyd_client_custody_inbox(w->policyd, w->hid, &kind, &data, &len, &err) < 0)
 		log_debug("worker", "No inbox: %s", err.text);
+	else if (kind != CUSTODY_STATEMENT_NONE)
+		w->side->letter(w, kind, data, len);
 }
 
 static void on_policyd(struct worker *w, int fd _unused_, short revents _unused_)
@@ -231,51 +251,165 @@ static void on_policyd(struct worker *w, int fd _unused_, short revents _unused_
 struct copy_task {
 	struct worker *w;
 	worker_copy_fn before;
-	bool settle;
+	enum worker_look look;
 	struct virt_copy copy;
+	bool frozen;
 };
+
+static enum copy_state held_copy(struct worker *w)
+{
+	static const enum copy_state states[_WARDEN_COPY_MAX] = {
+		[WARDEN_COPY_GONE] = COPY_GONE,
+		[WARDEN_COPY_FROZEN] = COPY_PAUSED,
+		[WARDEN_COPY_FREE] = COPY_RUNS, /* against all locks: an alarm says so */
+	};
+	enum warden_copy copy;
+	struct kerr err = {0};
+
+	if (warden_settle(&w->config, w->grant.uuid, &copy, &err) < 0) {
+		log_warning("worker", "%s", err.text);
+		return COPY_UNKNOWN;
+	}
+	return states[copy];
+}
 
 static void copy_work(void *arg)
 {
 	struct copy_task *t = arg;
-	uint64_t end = worker_now_ms() + SETTLE_MS;
+	struct worker *w = t->w;
 
-	if (t->before)
-		t->before(t->w);
-	virt_copy_get(t->w->virt, t->w->grant.uuid, &t->copy);
-	while (t->settle && t->copy.state == COPY_PAUSED && t->copy.job && worker_now_ms() < end) {
-		usleep(5000);
-		virt_copy_get(t->w->virt, t->w->grant.uuid, &t->copy);
+	int r = t->before ? t->before(w) : 0;
+
+	t->copy.state = COPY_UNKNOWN;
+	t->frozen = r > 0;
+	if (r != 0)
+		return;
+	switch (t->look) {
+	case WORKER_LOOK_STATE:
+		virt_copy_get(w->virt, w->grant.uuid, &t->copy);
+		break;
+	case WORKER_LOOK_JOB:
+		w->job_ms = worker_now_ms();
+		virt_copy_job(w->virt, w->grant.uuid, &t->copy);
+		if (t->copy.state != COPY_GONE && !t->copy.job)
+			t->copy.state = COPY_UNKNOWN;
+		break;
+	case WORKER_LOOK_HELD:
+		t->copy.state = held_copy(w);
+		break;
 	}
-	if (t->settle && t->copy.job)
-		t->copy.state = COPY_UNKNOWN;
 }
 
-static void copy_done(void *arg)
+enum transfer_event worker_copy_event(enum copy_state state)
 {
 	static const enum transfer_event events[_COPY_STATE_MAX] = {
 		[COPY_GONE] = TRANSFER_EVENT_COPY_GONE,
 		[COPY_PAUSED] = TRANSFER_EVENT_COPY_PAUSED,
 		[COPY_RUNS] = TRANSFER_EVENT_COPY_RUNS,
+		[COPY_HALTED] = TRANSFER_EVENT_COPY_HALTED,
 		[COPY_UNKNOWN] = TRANSFER_EVENT_COPY_UNKNOWN,
 	};
-	struct copy_task *t = arg;
 
-	t->w->copy_gone = t->copy.state == COPY_GONE;
-	worker_post(t->w, events[t->copy.state]);
+	return events[state];
+}
+
+static void copy_done(void *arg)
+{
+	struct copy_task *t = arg;
+	struct worker *w = t->w;
+
+	w->copy_gone = t->copy.state == COPY_GONE;
+	if (t->copy.state == COPY_PAUSED && w->keep_paused)
+		t->copy.state = COPY_HALTED;
+	worker_post(w, t->frozen ? TRANSFER_EVENT_FROZEN : worker_copy_event(t->copy.state));
 	free(t);
 }
 
-void worker_check_copy(struct worker *w, worker_copy_fn before, bool settle)
+void worker_check_copy(struct worker *w, worker_copy_fn before, enum worker_look look)
 {
 	struct copy_task *t = calloc(1, sizeof(*t));
 
 	if (t)
-		*t = (struct copy_task){.w = w, .before = before, .settle = settle};
+		*t = (struct copy_task){.w = w, .before = before, .look = look};
 	if (!t || tasks_run(w->tasks, copy_work, copy_done, t) < 0) {
 		free(t);
 		worker_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
 	}
+}
+
+struct freeze_task {
+	struct worker *w;
+	enum warden_copy copy;
+	int result;
+	struct kerr err;
+};
+
+/* libvirtd ends a client that is silent for 25 s, and with it the job that keeps everybody's hands
+ * off the copy: a worker that was stopped for long between its look and the freeze knows nothing.
+ */
+static bool job_was_lost(const struct worker *w)
+{
+	return w->source && worker_now_ms() - w->job_ms > JOB_TRUST_MS;
+}
+
+/* Held first, looked at then: what ran until the last moment would show. */
+static void freeze_work(void *arg)
+{
+	struct freeze_task *t = arg;
+	struct virt_copy copy;
+
+	t->result = warden_freeze(&t->w->config, t->w->grant.uuid, &t->copy, &t->err);
+	if (t->result < 0 || t->copy == WARDEN_COPY_GONE)
+		return;
+	virt_copy_get(t->w->virt, t->w->grant.uuid, &copy);
+	if (t->copy != WARDEN_COPY_FROZEN || job_was_lost(t->w) ||
+	    (copy.state != COPY_PAUSED && copy.state != COPY_HALTED))
+		t->result = kerr_set(&t->err, EBUSY, KCODE_INTERRUPTED,
+				     "The VM's copy on this device does not hold still.");
+}
+
+static void freeze_done(void *arg)
+{
+	struct freeze_task *t = arg;
+	struct worker *w = t->w;
+	bool gone = t->result == 0 && t->copy == WARDEN_COPY_GONE;
+
+	if (t->result < 0) {
+		log_warning("worker", "%s", t->err.text);
+		if (w->failure.code == KCODE_OK)
+			w->failure = t->err;
+	}
+	if (gone)
+		w->copy_gone = true;
+	worker_post(w, t->result < 0	    ? TRANSFER_EVENT_COPY_UNKNOWN
+		       : gone && !w->source ? TRANSFER_EVENT_COPY_GONE
+					    : TRANSFER_EVENT_FROZEN);
+	free(t);
+}
+
+void worker_freeze(struct worker *w)
+{
+	struct freeze_task *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->w = w;
+	if (!t || tasks_run(w->tasks, freeze_work, freeze_done, t) < 0) {
+		free(t);
+		worker_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
+	}
+}
+
+int worker_settle(struct worker *w)
+{
+	enum warden_copy copy;
+	struct kerr err = {0};
+	int r = warden_settle(&w->config, w->grant.uuid, &copy, &err);
+
+	if (r < 0)
+		log_warning("worker", "%s", err.text);
+	else if (copy == WARDEN_COPY_FROZEN)
+		r = -EBUSY;
+	return r;
 }
 
 static void on_tasks(struct worker *w, int fd, short revents _unused_)
@@ -430,7 +564,7 @@ static void on_cancel(struct worker *w, const struct ipc_msg *m)
 	if (!w->side->can_stop(w))
 		kerr_set(&err, EBUSY, KCODE_BUSY,
 			 "The hand-off is past the point where it can be cancelled.");
-	else if (policyd_connect(w) < 0)
+	else if (worker_policyd(w) < 0)
 		kerr_set(&err, ECONNREFUSED, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
 	else
 		policyd_client_abort_allowed(w->policyd, w->hid, &err);
@@ -552,13 +686,14 @@ static bool may_leave(struct worker *w, uint64_t now)
 
 static void run_deferred(struct worker *w, uint64_t now)
 {
-	enum transfer_action action;
+	for (size_t i = 0; i < WORKER_DEFERRED_MAX; i++) {
+		enum transfer_action action = w->deferred[i].action;
 
-	if (w->deferred.action == TRANSFER_ACTION_NONE || now < w->deferred.at_ms)
-		return;
-	action = w->deferred.action;
-	w->deferred.action = TRANSFER_ACTION_NONE;
-	w->side->act(w, action, w->deferred.state);
+		if (action == TRANSFER_ACTION_NONE || now < w->deferred[i].at_ms)
+			continue;
+		w->deferred[i].action = TRANSFER_ACTION_NONE;
+		w->side->act(w, action, w->deferred[i].state);
+	}
 }
 
 static _Noreturn void loop(struct worker *w)
@@ -580,6 +715,7 @@ static _Noreturn void loop(struct worker *w)
 		now = worker_now_ms();
 		worker_links_tick(w, now);
 		run_deferred(w, now);
+		read_mail(w, now);
 		w->side->tick(w, now);
 	}
 }
@@ -679,7 +815,7 @@ void worker_folder_remove(const char *dir, int dir_fd)
 
 static int take_grant(struct worker *w, struct kerr *err)
 {
-	int r = policyd_connect(w);
+	int r = worker_policyd(w);
 
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");

@@ -13,6 +13,7 @@
 #include "mover/task.h"
 #include "mover/transfer.h"
 #include "mover/virt.h"
+#include "mover/warden-client.h"
 #include "policyd/client.h"
 
 #define WORKER_FD 3 /* the socketpair to the supervisor */
@@ -44,7 +45,12 @@ struct worker_side {
 	bool (*can_stop)(struct worker *w);
 	/* A deferred action, if the machine is still in `state`. */
 	void (*act)(struct worker *w, enum transfer_action action, int state);
+	/* A statement that came by way of kithd, checked by policyd. */
+	void (*letter)(struct worker *w, enum custody_statement_kind kind, const void *data,
+		       size_t len);
 };
+
+#define WORKER_DEFERRED_MAX 4
 
 struct worker_relay {
 	struct relay *relay;
@@ -92,13 +98,17 @@ struct worker {
 		enum transfer_action action;
 		uint64_t at_ms;
 		int state;
-	} deferred;
+	} deferred[WORKER_DEFERRED_MAX];
 
 	struct kerr failure; /* the first cause, shown to people */
+	enum kcode refusal;  /* of the record that policyd refused last; OK if it did not say */
 	bool started;	     /* START was answered */
 	uint32_t start_serial;
-	bool copy_gone; /* as the last CHECK_COPY saw it */
-	bool clean;	/* nothing is left for recovery */
+	bool copy_gone;	  /* as the last CHECK_COPY saw it */
+	uint64_t job_ms;  /* WORKER_LOOK_JOB saw the job held then */
+	bool keep_paused; /* the owner paused the guest: it is not ours to resume */
+	uint64_t mail_ms; /* the inbox was read then */
+	bool clean;	  /* nothing is left for recovery */
 	bool super_lost;
 	uint64_t leave_ms; /* 0 = stays; else when it goes at the latest */
 	uint64_t begin_ms;
@@ -134,17 +144,39 @@ void worker_stop_err(struct worker *w, const struct kerr *err);
 enum transfer_event worker_journal(struct worker *w, enum custody_record record, const void *proof,
 				   size_t proof_len, uint8_t **ret_statement, size_t *ret_len);
 
-/* What the other device said by way of kithd (policyd's inbox, verified there): malloced, length
- * 0 = nothing. For hand-offs that lost their control channel after the decision. */
-void worker_inbox(struct worker *w, uint8_t **ret, size_t *ret_len);
+/* Connects to policyd unless w->policyd stands. */
+int worker_policyd(struct worker *w);
+
+/* This hand-off as the journal has it; -ENOENT if it is closed or unknown there. */
+int worker_open(struct worker *w, struct policyd_open *ret);
 
 /* Runs `action` again in a second if the state is still the same then. */
 void worker_defer(struct worker *w, enum transfer_action action, int state);
 
-/* Asks for the state of this host's copy; posts a COPY event. With `settle`, waits up to two
- * seconds for a job to end. `before` (may be NULL) runs in the task first; see worker_copy_fn. */
-typedef void (*worker_copy_fn)(struct worker *w);
-void worker_check_copy(struct worker *w, worker_copy_fn before, bool settle);
+/* The event that tells a state of the copy. */
+enum transfer_event worker_copy_event(enum copy_state state);
+
+/* What a look at the copy asks for. */
+enum worker_look {
+	WORKER_LOOK_STATE, /* what libvirt says; neither QEMU nor a job is waited for */
+	WORKER_LOOK_JOB,   /* the same, and the migration's job must still be held (S5a) */
+	WORKER_LOOK_HELD,  /* what kith-warden says of a frozen copy; libvirt is not asked at all:
+			      after a restart it waits for the monitor of a stopped QEMU */
+};
+
+/* Asks for the state of this host's copy; posts a COPY event. `before` (may be NULL) runs in the
+ * task first; if it fails (negative) the copy counts as COPY_UNKNOWN, so that what failed is done
+ * again; if it gives 1 the copy is held by kith-warden, and FROZEN is posted instead. */
+typedef int (*worker_copy_fn)(struct worker *w);
+void worker_check_copy(struct worker *w, worker_copy_fn before, enum worker_look look);
+
+/* Has kith-warden stop the copy below libvirt and looks once more: FROZEN (or gone at the source,
+ * which can run as little), COPY_GONE at the destination, COPY_UNKNOWN if it does not hold still.
+ */
+void worker_freeze(struct worker *w);
+/* Has kith-warden do what the journal says: a thaw, or the end of a copy. 0 once the copy is free
+ * or gone; -EBUSY while it is still held. Blocks: for tasks. */
+int worker_settle(struct worker *w);
 
 void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
 

@@ -136,6 +136,30 @@ def names_taken(tap: Tap, laptop: Device, desktop: Device) -> None:
     guest.destroy(desktop, undefine=True)
 
 
+def paused(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """An owner pauses the guest while it is copied: it arrives, and stays paused, until he wakes
+    it. An image that he put into Kith's folder himself is not Kith's to delete."""
+    guest = kithlab.small_guest("idle", memory_mib=128)
+    digest = kithlab.run_guest(guest, laptop)
+    his = laptop.host_path("/var/lib/kith/images") / "his.raw"
+    his.write_text("precious")
+    laptop.rate("80mbit")
+    command = Move(laptop, guest.name, desktop)
+    command.wait_copied(0.1)
+    laptop.virsh("suspend", guest.name)
+    command.done()
+    laptop.rate(None)
+    tap.equal((guest.state(laptop), guest.state(desktop)), ("absent", "paused"),
+              "paused by its owner while it was copied: it arrives, paused")
+    tap.ok(not kithlab.ticks_now(guest, desktop, 2), "and does not tick")
+    desktop.virsh("resume", guest.name)
+    tap.ok(kithlab.ticks_now(guest, desktop), "until its owner resumes it")
+    kithlab.judge(tap, guest, [laptop, desktop], "paused and resumed", digest)
+    tap.ok(his.read_text() == "precious", "H23 an image that its owner put there stays")
+    guest.destroy(desktop, undefine=True)
+    his.unlink()
+
+
 def diskless(tap: Tap, laptop: Device, desktop: Device) -> None:
     """`live` without a disk. The guest is firmware that found nothing to boot: the oracle cannot
     ask it, but libvirt's own word and the bytes can be checked."""
@@ -160,6 +184,7 @@ def body(tap: Tap, lab: Lab) -> None:
     first_trip(tap, lab, laptop, desktop)
     qcow2(tap, laptop, desktop)
     names_taken(tap, laptop, desktop)
+    paused(tap, laptop, desktop)
     diskless(tap, laptop, desktop)
 
 

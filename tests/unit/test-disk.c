@@ -11,7 +11,7 @@
 
 struct room {
 	char *top, *images;
-	int folder;
+	int folder, notes;
 };
 
 static void setup(struct room *r, const void *data)
@@ -22,6 +22,8 @@ static void setup(struct room *r, const void *data)
 	r->top = g_dir_make_tmp("kith-disk-XXXXXX", NULL);
 	r->images = g_build_filename(r->top, "images", NULL);
 	g_assert_cmpint(disk_folder_open(r->images, &r->folder, &err), ==, 0);
+	r->notes = open(r->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	g_assert_cmpint(r->notes, >=, 0);
 }
 
 static void teardown(struct room *r, const void *data)
@@ -30,6 +32,7 @@ static void teardown(struct room *r, const void *data)
 
 	(void)data;
 	close(r->folder);
+	close(r->notes);
 	g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
 	g_free(r->images);
 	g_free(r->top);
@@ -64,17 +67,18 @@ static void test_raw(struct room *r, const void *data)
 	g_assert_cmpint(disk_plan(r->images, &o, &map, &err), ==, 0);
 	g_assert_cmpint(files_in(r->images), ==, 0);
 	g_assert_true(disk_is_ours(r->images, map.disks[0].path));
-	g_assert_cmpint(disk_create(r->folder, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), ==, 0);
 	g_assert_cmpint(stat(map.disks[0].path, &st), ==, 0);
 	g_assert_cmpint(st.st_size, ==, 8 << 20);
 	g_assert_cmpint(st.st_blocks, <, 64);
 	g_assert_cmpint(st.st_mode & 07777, ==, 0600);
 	g_assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	/* H12: what exists is never opened. */
-	g_assert_cmpint(disk_create(r->folder, &map.disks[0], &again, &err), ==, -EEXIST);
+	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &again, &err), ==, -EEXIST);
 	g_assert_cmpint(stat(map.disks[0].path, &st), ==, 0);
-	g_assert_cmpint(disk_remove(r->folder, r->images, map.disks[0].path), ==, 0);
-	g_assert_cmpint(disk_remove(r->folder, r->images, map.disks[0].path), ==, -ENOENT);
+	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, map.disks[0].path), ==, 0);
+	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, map.disks[0].path), ==,
+			-ENOENT);
 	g_assert_cmpint(files_in(r->images), ==, 0);
 	close(fd);
 }
@@ -89,7 +93,7 @@ static void test_qcow2(struct room *r, const void *data)
 
 	(void)data;
 	g_assert_cmpint(disk_plan(r->images, &o, &map, &err), ==, 0);
-	g_assert_cmpint(disk_create(r->folder, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), ==, 0);
 	g_assert_cmpint(pread(fd, head, sizeof(head), 0), ==, sizeof(head));
 	g_assert_cmpmem(head, 4, "QFI\xfb", 4);
 	/* H17: no backing file; the virtual size is the declared one. */
@@ -123,7 +127,7 @@ static void test_symlink_in_folder(struct room *r, const void *data)
 	g_file_set_contents(secret, "canary", -1, NULL);
 	disk_plan(r->images, &o, &map, &err);
 	g_assert_cmpint(symlink(secret, map.disks[0].path), ==, 0);
-	g_assert_cmpint(disk_create(r->folder, &map.disks[0], &fd, &err), <, 0);
+	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), <, 0);
 	g_assert_cmpint(err.code, !=, KCODE_OK);
 	g_file_get_contents(secret, &text, NULL, NULL);
 	g_assert_cmpstr(text, ==, "canary");
@@ -157,10 +161,36 @@ static void test_ours(struct room *r, const void *data)
 	(void)data;
 	for (size_t i = 0; i < G_N_ELEMENTS(not_ours); i++) {
 		g_assert_false(disk_is_ours("/images", not_ours[i]));
-		g_assert_cmpint(disk_remove(r->folder, "/images", not_ours[i]), ==, -EPERM);
+		g_assert_cmpint(disk_remove(r->notes, r->folder, "/images", not_ours[i]), ==,
+				-EPERM);
 	}
 	g_assert_true(disk_is_ours("/images", "/images/a"));
 	g_assert_true(disk_is_ours("/images", "/images/..a"));
+}
+
+/* H23: an image that its owner put into the folder is not Kith's to delete. */
+static void test_owners(struct room *r, const void *data)
+{
+	struct control_offer o = offer(DISK_FORMAT_RAW, 1 << 20, 0);
+	char *his = g_build_filename(r->images, "his.raw", NULL);
+	struct domain_disk_map map;
+	struct kerr err = {0};
+	int fd = -1;
+
+	(void)data;
+	g_assert_true(g_file_set_contents(his, "precious", -1, NULL));
+	g_assert_true(disk_is_ours(r->images, his));
+	g_assert_false(disk_was_made(r->notes, r->images, his));
+	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, his), ==, -EPERM);
+	g_assert_true(g_file_test(his, G_FILE_TEST_EXISTS));
+	/* The twin: what was made goes, and its note with it. */
+	g_assert_cmpint(disk_plan(r->images, &o, &map, &err), ==, 0);
+	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_true(disk_was_made(r->notes, r->images, map.disks[0].path));
+	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, map.disks[0].path), ==, 0);
+	g_assert_false(disk_was_made(r->notes, r->images, map.disks[0].path));
+	close(fd);
+	g_free(his);
 }
 
 static void test_room(struct room *r, const void *data)
@@ -192,7 +222,7 @@ static void test_failed_create(struct room *r, const void *data)
 
 	(void)data;
 	g_snprintf(t.path, sizeof(t.path), "%s/huge", r->images);
-	g_assert_cmpint(disk_create(r->folder, &t, &fd, &err), <, 0);
+	g_assert_cmpint(disk_create(r->notes, r->folder, &t, &fd, &err), <, 0);
 	g_assert_cmpint(fd, ==, -1);
 	g_assert_cmpint(files_in(r->images), ==, 0);
 }
@@ -211,6 +241,7 @@ int main(int argc, char *argv[])
 	ADD("H12 a symlink waits in the folder", test_symlink_in_folder);
 	ADD("N11 the folder is a symlink", test_symlink_folder);
 	ADD("H12 only files directly in the folder are removed", test_ours);
+	ADD("H23 an owner's image stays", test_owners);
 	ADD("H23 declared sizes and free space", test_room);
 	ADD("H23 a failed image leaves nothing", test_failed_create);
 	return g_test_run();

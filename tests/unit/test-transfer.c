@@ -52,9 +52,11 @@ static void test_source_way(void)
 		{E(FINISH_HELD), SOURCE_VOTING, A(NONE)},
 		{E(VOTE), SOURCE_COMMITTING, A(CHECK_COPY)},
 		{E(COPY_PAUSED), SOURCE_COMMITTING, A(REQUOTE)},
-		{E(QUOTED), SOURCE_DECIDING, A(JOURNAL_RELEASED)},
+		{E(QUOTED), SOURCE_COMMITTING, A(FREEZE)},
+		{E(FROZEN), SOURCE_DECIDING, A(JOURNAL_RELEASED)},
 		{E(JOURNALLED), SOURCE_RELEASED, A(SEND_RELEASE)},
-		{E(ACK), SOURCE_CONFIRMING, A(LET_THROUGH)},
+		{E(ACK), SOURCE_RELEASED, A(PROVE_ACK)},
+		{E(PROVED), SOURCE_CONFIRMING, A(LET_THROUGH)},
 		{E(MIGRATED), SOURCE_CONFIRMING, A(DESTROY_COPY)},
 		{E(COPY_GONE), SOURCE_CONFIRMING, A(JOURNAL_MOVED)},
 		{E(JOURNALLED), SOURCE_MOVED, A(LEAVE)},
@@ -70,8 +72,9 @@ static void test_destination_way(void)
 		{E(JOURNALLED), DESTINATION_RECEIVING, A(READY)},
 		{E(OFFER), DESTINATION_RECEIVING, A(MAKE_IMAGES)},
 		{E(IMAGES), DESTINATION_RECEIVING, A(SEND_IMAGES)},
-		{E(FINISH_HELD), DESTINATION_CHECKING, A(CHECK_COPY)},
-		{E(COPY_PAUSED), DESTINATION_CHECKING, A(JOURNAL_PREPARED)},
+		{E(FINISH_HELD), DESTINATION_CHECKING, A(FREEZE)},
+		{E(FROZEN), DESTINATION_CHECKING, A(CHECK_COPY)},
+		{E(COPY_PAUSED), DESTINATION_VOTING, A(JOURNAL_PREPARED)},
 		{E(JOURNALLED), DESTINATION_PREPARED, A(SEND_VOTE)},
 		{E(RELEASE), DESTINATION_CLAIMING, A(CHECK_COPY)},
 		{E(COPY_PAUSED), DESTINATION_DECIDING, A(JOURNAL_OWN)},
@@ -91,7 +94,6 @@ static void test_source_abort_way(void)
 		{E(JOURNALLED), SOURCE_PREPARING, A(DIAL)},
 		{E(IMAGES), SOURCE_TRANSFER, A(MIGRATE)},
 		{E(STOP), SOURCE_ABORTING, A(FAIL_RPC)},
-		{E(JOURNALLED), SOURCE_ABORTING, A(NONE)},
 		{E(MIGRATE_FAILED), SOURCE_ABORTING, A(CHECK_COPY)},
 		{E(COPY_PAUSED), SOURCE_ABORTING, A(RESUME_COPY)},
 		{E(COPY_RUNS), SOURCE_KEPT, A(SEND_ABORT)},
@@ -168,12 +170,16 @@ static void test_committed(void)
 
 static void check_source_rules(int state, enum transfer_event event, const struct transfer_step *s)
 {
-	if (does(s, A(LET_THROUGH))) /* R3 */
-		g_assert_true(state == SOURCE_RELEASED && event == E(ACK));
-	if (does(s, A(SEND_ABORT))) /* R2: after the own copy runs, or is gone for good */
+	if (does(s, A(LET_THROUGH))) /* R3, C2: an ACK that policyd took */
+		g_assert_true(state == SOURCE_RELEASED && event == E(PROVED));
+	if (does(s, A(SEND_ABORT))) /* R2: after the own copy runs, or is as it will stay */
 		g_assert_true(s->next == SOURCE_KEPT &&
 			      (state == SOURCE_KEPT || event == E(COPY_RUNS) ||
-			       (state == SOURCE_FORWARD && event == E(REFUSED))));
+			       event == E(COPY_HALTED) || state == SOURCE_FORWARD));
+	/* F2: nothing is released that is not frozen, or gone. */
+	if (does(s, A(JOURNAL_RELEASED)))
+		g_assert_true((state == SOURCE_COMMITTING && event == E(FROZEN)) ||
+			      (state == SOURCE_DECIDING && event == E(DOUBT)));
 	if (does(s, A(SEND_RELEASE)))
 		g_assert_true(s->next == SOURCE_RELEASED);
 	if (does(s, A(DESTROY_COPY)) || does(s, A(DROP_IMAGES)))
@@ -189,6 +195,60 @@ static void test_source_rules(void)
 	each(true, check_source_rules);
 }
 
+static void test_forward_waits(void)
+{
+	/* F8: neither a lost link nor a look that finds nothing ends the waiting for a VOTE. */
+	static const enum transfer_event waits[] = {E(LINK_LOST),    E(LINK_UP),
+						    E(STOP),	     E(COPY_GONE),
+						    E(COPY_UNKNOWN), E(MIGRATE_FAILED)};
+
+	g_assert_cmpint(source_step(SOURCE_ABORTING, E(COPY_GONE)).next, ==, SOURCE_FORWARD);
+	for (size_t i = 0; i < G_N_ELEMENTS(waits); i++) {
+		g_assert_cmpint(source_step(SOURCE_FORWARD, waits[i]).next, ==, SOURCE_FORWARD);
+		g_assert_cmpint(source_step(SOURCE_FORWARD, waits[i]).actions[0], ==, A(NONE));
+	}
+	g_assert_cmpint(source_step(SOURCE_FORWARD, E(VOTE)).actions[0], ==, A(FORWARD));
+	g_assert_cmpint(source_step(SOURCE_FORWARD, E(JOURNALLED)).next, ==, SOURCE_RELEASED);
+	g_assert_cmpint(source_step(SOURCE_FORWARD, E(NACK)).next, ==, SOURCE_KEPT);
+	/* F6: it was started from its disk, so policyd does not release it any more. */
+	g_assert_cmpint(source_step(SOURCE_FORWARD, E(REFUSED)).next, ==, SOURCE_KEPT);
+	g_assert_cmpint(source_step(SOURCE_FORWARD, E(COPY_RUNS)).next, ==, SOURCE_KEPT);
+}
+
+static void test_failed_is_repeated(void)
+{
+	/* F7: the old definition is still there, or libvirt is away. */
+	g_assert_cmpint(source_step(SOURCE_CONFIRMING, E(COPY_UNKNOWN)).actions[0], ==, A(LATER));
+	g_assert_cmpint(source_step(SOURCE_CONFIRMING, E(COPY_UNKNOWN)).next, ==,
+			SOURCE_CONFIRMING);
+	g_assert_cmpint(source_step(SOURCE_CONFIRMING, E(COPY_GONE)).actions[0], ==,
+			A(JOURNAL_MOVED));
+	/* F5: not permanent is not done, and says no ACK. */
+	g_assert_cmpint(destination_step(DESTINATION_SETTLING, E(UNDEFINED)).next, ==,
+			DESTINATION_SETTLING);
+	g_assert_cmpint(destination_step(DESTINATION_SETTLING, E(UNDEFINED)).actions[0], ==,
+			A(LATER));
+}
+
+static void test_lying_statements(void)
+{
+	/* C2: what policyd refuses changes nothing at either end. */
+	g_assert_cmpint(source_step(SOURCE_RELEASED, E(ACK)).next, ==, SOURCE_RELEASED);
+	g_assert_cmpint(source_step(SOURCE_RELEASED, E(REFUSED)).next, ==, SOURCE_RELEASED);
+	g_assert_cmpint(source_step(SOURCE_RELEASED, E(REFUSED)).actions[0], ==, A(NONE));
+	g_assert_cmpint(source_step(SOURCE_RECLAIMING, E(REFUSED)).next, ==, SOURCE_RELEASED);
+	g_assert_cmpint(destination_step(DESTINATION_PREPARED, E(ABORT)).actions[0], ==,
+			A(JOURNAL_VOID));
+	g_assert_cmpint(destination_step(DESTINATION_YIELDING, E(REFUSED)).next, ==,
+			DESTINATION_PREPARED);
+	g_assert_cmpint(destination_step(DESTINATION_DECIDING, E(REFUSED)).next, ==,
+			DESTINATION_PREPARED);
+	/* The twins: what policyd takes is done. */
+	g_assert_cmpint(source_step(SOURCE_RELEASED, E(PROVED)).next, ==, SOURCE_CONFIRMING);
+	g_assert_cmpint(destination_step(DESTINATION_YIELDING, E(JOURNALLED)).actions[1], ==,
+			A(DESTROY_COPY));
+}
+
 static void check_destination_rules(int state, enum transfer_event event,
 				    const struct transfer_step *s)
 {
@@ -200,10 +260,15 @@ static void check_destination_rules(int state, enum transfer_event event,
 	/* A copy that may be the only one is never removed. */
 	if (does(s, A(DESTROY_COPY)) || does(s, A(DROP_IMAGES)))
 		g_assert_true(!owned && state != DESTINATION_DECIDING && state != DESTINATION_DONE);
-	if (state == DESTINATION_PREPARED && does(s, A(DESTROY_COPY)))
-		g_assert_cmpint(event, ==, E(ABORT));
+	/* C2: once there was a vote, only after VOID is durable. */
+	if (does(s, A(DESTROY_COPY)) && state >= DESTINATION_VOTING && event != E(REFUSED))
+		g_assert_true((state == DESTINATION_YIELDING || state == DESTINATION_VOIDING) &&
+			      event == E(JOURNALLED));
+	if (does(s, A(SEND_ACK))) /* F5 */
+		g_assert_cmpint(s->next, ==, DESTINATION_RUNNING);
 	if (does(s, A(JOURNAL_OWN)))
-		g_assert_true(event == E(COPY_PAUSED) || event == E(DOUBT));
+		g_assert_true(event == E(COPY_PAUSED) || event == E(COPY_HALTED) ||
+			      event == E(COPY_RUNS) || event == E(DOUBT));
 }
 
 static void test_destination_rules(void)
@@ -224,8 +289,11 @@ static void test_early_release(void)
 	g_assert_false(source_step(SOURCE_PREPARING, E(VOTE)).legal);
 	g_assert_false(source_step(SOURCE_TRANSFER, E(VOTE)).legal);
 	/* An ACK nobody asked for. */
-	for (int s = SOURCE_NEW; s < SOURCE_RELEASED; s++)
-		g_assert_false(source_step((enum source_state)s, E(ACK)).legal);
+	for (int s = SOURCE_NEW; s < SOURCE_RELEASED; s++) {
+		struct transfer_step step = source_step((enum source_state)s, E(ACK));
+
+		g_assert_true(!step.legal || (step.next == s && !step.actions[0]));
+	}
 }
 
 static void test_nobody_is_stuck(void)
@@ -256,7 +324,7 @@ static void test_recovery(void)
 {
 	static const struct {
 		enum custody_record record;
-		enum recovery gone, paused, runs, unknown;
+		enum recovery gone, paused, runs, unknown; /* halted is as paused */
 	} want[] = {
 		{CUSTODY_PREP, RECOVERY_ASK, RECOVERY_ABORT, RECOVERY_ABORT, RECOVERY_LATER},
 		{CUSTODY_RELEASED, RECOVERY_AWAIT_ANSWER, RECOVERY_AWAIT_ANSWER,
@@ -278,6 +346,8 @@ static void test_recovery(void)
 		g_assert_cmpint(transfer_recovery(want[i].record, E(COPY_GONE)), ==, want[i].gone);
 		g_assert_cmpint(transfer_recovery(want[i].record, E(COPY_PAUSED)), ==,
 				want[i].paused);
+		g_assert_cmpint(transfer_recovery(want[i].record, E(COPY_HALTED)), ==,
+				want[i].paused);
 		g_assert_cmpint(transfer_recovery(want[i].record, E(COPY_RUNS)), ==, want[i].runs);
 		g_assert_cmpint(transfer_recovery(want[i].record, E(COPY_UNKNOWN)), ==,
 				want[i].unknown);
@@ -291,8 +361,11 @@ enum copy { GONE, INCOMING, PAUSED, RUN };
 struct world {
 	int s, d; /* states */
 	enum copy sc, dc;
-	bool migrating, held, voted, released, owned, link;
-	GQueue to_s, to_d; /* events */
+	bool sf, df; /* frozen: ABORTED, RECLAIM, OWN thaw; nothing else lets it run */
+	bool migrating, held, voted, released, owned, acked, permanent, link;
+	GQueue to_s, to_d;	       /* events */
+	enum transfer_action again[2]; /* destination, source */
+	int again_in[2];
 	GRand *rand;
 	unsigned faults;
 };
@@ -332,14 +405,39 @@ static void record(struct world *w, GQueue *q, bool allowed, bool *done)
 static void source_does(struct world *w, enum transfer_action a)
 {
 	GQueue *q = &w->to_s;
+	bool thaw;
 
 	switch ((int)a) {
 	case A(JOURNAL_RELEASED):
+		g_assert_true(w->sf || w->sc == GONE);
 		record(w, q, w->voted, &w->released);
 		break;
-	case A(JOURNAL_PREP):
-	case A(JOURNAL_ABORTED):
+	case A(FORWARD):
+		if (w->voted)
+			record(w, q, true, &w->released);
+		break;
+	case A(FREEZE):
+		w->sf = w->sc != GONE;
+		put(q, E(FROZEN));
+		break;
+	case A(PROVE_ACK):
+		put(q, w->acked ? E(PROVED) : E(REFUSED));
+		break;
+	case A(JOURNAL_ABORTED): /* posts nothing, see transfer.h */
+		if (w->faults && g_rand_int_range(w->rand, 0, 12) == 0) {
+			w->faults--;
+			w->again[1] = a;
+			w->again_in[1] = w->s;
+		} else {
+			w->sf = false;
+		}
+		break;
 	case A(JOURNAL_RECLAIM):
+		thaw = false;
+		record(w, q, true, &thaw);
+		w->sf &= !thaw;
+		break;
+	case A(JOURNAL_PREP):
 	case A(JOURNAL_MOVED):
 	case A(JOURNAL_KEPT):
 		record(w, q, true, NULL);
@@ -366,6 +464,7 @@ static void source_does(struct world *w, enum transfer_action a)
 		message(w, &w->to_d, E(MOVED));
 		break;
 	case A(LET_THROUGH): /* Confirm(0) */
+		g_assert_true(w->acked);
 		w->sc = GONE;
 		w->migrating = false;
 		put(q, E(MIGRATED));
@@ -373,7 +472,7 @@ static void source_does(struct world *w, enum transfer_action a)
 	case A(FAIL_RPC): /* Confirm(cancelled) resumes */
 		if (w->migrating) {
 			w->migrating = false;
-			if (w->sc == PAUSED)
+			if (w->sc == PAUSED && !w->sf)
 				w->sc = RUN;
 			put(q, E(MIGRATE_FAILED));
 		} else {
@@ -384,9 +483,12 @@ static void source_does(struct world *w, enum transfer_action a)
 		put(q, seen(w->sc));
 		break;
 	case A(RESUME_COPY):
-		if (w->sc == PAUSED)
+		if (w->sc == PAUSED && !w->sf)
 			w->sc = RUN;
-		put(q, seen(w->sc));
+		put(q, w->sf ? E(COPY_UNKNOWN) : seen(w->sc));
+		break;
+	case A(LATER):
+		source_does(w, w->s == SOURCE_CONFIRMING ? A(DESTROY_COPY) : A(CHECK_COPY));
 		break;
 	case A(DESTROY_COPY):
 		w->sc = GONE;
@@ -405,6 +507,20 @@ static void destination_does(struct world *w, enum transfer_action a)
 	switch ((int)a) {
 	case A(JOURNAL_OWN):
 		record(w, q, w->released, &w->owned);
+		w->df &= !w->owned;
+		break;
+	case A(FREEZE):
+		w->df = w->dc != GONE;
+		put(q, w->dc == GONE ? E(COPY_GONE) : E(FROZEN));
+		break;
+	case A(LATER):
+		if (w->d == DESTINATION_SETTLING)
+			destination_does(w, A(DEFINE));
+		else
+			destination_does(w,
+					 w->d == DESTINATION_VOIDING || w->d == DESTINATION_ENDING
+						 ? A(DESTROY_COPY)
+						 : A(CHECK_COPY));
 		break;
 	case A(JOURNAL_RECV):
 	case A(JOURNAL_PREPARED):
@@ -428,7 +544,8 @@ static void destination_does(struct world *w, enum transfer_action a)
 		message(w, &w->to_s, E(VOTE));
 		break;
 	case A(SEND_ACK):
-		g_assert_true(w->owned);
+		g_assert_true(w->owned && w->permanent);
+		w->acked = true;
 		message(w, &w->to_s, E(ACK));
 		break;
 	case A(SEND_NACK):
@@ -442,7 +559,7 @@ static void destination_does(struct world *w, enum transfer_action a)
 		put(q, seen(w->dc));
 		break;
 	case A(RESUME_COPY):
-		g_assert_true(w->owned);
+		g_assert_true(w->owned && !w->df);
 		if (w->dc == PAUSED)
 			w->dc = RUN;
 		put(q, seen(w->dc));
@@ -458,7 +575,8 @@ static void destination_does(struct world *w, enum transfer_action a)
 		put(q, E(COPY_GONE));
 		break;
 	case A(DEFINE):
-		put(q, E(DEFINED));
+		w->permanent = !w->faults || g_rand_int_range(w->rand, 0, 4) > 0;
+		put(q, w->permanent ? E(DEFINED) : E(UNDEFINED));
 		break;
 	}
 }
@@ -472,6 +590,12 @@ static void deliver(struct world *w, bool source)
 
 	if (!s.legal)
 		return;
+	/* As the workers do: the same question again a while later, if it is still one. */
+	if (e == E(DOUBT) && s.actions[0] && s.next == (source ? w->s : w->d)) {
+		w->again[source] = s.actions[0];
+		w->again_in[source] = s.next;
+		return;
+	}
 	*(source ? &w->s : &w->d) = s.next;
 	for (size_t i = 0; i < TRANSFER_ACTIONS_MAX && s.actions[i]; i++)
 		(source ? source_does : destination_does)(w, s.actions[i]);
@@ -514,6 +638,18 @@ static void environment(struct world *w)
 			w->dc = GONE;
 			break;
 		}
+	}
+	/* The owner, in front of virt-manager: what is frozen does not listen (F2). */
+	if (w->sc == PAUSED && !w->sf && !w->migrating && w->s != SOURCE_ABORTING)
+		w->sc = RUN;
+	if (w->dc == PAUSED && !w->df && w->d >= DESTINATION_VOTING && !w->owned)
+		w->dc = RUN;
+	for (int side = 0; side < 2; side++) {
+		enum transfer_action a = w->again[side];
+
+		w->again[side] = A(NONE);
+		if (a && w->again_in[side] == (side ? w->s : w->d))
+			(side ? source_does : destination_does)(w, a);
 	}
 	/* Timers. */
 	if (w->s == SOURCE_RELEASED && !w->link)
@@ -580,6 +716,9 @@ int main(int argc, char *argv[])
 	g_test_add_func("/transfer/the source gives up", test_source_abort_way);
 	g_test_add_func("/transfer/R1 a released source never resumes", test_committed);
 	g_test_add_func("/transfer/R2 R3 R4 over every row of the source", test_source_rules);
+	g_test_add_func("/transfer/F8 forward without a vote waits", test_forward_waits);
+	g_test_add_func("/transfer/F5 F7 what failed is repeated", test_failed_is_repeated);
+	g_test_add_func("/transfer/C2 what policyd refuses changes nothing", test_lying_statements);
 	g_test_add_func("/transfer/H8 over every row of the destination", test_destination_rules);
 	g_test_add_func("/transfer/H8 RELEASE early, twice, late", test_early_release);
 	g_test_add_func("/transfer/no state ignores a stop or a lost link", test_nobody_is_stuck);
