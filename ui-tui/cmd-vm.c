@@ -22,9 +22,9 @@ static void mark_doubt(struct cli *cli, json_t *list)
 	json_array_foreach(list, i, vm)
 	{
 		for (size_t k = 0; k < n; k++) {
-			char uuid[37];
+			char uuid[2 * UUID_LEN + 1];
 
-			cli_uuid_text(vms[k].uuid, uuid);
+			hex_encode(vms[k].uuid, UUID_LEN, uuid);
 			if (strcmp(uuid, cli_text(vm, "uuid")) == 0)
 				json_object_set_new(vm, "doubt", json_boolean(vms[k].doubt));
 		}
@@ -38,9 +38,8 @@ static void print_custody(const json_t *vm, bool managed, bool here)
 	if (!managed)
 		printf("no policy yet: it cannot be moved");
 	else if (json_is_true(json_object_get(vm, "doubt")))
-		printf("in doubt: its state was rolled back. Bring your other devices into sight, "
-		       "or "
-		       "decide with `kith claim %s`",
+		printf("in doubt: its state was rolled back. Bring your other devices into "
+		       "sight, or decide with `kith claim %s`",
 		       name);
 	else if (here)
 		printf("held here");

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
@@ -135,8 +136,8 @@ class Restarts:
         self.laptop.restart("kith-policyd")
         self.is_ready(self.laptop, f"{name}: and after a restart")
 
-    def rollback(self) -> None:
-        """D4: a genuine older database after later guarded changes."""
+    def _roll_back(self, meanwhile: Callable[[], object]) -> None:
+        """The laptop gets the database back that it had before something happened."""
         laptop = self.laptop
         store = laptop.host_path(STATE) / "store.db"
         old = store.with_name("old-copy")
@@ -144,14 +145,74 @@ class Restarts:
         shutil.copy2(store, old)
         laptop.start_kith("kith-policyd")
         self.is_ready(laptop, "the same database again")
-        kithlab.set_policy(laptop, self.guest.name)
-        kithlab.set_policy(laptop, self.guest.name)
+        meanwhile()
         laptop.stop_kith("kith-policyd")
         store.write_bytes(old.read_bytes())
         old.unlink()
         laptop.start_kith("kith-policyd")
+
+    def _vm(self, device: Device) -> dict:
+        return next(vm for vm in kith(device, "vms")["vms"] if vm["name"] == self.guest.name)
+
+    def _start(self) -> str:
+        """What `virsh start` on the laptop says; "" if it was allowed."""
+        done = self.laptop.virsh("start", self.guest.name, check=False)
+        return done.stderr if done.returncode else ""
+
+    def _change_policy(self) -> None:
+        kithlab.set_policy(self.laptop, self.guest.name)
+        kithlab.set_policy(self.laptop, self.guest.name)
+
+    def rollback(self) -> None:
+        """D4: a genuine older database after later guarded changes."""
+        self._roll_back(self._change_policy)
         self._locked("rollback", "rollback", ("older",), "an older database")
         self._unlock("an older database")
+        # H2, the twin: no other device has it, and the one there is says so.
+        wait_for("the desktop's word", lambda: not self._vm(self.laptop)["doubt"], 30, 0.25)
+        self.tap.ok(self._vm(self.laptop)["here"],
+                    "H2 in doubt only until every device said that it does not hold the VM")
+
+    def forgotten_move(self) -> None:
+        """H2: the database is from before the VM left; nobody may start it here."""
+        tap, laptop = self.tap, self.laptop
+        xml = laptop.virsh("dumpxml", "--inactive", self.guest.name).stdout
+        self._roll_back(lambda: self.move("H2 the VM leaves"))
+        laptop.run(["tee", "/tmp/work.xml"], input=xml)
+        laptop.virsh("define", "/tmp/work.xml")
+        tap.ok("Kith" in self._start(), "H2 rolled back: a start here is refused")
+        self.desktop.cut()
+        kith(laptop, "unlock", say=self.recovery)
+        vm = self._vm(laptop)
+        tap.ok(vm["doubt"], "H2 unlocked: the VM is in doubt", str(vm))
+        tap.ok("Kith" in self._start(), "H2 in doubt: a start here is refused")
+        no = refusal(laptop, "move", self.guest.name, "desktop")
+        tap.ok(no is not None, "H2 in doubt: it cannot be handed over", str(no))
+        self.desktop.heal()
+        wait_for("the desktop's word", lambda: not self._vm(laptop)["doubt"], 40, 0.25)
+        tap.ok(not self._vm(laptop)["here"], "H2 the desktop says that it holds the VM")
+        tap.ok("Kith" in self._start(), "H2 it is elsewhere: a start here is refused")
+        self.move("H2 the VM comes home, over the old definition")
+
+    def claimed(self) -> None:
+        """W17: nobody can be asked, and the owner decides."""
+        tap, laptop, name = self.tap, self.laptop, self.guest.name
+        before = self._vm(laptop)["epoch"]
+        no = refusal(laptop, "--yes", "claim", name)
+        tap.ok(no is not None, "W17 a VM that is not in doubt cannot be claimed", str(no))
+        self.desktop.cut()
+        self._roll_back(self._change_policy)
+        kith(laptop, "unlock", say=self.recovery)
+        tap.ok(kithlab.ticks_now(self.guest, laptop), "W17 in doubt: a running guest goes on")
+        tap.ok(self._vm(laptop)["doubt"], "W17 in doubt while nobody answers")
+        kith(laptop, "--yes", "claim", name)
+        vm = self._vm(laptop)
+        tap.ok(vm["here"] and not vm["doubt"] and vm["epoch"] >= before + 2 ** 32,
+               "W17 claimed: it is here, and its epoch is ahead of all others", str(vm))
+        self.desktop.heal()
+        kithlab.wait_sight([laptop, self.desktop], 40)
+        self.move("W17 a claimed VM can be handed over")
+        self.move("W17 and comes back")
 
     def measured(self) -> None:
         """D7: other measurements; the owner is not locked out, the VM not lost."""
@@ -176,6 +237,8 @@ def body(tap: Tap, lab: Lab) -> None:
     tests.daemons()
     tests.power_cut()
     tests.rollback()
+    tests.forgotten_move()
+    tests.claimed()
     tests.measured()
 
 
