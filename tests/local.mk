@@ -40,20 +40,21 @@ UNIT_TESTS = \
 	tests/unit/test-tpm \
 	tests/unit/test-tpm-bus \
 	tests/unit/test-transfer \
-	tests/unit/test-warden \
 	tests/unit/test-worker \
+	tests/unit/test-warden \
 	tests/unit/test-xdr
 
 LAB_TESTS = \
 	tests/lab/test_oracle.py \
 	tests/lab/test_lab.py \
+	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
 	tests/integration/test_secrets.py \
-	tests/integration/test_warden.py \
 	tests/integration/test_sidebyside.py \
+	tests/integration/test_warden.py \
 	tests/integration/test_wire.py
 
 # Run again with the daemons built with sanitizers.
@@ -61,6 +62,13 @@ LAB_SAN_TESTS = tests/integration/test_handoff.py
 
 TESTS += $(STATIC_TESTS) $(UNIT_TESTS)
 check_PROGRAMS += $(UNIT_TESTS)
+# A library for LD_PRELOAD, not a program; used in place, never installed.
+noinst_PROGRAMS += tests/soak/stopper.so
+tests_soak_stopper_so_SOURCES = tests/soak/stopper.c
+tests_soak_stopper_so_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIC
+tests_soak_stopper_so_LDFLAGS = -shared -fPIC
+tests_soak_stopper_so_LDADD =
+
 EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS)
 
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
@@ -216,9 +224,6 @@ tests_unit_test_transfer_SOURCES = tests/unit/test-transfer.c
 tests_unit_test_transfer_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_transfer_LDADD = $(UNIT_LDADD)
 
-tests_unit_test_warden_SOURCES = tests/unit/test-warden.c
-tests_unit_test_warden_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_warden_LDADD = $(UNIT_LDADD)
 tests_unit_test_worker_SOURCES = tests/unit/test-worker.c
 tests_unit_test_worker_CFLAGS = $(UNIT_CFLAGS)
 # kithd has a control.c too, so its library stays out.
@@ -226,6 +231,10 @@ tests_unit_test_worker_LDADD = \
 	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a policyd/libpolicy.a \
 	policyd/libpolicydclient.a base/libbase.a \
 	$(GLIB_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) -lpthread
+
+tests_unit_test_warden_SOURCES = tests/unit/test-warden.c
+tests_unit_test_warden_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_warden_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_xdr_SOURCES = tests/unit/test-xdr.c
 tests_unit_test_xdr_CFLAGS = $(UNIT_CFLAGS)
@@ -361,6 +370,16 @@ EXTRA_DIST += tests/fuzz/corpus \
 	tests/lab/tpmmux.py \
 	tests/model/README.md \
 	tests/model/commit.pml \
+	tests/soak/README.md \
+	tests/soak/README.md \
+	tests/soak/RESULTS.md \
+	tests/soak/crash.py \
+	tests/soak/judge.py \
+	tests/soak/plan.py \
+	tests/soak/world.py \
+	tests/model/replay.h \
+	tests/model/trace \
+	tests/model/traces \
 	tests/unit/gateway-fixtures.h \
 	tests/unit/mover-fixtures.h \
 	tests/unit/softtpm.h \

@@ -77,7 +77,7 @@ class Device:
                 if key in ("TERM", "COLUMNS", "LINES") or key.startswith(("ASAN_", "UBSAN_",
                                                                           "LSAN_"))}
         return {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "USER": "root",
-                "TPM2TOOLS_TCTI": config.TCTI, **keep, **(extra or {})}
+                "TPM2TOOLS_TCTI": config.TCTI, "KITH_LOG_CLOCK": "1", **keep, **(extra or {})}
 
     def popen(self, command: list[object], user: str | None = None,
               env: dict[str, str] | None = None, **kwargs) -> subprocess.Popen:

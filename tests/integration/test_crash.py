@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Hand-offs that are killed, frozen and cut at chosen points: the ways in which they broke once
+(F1-F11), and some runs of every family of the soak. `./bootstrap soak crash` makes them all."""
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
+import crash    # noqa: E402  (sets the module path)
+import judge    # noqa: E402
+import plan     # noqa: E402
+from lab import Lab     # noqa: E402
+from tap import Tap     # noqa: E402
+from world import clear, root_of     # noqa: E402
+
+SPREAD = 26             # runs of the soak besides the named ones
+JOBS = 4                # labs side by side: most of the time is waiting
+SEED = 5
+
+
+def chosen() -> list[dict]:
+    """Named runs first. Arguments choose some: `test_crash.py F6 F8`."""
+    runs = [run for run in plan.named() if plan.has_warden() or run["family"] != "warden"]
+    runs += [run for run in plan.choose(SPREAD + len(runs), SEED, warden=plan.has_warden())
+             if run["family"] != "named"][:SPREAD]
+    words = sys.argv[1:]
+    return [run for run in runs if not words or any(word in run["id"] for word in words)]
+
+
+def explain(tap: Tap, folder: pathlib.Path) -> None:
+    """The last words of the movers and policyds of a run that went wrong."""
+    for path in sorted(folder.glob("*-kith-*.log")):
+        tap.note(f"--- {path.name}")
+        for line in path.read_text(errors="replace").splitlines()[-25:]:
+            tap.note(line)
+
+
+def body(tap: Tap, folder: pathlib.Path) -> None:
+    """Runs all; a line for each."""
+    begin = time.monotonic()
+    runs = chosen()
+    soak = crash.Soak(runs, JOBS, crash.PATIENCE, folder)
+    for result in soak.results_as_they_come():
+        name = f"{result['victim']} @ {result['moment']} ({result['id']})"
+        good = tap.ok(result["outcome"] in judge.GOOD, f"{crash.outcome_of(result)}: {name}",
+                      "\n".join(result["detail"]))
+        if not good:
+            explain(tap, folder / f"{result['outcome']}-{result['id']}")
+    tap.equal(len(soak.results), len(runs), "every run was made")
+    tap.note(f"{len(runs)} runs in {time.monotonic() - begin:.0f} s")
+
+
+def main() -> None:
+    """TAP; the labs are gone afterwards."""
+    if os.geteuid() != 0:
+        print("1..0 # SKIP needs root")
+        return
+    for number in range(JOBS):
+        clear(number)
+    with Tap() as tap, tempfile.TemporaryDirectory(prefix="kith-crash-") as folder:
+        body(tap, pathlib.Path(folder))
+        left = [text for n in range(JOBS) for text in Lab(root_of(n)).leftovers()]
+        tap.equal(left, [], "teardown leaves nothing")
+
+
+if __name__ == "__main__":
+    main()
