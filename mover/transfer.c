@@ -518,11 +518,6 @@ bool destination_is_bound(enum destination_state state)
 	       state == DESTINATION_YIELDING;
 }
 
-bool transfer_is_journal(enum transfer_action action)
-{
-	return action >= A(JOURNAL_PREP) && action <= A(JOURNAL_CLOSE);
-}
-
 /* Columns: copy gone, paused, running, halted, unknown. */
 static const enum recovery recoveries[_CUSTODY_RECORD_MAX][5] = {
 	[CUSTODY_PREP] = {RECOVERY_ASK, RECOVERY_ABORT, RECOVERY_ABORT, RECOVERY_ABORT,

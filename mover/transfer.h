@@ -150,9 +150,6 @@ bool destination_is_bound(enum destination_state state);
 bool source_can_stop(enum source_state state);
 bool destination_can_stop(enum destination_state state);
 
-/* True for the actions that ask policyd to write a record. */
-bool transfer_is_journal(enum transfer_action action);
-
 /* What a restarted mover does for a hand-off that nobody works on. */
 enum recovery {
 	RECOVERY_NOTHING,
