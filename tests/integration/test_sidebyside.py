@@ -19,7 +19,7 @@ import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from guest import Guest     # noqa: E402
 from kithlab import Kith, LogWatch, Move, kith, refusal     # noqa: E402
-from shell import kill, wait_for    # noqa: E402
+from shell import LabError, kill, wait_for    # noqa: E402
 from tap import Tap     # noqa: E402
 
 SLOW = "100mbit"
@@ -170,21 +170,42 @@ class SideBySide:
 
     # -- deaths while the destination waits -------------------------------------------------------
 
+    def begin(self, wait: str) -> Move:
+        """A move whose destination has said `wait`. A mover that was only just started may refuse
+        one: it puts the hand-off that died before in order first."""
+        self.laptop.rate(SLOW)      # so that the move is not over before the blow falls
+        watch = LogWatch("kith-mover", wait, self.desktop)
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            move = Move(self.laptop, "other", self.desktop)
+            wait_for(f"`{wait}` at the destination or a refusal",
+                     lambda m=move: watch.seen or m.status is not None, 20, 0.002)
+            if move.status is None:
+                watch.stop()
+                return move
+            self.tap.note(f"`{wait}`: refused ({move.status}), again")
+            watch.stop()
+            time.sleep(0.5)
+            watch = LogWatch("kith-mover", wait, self.desktop)
+        raise LabError(f"no move began in 40 s on the way to `{wait}`")
+
+    def kill_worker(self) -> None:
+        """The destination may be `receiving` before the source has its worker."""
+        wait_for("a worker to kill", lambda: self.laptop.kill("kith-mover-worker"), 10, 0.002)
+
     def death(self, strike: Callable[[], object], mend: Callable[[], object], name: str,
               wait: str = "receiving") -> None:
         """Something of the source dies as soon as the destination is `receiving`."""
-        watch = LogWatch("kith-mover", wait, self.desktop)
-        move = Move(self.laptop, "other", self.desktop)
-        wait_for(f"`{wait}` at the destination", lambda: watch.seen, 20, 0.002)
+        move = self.begin(wait)
         strike()
         begin = time.monotonic()
-        watch.stop()
         wait_for("a free destination", lambda: not open_handoffs(self.desktop), 60, 0.1)
         took = time.monotonic() - begin
         self.tap.ok(took < SETTLED, f"a death at `{wait}`: {name}: the destination is free after "
                     f"{took:.1f} s", f"{took:.1f}")
         move.kill()
         mend()
+        self.laptop.rate(None)
         self.tap.equal(kithlab.leftovers(self.desktop, self.other), [],
                        f"a death at `{wait}`: {name}: nothing is left there")
 
@@ -192,7 +213,7 @@ class SideBySide:
         """The source's worker, mover, kithd, each restarted after; at last the whole device."""
         laptop = self.laptop
         for wait in ("receiving", "The control channel stands"):
-            self.death(lambda: laptop.kill("kith-mover-worker"), lambda: None, "worker", wait)
+            self.death(self.kill_worker, lambda: None, "worker", wait)
             for daemon in ("kith-mover", "kithd"):
                 self.death(lambda d=daemon: laptop.kill(d),
                            lambda d=daemon: laptop.start_kith(d), daemon, wait)
@@ -225,7 +246,7 @@ class SideBySide:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             booting = pool.submit(self.laptop.start)
             wait_for("the system bus", lambda: self.laptop.running and bus.exists(), 20)
-            self.laptop.start_kith()
+            self.laptop.start_kith("kithd", "kith-mover")   # start() starts the other two
             booting.result()
         kithlab.wait_sight([self.laptop, self.desktop])
         wait_for("no open hand-off", lambda: not open_handoffs(self.laptop), 30, 0.2)

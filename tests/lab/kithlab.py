@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import capture
 import oracle
@@ -324,30 +325,34 @@ def judge(tap: Tap, guest: Guest, route: list[Device], name: str,
 
 
 class LogWatch:
-    """Notes when a text first appears in a daemon's log on each device (time.time())."""
+    """Notes when a text first appears in a daemon's log on each device (time.time()).
+
+    What was written before does not count; what is written from now on is never missed."""
 
     def __init__(self, daemon: str, text: str, *devices: Device):
         self.seen: dict[str, float] = {}
-        self._tails = []
+        self._stopped = threading.Event()
+        self._readers = []
         for device in devices:
-            tail = subprocess.Popen(["tail", "-n", "0", "-F", device.log_dir / f"{daemon}.log"],
-                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                    stderr=subprocess.DEVNULL, text=True)
-            self._tails.append(tail)
-            threading.Thread(target=self._read, args=(tail, device.name, text),
-                             daemon=True).start()
-        time.sleep(0.2)     # until the tails stand at the end
+            log = open(device.log_dir / f"{daemon}.log", encoding="utf-8", errors="replace")
+            log.seek(0, os.SEEK_END)
+            reader = threading.Thread(target=self._read, args=(log, device.name, text), daemon=True)
+            self._readers.append(reader)
+            reader.start()
 
-    def _read(self, tail: subprocess.Popen, name: str, text: str) -> None:
-        for line in tail.stdout:
-            if text in line:
-                self.seen.setdefault(name, time.time())
+    def _read(self, log: TextIO, name: str, text: str) -> None:
+        tail = ""
+        with log:
+            while name not in self.seen and not self._stopped.wait(0.002):
+                tail = tail[-len(text):] + log.read()
+                if text in tail:
+                    self.seen[name] = time.time()
 
     def stop(self) -> dict[str, float]:
         """Ends the watch; the times by device name."""
-        for tail in self._tails:
-            tail.terminate()
-            tail.wait()
+        self._stopped.set()
+        for reader in self._readers:
+            reader.join()
         return self.seen
 
 
