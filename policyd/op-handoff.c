@@ -19,6 +19,23 @@ static int get_vm_and_device(struct core *core, struct rbuf *r, uint8_t uuid[UUI
 	return ret < 0 ? ret : core_require_ready(core, err);
 }
 
+/* A5: a move asks for new evidence, so the last one decides nothing; but who is told "allowed" of a
+ * device that is known to be changed learns the truth only when it is refused. */
+static void count_known_evidence(struct core *core, const uint8_t device[DEVICE_ID_LEN],
+				 struct policyd_plan *plan)
+{
+	struct store_peer peer;
+
+	if (!plan->allowed || plan->verdict != VERDICT_UNTRUSTED ||
+	    store_peer_get(core->store, device, &peer, NULL) < 0)
+		return;
+	plan->allowed = 0;
+	kerr_set(&plan->reason, EACCES,
+		 peer.reason.code == KCODE_OK ? KCODE_ATTEST_PCR : peer.reason.code,
+		 "The policy allows it, but \"%s\" was untrusted when it last proved itself. %s",
+		 peer.name, peer.reason.text);
+}
+
 OP_HANDLER(op_plan)
 {
 	struct core *core = core_of(ctx);
@@ -31,6 +48,7 @@ OP_HANDLER(op_plan)
 		return ret;
 	handoff_plan(core, PERSON_ROLE_OWNER, uuid, device, &plan, err);
 	kerr_clear(err); /* a refusal is what the plan says, not a failed request */
+	count_known_evidence(core, device, &plan);
 	policyd_plan_put(w, &plan);
 	return wbuf_error(w);
 }

@@ -318,6 +318,74 @@ static int trust_all(struct cli *cli, struct kerr *err)
 	return r;
 }
 
+/* The names of the VMs that a device holds (new reference). */
+static int vms_held_by(struct cli *cli, const uint8_t id[DEVICE_ID_LEN], json_t **ret,
+		       struct kerr *err)
+{
+	_cleanup_free_ struct policyd_vm *vms = NULL;
+	size_t n = 0;
+	int r = policyd_client_vms(cli->policyd, &vms, &n, err);
+
+	if (r < 0)
+		return r;
+	*ret = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (!vms[i].here && memcmp(vms[i].holder, id, DEVICE_ID_LEN) == 0)
+			json_array_append_new(*ret, json_string(vms[i].name));
+	return 0;
+}
+
+/* A8: what is on a device that is forgotten cannot come home from it. */
+static int ask_forget(struct cli *cli, const char *name, const json_t *held, struct kerr *err)
+{
+	char question[256], list[640] = "";
+	size_t i, len = 0;
+	json_t *vm;
+
+	json_array_foreach(held, i, vm)
+	{
+		if (len + NAME_MAX_LEN + 8 < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s\"%s\"",
+						i ? ", " : "", json_string_value(vm));
+	}
+	/* Who says --yes still learns what it costs. */
+	if (i && !cli->json)
+		printf("\"%s\" holds %zu of your VMs: %s. What is there cannot come back from it "
+		       "until the two are paired again; move it here first.\n",
+		       name, i, list);
+	snprintf(question, sizeof(question),
+		 "Forget \"%s\"%s? It has to be paired again to come back. [y/N] ", name,
+		 i ? " all the same" : "");
+	return cli_confirm(cli, question, err);
+}
+
+static int trust_forget(struct cli *cli, const char *word, struct kerr *err)
+{
+	json_t *held = NULL;
+	uint8_t id[DEVICE_ID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	int r = cli_find_device(cli, word, id, name, err);
+
+	if (r == 0)
+		r = vms_held_by(cli, id, &held, err);
+	if (r == 0)
+		r = ask_forget(cli, name, held, err);
+	if (r == 0)
+		r = policyd_client_peer_forget(cli->policyd, id, err);
+	if (r < 0) {
+		json_decref(held);
+		return r;
+	}
+	if (cli->json) {
+		cli_print_json(json_pack("{s:s, s:s, s:o}", "device", name, "action", "forgotten",
+					 "held", held));
+		return 0;
+	}
+	printf("\"%s\" is forgotten.\n", name);
+	json_decref(held);
+	return 0;
+}
+
 /* The two changes of trust; both are asked for once more, as they cannot be undone by a key. */
 static int trust_change(struct cli *cli, const char *word, bool accept, struct kerr *err)
 {
@@ -357,7 +425,7 @@ static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (strcmp(argv[0], "accept") == 0)
 		return trust_change(cli, argv[1], true, err);
 	if (strcmp(argv[0], "forget") == 0)
-		return trust_change(cli, argv[1], false, err);
+		return trust_forget(cli, argv[1], err);
 	return kerr_set(err, EINVAL, KCODE_USAGE,
 			"Use kith trust [DEVICE], kith trust accept DEVICE or kith trust forget "
 			"DEVICE.");

@@ -26,6 +26,54 @@ static int find_target(struct cli *cli, char **argv, struct target *ret, struct 
 	return r;
 }
 
+/* What libvirt here says of the VM; the policy knows nothing of that (A5). */
+static void plan_domain(const json_t *vms, const struct target *t, struct policyd_plan *plan)
+{
+	const json_t *down = json_object_get(vms, "mover_error"), *vm, *found = NULL;
+	int code = kcode_from_string(cli_text(down, "code"));
+	char uuid[2 * UUID_LEN + 1];
+	const char *state;
+	size_t i;
+
+	hex_encode(t->uuid, UUID_LEN, uuid);
+	json_array_foreach(json_object_get(vms, "vms"), i, vm)
+	{
+		if (strcmp(cli_text(vm, "uuid"), uuid) == 0)
+			found = vm;
+	}
+	state = cli_text(found, "state");
+	if (json_is_object(down))
+		kerr_set(&plan->reason, EAGAIN, code > 0 ? (enum kcode)code : KCODE_NOT_READY,
+			 "The policy allows it, but this device cannot move a VM now. %s",
+			 cli_text(down, "text"));
+	else if (!*state)
+		kerr_set(&plan->reason, ENOENT, KCODE_DOMAIN,
+			 "The policy allows it, but libvirt on this device does not know \"%s\".",
+			 t->vm);
+	else if (strcmp(state, "running") != 0)
+		kerr_set(&plan->reason, ENOTCONN, KCODE_NOT_RUNNING,
+			 "The policy allows it, but \"%s\" is %s; only a running VM can be moved.",
+			 t->vm, state);
+	plan->allowed = plan->reason.code == KCODE_OK;
+}
+
+/* What the policy allows may still not work; contacts nobody, changes nothing. */
+static void plan_here(struct cli *cli, const struct target *t, struct policyd_plan *plan)
+{
+	struct kerr err = {0};
+	json_t *vms;
+
+	if (!plan->allowed)
+		return;
+	if (cli_agent(cli, json_pack("{s:s}", "op", "vms"), &vms, &err) < 0) {
+		plan->allowed = 0;
+		plan->reason = err;
+		return;
+	}
+	plan_domain(vms, t, plan);
+	json_decref(vms);
+}
+
 static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	struct policyd_plan plan;
@@ -37,6 +85,7 @@ static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 		r = policyd_client_plan(cli->policyd, t.uuid, t.device, &plan, err);
 	if (r < 0)
 		return r;
+	plan_here(cli, &t, &plan);
 	/* The answer is "no", and a script sees it by the status; the plan itself succeeded. */
 	cli->status = kcode_exit_status(plan.reason.code);
 	if (cli->json) {
@@ -51,7 +100,8 @@ static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (plan.rule[0])
 		printf("  rule: %s\n", plan.rule);
 	if (!plan.allowed)
-		printf("  %s (code: %s)\n", plan.reason.text, kcode_to_string(plan.reason.code));
+		printf("  %s (code: %s)\n  %s\n", plan.reason.text,
+		       kcode_to_string(plan.reason.code), kcode_next_step(plan.reason.code));
 	else
 		printf("  last verdict on \"%s\": %s; both devices prove themselves again before "
 		       "anything leaves.\n",

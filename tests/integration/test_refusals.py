@@ -14,13 +14,14 @@ import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from guest import Guest     # noqa: E402
 from kithlab import Move, kith, refusal     # noqa: E402
+from shell import wait_for    # noqa: E402
 from tap import Tap     # noqa: E402
 
 HIGH_TIER = """\
 allow owner all to own laptop, desktop, server if verdict trusted, tier >= hardware
 """
 EXIT = {"policy": 3, "not-allowed": 3, "peer-unknown": 4, "attest-pcr": 4, "tier": 6, "custody": 6,
-        "not-found": 1}
+        "not-found": 1, "not-running": 6, "interrupted": 75, "not-ready": 75}
 
 
 class Refusals:
@@ -80,6 +81,33 @@ class Refusals:
         self.tap.ok(kith(self.laptop, "plan", self.guest.name, "desktop")["allowed"],
                     "and allows the desktop")
 
+    def planned(self, code: str | None, name: str) -> None:
+        """`kith plan` to the desktop says why not, or that it is allowed (None)."""
+        plan = kithlab.Kith(self.laptop, "plan", self.guest.name, "desktop")
+        status = plan.wait()
+        answer = plan.documents[-1]
+        said = answer["reason"]["code"] if answer["reason"] else None
+        self.tap.equal((said, status, answer["allowed"]), (code, EXIT.get(code, 0), code is None),
+                       f"A5 plan: {name}")
+        if said:
+            self.tap.note(answer["reason"]["text"])
+
+    def plans(self) -> None:
+        """A5: what the policy allows may still not work."""
+        laptop, name = self.laptop, self.guest.name
+        laptop.virsh("suspend", name)
+        self.planned("not-running", "a paused VM")
+        laptop.virsh("resume", name)
+        self.planned(None, "the same VM that runs")
+        laptop.kill("libvirtd")
+        self.planned("interrupted", "libvirtd is away")
+        laptop.start_libvirtd()
+        laptop.stop_kith("kith-mover")
+        self.planned("not-ready", "kith-mover is away")
+        laptop.start_kith("kith-mover")
+        wait_for("kith-mover", lambda: kith(laptop, "status")["agent"]["mover"], 10)
+        self.planned(None, "all are back")
+
     def strangers(self) -> None:
         """Unpaired devices, from both sides."""
         self.refused(self.stranger, "peer-unknown", "an unpaired device")
@@ -120,6 +148,7 @@ class Refusals:
                        "`kith trust` says untrusted and shows PCR 4")
         self.tap.ok("4" in trust["reason"]["text"], "and its sentence names the PCR",
                     str(trust["reason"]))
+        self.planned("attest-pcr", "a device that is known to be changed")
         self.refused(self.desktop, "attest-pcr", "the same again")
         attests = kithlab.audit(self.laptop, action="attest", device="desktop")
         self.tap.ok(attests and not attests[-1]["allowed"] and
@@ -128,6 +157,7 @@ class Refusals:
         row = kithlab.sighting(self.laptop, self.desktop)
         self.tap.equal(row["verdict"], "untrusted", "`kith devices` shows it too")
         kith(self.laptop, "--yes", "trust", "accept", "desktop")
+        self.planned(None, "accepted by its owner")
         self.moved(self.desktop, "accepted by its owner, the same move succeeds")
         kithlab.judge(self.tap, self.guest, [self.laptop, self.desktop], "after the refusals")
 
@@ -203,6 +233,20 @@ class Refusals:
         tap.ok(no and no.code == "not-allowed", "kithd's own user has no person's rights", str(no))
         tap.ok(kithlab.ticks_now(self.guest, desktop), "the guest goes on")
 
+    def forgotten(self) -> None:
+        """A8: who forgets a device learns which VMs are there, before and after the yes."""
+        asking = self.laptop.run(["/run/lab/build/kith", "trust", "forget", "desktop"],
+                                 input="n\n", check=False)
+        self.tap.ok(asking.returncode and self.guest.name in asking.stdout,
+                    "A8: the question names the VM that is there", asking.stdout + asking.stderr)
+        self.tap.ok("desktop" in [r["name"] for r in kith(self.laptop, "trust")["devices"]],
+                    "A8: `n` forgets nothing")
+        done = kith(self.laptop, "--yes", "trust", "forget", "desktop")
+        self.tap.equal(done["held"], [self.guest.name], "A8: --yes says it too")
+        done = kith(self.laptop, "--yes", "trust", "forget", "bob")
+        self.tap.equal(done["held"], [], "A8: and nothing of a device that holds none")
+        self.tap.equal(kith(self.laptop, "trust")["devices"], [], "A8: both are forgotten")
+
     def audits(self) -> None:
         """S2-05: what was refused stands on the device that refused, and no number is missing."""
         for device in (self.laptop, self.desktop):
@@ -232,6 +276,7 @@ def body(tap: Tap, lab: Lab) -> None:
     tests = Refusals(tap, lab)
     saved = old_memory(tests.laptop, tests.guest)
     tests.policies()
+    tests.plans()
     tests.strangers()
     tests.pairing_codes()
     tests.measurements()
@@ -239,6 +284,7 @@ def body(tap: Tap, lab: Lab) -> None:
     tests.audits()
     tests.twins()
     tests.other_users()
+    tests.forgotten()
 
 
 if __name__ == "__main__":
