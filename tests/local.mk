@@ -17,6 +17,7 @@ UNIT_TESTS = \
 	tests/unit/test-doubt \
 	tests/unit/test-evidence \
 	tests/unit/test-gateway \
+	tests/unit/test-hijack \
 	tests/unit/test-journal \
 	tests/unit/test-link \
 	tests/unit/test-link-codec \
@@ -166,6 +167,11 @@ tests_unit_test_policyd_SOURCES = tests/unit/test-policyd.c tests/unit/policyd-f
 	tests/unit/swtpm-fixture.h
 tests_unit_test_policyd_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policyd_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_hijack_SOURCES = tests/unit/test-hijack.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_hijack_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_hijack_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_promise_SOURCES = tests/unit/test-promise.c tests/unit/policyd-fixture.h \
 	tests/unit/swtpm-fixture.h
