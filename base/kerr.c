@@ -80,7 +80,9 @@ static const struct {
 	[KCODE_LOCKED] = {75, "Unlock with the recovery key: `kith unlock`."},
 	[KCODE_ROLLBACK] = {1, "Restore the newest state, or run `kith unlock`: then "
 			       "each VM is in doubt until your devices were asked."},
-	[KCODE_TIER] = {6, "That device can control hand-offs, but not hold this VM."},
+	[KCODE_TIER] =
+		{6, "Choose another device, or a policy that takes its level: `kith trust` shows "
+		    "it."},
 	[KCODE_NOT_RUNNING] = {6, "Start it first, then try again: `virsh start VM` (a paused one: "
 				  "`virsh resume VM`)."},
 };

@@ -70,8 +70,9 @@ static unsigned who_is(const struct server *s, uid_t uid)
 		who |= WHO_AGENT;
 	if (uid == s->mover)
 		who |= WHO_MOVER;
+	/* root could become the owner by `su`; a refusal would only send him there. */
 	if (uid == 0)
-		who |= WHO_ROOT;
+		who |= WHO_ROOT | WHO_OWNER;
 	return who;
 }
 
