@@ -48,6 +48,7 @@ UNIT_TESTS = \
 LAB_TESTS = \
 	tests/lab/test_oracle.py \
 	tests/lab/test_lab.py \
+	tests/integration/discovery/test_agent.py \
 	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \

@@ -30,7 +30,7 @@ VM = bytes(range(16))
 OTHER_VM = bytes(range(1, 17))
 START, CONN, CANCEL = 1, 2, 3
 DIAL, PROGRESS = 64, 65
-SWITCHING, FAILED = 5, 7
+COPYING, SWITCHING, FAILED = 3, 5, 7
 KITHD_MAX_RSS_GROWTH = 8 * 1024     # KiB, P2
 # kithd is not dumpable, so the leak check cannot look at it.
 SANITIZER = os.environ.get("ASAN_OPTIONS", "detect_leaks=0")
@@ -196,6 +196,7 @@ def t_handoff(a: Host, b: Host) -> None:
     assert a.result("handoff", hid=hid.hex(), device="desktop") == {"started": True}
     assert b.mover.wait(START, 15) == hid + b"\0"
     assert a.mover.wait(START, 15) == hid + b"\1"
+    a.mover.event(PROGRESS, wire.progress(hid, True, COPYING))
     wait_for("the job to move", lambda: job(a, hid)["state"] == "moving", 5)
     a.mover.event(DIAL, hid + struct.pack("<H", 1))
     assert a.mover.wait(CONN) == hid + struct.pack("<H", 1)
@@ -414,6 +415,7 @@ def t_mover_restart(a: Host, b: Host) -> None:
     """the mover gone: open jobs end as interrupted when it is back without them"""
     hid = new_session(a, b)
     a.mover.wait(START, 15)
+    a.mover.event(PROGRESS, wire.progress(hid, True, COPYING))
     wait_for("the job to move", lambda: job(a, hid)["state"] == "moving", 5)
     a.mover.stop()
     wait_for("kithd to notice", lambda: not a.result("status")["mover"], 5)
@@ -426,6 +428,7 @@ def t_cancel(a: Host, b: Host) -> None:
     """cancel reaches the mover of a hand-off that moves"""
     hid = new_session(a, b)
     a.mover.wait(START, 15)
+    a.mover.event(PROGRESS, wire.progress(hid, True, COPYING))
     wait_for("the job to move", lambda: job(a, hid)["state"] == "moving", 5)
     assert a.result("cancel", hid=hid.hex()) == {"cancelling": True}
     assert a.mover.wait(CANCEL) == hid

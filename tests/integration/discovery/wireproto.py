@@ -146,7 +146,9 @@ for line in sys.stdin:
 
     def inbox(self) -> bytes:
         """The other device's statement that came by way of kithd, or nothing."""
-        return self.call("custody-inbox", self.hid).blob()
+        answer = self.call("custody-inbox", self.hid)
+        answer.take(1)      # its kind, which the statement says too
+        return answer.blob()
 
     def stop(self) -> None:
         """As if it ended."""
