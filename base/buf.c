@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/text.h"
+
 struct rbuf rbuf_init(const void *data, size_t len)
 {
 	return (struct rbuf){.data = data, .left = data ? len : 0};
@@ -127,6 +129,15 @@ static bool utf8_second_ok(uint8_t lead, uint8_t second)
 	}
 }
 
+/* All controls of UAX 9 have two or three bytes. */
+static bool turns_lines(const uint8_t *s, int tail)
+{
+	if (tail == 1)
+		return text_turns_lines((s[0] & 0x1fu) << 6 | (s[1] & 0x3fu));
+	return tail == 2 &&
+	       text_turns_lines((s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu));
+}
+
 static bool clean_bytes(const uint8_t *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -144,6 +155,8 @@ static bool clean_bytes(const uint8_t *s, size_t len)
 		for (int k = 1; k <= tail; k++)
 			if ((s[i + (size_t)k] & 0xc0) != 0x80)
 				return false;
+		if (turns_lines(s + i, tail))
+			return false;
 		i += (size_t)tail;
 	}
 	return true;
@@ -171,13 +184,6 @@ void rbuf_string(struct rbuf *r, char *ret, size_t size)
 bool text_is_clean(const char *text)
 {
 	return clean_bytes((const uint8_t *)text, strlen(text));
-}
-
-bool text_is_name(const char *text, size_t max)
-{
-	size_t len = strlen(text);
-
-	return len > 0 && len <= max && !strpbrk(text, "\t\n") && text_is_clean(text);
 }
 
 struct wbuf wbuf_init(void *data, size_t size)

@@ -36,8 +36,9 @@ const uint8_t *rbuf_view(struct rbuf *r, size_t len);
 /* Length-prefixed (u32) bytes of at most `max`: borrows them. NULL and *ret_len 0 on failure. */
 const uint8_t *rbuf_blob(struct rbuf *r, size_t max, size_t *ret_len);
 
-/* Length-prefixed (u16) text: valid UTF-8, no control bytes but tab and newline, no NUL; always
- * terminated. Fails with -EBADMSG if it does not fit `size` - 1. */
+/* Length-prefixed (u16) text: valid UTF-8, no control bytes but tab and newline, no NUL, nothing
+ * that turns lines around (U+202E and its kin); always terminated. Fails with -EBADMSG if it does
+ * not fit `size` - 1. */
 void rbuf_string(struct rbuf *r, char *ret, size_t size);
 
 /* Marks the cursor as failed (negative errno), for checks a decoder makes itself. */
@@ -57,8 +58,9 @@ void wbuf_blob(struct wbuf *w, const void *data, size_t len);
 void wbuf_string(struct wbuf *w, const char *text);
 int wbuf_error(const struct wbuf *w);
 
-/* True if `text` (terminated) is text that rbuf_string() would accept; `name` also forbids
- * tab and newline and the empty string. */
+/* True if `text` (terminated) is text that rbuf_string() would accept. A name is not empty, has at
+ * most `max` bytes, and besides tab and newline also no format characters (Unicode's Cf: unseen,
+ * they make two names look alike), and no more than two combining marks on a letter. */
 bool text_is_clean(const char *text);
 bool text_is_name(const char *text, size_t max);
 

@@ -11,5 +11,6 @@ base_libbase_a_SOURCES = \
 	base/kerr.c base/kerr.h \
 	base/log.c base/log.h \
 	base/names.h \
-	base/secret.c base/secret.h
+	base/secret.c base/secret.h \
+	base/text.c base/text.h
 base_libbase_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)

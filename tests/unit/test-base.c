@@ -77,6 +77,58 @@ static void test_n9_text(void)
 		g_assert_false(text_is_clean(bad[i]));
 }
 
+/* What is on the screen must be what the name says; each row beside a twin that passes. */
+static void test_d_names(void)
+{
+	static const char *const free_bad[] = {
+		"a\xd8\x9c",
+		"a\xe2\x80\x8e",
+		"a\xe2\x80\xae"
+		"b",
+		"\xe2\x81\xa6x",
+		"\xe2\x81\xa9",
+	};
+	static const char *const bad[] = {
+		"a\xc2\xad"
+		"b",		 /* soft hyphen */
+		"a\xe2\x80\x8b", /* zero width space */
+		"\xe2\x80\x8d",	 /* joiner */
+		"a\xe2\x80\xa8"
+		"b",		     /* line separator */
+		"a\xef\xbb\xbf",     /* byte order mark */
+		"a\xe1\xa0\x8e",     /* Mongolian separator */
+		"a\xf0\x91\x82\xbd", /* U+110BD */
+		"a\xf3\xa0\x80\x81", /* language tag */
+		"a\xf3\xa0\x81\xbf", /* cancel tag */
+		"\xcc\x80"
+		"a",			     /* a mark on nothing */
+		"a\xcc\x80\xcc\x80\xcc\x80", /* three on one letter */
+		"a\xe2\x83\x9d\xef\xb8\xa0\xe1\xb7\x80",
+	};
+	static const char *const good[] = {
+		"Zoe\xcc\x88",
+		"a\xcc\x80\xcc\x81"
+		"b\xcc\x80",
+		"\xd9\x84\xd8\xa7\xd8\xa8",
+		"\xe2\x80\xa6",
+		"\xe2\x81\x91",
+		"\xf0\x9f\x98\x80",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(free_bad); i++) {
+		g_assert_false(text_is_name(free_bad[i], 63));
+		g_assert_false(text_is_clean(free_bad[i]));
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_assert_false(text_is_name(bad[i], 63));
+		g_assert_true(text_is_clean(bad[i]));
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
+		g_assert_true(text_is_name(good[i], 63));
+		g_assert_true(text_is_clean(good[i]));
+	}
+}
+
 static void test_hex(void)
 {
 	uint8_t b[3];
@@ -320,6 +372,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/cursor round trip", test_cursor_round_trip);
 	g_test_add_func("/base/N1 cursors never pass their bounds", test_n1_cursor_bounds);
 	g_test_add_func("/base/N9 control bytes are no text", test_n9_text);
+	g_test_add_func("/base/D names have no format characters", test_d_names);
 	g_test_add_func("/base/hex", test_hex);
 	g_test_add_func("/base/op table refuses by caller, size, descriptor", test_op_table);
 	g_test_add_func("/base/ipc frames", test_ipc_frames);
