@@ -609,7 +609,7 @@ static int make_parts(struct agent *a, struct kerr *err)
 		return kerr_set(err, -r, KCODE_FAILED,
 				"libwebsockets cannot be set up; is its GLib plug-in "
 				"(libwebsockets-evlib-glib) installed?");
-	r = control_new(control, requests_handle, a, &a->control);
+	r = control_new(control, a->owner, requests_handle, a, &a->control);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on %s: %s.", control,
 				g_strerror(-r));

@@ -203,9 +203,13 @@ int agent_client_call(struct agent_client *c, const char *op, json_t *arguments,
 		      json_t **ret_result, struct kerr *err)
 {
 	int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
-	int r = send_request(c, op, arguments, err);
+	struct kerr lost = {0};
+	int r = send_request(c, op, arguments, &lost);
 
-	while (r >= 0) {
+	/* Whoever finds no place at kithd is told so in a line, perhaps before he could ask. */
+	if (r < 0 && r != -ECONNRESET)
+		return kerr_set(err, -r, lost.code, "%s", lost.text);
+	for (;;) {
 		json_t *o, *id;
 
 		r = next_object(c, deadline, &o, err);
@@ -227,7 +231,6 @@ int agent_client_call(struct agent_client *c, const char *op, json_t *arguments,
 		}
 		json_decref(o); /* the late answer to a request that timed out */
 	}
-	return r;
 }
 
 int agent_client_event(struct agent_client *c, int timeout_ms, json_t **ret, struct kerr *err)

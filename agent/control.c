@@ -9,21 +9,26 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "agent/places.h"
 #include "base/ipc.h"
 #include "base/log.h"
+
+/* As many as places_local() lets in. */
+#define CLIENTS_MAX (2 * PLACES_OWN_MAX + PLACES_STRANGERS_MAX)
 
 struct client {
 	struct control *c;
 	struct control_peer peer;
 	int fd;
-	guint readable, writable;
+	guint readable, writable, silence;
 	GByteArray *in, *out;
 	guint pending;
-	bool watching, dying;
+	bool owner, watching, dying;
 };
 
 struct control {
 	int fd;
+	uid_t owner;
 	char *path;
 	guint watch, pause;
 	GList *clients;
@@ -38,6 +43,8 @@ static void client_free(struct client *cl)
 		g_source_remove(cl->readable);
 	if (cl->writable)
 		g_source_remove(cl->writable);
+	if (cl->silence)
+		g_source_remove(cl->silence);
 	close(cl->fd);
 	g_byte_array_unref(cl->in);
 	g_byte_array_unref(cl->out);
@@ -65,6 +72,9 @@ static int flush_out(struct client *cl)
 			return errno == EAGAIN ? 0 : -errno;
 		g_byte_array_remove_range(cl->out, 0, (guint)n);
 	}
+	/* It never shrinks by itself. */
+	g_byte_array_unref(cl->out);
+	cl->out = g_byte_array_new();
 	return 1;
 }
 
@@ -81,19 +91,39 @@ static gboolean on_writable(int fd _unused_, GIOCondition condition _unused_, gp
 	return G_SOURCE_REMOVE;
 }
 
+/* What waits for all clients of this one's kind. */
+static size_t queued(const struct client *cl)
+{
+	size_t sum = 0;
+
+	for (GList *l = cl->c->clients; l; l = l->next) {
+		const struct client *other = l->data;
+
+		if (other->owner == cl->owner)
+			sum += other->out->len;
+	}
+	return sum;
+}
+
+static bool fits(const struct client *cl, size_t len)
+{
+	size_t each = cl->owner ? CONTROL_QUEUE_MAX : CONTROL_STRANGER_QUEUE_MAX;
+	size_t all = cl->owner ? CONTROL_QUEUES_MAX : CONTROL_STRANGER_QUEUES_MAX;
+
+	return cl->out->len + len <= each && queued(cl) + len <= all;
+}
+
 /* Never frees the client: it may be in use further up. What cannot be sent shows at the next
  * readiness of its socket. */
-static void put(struct client *cl, const char *line, size_t max)
+static void put(struct client *cl, const char *line)
 {
 	size_t len = strlen(line);
 
 	if (cl->dying)
 		return;
-	if (cl->out->len + len > max) {
-		if (max == CONTROL_QUEUE_MAX) {
-			cl->dying = true;
-			shutdown(cl->fd, SHUT_RDWR);
-		}
+	if (!fits(cl, len)) {
+		cl->dying = true;
+		shutdown(cl->fd, SHUT_RDWR);
 		return;
 	}
 	g_byte_array_append(cl->out, (const uint8_t *)line, (guint)len);
@@ -109,7 +139,7 @@ void control_reply(struct control *c, const struct control_peer *peer, char *lin
 	if (cl && cl->pending)
 		cl->pending--;
 	if (cl && line)
-		put(cl, line, CONTROL_QUEUE_MAX);
+		put(cl, line);
 	free(line);
 }
 
@@ -118,8 +148,8 @@ void control_broadcast(struct control *c, char *line)
 	for (GList *l = c->clients; l && line; l = l->next) {
 		struct client *cl = l->data;
 
-		if (cl->watching)
-			put(cl, line, CONTROL_EVENTS_MAX);
+		if (cl->watching && cl->out->len + strlen(line) <= CONTROL_EVENTS_MAX)
+			put(cl, line);
 	}
 	free(line);
 }
@@ -132,6 +162,28 @@ void control_set_watching(struct control *c, const struct control_peer *peer)
 		cl->watching = true;
 }
 
+bool control_is_owner(const struct control *c, uid_t uid)
+{
+	return uid == 0 || uid == c->owner;
+}
+
+static gboolean on_silence(gpointer data)
+{
+	struct client *cl = data;
+
+	cl->silence = 0;
+	client_free(cl);
+	return G_SOURCE_REMOVE;
+}
+
+/* Another user's program has nothing to wait for here: `watch` is not for it. */
+static void await_request(struct client *cl)
+{
+	if (cl->silence)
+		g_source_remove(cl->silence);
+	cl->silence = cl->owner ? 0 : g_timeout_add(CONTROL_STRANGER_SILENCE_MS, on_silence, cl);
+}
+
 static void on_line(struct client *cl, const char *line, size_t len)
 {
 	struct api_request request;
@@ -141,6 +193,7 @@ static void on_line(struct client *cl, const char *line, size_t len)
 	if (r == 0 && cl->pending >= CONTROL_PENDING_MAX)
 		r = kerr_set(&err, EBUSY, KCODE_BUSY, "Wait for the answers to earlier requests.");
 	cl->pending++;
+	await_request(cl);
 	if (r < 0)
 		control_reply(cl->c, &cl->peer, api_reply_error(request.id, &err));
 	else
@@ -183,12 +236,17 @@ static gboolean on_readable(int fd, GIOCondition condition _unused_, gpointer da
 	return G_SOURCE_REMOVE;
 }
 
-static void refuse_client(int fd)
+static void refuse_client(int fd, enum places_room room)
 {
 	struct kerr err = {0};
 	char *line;
 
-	kerr_set(&err, EBUSY, KCODE_BUSY, "Too many programs are connected to kithd.");
+	kerr_set(&err, EBUSY, KCODE_BUSY,
+		 room == PLACES_USER_FULL
+			 ? "Too many programs of this user are connected to kithd. End some of "
+			   "them, or try again in a moment."
+			 : "Too many programs of users who do not own this device are connected to "
+			   "kithd. Try again in a moment.");
 	line = api_reply_error(0, &err);
 	if (line && send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("control", "a refused client is gone already");
@@ -196,21 +254,34 @@ static void refuse_client(int fd)
 	close(fd);
 }
 
+static enum places_room room_for(const struct control *c, uid_t uid)
+{
+	uid_t uids[CLIENTS_MAX];
+	size_t n = 0;
+
+	for (GList *l = c->clients; l && n < CLIENTS_MAX; l = l->next)
+		uids[n++] = ((struct client *)l->data)->peer.uid;
+	return places_local(uids, n, uid, c->owner);
+}
+
 static void add_client(struct control *c, const struct ipc_peer *peer, int fd)
 {
+	enum places_room room = room_for(c, peer->uid);
 	struct client *cl;
 
-	if (g_list_length(c->clients) >= CONTROL_CLIENTS_MAX) {
-		refuse_client(fd);
+	if (room != PLACES_ROOM) {
+		refuse_client(fd, room);
 		return;
 	}
 	cl = g_new0(struct client, 1);
 	cl->c = c;
 	cl->fd = fd;
+	cl->owner = control_is_owner(c, peer->uid);
 	cl->peer = (struct control_peer){++c->last_serial, peer->pid, peer->uid};
 	cl->in = g_byte_array_new();
 	cl->out = g_byte_array_new();
 	cl->readable = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, cl);
+	await_request(cl);
 	c->clients = g_list_prepend(c->clients, cl);
 	log_debug("control", "uid %u, pid %d connected", (unsigned)peer->uid, (int)peer->pid);
 }
@@ -265,7 +336,8 @@ static int listen_at(const char *path)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-int control_new(const char *path, control_request_fn request, void *ctx, struct control **ret)
+int control_new(const char *path, uid_t owner, control_request_fn request, void *ctx,
+		struct control **ret)
 {
 	g_autofree char *folder = g_path_get_dirname(path);
 	struct control *c;
@@ -279,6 +351,7 @@ int control_new(const char *path, control_request_fn request, void *ctx, struct 
 		return fd;
 	c = g_new0(struct control, 1);
 	c->fd = fd;
+	c->owner = owner;
 	c->path = g_strdup(path);
 	c->request = request;
 	c->ctx = ctx;

@@ -2,16 +2,25 @@
 /* The local control socket: newline-delimited JSON for every user of this device. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "agent/api.h"
 #include "base/cleanup.h"
 
 #define CONTROL_SOCKET "kithd/control.sock" /* below the run directory */
-#define CONTROL_CLIENTS_MAX 32
-#define CONTROL_PENDING_MAX 16	      /* requests of one client not answered yet */
-#define CONTROL_QUEUE_MAX (1u << 20)  /* bytes not taken by a client: then it is hung up on */
-#define CONTROL_EVENTS_MAX (1u << 16) /* bytes waiting beyond which events are left out */
+#define CONTROL_PENDING_MAX 16		    /* requests of one client not answered yet */
+#define CONTROL_EVENTS_MAX (1u << 16)	    /* bytes waiting beyond which events are left out */
+
+/* Bytes that a client has not taken: beyond them it is hung up on. Owner and root, then any other
+ * user; of one client, and of all of the kind together (A3). */
+#define CONTROL_QUEUE_MAX (1u << 20)
+#define CONTROL_QUEUES_MAX (4u << 20)
+#define CONTROL_STRANGER_QUEUE_MAX (1u << 18)
+#define CONTROL_STRANGER_QUEUES_MAX (1u << 20)
+
+/* How long another user's program may be connected without asking anything. */
+#define CONTROL_STRANGER_SILENCE_MS 10000
 
 struct control;
 
@@ -26,8 +35,10 @@ struct control_peer {
 typedef void (*control_request_fn)(void *ctx, const struct control_peer *peer,
 				   const struct api_request *request);
 
-/* Listens at `path`; who may do what is policyd's matter, so everybody may connect (0666). */
-int control_new(const char *path, control_request_fn request, void *ctx, struct control **ret);
+/* Listens at `path`. Everybody may connect (0666), as often as places_local() allows with `owner`;
+ * whoever finds no place is told so in a line before he is hung up on (code BUSY, id 0). */
+int control_new(const char *path, uid_t owner, control_request_fn request, void *ctx,
+		struct control **ret);
 struct control *control_free(struct control *c);
 DEFINE_CLEANUP(struct control *, control_free)
 
@@ -36,3 +47,5 @@ void control_reply(struct control *c, const struct control_peer *peer, char *lin
 /* To all who watch; taken over. */
 void control_broadcast(struct control *c, char *line);
 void control_set_watching(struct control *c, const struct control_peer *peer);
+/* Whether this user is the device's owner or root. */
+bool control_is_owner(const struct control *c, uid_t uid);

@@ -34,6 +34,8 @@ agent_libagent_a_SOURCES = \
 	agent/overview.h \
 	agent/peers.c \
 	agent/peers.h \
+	agent/places.c \
+	agent/places.h \
 	agent/preface.c \
 	agent/preface.h \
 	agent/requests.c \

@@ -639,7 +639,9 @@ static void handle_watch(struct agent *a, const struct control_peer *peer,
 	control_reply(a->control, peer, api_reply(r->id, json_pack("{s:b}", "watching", 1)));
 }
 
-/* `owner`: only the device's owner and root may ask (policyd decides once more). */
+/* `owner`: only the device's owner and root may ask (policyd decides once more). All answers but
+ * those of `status` and `devices` name VMs or hand-offs, and a hand-off's number is what a data
+ * connection is known by (B). */
 static const struct {
 	void (*handle)(struct agent *a, const struct control_peer *peer,
 		       const struct api_request *r);
@@ -650,9 +652,9 @@ static const struct {
 	[API_PAIR] = {handle_pair, true, true},
 	[API_VMS] = {handle_vms, true, false},
 	[API_HANDOFF] = {handle_handoff, true, true},
-	[API_JOBS] = {handle_jobs, false, false},
+	[API_JOBS] = {handle_jobs, true, false},
 	[API_CANCEL] = {handle_cancel, true, true},
-	[API_WATCH] = {handle_watch, false, false},
+	[API_WATCH] = {handle_watch, true, false},
 };
 
 void requests_handle(void *ctx, const struct control_peer *peer, const struct api_request *r)
@@ -660,16 +662,19 @@ void requests_handle(void *ctx, const struct control_peer *peer, const struct ap
 	struct agent *a = ctx;
 	struct kerr err = {0};
 
-	if (!rows[r->op].owner || peer->uid == 0 || peer->uid == a->owner) {
+	if (!rows[r->op].owner || control_is_owner(a->control, peer->uid)) {
 		if (rows[r->op].logged)
 			log_info("control", "uid %u, pid %d: %s", (unsigned)peer->uid,
 				 (int)peer->pid, api_op_to_string(r->op));
 		rows[r->op].handle(a, peer, r);
 		return;
 	}
-	log_warning("control", "uid %u, pid %d may not ask for %s", (unsigned)peer->uid,
-		    (int)peer->pid, api_op_to_string(r->op));
-	kerr_set(&err, EPERM, KCODE_NOT_ALLOWED, "This user may not ask for \"%s\" here.",
-		 api_op_to_string(r->op));
+	log_debug("control", "uid %u, pid %d may not ask for %s", (unsigned)peer->uid,
+		  (int)peer->pid, api_op_to_string(r->op));
+	kerr_set(
+		&err, EPERM, KCODE_NOT_ALLOWED,
+		"Only this device's owner and root may ask kithd for \"%s\"; this user may ask for "
+		"\"status\" and \"devices\".",
+		api_op_to_string(r->op));
 	control_reply(a->control, peer, api_reply_error(r->id, &err));
 }

@@ -57,7 +57,7 @@ static const struct {
 	[KCODE_NOT_READY] = {75, "Run `kith status` to see what is missing."},
 	[KCODE_EXISTS] = {1, ""},
 	[KCODE_NOT_FOUND] = {1, "`kith vms` and `kith devices` list what there is."},
-	[KCODE_BUSY] = {75, "Wait for the other hand-off to end, or cancel it."},
+	[KCODE_BUSY] = {75, "Wait until what runs now has ended, or cancel it."},
 	[KCODE_POLICY] = {3, "`kith policy show VM` shows the rules; its owner can change them."},
 	[KCODE_PEER_UNKNOWN] = {4, "Pair the two devices first: `kith pair`."},
 	[KCODE_PEER_KEY] = {4, "Do not continue unless you replaced that device yourself."},

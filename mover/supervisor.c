@@ -22,7 +22,8 @@
 #include "mover/worker.h"
 
 #define CONNS_MAX 8
-#define STRANGERS_MAX 2
+#define ACCEPTS_PER_TURN 16
+#define COMPLAIN_MS 60000
 #define CHILDREN_MAX 18 /* 16 hand-offs, one listing, one recovery */
 #define WORKERS_MAX 16
 #define PENDING_MAX 64
@@ -82,7 +83,7 @@ struct supervisor {
 	struct mover_progress ended[ENDED_MAX];
 	size_t ended_count;
 	struct listing_memory sizes;
-	uint64_t recover_at, stop_at;
+	uint64_t recover_at, stop_at, complain_at;
 	bool recovering_again, recovered, stopping;
 	uint8_t buf[IPC_MAX_FRAME], out[IPC_MAX_BODY];
 };
@@ -392,33 +393,43 @@ static void on_conn(struct supervisor *s, size_t conn)
 	ipc_msg_release(&m);
 }
 
-/* A free place; whoever may ask for nothing cannot take the last ones (F11). CONNS_MAX = none. */
-static size_t free_conn(const struct supervisor *s, unsigned who)
+/* A free place, CONNS_MAX = none. */
+static size_t free_conn(const struct supervisor *s)
 {
-	size_t slot = CONNS_MAX, strangers = 0;
+	size_t slot = 0;
 
-	for (size_t i = 0; i < CONNS_MAX; i++) {
-		if (s->conns[i].fd < 0)
-			slot = i;
-		else
-			strangers += !s->conns[i].who;
-	}
-	return who || strangers < STRANGERS_MAX ? slot : CONNS_MAX;
+	while (slot < CONNS_MAX && s->conns[slot].fd >= 0)
+		slot++;
+	return slot;
 }
 
+static void turn_away(struct supervisor *s, const struct ipc_peer *peer, int fd)
+{
+	uint64_t now = worker_now_ms();
+
+	close(fd);
+	if (now < s->complain_at)
+		return;
+	s->complain_at = now + COMPLAIN_MS;
+	log_warning("mover",
+		    "A program of uid %u connected, which may ask for nothing here, or there is no "
+		    "room; more of this is not logged for a minute.",
+		    (unsigned)peer->uid);
+}
+
+/* kithd and root; whoever else connects takes no place (F11). */
 static void on_listen(struct supervisor *s)
 {
 	struct ipc_peer peer;
 	int fd;
 
-	while (ipc_accept(s->listen_fd, &peer, &fd) == 0) {
-		unsigned who = peer.uid == 0 || peer.uid == s->kithd_uid ? (unsigned)WHO_KITHD : 0;
-		size_t slot = free_conn(s, who);
+	for (int i = 0; i < ACCEPTS_PER_TURN && ipc_accept(s->listen_fd, &peer, &fd) == 0; i++) {
+		size_t slot = peer.uid == 0 || peer.uid == s->kithd_uid ? free_conn(s) : CONNS_MAX;
 
 		if (slot == CONNS_MAX)
-			close(fd);
+			turn_away(s, &peer, fd);
 		else
-			s->conns[slot] = (struct conn){fd, who};
+			s->conns[slot] = (struct conn){fd, WHO_KITHD};
 	}
 }
 
@@ -663,7 +674,7 @@ static int open_all(struct supervisor *s)
 	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
 		return -errno;
 	r = config_run_path(&s->config, MOVER_SOCKET, path, sizeof(path));
-	/* Anyone may connect; the op table lets nobody but kithd ask (SO_PEERCRED). */
+	/* Whoever is neither kithd nor root is closed at once, by SO_PEERCRED. */
 	return r < 0 ? r : ipc_listen(path, 0666, &s->listen_fd);
 }
 

@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/ipc.h"
 #include "base/log.h"
@@ -39,6 +40,7 @@ struct server {
 	struct client clients[CLIENTS_MAX];
 	size_t count;
 	uint64_t last_id;
+	time_t complained;
 	uint8_t in[IPC_MAX_FRAME], out[IPC_MAX_BODY];
 };
 
@@ -141,6 +143,20 @@ static bool has_room(const struct server *s, uid_t uid, unsigned who)
 	return false;
 }
 
+/* A flood of connections is none of lines (P10). */
+static void complain(struct server *s, uid_t uid)
+{
+	time_t now = time(NULL);
+
+	if (s->complained && now >= s->complained && now - s->complained < 60)
+		return;
+	s->complained = now;
+	log_warning("server",
+		    "Too many connections; one of uid %u was closed. More of this is not logged "
+		    "for a minute.",
+		    (unsigned)uid);
+}
+
 static void accept_one(struct server *s)
 {
 	struct ipc_peer peer;
@@ -149,7 +165,7 @@ static void accept_one(struct server *s)
 	if (ipc_accept(s->listen_fd, &peer, &fd) < 0)
 		return;
 	if (!has_room(s, peer.uid, who_is(s, peer.uid))) {
-		log_warning("server", "Too many connections; one of uid %u was closed.", peer.uid);
+		complain(s, peer.uid);
 		close(fd);
 		return;
 	}

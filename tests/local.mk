@@ -25,6 +25,7 @@ UNIT_TESTS = \
 	tests/unit/test-mover-proto \
 	tests/unit/test-pairing \
 	tests/unit/test-pk \
+	tests/unit/test-places \
 	tests/unit/test-policy \
 	tests/unit/test-policyd \
 	tests/unit/test-policyd-proto \
@@ -183,6 +184,9 @@ tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c
 tests_unit_test_policyd_proto_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policyd_proto_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_places_SOURCES = tests/unit/test-places.c
+tests_unit_test_places_CFLAGS = $(UNIT_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_places_LDADD = agent/libagentclient.a $(UNIT_LDADD)
 tests_unit_test_preface_SOURCES = tests/unit/test-preface.c
 tests_unit_test_preface_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_preface_LDADD = $(UNIT_LDADD)

@@ -113,7 +113,7 @@ static void print_alarm(const struct policyd_status *st)
 	printf("! Alarm of %s: %s\n", when, st->alarm);
 }
 
-static void print_status(const struct policyd_status *st, bool agent)
+static void print_status(const struct policyd_status *st, const struct kerr *agent)
 {
 	char id[17];
 
@@ -131,7 +131,9 @@ static void print_status(const struct policyd_status *st, bool agent)
 	else
 		printf("  It is %s. %s\n", policyd_state_to_string(st->state), st->detail);
 	print_alarm(st);
-	if (!agent)
+	if (agent->code == KCODE_BUSY)
+		printf("! kithd runs, but has no room for this command: %s\n", agent->text);
+	else if (agent->code != KCODE_OK)
 		puts("! kithd does not answer: other devices cannot be seen. Start it with "
 		     "`systemctl start kithd`.");
 }
@@ -157,7 +159,7 @@ static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 		cli_print_json(status_json(&st, agent));
 		return 0;
 	}
-	print_status(&st, agent != NULL);
+	print_status(&st, &agent_err);
 	json_decref(agent);
 	return 0;
 }

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who finds a place at kithd's two doors, and what those hear who do not. */
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "agent/client.h"
+#include "agent/control.h"
+#include "agent/places.h"
+
+#define OWNER 1000u
+#define NOBODY 65534u
+
+static void test_local(void)
+{
+	uid_t uids[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < PLACES_STRANGER_MAX; i++) {
+		g_assert_cmpint(places_local(uids, n, 2000, OWNER), ==, PLACES_ROOM);
+		uids[n++] = 2000;
+	}
+	g_assert_cmpint(places_local(uids, n, 2000, OWNER), ==, PLACES_USER_FULL);
+	while (places_local(uids, n, 3000u + (uid_t)n / 4, OWNER) == PLACES_ROOM) {
+		uids[n] = 3000u + (uid_t)n / 4;
+		n++;
+	}
+	g_assert_cmpuint(n, ==, PLACES_STRANGERS_MAX);
+	g_assert_cmpint(places_local(uids, n, 4000, OWNER), ==, PLACES_STRANGERS_FULL);
+	/* However many others there are, owner and root find all of their places. */
+	for (size_t i = 0; i < PLACES_OWN_MAX; i++) {
+		g_assert_cmpint(places_local(uids, n, OWNER, OWNER), ==, PLACES_ROOM);
+		uids[n++] = OWNER;
+	}
+	g_assert_cmpint(places_local(uids, n, OWNER, OWNER), ==, PLACES_USER_FULL);
+	g_assert_cmpint(places_local(uids, n, 0, OWNER), ==, PLACES_ROOM);
+}
+
+static void test_yield(void)
+{
+	const struct place waiting[] = {
+		{PLACES_ANNOUNCED, 1}, {PLACES_UNKNOWN, 5}, {PLACES_PROVEN, 0},
+		{PLACES_UNKNOWN, 3},   {PLACES_UNKNOWN, 9},
+	};
+	const struct place proven[] = {{PLACES_PROVEN, 4}, {PLACES_PROVEN, 2}};
+
+	/* The oldest stranger goes, whoever comes. */
+	for (int rank = PLACES_UNKNOWN; rank <= PLACES_PROVEN; rank++)
+		g_assert_cmpint(places_yield(waiting, 5, (enum places_rank)rank), ==, 3);
+	/* Nobody pushes one away of whom more is known. */
+	g_assert_cmpint(places_yield(waiting, 1, PLACES_UNKNOWN), ==, -1);
+	g_assert_cmpint(places_yield(proven, 2, PLACES_ANNOUNCED), ==, -1);
+	g_assert_cmpint(places_yield(proven, 2, PLACES_PROVEN), ==, 1);
+	g_assert_cmpint(places_yield(NULL, 0, PLACES_PROVEN), ==, -1);
+}
+
+/* -- a control socket whose every answer is long -- */
+
+struct door {
+	char *dir, *path;
+	struct control *control;
+	size_t answer;
+};
+
+static void on_request(void *ctx, const struct control_peer *peer, const struct api_request *r)
+{
+	struct door *d = ctx;
+	g_autofree char *text = g_strnfill(d->answer, 'x');
+
+	control_reply(d->control, peer, api_reply(r->id, json_pack("{s:s}", "text", text)));
+}
+
+static void door_open(struct door *d, uid_t owner, size_t answer)
+{
+	*d = (struct door){.dir = g_dir_make_tmp("kith-places-XXXXXX", NULL), .answer = answer};
+	g_assert_cmpint(chmod(d->dir, 0711), ==, 0);
+	d->path = g_build_filename(d->dir, "control.sock", NULL);
+	g_assert_cmpint(control_new(d->path, owner, on_request, d, &d->control), ==, 0);
+}
+
+static void door_close(struct door *d)
+{
+	control_free(d->control);
+	g_rmdir(d->dir);
+	g_free(d->dir);
+	g_free(d->path);
+}
+
+static void serve(void)
+{
+	for (int i = 0; i < 100; i++)
+		while (g_main_context_iteration(NULL, FALSE))
+			;
+}
+
+static int knock(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	g_strlcpy(sa.sun_path, path, sizeof(sa.sun_path));
+	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 ? fd : -1;
+}
+
+static void test_full(void)
+{
+	size_t room = geteuid() == 0 ? PLACES_OWN_MAX : PLACES_STRANGER_MAX;
+	_cleanup_(agent_client_freep) struct agent_client *late = NULL, *early = NULL;
+	struct kerr err = {0};
+	struct door d;
+	int fds[PLACES_OWN_MAX];
+
+	door_open(&d, OWNER + 7, 10);
+	for (size_t i = 0; i < room; i++)
+		fds[i] = knock(d.path);
+	serve();
+	/* Turned away before it asked, and after: both hear why. */
+	g_assert_cmpint(agent_client_new(d.path, &late, &err), ==, 0);
+	serve();
+	g_assert_cmpint(agent_client_call(late, "status", NULL, 1000, NULL, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_BUSY);
+	g_assert_nonnull(strstr(err.text, "Too many programs of this user"));
+	close(fds[0]);
+	serve();
+	g_assert_cmpint(agent_client_new(d.path, &early, &err), ==, 0);
+	serve();
+	for (size_t i = 1; i < room; i++)
+		close(fds[i]);
+	door_close(&d);
+	/* And a kithd that ends is not mistaken for a full one. */
+	err = (struct kerr){0};
+	g_assert_cmpint(agent_client_call(early, "status", NULL, 1000, NULL, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
+}
+
+/* 40 connections of another user, which stay until the pipe is closed. */
+static pid_t crowd(const char *path, const int until[2], const int ready[2])
+{
+	pid_t pid = fork();
+	char byte = 0;
+
+	if (pid)
+		return pid;
+	close(until[1]);
+	if (setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		_exit(1);
+	for (int i = 0; i < 40; i++)
+		knock(path);
+	(void)!write(ready[1], &byte, 1);
+	(void)!read(until[0], &byte, 1);
+	_exit(0);
+}
+
+static void test_crowd(void)
+{
+	struct door d;
+	int until[2], ready[2], fd, status;
+	char line[256] = "", byte;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		g_test_skip("only root can be another user");
+		return;
+	}
+	door_open(&d, OWNER, 10);
+	g_assert_cmpint(pipe(until) | pipe(ready), ==, 0);
+	pid = crowd(d.path, until, ready);
+	close(until[0]);
+	g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
+	serve();
+	fd = knock(d.path);
+	g_assert_cmpint(send(fd, "{\"id\":1,\"op\":\"jobs\"}\n", 21, 0), ==, 21);
+	serve();
+	g_assert_cmpint(recv(fd, line, sizeof(line) - 1, 0), >, 0);
+	g_assert_nonnull(strstr(line, "\"ok\":true"));
+	close(fd);
+	close(until[1]);
+	waitpid(pid, &status, 0);
+	g_assert_cmpint(status, ==, 0);
+	close(ready[0]);
+	close(ready[1]);
+	door_close(&d);
+}
+
+/* Whoever asks and never reads is hung up on, before what waits for it becomes much. */
+static void test_never_reads(void)
+{
+	static const char ask[] = "{\"id\":1,\"op\":\"devices\"}\n";
+	size_t room = geteuid() == 0 ? PLACES_OWN_MAX : PLACES_STRANGER_MAX, hung_up = 0;
+	int fds[PLACES_OWN_MAX];
+	struct door d;
+
+	door_open(&d, OWNER + 7, 100000);
+	for (size_t i = 0; i < room; i++)
+		fds[i] = knock(d.path);
+	for (int round = 0; round < 40; round++) {
+		for (size_t i = 0; i < room; i++)
+			(void)!send(fds[i], ask, sizeof(ask) - 1, MSG_NOSIGNAL);
+		serve();
+	}
+	for (size_t i = 0; i < room; i++) {
+		hung_up += send(fds[i], ask, sizeof(ask) - 1, MSG_NOSIGNAL) < 0;
+		close(fds[i]);
+	}
+	g_assert_cmpuint(hung_up, ==, room);
+	door_close(&d);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/places/A3 each user has his own", test_local);
+	g_test_add_func("/places/D the oldest stranger goes first", test_yield);
+	g_test_add_func("/places/A3 full is not absent", test_full);
+	g_test_add_func("/places/A3 root finds a place in a crowd", test_crowd);
+	g_test_add_func("/places/A3 a client that never reads", test_never_reads);
+	return g_test_run();
+}
