@@ -308,7 +308,8 @@ static void set_peer(struct agent *a, struct job *job, const uint8_t peer[DEVICE
 			   sizeof(job->progress.peer_name));
 }
 
-static void on_incoming(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN])
+static void on_incoming(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			const char *from)
 {
 	struct agent *a = ctx;
 	struct job *job = jobs_open(a->jobs, hid, false, agent_now_ms());
@@ -316,6 +317,7 @@ static void on_incoming(void *ctx, const uint8_t hid[HID_LEN], const uint8_t pee
 	if (!job)
 		return;
 	set_peer(a, job, peer);
+	g_strlcpy(job->endpoint.address, from, sizeof(job->endpoint.address));
 	job->progress.phase = PHASE_PREPARING;
 	jobs_set_state(job, JOB_MOVING, agent_now_ms());
 	agent_job_changed(a, job);

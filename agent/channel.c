@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Data connections: kithd makes or takes them and passes them to the mover, unread. */
+#include <string.h>
 #include <sys/socket.h>
 
 #include "agent/agent-internal.h"
@@ -8,6 +9,11 @@
 #include "base/log.h"
 
 #define DIALS_MAX 128
+
+/* Data connections of a hand-off from other addresses than the peer's: a device may have several,
+ * and so have those who only know the number. */
+#define STRANGERS_BURST 8
+#define STRANGERS_PER_S 4
 
 struct channel_dial {
 	struct agent *a;
@@ -93,14 +99,25 @@ void channel_cancel_all(struct agent *a)
 	}
 }
 
+static bool is_welcome(struct job *job, int fd)
+{
+	char from[ROSTER_ADDRESS_LEN];
+
+	if (wire_socket_address(fd, from, sizeof(from)) < 0)
+		return false;
+	return strcmp(from, job->endpoint.address) == 0 ||
+	       places_bucket_take(&job->strangers, STRANGERS_BURST, STRANGERS_PER_S,
+				  agent_now_ms());
+}
+
 void channel_accept(void *ctx, int fd, const uint8_t hid[HID_LEN], uint16_t channel)
 {
 	struct agent *a = ctx;
 	struct job *job = jobs_find(a->jobs, hid);
 
 	/* Nothing is said to a stranger: the preface is no secret, but naming an open hand-off
-	 * takes 128 random bits. */
-	if (job && job->state != JOB_ENDED && !job->progress.source)
+	 * takes 128 random bits. Whoever knows them gets a handshake, and only so many. */
+	if (job && job->state != JOB_ENDED && !job->progress.source && is_welcome(job, fd))
 		pass_on(a, fd, hid, channel);
 	else
 		log_debug("channel", "a data connection for no open hand-off was closed");

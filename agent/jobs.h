@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "agent/places.h"
 #include "discovery/roster.h"
 #include "mover/proto.h"
 
@@ -23,9 +24,11 @@ struct job {
 	enum job_state state;
 	/* Ids, phase, figures and the error: the mover's word once it has it, ours before. */
 	struct mover_progress progress;
-	struct endpoint endpoint; /* the peer's address that worked; port 0 = none known */
-	int64_t started, ended;	  /* ms of the monotonic clock */
-	int64_t heard;		  /* when the mover last spoke of it */
+	struct endpoint endpoint; /* the peer's address that worked; port 0: none to dial, but at
+				   * the destination the one from which it came */
+	struct places_bucket strangers; /* data connections from other addresses */
+	int64_t started, ended;		/* ms of the monotonic clock */
+	int64_t heard;			/* when the mover last spoke of it */
 };
 
 struct jobs;

@@ -173,7 +173,7 @@ static void start_mover(struct talk *t, bool source)
 
 	e->t = t;
 	if (!source)
-		t->p->events->incoming(t->p->ctx, t->link.hid, t->id);
+		t->p->events->incoming(t->p->ctx, t->link.hid, t->id, t->from);
 	if (c && mover_client_start(c, t->link.hid, source, on_mover_started, e) == 0) {
 		t->errand = e;
 		return;

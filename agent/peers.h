@@ -20,8 +20,9 @@ struct peers_events {
 	void (*reached)(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at);
 	/* The conversation is up: the source attests from here on. */
 	void (*attesting)(void *ctx, const uint8_t hid[HID_LEN], const struct endpoint *used);
-	/* A device wants to hand a VM to us and policyd agreed. */
-	void (*incoming)(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN]);
+	/* A device, which came from this address, wants to hand a VM to us and policyd agreed. */
+	void (*incoming)(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			 const char *from);
 	/* The end of the conversation: code OK = the mover has it. */
 	void (*session)(void *ctx, const uint8_t hid[HID_LEN], bool source,
 			const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err);

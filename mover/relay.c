@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #define BUFFER_BYTES ((size_t)512 * 1024)
 #define HANDSHAKE_MS 10000
@@ -92,12 +93,24 @@ static int wait_for(struct relay *r, short net, short local, int timeout_ms)
 	return n == 0 ? -ETIMEDOUT : 0;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* In all, not for each byte. */
 static int handshake(struct relay *r)
 {
+	int64_t end = now_ms() + HANDSHAKE_MS;
 	int n;
 
 	while ((n = tls_handshake(r->tls)) == 0) {
-		n = wait_for(r, tls_read_events(r->tls), 0, HANDSHAKE_MS);
+		int64_t left = end - now_ms();
+
+		n = left <= 0 ? -ETIMEDOUT : wait_for(r, tls_read_events(r->tls), 0, (int)left);
 		if (n < 0)
 			return n;
 	}

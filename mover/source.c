@@ -702,8 +702,7 @@ static void relay(struct worker *w, size_t index, const struct relay_status *st)
 		source_attach(w);
 	else if (st->state == RELAY_FAILED && st->error != -ECANCELED)
 		/* libvirt sees the end of its connection and fails the job by itself. */
-		worker_stop(w, ECONNRESET,
-			    st->error == -EACCES ? KCODE_PEER_KEY : KCODE_INTERRUPTED,
+		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
 			    "The data connection %u to \"%s\" broke.", w->relays[index].channel,
 			    w->grant.peer_name);
 }

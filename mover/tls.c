@@ -191,7 +191,9 @@ int tls_handshake(struct tls *t)
 		bool protocol;
 
 		r = SSL_get_error(t->ssl, r);
-		protocol = r == SSL_ERROR_SSL;
+		/* Who hangs up has shown no wrong key. */
+		protocol = r == SSL_ERROR_SSL &&
+			   ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING;
 		if (r == SSL_ERROR_WANT_READ || r == SSL_ERROR_WANT_WRITE) {
 			t->read_events = t->write_events =
 				r == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;

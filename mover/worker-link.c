@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's network side: control channel and relays. */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "mover/worker.h"
 
 #define HANDSHAKE_MS 10000
+#define REDIAL_MS 300
+#define DEAD_MS 6500
 #define BEAT_MS 1000
 #define SILENCE_MS 10000  /* of a device that lives: its program hangs */
 #define FRAMES_AT_ONCE 64 /* other descriptors want their turn */
@@ -92,6 +98,73 @@ static void on_control(struct worker *w, int fd _unused_, short revents _unused_
 	}
 }
 
+/* A connection of ours that failed before both ends proved the key says nothing about the peer: its
+ * door may have been full of strangers. False: it was tried often enough. */
+static bool dial_again(struct worker *w, uint16_t channel)
+{
+	if (!w->source || w->redial_count == WORKER_REDIALS_MAX || !w->side->can_stop(w))
+		return false;
+	w->redials[w->redial_count].channel = channel;
+	w->redials[w->redial_count++].at_ms = worker_now_ms() + REDIAL_MS;
+	return true;
+}
+
+/* The beats of a second keep it busy, so that a peer without power shows as soon as this; a slow
+ * one does not: the time counts from the first repetition, which waits for the link's own pace. */
+static void watch_peer(int fd)
+{
+	int dead = DEAD_MS;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead)) < 0)
+		log_debug("worker", "A dead peer will be noticed late: %s.", strerror(errno));
+}
+
+/* A free place, or that of the one that has tried longest. */
+static size_t candidate_slot(struct worker *w)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
+		if (!w->candidates[i])
+			return i;
+		if (w->candidate_since[i] < w->candidate_since[oldest])
+			oldest = i;
+	}
+	w->candidates[oldest] = control_free(w->candidates[oldest]);
+	return oldest;
+}
+
+int worker_candidate_add(struct worker *w, int fd)
+{
+	_cleanup_(tls_freep) struct tls *tls = NULL;
+	uint8_t key[TLS_KEY_LEN];
+	size_t slot;
+	int one = 1, r;
+
+	/* The decision waits for these frames: 40 ms of Nagle would be downtime. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	watch_peer(fd);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		close(fd);
+		return -errno;
+	}
+	r = tls_channel_key(w->grant.key, DATA_CHANNEL_CONTROL, key);
+	if (r == 0)
+		r = tls_new(w->source, w->hid, DATA_CHANNEL_CONTROL, key, fd, &tls);
+	explicit_bzero(key, sizeof(key));
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	slot = candidate_slot(w);
+	r = control_new(tls, &w->candidates[slot]);
+	if (r < 0)
+		return r;
+	TAKE_PTR(tls);
+	w->candidate_since[slot] = worker_now_ms();
+	return 0;
+}
+
 /* The first candidate that proves the key becomes the channel; where there is one already, the
  * new one replaces it only if the old one is dead or the source dialled again. */
 static void adopt(struct worker *w, size_t i)
@@ -115,13 +188,16 @@ static void on_candidate(struct worker *w, int fd, short revents _unused_)
 			continue;
 		r = control_next(w->candidates[i], &f);
 		if (r < 0) {
-			log_warning("link", "A control connection failed: %s.", strerror(-r));
+			log_debug("link", "A control connection failed: %s.", strerror(-r));
 			w->candidates[i] = control_free(w->candidates[i]);
-			if (w->source && !w->control)
-				worker_stop(w, ECONNRESET,
-					    r == -EACCES ? KCODE_PEER_KEY : KCODE_INTERRUPTED,
-					    "The data connection to \"%s\" could not be set up.",
-					    w->grant.peer_name);
+			if (w->source && !w->control && !dial_again(w, DATA_CHANNEL_CONTROL))
+				worker_stop(
+					w, ECONNRESET, KCODE_INTERRUPTED,
+					"The data connection to \"%s\" could not be set up: %s.",
+					w->grant.peer_name,
+					r == -EACCES ? "what answers there does not know this "
+						       "hand-off"
+						     : strerror(-r));
 			return;
 		}
 		if (!control_ready(w->candidates[i]))
@@ -150,20 +226,45 @@ static bool channel_taken(const struct worker *w, uint16_t channel)
 	return false;
 }
 
+static bool is_trying(const struct worker_relay *r)
+{
+	struct relay_status s;
+
+	relay_get(r->relay, &s);
+	return s.state == RELAY_HANDSHAKE;
+}
+
+/* A free place, or that of the one that has tried longest; WORKER_RELAYS_MAX = all proved the key.
+ */
+static size_t relay_slot(struct worker *w)
+{
+	size_t oldest = WORKER_RELAYS_MAX;
+
+	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
+		struct worker_relay *r = &w->relays[i];
+
+		if (r->relay && r->seen == RELAY_FAILED)
+			r->relay = relay_free(r->relay);
+		if (!r->relay)
+			return i;
+		if (is_trying(r) &&
+		    (oldest == WORKER_RELAYS_MAX || r->since_ms < w->relays[oldest].since_ms))
+			oldest = i;
+	}
+	if (oldest < WORKER_RELAYS_MAX)
+		w->relays[oldest].relay = relay_free(w->relays[oldest].relay);
+	return oldest;
+}
+
 /* Half-open connections of a stranger must not block the channel (H19): several may try, the
  * first that proves the key has it. */
 int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *local_path)
 {
 	uint8_t key[TLS_KEY_LEN];
-	size_t slot = 0;
+	size_t slot = channel_taken(w, channel) ? WORKER_RELAYS_MAX : relay_slot(w);
 	int r;
 
-	for (; slot < WORKER_RELAYS_MAX && w->relays[slot].relay; slot++)
-		if (w->relays[slot].seen == RELAY_FAILED) {
-			w->relays[slot].relay = relay_free(w->relays[slot].relay);
-			break;
-		}
-	if (slot == WORKER_RELAYS_MAX || channel_taken(w, channel)) {
+	if (slot == WORKER_RELAYS_MAX) {
 		close(fd);
 		return -EBUSY;
 	}
@@ -177,6 +278,7 @@ int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *loc
 	explicit_bzero(key, sizeof(key));
 	w->relays[slot].channel = channel;
 	w->relays[slot].seen = RELAY_HANDSHAKE;
+	w->relays[slot].since_ms = worker_now_ms();
 	return r;
 }
 
@@ -201,6 +303,15 @@ uint64_t worker_bytes(struct worker *w, bool ram)
 	return sum;
 }
 
+/* True if a relay's failure is nothing that its side has to hear of. */
+static bool means_nothing(struct worker *w, const struct worker_relay *r,
+			  const struct relay_status *s)
+{
+	if (s->state != RELAY_FAILED || s->error == -ECANCELED || r->seen != RELAY_HANDSHAKE)
+		return false;
+	return !w->source || (w->control && dial_again(w, r->channel));
+}
+
 static void on_wake(struct worker *w, int fd, short revents _unused_)
 {
 	uint64_t count;
@@ -208,6 +319,7 @@ static void on_wake(struct worker *w, int fd, short revents _unused_)
 	(void)!read(fd, &count, sizeof(count));
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
 		struct relay_status s;
+		bool nothing;
 
 		if (!w->relays[i].relay)
 			continue;
@@ -216,8 +328,10 @@ static void on_wake(struct worker *w, int fd, short revents _unused_)
 			continue;
 		log_debug("link", "Channel %u: %s.", w->relays[i].channel,
 			  relay_state_to_string(s.state));
+		nothing = means_nothing(w, &w->relays[i], &s);
 		w->relays[i].seen = s.state;
-		w->side->relay(w, i, &s);
+		if (!nothing)
+			w->side->relay(w, i, &s);
 	}
 }
 
@@ -250,11 +364,26 @@ static void listen_for_life(struct worker *w, uint64_t now)
 	w->heard_bytes = bytes;
 }
 
+static void redial(struct worker *w, uint64_t now)
+{
+	for (size_t i = 0; i < w->redial_count; i++) {
+		if (!w->redials[i].at_ms || now < w->redials[i].at_ms)
+			continue;
+		w->redials[i].at_ms = 0;
+		worker_dial(w, w->redials[i].channel);
+	}
+}
+
 void worker_links_tick(struct worker *w, uint64_t now)
 {
-	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
-		if (w->candidates[i] && now - w->candidate_since[i] > HANDSHAKE_MS)
-			w->candidates[i] = control_free(w->candidates[i]);
+	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
+		if (!w->candidates[i] || now - w->candidate_since[i] <= HANDSHAKE_MS)
+			continue;
+		w->candidates[i] = control_free(w->candidates[i]);
+		if (!w->control)
+			dial_again(w, DATA_CHANNEL_CONTROL);
+	}
+	redial(w, now);
 	if (w->more_frames)
 		on_control(w, -1, 0);
 	if (!w->control)

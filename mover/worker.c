@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -29,7 +27,6 @@
 #define MAIL_MS 2000
 #define JOB_TRUST_MS 5000
 #define FILES_MAX 256
-#define DEAD_MS 6500
 
 uint64_t worker_now_ns(void)
 {
@@ -489,48 +486,6 @@ static int eat_preface(struct worker *w, int fd, uint16_t channel)
 	return 0;
 }
 
-/* The beats of a second keep it busy, so that a peer without power shows as soon as this; a slow
- * one does not: the time counts from the first repetition, which waits for the link's own pace. */
-static void watch_peer(int fd)
-{
-	int dead = DEAD_MS;
-
-	if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead)) < 0)
-		log_debug("worker", "A dead peer will be noticed late: %s.", strerror(errno));
-}
-
-static int add_candidate(struct worker *w, int fd)
-{
-	_cleanup_(tls_freep) struct tls *tls = NULL;
-	uint8_t key[TLS_KEY_LEN];
-	size_t slot = 0;
-	int one = 1, r;
-
-	/* The decision waits for these frames: 40 ms of Nagle would be downtime. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	watch_peer(fd);
-	while (slot < WORKER_CANDIDATES_MAX && w->candidates[slot])
-		slot++;
-	if (slot == WORKER_CANDIDATES_MAX || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-		close(fd);
-		return -EBUSY;
-	}
-	r = tls_channel_key(w->grant.key, DATA_CHANNEL_CONTROL, key);
-	if (r == 0)
-		r = tls_new(w->source, w->hid, DATA_CHANNEL_CONTROL, key, fd, &tls);
-	explicit_bzero(key, sizeof(key));
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	r = control_new(tls, &w->candidates[slot]);
-	if (r < 0)
-		return r;
-	TAKE_PTR(tls);
-	w->candidate_since[slot] = worker_now_ms();
-	return 0;
-}
-
 static const char *local_path(const struct worker *w, uint16_t channel)
 {
 	return w->source ? NULL : channel == DATA_CHANNEL_RAM ? w->ram_path : w->nbd_path;
@@ -549,7 +504,7 @@ static void on_conn(struct worker *w, struct ipc_msg *m)
 	    eat_preface(w, m->fd, channel) < 0)
 		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
 			 "This is not a data connection of this hand-off.");
-	else if ((channel == DATA_CHANNEL_CONTROL ? add_candidate(w, TAKE_FD(m->fd))
+	else if ((channel == DATA_CHANNEL_CONTROL ? worker_candidate_add(w, TAKE_FD(m->fd))
 						  : worker_relay_add(w, channel, TAKE_FD(m->fd),
 								     local_path(w, channel))) < 0)
 		kerr_set(&err, EBUSY, KCODE_BUSY, "This channel is taken already.");

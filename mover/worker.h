@@ -23,7 +23,8 @@
 #define WORKER_OP_STOP 257   /* () event: the service stops */
 
 #define WORKER_RELAYS_MAX 48
-#define WORKER_CANDIDATES_MAX 4
+#define WORKER_CANDIDATES_MAX 8
+#define WORKER_REDIALS_MAX 16 /* of one hand-off */
 #define WORKER_WATCH_MAX 32
 #define WORKER_EVENTS_MAX 32
 #define WORKER_EVENTS_OWN 24 /* of them for what does not come from the peer */
@@ -56,6 +57,7 @@ struct worker_relay {
 	struct relay *relay;
 	uint16_t channel;
 	enum relay_state seen;
+	uint64_t since_ms;
 };
 
 struct worker {
@@ -85,6 +87,11 @@ struct worker {
 	uint64_t heard_ms, heard_bytes, beat_ms;
 	bool more_frames; /* of the peer are in memory, and wait for their turn */
 	struct worker_relay relays[WORKER_RELAYS_MAX];
+	struct {
+		uint16_t channel;
+		uint64_t at_ms; /* 0 = done */
+	} redials[WORKER_REDIALS_MAX];
+	size_t redial_count;
 
 	struct {
 		struct pollfd poll[WORKER_WATCH_MAX];
@@ -180,7 +187,9 @@ int worker_settle(struct worker *w);
 
 void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
 
-/* Starts a relay on a data connection; takes `fd` over. */
+/* Starts the handshake on a data connection; both take `fd` over. Anybody can come so far: it
+ * counts only when it proved the key, and when there are too many the oldest goes (H19). */
+int worker_candidate_add(struct worker *w, int fd);
 int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *local_path);
 void worker_relays_drop(struct worker *w);
 

@@ -58,6 +58,21 @@ static void test_yield(void)
 	g_assert_cmpint(places_yield(NULL, 0, PLACES_PROVEN), ==, -1);
 }
 
+static void test_bucket(void)
+{
+	struct places_bucket b = {0};
+	unsigned n = 0;
+
+	for (int i = 0; i < 100; i++)
+		n += places_bucket_take(&b, 8, 4, 1000);
+	g_assert_cmpuint(n, ==, 8);
+	for (int64_t now = 1000; now < 11000; now++)
+		n += places_bucket_take(&b, 8, 4, now);
+	g_assert_cmpuint(n, >=, 8 + 39);
+	g_assert_cmpuint(n, <=, 8 + 41);
+	g_assert_true(places_bucket_take(&b, 8, 4, 60000));
+}
+
 /* -- a control socket whose every answer is long -- */
 
 struct door {
@@ -215,6 +230,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/places/A3 each user has his own", test_local);
 	g_test_add_func("/places/D the oldest stranger goes first", test_yield);
+	g_test_add_func("/places/D strangers come at a pace", test_bucket);
 	g_test_add_func("/places/A3 full is not absent", test_full);
 	g_test_add_func("/places/A3 root finds a place in a crowd", test_crowd);
 	g_test_add_func("/places/A3 a client that never reads", test_never_reads);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's queue of events, under a peer that sends much at once. */
+/* The worker's queue of events and its door, under those who send much at once. */
 #include <glib.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -138,6 +140,140 @@ static void test_life(void)
 	g_free(w);
 }
 
+/* -- early strangers: the number of a hand-off is all that they know -- */
+
+static void stranger(int *ret_ours, int *ret_theirs)
+{
+	int fd[2];
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), ==,
+			0);
+	*ret_ours = fd[0];
+	*ret_theirs = fd[1];
+}
+
+static struct worker *with_grant(bool source)
+{
+	struct worker *w = g_new0(struct worker, 1);
+
+	w->side = &side;
+	w->source = source;
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	memcpy(w->hid, HID, HID_LEN);
+	memcpy(w->grant.key, KEY, TLS_KEY_LEN);
+	return w;
+}
+
+static void all_ready(struct worker *w)
+{
+	w->watch.count = 0;
+	worker_links_watch(w);
+	for (size_t i = 0; i < w->watch.count; i++)
+		if (poll(&w->watch.poll[i], 1, 0) == 1)
+			w->watch.ready[i](w, w->watch.poll[i].fd, POLLIN);
+}
+
+static void test_early_control(void)
+{
+	struct worker *w = with_grant(false);
+	struct control_frame f;
+	struct control *genuine;
+	uint8_t key[TLS_KEY_LEN];
+	struct tls *tls;
+	int ours, theirs[40];
+
+	for (size_t i = 0; i < G_N_ELEMENTS(theirs); i++) {
+		stranger(&ours, &theirs[i]);
+		if (i % 2)
+			g_assert_cmpint(send(theirs[i], "GET / HTTP/1.1\r\n", 16, 0), ==, 16);
+		g_assert_cmpint(worker_candidate_add(w, ours), ==, 0);
+		all_ready(w);
+	}
+	stranger(&ours, &theirs[0]);
+	g_assert_cmpint(tls_channel_key(KEY, DATA_CHANNEL_CONTROL, key), ==, 0);
+	g_assert_cmpint(tls_new(true, HID, DATA_CHANNEL_CONTROL, key, theirs[0], &tls), ==, 0);
+	g_assert_cmpint(control_new(tls, &genuine), ==, 0);
+	g_assert_cmpint(worker_candidate_add(w, ours), ==, 0);
+	for (int i = 0; i < 20 && !w->control; i++) {
+		g_assert_cmpint(control_next(genuine, &f), >=, 0);
+		all_ready(w);
+	}
+	g_assert_nonnull(w->control);
+	g_assert_cmpint(w->failure.code, ==, KCODE_OK);
+	control_free(genuine);
+	for (size_t i = 1; i < G_N_ELEMENTS(theirs); i++)
+		close(theirs[i]);
+	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
+		control_free(w->candidates[i]);
+	control_free(w->control);
+	close(w->wake_fd);
+	g_free(w);
+}
+
+static void test_early_relays(void)
+{
+	struct worker *w = with_grant(false);
+	uint8_t key[TLS_KEY_LEN];
+	struct relay_status st = {0};
+	struct tls *tls;
+	int ours, theirs[WORKER_RELAYS_MAX + 10], r = 0;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(theirs); i++) {
+		stranger(&ours, &theirs[i]);
+		g_assert_cmpint(worker_relay_add(w, DATA_CHANNEL_RAM, ours, "/nonexistent"), ==, 0);
+	}
+	stranger(&ours, &theirs[0]);
+	g_assert_cmpint(tls_channel_key(KEY, DATA_CHANNEL_RAM, key), ==, 0);
+	g_assert_cmpint(tls_new(true, HID, DATA_CHANNEL_RAM, key, theirs[0], &tls), ==, 0);
+	g_assert_cmpint(worker_relay_add(w, DATA_CHANNEL_RAM, ours, "/nonexistent"), ==, 0);
+	for (int i = 0; i < 2000 && r == 0; i++) {
+		r = tls_handshake(tls);
+		g_usleep(1000);
+	}
+	g_assert_cmpint(r, ==, 1);
+	for (int i = 0; i < 2000 && st.state != RELAY_IDLE; i++) {
+		for (size_t k = 0; k < WORKER_RELAYS_MAX && st.state != RELAY_IDLE; k++)
+			if (w->relays[k].relay)
+				relay_get(w->relays[k].relay, &st);
+		g_usleep(1000);
+	}
+	g_assert_cmpint(st.state, ==, RELAY_IDLE);
+	/* The channel is taken now, and not to be had by coming often. */
+	stranger(&ours, &theirs[1]);
+	g_assert_cmpint(worker_relay_add(w, DATA_CHANNEL_RAM, ours, "/nonexistent"), ==, -EBUSY);
+	worker_relays_drop(w);
+	tls_free(tls);
+	for (size_t i = 1; i < G_N_ELEMENTS(theirs); i++)
+		close(theirs[i]);
+	close(w->wake_fd);
+	g_free(w);
+}
+
+/* The source's: a door that was full of strangers is knocked at again, but not for ever. */
+static void test_dial_again(void)
+{
+	struct worker *w = with_grant(true);
+	unsigned dials = 0;
+	int super[2], ours, theirs;
+	uint8_t buf[256];
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, super), ==, 0);
+	g_assert_cmpint(dup2(super[0], WORKER_FD), ==, WORKER_FD);
+	for (int i = 0; i < 40 && w->failure.code == KCODE_OK; i++) {
+		stranger(&ours, &theirs);
+		g_assert_cmpint(worker_candidate_add(w, ours), ==, 0);
+		close(theirs);
+		all_ready(w);
+		worker_links_tick(w, worker_now_ms() + 1000);
+		dials += recv(super[1], buf, sizeof(buf), 0) > 0;
+	}
+	g_assert_cmpuint(dials, ==, WORKER_REDIALS_MAX);
+	g_assert_cmpint(w->failure.code, ==, KCODE_INTERRUPTED);
+	close(super[1]);
+	close(w->wake_fd);
+	g_free(w);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -146,5 +282,8 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/N1 64 frames at once", test_flood);
 	g_test_add_func("/worker/one stop is enough", test_one_stop);
 	g_test_add_func("/worker/a silent peer", test_life);
+	g_test_add_func("/worker/D early strangers at the control channel", test_early_control);
+	g_test_add_func("/worker/D early strangers at a bulk channel", test_early_relays);
+	g_test_add_func("/worker/D a closed door is knocked at again", test_dial_again);
 	return g_test_run();
 }
