@@ -19,10 +19,12 @@
 #define AGENT_BOOK_MAX 64
 #define AGENT_MAIL_MAX 16
 
-/* Where a device proved to be last: for when discovery does not show it (P3). */
+/* Where a device proved to be last: for when discovery does not show it, or shows much else (P3).
+ */
 struct book_entry {
 	uint8_t id[DEVICE_ID_LEN];
 	struct endpoint endpoint;
+	char from[ROSTER_ADDRESS_LEN]; /* when it came to us, else "" */
 	int64_t when;
 };
 
@@ -77,10 +79,14 @@ static inline int64_t agent_now_ms(void)
  * "device-0123abcd". `id` may be a prefix of `len` bytes. */
 void agent_device_label(struct agent *a, const uint8_t *id, size_t len, char *ret, size_t size);
 
-/* Appends what is known of where a device is: sightings first, then the book. */
+/* book.c: appends what is known of where a device is: what proved true last, then sightings. */
 void agent_find_endpoints(struct agent *a, const uint8_t *id, size_t id_len,
 			  struct peers_target *t);
 void agent_add_endpoint(struct peers_target *t, const struct endpoint *e);
+/* A device proved its key there; port 0: it came from there. */
+void agent_reached(struct agent *a, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at);
+/* What is known of an address from which somebody comes. */
+enum places_rank agent_rank(struct agent *a, const char *address);
 
 /* Tells those who watch. */
 void agent_job_changed(struct agent *a, const struct job *job);

@@ -216,60 +216,13 @@ static void on_all_lost(void *ctx)
 
 static const struct mdns_events mdns_events = {on_seen, on_lost, on_all_lost};
 
-void agent_add_endpoint(struct peers_target *t, const struct endpoint *e)
-{
-	for (size_t i = 0; i < t->count; i++)
-		if (t->endpoints[i].port == e->port &&
-		    strcmp(t->endpoints[i].address, e->address) == 0)
-			return;
-	if (t->count < PEERS_ENDPOINTS_MAX)
-		t->endpoints[t->count++] = *e;
-}
-
-void agent_find_endpoints(struct agent *a, const uint8_t *id, size_t id_len, struct peers_target *t)
-{
-	const struct sighting *s = roster_find(a->roster, id);
-	struct endpoint seen[ROSTER_ADDRESSES_MAX];
-	size_t n = s ? sighting_endpoints(s, seen, ROSTER_ADDRESSES_MAX) : 0;
-
-	for (size_t i = 0; i < n; i++)
-		agent_add_endpoint(t, &seen[i]);
-	for (size_t i = 0; i < a->book_count; i++)
-		if (memcmp(a->book[i].id, id, id_len) == 0)
-			agent_add_endpoint(t, &a->book[i].endpoint);
-}
-
-static struct book_entry *oldest_entry(struct agent *a)
-{
-	struct book_entry *oldest = &a->book[0];
-
-	for (size_t i = 1; i < a->book_count; i++)
-		if (a->book[i].when < oldest->when)
-			oldest = &a->book[i];
-	return oldest;
-}
-
 static void on_reached(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at)
 {
 	struct agent *a = ctx;
-	struct book_entry *slot = NULL;
 
 	if (!at->port)
 		mail_sight(a, id, DEVICE_ID_LEN);
-	for (size_t i = 0; i < a->book_count; i++)
-		if (memcmp(a->book[i].id, id, DEVICE_ID_LEN) == 0)
-			slot = &a->book[i];
-	/* Where it came from tells no port: most use the same as we do. */
-	if (slot && !at->port)
-		return;
-	if (!slot && a->book_count < AGENT_BOOK_MAX)
-		slot = &a->book[a->book_count++];
-	if (!slot)
-		slot = oldest_entry(a);
-	*slot = (struct book_entry){.endpoint = *at, .when = agent_now_ms()};
-	memcpy(slot->id, id, DEVICE_ID_LEN);
-	if (!slot->endpoint.port)
-		slot->endpoint.port = a->config.port;
+	agent_reached(a, id, at);
 }
 
 void agent_device_label(struct agent *a, const uint8_t *id, size_t len, char *ret, size_t size)
@@ -361,7 +314,13 @@ static void on_pairing(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struc
 	overview_refresh(a->overview, after_look, a);
 }
 
+static enum places_rank on_rank(void *ctx, const char *address)
+{
+	return agent_rank(ctx, address);
+}
+
 static const struct peers_events peers_events = {
+	.rank = on_rank,
 	.reached = on_reached,
 	.attesting = on_attesting,
 	.incoming = on_incoming,
@@ -583,7 +542,7 @@ static void on_tls(void *ctx, int fd)
 	peers_accept(a->peers, fd);
 }
 
-static const struct listener_events listener_events = {on_tls, channel_accept};
+static const struct listener_events listener_events = {on_rank, on_tls, channel_accept};
 
 static gboolean on_signal(gpointer data)
 {

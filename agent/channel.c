@@ -5,10 +5,15 @@
 
 #include "agent/agent-internal.h"
 #include "agent/dial.h"
+#include "agent/race.h"
 #include "base/buf.h"
 #include "base/log.h"
 
 #define DIALS_MAX 128
+
+/* The address where the conversation proved the device to be, before any other is tried: whoever
+ * is at another one need only answer faster. */
+#define PROVEN_HEAD_MS 2000
 
 /* Data connections of a hand-off from other addresses than the peer's: a device may have several,
  * and so have those who only know the number. */
@@ -85,7 +90,8 @@ void channel_dial(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel)
 	memcpy(d->hid, hid, HID_LEN);
 	d->channel = channel;
 	a->dials = g_list_prepend(a->dials, d);
-	d->dial = dial_new(t.endpoints, t.count, on_dialled, d);
+	d->dial = dial_new(t.endpoints, t.count, job->endpoint.port ? PROVEN_HEAD_MS : RACE_STEP_MS,
+			   on_dialled, d);
 }
 
 void channel_cancel_all(struct agent *a)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP connections to a peer, without waiting: several addresses in turn. */
+/* TCP connections to a peer, without waiting: several addresses side by side. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -14,7 +14,9 @@ struct dial;
  * owns and the address that worked, or a negative errno (of the last address). */
 typedef void (*dial_done_fn)(void *arg, int fd, const struct endpoint *used);
 
-/* Tries the (numeric) endpoints in order. The object is gone after `done`. */
-struct dial *dial_new(const struct endpoint *endpoints, size_t count, dial_done_fn done, void *arg);
+/* Tries the (numeric) endpoints as race.h says; the first that connects is taken, which for all but
+ * the first is no proof of anything. The object is gone after `done`. */
+struct dial *dial_new(const struct endpoint *endpoints, size_t count, int64_t head_ms,
+		      dial_done_fn done, void *arg);
 /* Gives up; `done` is not called any more. */
 struct dial *dial_free(struct dial *d);

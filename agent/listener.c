@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "agent/lws-wire.h"
 #include "agent/preface.h"
 #include "base/log.h"
+#include "discovery/roster.h"
 
 #define BACKLOG 64
 #define ACCEPTS_PER_TURN 16
@@ -21,6 +23,7 @@ struct listener {
 	GList *guests;
 	guint guest_count;
 	gint64 last_complaint;
+	uint64_t last_order;
 	const struct listener_events *events;
 	void *ctx;
 };
@@ -30,6 +33,7 @@ struct guest {
 	struct listener *l;
 	int fd;
 	struct in6_addr from;
+	struct place place;
 	guint watch, timer;
 };
 
@@ -89,28 +93,52 @@ static void complain(struct listener *l, const char *what)
 	log_warning("listener", "%s; more of this is not logged for a minute.", what);
 }
 
-static bool has_room(struct listener *l, const struct in6_addr *from)
+/* Whoever is least known and waits longest makes room. */
+static bool make_room(struct listener *l, enum places_rank rank)
+{
+	struct guest *guests[LISTENER_MAX];
+	struct place places[LISTENER_MAX];
+	ssize_t victim;
+	size_t n = 0;
+
+	if (l->guest_count < LISTENER_MAX)
+		return true;
+	complain(l, "Too many connections wait on the peer port");
+	for (GList *i = l->guests; i && n < LISTENER_MAX; i = i->next) {
+		guests[n] = i->data;
+		places[n] = guests[n]->place;
+		n++;
+	}
+	victim = places_yield(places, n, rank);
+	if (victim >= 0)
+		guest_free(guests[victim]);
+	return victim >= 0;
+}
+
+static bool has_room(struct listener *l, const struct in6_addr *from, enum places_rank rank)
 {
 	guint same = 0;
 
-	if (l->guest_count >= LISTENER_MAX) {
-		complain(l, "Too many connections wait on the peer port");
-		return false;
-	}
 	for (GList *i = l->guests; i; i = i->next)
 		same += IN6_ARE_ADDR_EQUAL(&((struct guest *)i->data)->from, from);
-	if (same >= LISTENER_PER_ADDRESS_MAX)
-		complain(l, "One address keeps too many connections waiting on the peer port");
-	return same < LISTENER_PER_ADDRESS_MAX;
+	if (same < LISTENER_PER_ADDRESS_MAX)
+		return make_room(l, rank);
+	complain(l, "One address keeps too many connections waiting on the peer port");
+	return false;
 }
 
 static void add_guest(struct listener *l, int fd, const struct in6_addr *from)
 {
+	char address[ROSTER_ADDRESS_LEN];
+	enum places_rank rank = PLACES_UNKNOWN;
 	int low = DATA_PREFACE_LEN, one = 1;
 	struct guest *g;
 
+	if (wire_socket_address(fd, address, sizeof(address)) == 0)
+		rank = l->events->rank(l->ctx, address);
 	/* Readable means then: all of a preface, or the end. */
-	if (!has_room(l, from) || setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) < 0) {
+	if (!has_room(l, from, rank) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) < 0) {
 		close(fd);
 		return;
 	}
@@ -119,6 +147,7 @@ static void add_guest(struct listener *l, int fd, const struct in6_addr *from)
 	g->l = l;
 	g->fd = fd;
 	g->from = *from;
+	g->place = (struct place){rank, ++l->last_order};
 	g->watch = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_guest_readable, g);
 	g->timer = g_timeout_add(LISTENER_FIRST_BYTES_MS, on_guest_timeout, g);
 	l->guests = g_list_prepend(l->guests, g);

@@ -13,6 +13,7 @@ agent_libagent_a_SOURCES = \
 	agent/api.h \
 	agent/asks.c \
 	agent/asks.h \
+	agent/book.c \
 	agent/channel.c \
 	agent/control.c \
 	agent/control.h \
@@ -38,6 +39,8 @@ agent_libagent_a_SOURCES = \
 	agent/places.h \
 	agent/preface.c \
 	agent/preface.h \
+	agent/race.c \
+	agent/race.h \
 	agent/requests.c \
 	agent/tls.c \
 	agent/tls.h

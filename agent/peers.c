@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/link.h"
+#include "agent/race.h"
 #include "agent/tls.h"
 #include "base/log.h"
 
@@ -21,22 +22,35 @@ struct peers {
 	struct wire_net *net;
 	GList *talks;
 	guint incoming, refused;
+	uint64_t last_order;
 	int64_t refused_told;
+};
+
+struct talk;
+
+/* One connection of a talk. An outgoing one has several until the first of them proved whom it
+ * leads to. */
+struct attempt {
+	struct talk *t;
+	struct wire *wire;
+	struct endpoint at;
+	guint timer;
 };
 
 /* One conversation. */
 struct talk {
 	struct peers *p;
 	struct link link;
-	struct wire *wire;
+	GList *attempts; /* of struct attempt; when `open` the one that counts */
 	bool outgoing, open;
 	struct peers_target target;
-	size_t next;	    /* endpoint to try */
+	struct race race;   /* which endpoint to try when */
 	enum kcode failure; /* the most telling failure of the endpoints so far */
 	int fd;		    /* accepted, while policyd is asked who is known */
 	char from[ROSTER_ADDRESS_LEN];
+	struct place place; /* of an accepted one */
 	uint8_t id[DEVICE_ID_LEN], exporter[EXPORTER_LEN];
-	guint ticker, timer;
+	guint ticker, timer, starter;
 	struct errand *errand; /* the mover is asked */
 	void (*started)(void *user, const struct kerr *err);
 	void *user;
@@ -61,6 +75,30 @@ static void tell_started(struct talk *t, const struct kerr *err)
 		started(t->user, err);
 }
 
+static void attempt_free(struct attempt *at)
+{
+	if (at->timer)
+		g_source_remove(at->timer);
+	wire_free(at->wire);
+	at->t->attempts = g_list_remove(at->t->attempts, at);
+	g_free(at);
+}
+
+static struct attempt *attempt_new(struct talk *t)
+{
+	struct attempt *at = g_new0(struct attempt, 1);
+
+	at->t = t;
+	t->attempts = g_list_prepend(t->attempts, at);
+	return at;
+}
+
+/* The connection that stands, or NULL. */
+static struct wire **wire_of(struct talk *t)
+{
+	return t->open && t->attempts ? &((struct attempt *)t->attempts->data)->wire : NULL;
+}
+
 static void talk_free(struct talk *t)
 {
 	struct peers *p = t->p;
@@ -73,7 +111,10 @@ static void talk_free(struct talk *t)
 		g_source_remove(t->ticker);
 	if (t->timer)
 		g_source_remove(t->timer);
-	wire_free(t->wire);
+	if (t->starter)
+		g_source_remove(t->starter);
+	while (t->attempts)
+		attempt_free(t->attempts->data);
 	closep(&t->fd);
 	link_clear(&t->link);
 	p->talks = g_list_remove(p->talks, t);
@@ -196,8 +237,9 @@ static void send_message(struct talk *t, const struct link_message *m)
 	static const struct kerr none;
 	_cleanup_free_ uint8_t *buf = malloc(LINK_MESSAGE_MAX);
 	struct wbuf w = wbuf_init(buf, buf ? LINK_MESSAGE_MAX : 0);
+	struct wire **wire = wire_of(t);
 
-	if (!t->wire || link_encode(&w, m) < 0 || wire_send(t->wire, w.data, w.len) < 0)
+	if (!wire || !*wire || link_encode(&w, m) < 0 || wire_send(*wire, w.data, w.len) < 0)
 		log_debug("peers", "a %s message could not be sent", link_kind_to_string(m->kind));
 	else if (m->kind == LINK_PAIR)
 		tell_started(t, &none);
@@ -255,6 +297,14 @@ static void result(struct talk *t, const struct kerr *err)
 	}
 }
 
+static void finish(struct talk *t)
+{
+	struct wire **wire = wire_of(t);
+
+	if (wire && *wire)
+		wire_finish(TAKE_PTR(*wire));
+}
+
 static void act(struct talk *t, const struct link_action *a)
 {
 	switch (a->act) {
@@ -295,8 +345,7 @@ static void act(struct talk *t, const struct link_action *a)
 		result(t, &a->error);
 		return;
 	case LINK_ACT_FINISH:
-		if (t->wire)
-			wire_finish(TAKE_PTR(t->wire));
+		finish(t);
 		return;
 	}
 }
@@ -377,48 +426,68 @@ static int weight(enum kcode why)
 	return why == KCODE_PEER_UNKNOWN ? 3 : why == KCODE_PEER_KEY ? 2 : why != KCODE_UNREACHABLE;
 }
 
-static void connect_next(struct talk *t);
+static void go_on(struct talk *t);
 
-static void attempt_failed(struct talk *t, enum kcode why)
+/* May free the talk. */
+static void attempt_failed(struct attempt *at, enum kcode why)
 {
-	t->wire = wire_free(t->wire);
-	if (t->timer)
-		g_source_remove(t->timer);
-	t->timer = 0;
+	struct talk *t = at->t;
+
+	attempt_free(at);
 	if (weight(why) > weight(t->failure))
 		t->failure = why;
-	if (t->next < t->target.count)
-		connect_next(t);
-	else
-		end_talk(t, t->failure);
+	go_on(t);
 }
 
 static gboolean on_connect_timeout(gpointer data)
 {
-	struct talk *t = data;
+	struct attempt *at = data;
 
-	t->timer = 0;
-	attempt_failed(t, KCODE_UNREACHABLE);
+	at->timer = 0;
+	attempt_failed(at, KCODE_UNREACHABLE);
 	return G_SOURCE_REMOVE;
 }
 
-static void connect_next(struct talk *t)
+static void try_endpoint(struct talk *t, const struct endpoint *e)
 {
-	const struct endpoint *e;
+	struct attempt *at = attempt_new(t);
 
-	if (t->next >= t->target.count) {
-		end_talk(t, KCODE_UNREACHABLE);
-		return;
-	}
-	e = &t->target.endpoints[t->next++];
 	log_debug("peers", "connecting to %s port %u", e->address, e->port);
-	t->timer = g_timeout_add(CONNECT_MS, on_connect_timeout, t);
-	wire_connect(t->p->net, e->address, e->port, t, &t->wire);
+	at->at = *e;
+	at->timer = g_timeout_add(CONNECT_MS, on_connect_timeout, at);
+	wire_connect(t->p->net, e->address, e->port, at, &at->wire);
+}
+
+static gboolean on_starter(gpointer data)
+{
+	struct talk *t = data;
+
+	t->starter = 0;
+	go_on(t);
+	return G_SOURCE_REMOVE;
+}
+
+/* Starts the attempts that are due; without any left the talk ends (and is freed). */
+static void go_on(struct talk *t)
+{
+	int64_t now = now_ms(), wait;
+	size_t i;
+
+	if (t->starter)
+		g_source_remove(t->starter);
+	t->starter = 0;
+	while (race_next(&t->race, !t->attempts, now, &i))
+		try_endpoint(t, &t->target.endpoints[i]);
+	wait = race_wait(&t->race, now);
+	if (wait >= 0)
+		t->starter = g_timeout_add((guint)wait, on_starter, t);
+	else if (!t->attempts)
+		end_talk(t, t->failure);
 }
 
 static bool wire_judge(void *user, const uint8_t id[DEVICE_ID_LEN])
 {
-	struct talk *t = user;
+	struct talk *t = ((struct attempt *)user)->t;
 	struct overview *o = t->p->parts.overview;
 	uint8_t own[DEVICE_ID_LEN];
 	bool known = overview_peer(o, id) != NULL;
@@ -433,21 +502,35 @@ static bool wire_judge(void *user, const uint8_t id[DEVICE_ID_LEN])
 	return known || overview_window_open(o);
 }
 
+static void drop_others(struct talk *t, const struct attempt *won)
+{
+	for (GList *l = t->attempts, *next; l; l = next) {
+		next = l->next;
+		if (l->data != won)
+			attempt_free(l->data);
+	}
+}
+
 static void wire_opened(void *user, const uint8_t id[DEVICE_ID_LEN],
 			const uint8_t exporter[EXPORTER_LEN])
 {
-	struct talk *t = user;
+	struct attempt *won = user;
+	struct talk *t = won->t;
 	struct link_event ev = {.kind = LINK_EV_OPEN};
 	struct endpoint at = {0};
 
-	if (t->timer)
-		g_source_remove(t->timer);
-	t->timer = 0;
+	if (won->timer)
+		g_source_remove(won->timer);
+	won->timer = 0;
+	if (t->starter)
+		g_source_remove(t->starter);
+	t->starter = 0;
+	drop_others(t, won);
 	t->open = true;
 	memcpy(t->id, id, DEVICE_ID_LEN);
 	memcpy(t->exporter, exporter, EXPORTER_LEN);
 	if (t->outgoing)
-		at = t->target.endpoints[t->next - 1];
+		at = won->at;
 	else
 		memcpy(at.address, t->from, sizeof(at.address));
 	t->p->events->reached(t->p->ctx, id, &at);
@@ -458,7 +541,7 @@ static void wire_opened(void *user, const uint8_t id[DEVICE_ID_LEN],
 
 static void wire_message(void *user, const uint8_t *data, size_t len)
 {
-	struct talk *t = user;
+	struct talk *t = ((struct attempt *)user)->t;
 	struct link_event ev = {.kind = LINK_EV_MESSAGE};
 
 	if (link_decode(data, len, &ev.message) < 0) {
@@ -471,13 +554,14 @@ static void wire_message(void *user, const uint8_t *data, size_t len)
 
 static void wire_closed(void *user, enum kcode why)
 {
-	struct talk *t = user;
+	struct attempt *at = user;
+	struct talk *t = at->t;
 
 	if (t->outgoing && !t->open) {
-		attempt_failed(t, why);
+		attempt_failed(at, why);
 		return;
 	}
-	t->wire = wire_free(t->wire);
+	attempt_free(at);
 	end_talk(t, why);
 }
 
@@ -531,7 +615,8 @@ static void on_may_connect(void *user)
 		feed(t, &ev);
 		return;
 	}
-	connect_next(t);
+	t->race = race_begin(t->target.count, RACE_STEP_MS, now_ms());
+	go_on(t);
 }
 
 static void start(struct talk *t, const struct peers_target *target)
@@ -581,24 +666,58 @@ static guint count_from(struct peers *p, const char *address)
 static void on_may_accept(void *user)
 {
 	struct talk *t = user;
+	struct attempt *at = attempt_new(t);
 	int fd = TAKE_FD(t->fd);
 
-	wire_accept(t->p->net, fd, t, &t->wire);
+	wire_accept(t->p->net, fd, at, &at->wire);
+}
+
+/* The least known of those that have proved nothing gives way. */
+static bool make_room(struct peers *p, enum places_rank rank)
+{
+	struct talk *talks[PEERS_INCOMING_MAX];
+	struct place places[PEERS_INCOMING_MAX];
+	ssize_t victim;
+	size_t n = 0;
+
+	if (p->incoming < PEERS_INCOMING_MAX)
+		return true;
+	for (GList *l = p->talks; l && n < PEERS_INCOMING_MAX; l = l->next) {
+		struct talk *t = l->data;
+
+		if (t->outgoing || t->open)
+			continue;
+		talks[n] = t;
+		places[n++] = t->place;
+	}
+	victim = places_yield(places, n, rank);
+	if (victim < 0)
+		return false;
+	count_refused(p);
+	talk_free(talks[victim]);
+	return true;
 }
 
 void peers_accept(struct peers *p, int fd)
 {
 	char from[ROSTER_ADDRESS_LEN];
+	enum places_rank rank;
 	struct talk *t;
 
-	if (wire_socket_address(fd, from, sizeof(from)) < 0 || p->incoming >= PEERS_INCOMING_MAX ||
+	if (wire_socket_address(fd, from, sizeof(from)) < 0 ||
 	    count_from(p, from) >= PEERS_PER_ADDRESS_MAX ||
 	    !tls_identity_ready(wire_net_identity(p->net), NULL)) {
 		close(fd);
 		return;
 	}
+	rank = p->events->rank(p->ctx, from);
+	if (!make_room(p, rank)) {
+		close(fd);
+		return;
+	}
 	t = talk_new(p, LINK_ROLE_ANSWER, NULL, false);
 	t->fd = fd;
+	t->place = (struct place){rank, ++p->last_order};
 	memcpy(t->from, from, sizeof(from));
 	snprintf(t->target.label, sizeof(t->target.label), "The device at %.48s", from);
 	overview_refresh(p->parts.overview, on_may_accept, t);

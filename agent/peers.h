@@ -6,16 +6,21 @@
 #include "agent/courier.h"
 #include "agent/lws-wire.h"
 #include "agent/overview.h"
+#include "agent/places.h"
 #include "discovery/roster.h"
 
 #define PEERS_INCOMING_MAX 32
 #define PEERS_PER_ADDRESS_MAX 8
-#define PEERS_ENDPOINTS_MAX 8
+#define PEERS_ENDPOINTS_MAX                                                  \
+	34 /* all that discovery says, one that was true, one that was typed \
+	    */
 
 struct peers;
 
 /* What becomes of hand-offs; all from the main loop. */
 struct peers_events {
+	/* What is known of an address from which somebody comes who has not proved himself. */
+	enum places_rank (*rank)(void *ctx, const char *address);
 	/* A device proved to be at this address; `port` 0: it came to us from there. */
 	void (*reached)(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at);
 	/* The conversation is up: the source attests from here on. */
@@ -67,7 +72,8 @@ void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct pee
  * policyd. The end comes by events->mail, never from inside this call. -ENOMEM: nothing comes. */
 int peers_mail(struct peers *p, const struct peers_target *t, const uint8_t *statement, size_t len);
 
-/* Takes an accepted connection over; nothing was read from it. */
+/* Takes an accepted connection over; nothing was read from it. When there are too many, one that
+ * has not proved its key gives way as places_yield() says. */
 void peers_accept(struct peers *p, int fd);
 
 /* Ends the session of a hand-off. -ENOENT if there is none (any more): the mover has it. */

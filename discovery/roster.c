@@ -135,7 +135,7 @@ static struct roster_address *address_slot(struct sighting *s, const struct rost
 		if (!a->live && (!spare || a->last_seen < spare->last_seen))
 			spare = a;
 	}
-	if (s->address_count < ROSTER_ADDRESSES_MAX)
+	if (s->address_count < (s->known ? ROSTER_ADDRESSES_MAX : ROSTER_STRANGER_MAX))
 		return &s->addresses[s->address_count++];
 	return spare;
 }
@@ -240,6 +240,19 @@ const struct sighting *roster_get(const struct roster *r, size_t index)
 const struct sighting *roster_find(const struct roster *r, const uint8_t id[ADVERT_ID_LEN])
 {
 	return find(r, id);
+}
+
+bool roster_announces(const struct roster *r, const char *address)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct sighting *s = r->rows[i];
+
+		for (size_t j = 0; s->known && j < s->address_count; j++)
+			if (s->addresses[j].live &&
+			    strcmp(s->addresses[j].endpoint.address, address) == 0)
+				return true;
+	}
+	return false;
 }
 
 bool sighting_live(const struct sighting *s, int64_t now, int64_t *ret_age_ms)

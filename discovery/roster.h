@@ -8,7 +8,8 @@
 #include "discovery/advert.h"
 
 #define ROSTER_MAX 256		/* devices */
-#define ROSTER_ADDRESSES_MAX 8	/* of one device */
+#define ROSTER_ADDRESSES_MAX 32 /* of a paired device: some of them may be lies */
+#define ROSTER_STRANGER_MAX 8	/* addresses of one that is not paired */
 #define ROSTER_EXPIRE_MS 120000 /* how long one that vanished is still listed, with its age */
 #define ROSTER_ADDRESS_LEN 64	/* numeric, IPv6 link-local with %interface, with the NUL */
 
@@ -69,6 +70,9 @@ size_t roster_count(const struct roster *r);
 /* Borrowed, valid until the roster changes. `index` < roster_count(). */
 const struct sighting *roster_get(const struct roster *r, size_t index);
 const struct sighting *roster_find(const struct roster *r, const uint8_t id[ADVERT_ID_LEN]);
+
+/* True if a paired device is announced to be at this address now. */
+bool roster_announces(const struct roster *r, const char *address);
 
 /* True if at least one address is vouched for; else *ret_age_ms says since when not (0 if so). */
 bool sighting_live(const struct sighting *s, int64_t now, int64_t *ret_age_ms);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who finds a place at kithd's two doors, and what those hear who do not. */
+/* Who finds a place at kithd's two doors, what those hear who do not; and the way to others'. */
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,7 +11,9 @@
 
 #include "agent/client.h"
 #include "agent/control.h"
+#include "agent/dial.h"
 #include "agent/places.h"
+#include "agent/race.h"
 
 #define OWNER 1000u
 #define NOBODY 65534u
@@ -71,6 +74,100 @@ static void test_bucket(void)
 	g_assert_cmpuint(n, >=, 8 + 39);
 	g_assert_cmpuint(n, <=, 8 + 41);
 	g_assert_true(places_bucket_take(&b, 8, 4, 60000));
+}
+
+/* -- the addresses of a device, tried side by side -- */
+
+static void test_race(void)
+{
+	struct race r = race_begin(31, RACE_STEP_MS, 1000);
+	size_t i = 99, n = 0;
+
+	g_assert_true(race_next(&r, true, 1000, &i));
+	g_assert_cmpuint(i, ==, 0);
+	g_assert_false(race_next(&r, false, 1000, &i));
+	g_assert_cmpint(race_wait(&r, 1000), ==, 250);
+	g_assert_false(race_next(&r, false, 1249, &i));
+	g_assert_true(race_next(&r, false, 1250, &i));
+	g_assert_cmpuint(i, ==, 1);
+	g_assert_false(race_next(&r, false, 1250, &i));
+	/* With nothing under way there is nothing to wait for. */
+	g_assert_true(race_next(&r, true, 1250, &i));
+	/* Thirty dead addresses cost less than two seconds. */
+	for (int64_t now = 1000; now < 1000 + 2000; now++)
+		while (race_next(&r, false, now, &i))
+			n = i;
+	g_assert_cmpuint(n, ==, 30);
+	g_assert_cmpint(race_wait(&r, 1000), ==, -1);
+}
+
+/* An address that proved itself has time before others get theirs. */
+static void test_head_start(void)
+{
+	struct race r = race_begin(3, 2000, 0);
+	size_t i;
+
+	g_assert_true(race_next(&r, true, 0, &i));
+	g_assert_false(race_next(&r, false, 1999, &i));
+	g_assert_true(race_next(&r, false, 2000, &i));
+	r = race_begin(0, 2000, 0);
+	g_assert_false(race_next(&r, true, 0, &i));
+	g_assert_cmpint(race_wait(&r, 0), ==, -1);
+}
+
+struct outcome {
+	int fd;
+	bool over;
+	struct endpoint used;
+	GMainLoop *loop;
+};
+
+static void on_dialled(void *arg, int fd, const struct endpoint *used)
+{
+	struct outcome *o = arg;
+
+	o->fd = fd;
+	o->over = true;
+	o->used = *used;
+	g_main_loop_quit(o->loop);
+}
+
+static uint16_t listen_on_loopback(int *ret_fd)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	g_assert_cmpint(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), ==, 0);
+	g_assert_cmpint(listen(fd, 1), ==, 0);
+	g_assert_cmpint(getsockname(fd, (struct sockaddr *)&sa, &len), ==, 0);
+	*ret_fd = fd;
+	return ntohs(sa.sin_port);
+}
+
+static void test_dial(void)
+{
+	struct outcome o = {.fd = -1, .loop = g_main_loop_new(NULL, FALSE)};
+	struct endpoint e[3] = {{"127.0.0.1", 1}, {"no address", 9}, {"127.0.0.1", 0}};
+	int listener;
+
+	e[2].port = listen_on_loopback(&listener);
+	/* Those that refuse and those that are none cost nothing. */
+	dial_new(e, 3, 60000, on_dialled, &o);
+	g_assert_false(o.over);
+	g_main_loop_run(o.loop);
+	g_assert_cmpint(o.fd, >=, 0);
+	g_assert_cmpint(o.used.port, ==, e[2].port);
+	close(o.fd);
+	close(listener);
+	/* None is left: the last reason, from the main loop. */
+	dial_new(e, 3, 60000, on_dialled, &o);
+	g_main_loop_run(o.loop);
+	g_assert_cmpint(o.fd, ==, -ECONNREFUSED);
+	dial_new(e, 0, 60000, on_dialled, &o);
+	g_main_loop_run(o.loop);
+	g_assert_cmpint(o.fd, ==, -EHOSTUNREACH);
+	g_main_loop_unref(o.loop);
 }
 
 /* -- a control socket whose every answer is long -- */
@@ -231,6 +328,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/places/A3 each user has his own", test_local);
 	g_test_add_func("/places/D the oldest stranger goes first", test_yield);
 	g_test_add_func("/places/D strangers come at a pace", test_bucket);
+	g_test_add_func("/race/D thirty dead addresses", test_race);
+	g_test_add_func("/race/a head start", test_head_start);
+	g_test_add_func("/race/D the first that connects", test_dial);
 	g_test_add_func("/places/A3 full is not absent", test_full);
 	g_test_add_func("/places/A3 root finds a place in a crowd", test_crowd);
 	g_test_add_func("/places/A3 a client that never reads", test_never_reads);

@@ -212,14 +212,37 @@ static void test_address_flood(struct fixture *f, gconstpointer data)
 		g_autofree char *name = g_strdup_printf("fake-%d", i);
 
 		g_assert_cmpint(see(f->r, 1, "10.6.6.6", name, 2, 4, 2 + i), ==,
-				i < ROSTER_ADDRESSES_MAX - 1);
+				i < ROSTER_STRANGER_MAX - 1);
 	}
 	g_assert_cmpuint(sighting_endpoints(get(f->r, 1), e, ROSTER_ADDRESSES_MAX), ==,
-			 ROSTER_ADDRESSES_MAX);
+			 ROSTER_STRANGER_MAX);
 	g_assert_cmpstr(e[0].address, ==, "10.0.0.1");
 	/* Room is made by what is gone. */
 	lose(f->r, "fake-0", 2, 4, 500);
 	g_assert_true(see(f->r, 1, "10.0.0.2", "kith-1b", 3, 4, 600));
+}
+
+/* Thirty lies about a paired device leave room for the truth; a stranger's do not grow on us. */
+static void test_poison(struct fixture *f, gconstpointer data)
+{
+	struct endpoint e[ROSTER_ADDRESSES_MAX];
+	struct advert paired = advert(1);
+
+	(void)data;
+	roster_set_known(f->r, (const uint8_t(*)[ADVERT_ID_LEN])paired.id, 1);
+	for (int i = 0; i < 30; i++) {
+		g_autofree char *name = g_strdup_printf("fake-%d", i);
+		g_autofree char *address = g_strdup_printf("10.6.6.%d", i);
+
+		g_assert_true(see(f->r, 1, address, name, 2, 4, i));
+	}
+	g_assert_true(see(f->r, 1, "10.0.0.1", "kith-1", 2, 4, 50));
+	g_assert_cmpuint(sighting_endpoints(get(f->r, 1), e, ROSTER_ADDRESSES_MAX), ==, 31);
+	g_assert_true(roster_announces(f->r, "10.0.0.1"));
+	lose(f->r, "kith-1", 2, 4, 60);
+	g_assert_false(roster_announces(f->r, "10.0.0.1"));
+	see(f->r, 2, "10.0.0.2", "kith-2", 2, 4, 70);
+	g_assert_false(roster_announces(f->r, "10.0.0.2"));
 }
 
 #define TEST(name, fn) g_test_add(name, struct fixture, NULL, setup, fn, teardown)
@@ -236,5 +259,6 @@ int main(int argc, char **argv)
 	TEST("/roster/P2 a flood of devices", test_flood);
 	TEST("/roster/those out of sight give way first", test_lost_first);
 	TEST("/roster/P1 a flood of addresses of one device", test_address_flood);
+	TEST("/roster/D thirty addresses that are lies", test_poison);
 	return g_test_run();
 }
