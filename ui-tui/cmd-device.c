@@ -8,6 +8,8 @@
 #include "ui-tui/cli.h"
 #include "ui-tui/pair.h"
 
+#define STRANGERS_SHOWN 32 /* devices that are not paired, unless all are wanted */
+
 static void print_recovery(const char *key, const char *what)
 {
 	printf("\nRecovery key of %s, shown this once. Write it down and keep it away from the "
@@ -164,20 +166,33 @@ static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
+/* That it is announced is all that discovery knows: a device whose cable was cut still is, until
+ * the announcement runs out. */
+static void announced(const json_t *d, char *ret, size_t size)
+{
+	const json_t *age = json_object_get(d, "age_ms");
+	char ago[32];
+
+	if (!json_is_integer(age)) {
+		snprintf(ret, size, "not announced");
+	} else if (json_is_true(json_object_get(d, "nearby"))) {
+		snprintf(ret, size, "announced");
+	} else {
+		cli_age((uint64_t)json_integer_value(age) / 1000, ago, sizeof(ago));
+		snprintf(ret, size, "announced %s ago", ago);
+	}
+}
+
 static void print_device(const json_t *d)
 {
 	bool paired = json_is_true(json_object_get(d, "paired"));
 	bool trusted = strcmp(cli_text(d, "verdict"), "trusted") == 0;
 	const char *reason = cli_text(json_object_get(d, "reason"), "text");
-	const json_t *age = json_object_get(d, "age_ms");
-	char seen[32] = "not in sight";
+	char seen[48];
 
-	if (json_is_integer(age)) {
-		cli_age((uint64_t)json_integer_value(age) / 1000, seen, sizeof(seen));
-		snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), " ago");
-	}
+	announced(d, seen, sizeof(seen));
 	if (!paired) {
-		printf("? %-16s %-8s %-10s %-22s nearby, %s\n", cli_text(d, "name"), "", "", seen,
+		printf("? %-16s %-8s %-10s %-22s %s\n", cli_text(d, "name"), "", "", seen,
 		       json_is_true(json_object_get(d, "pairing")) ? "wants to pair"
 								   : "not paired");
 		return;
@@ -187,14 +202,44 @@ static void print_device(const json_t *d)
 	       cli_text(d, "verdict"), cli_text(d, "tier"), *reason ? "; " : "", reason);
 }
 
+/* Paired ones, then strangers that want to pair, then the others. */
+static int group_of(const json_t *d)
+{
+	if (json_is_true(json_object_get(d, "paired")))
+		return 0;
+	return json_is_true(json_object_get(d, "pairing")) ? 1 : 2;
+}
+
+static void print_devices(const json_t *list, bool all)
+{
+	size_t i, strangers = 0;
+	json_t *d;
+
+	for (int group = 0; group <= 2; group++) {
+		json_array_foreach(list, i, d)
+		{
+			if (group_of(d) != group)
+				continue;
+			strangers += group > 0;
+			if (all || strangers <= STRANGERS_SHOWN)
+				print_device(d);
+		}
+	}
+	if (!all && strangers > STRANGERS_SHOWN)
+		printf("and %zu more that are not paired; `kith devices all` shows them\n",
+		       strangers - STRANGERS_SHOWN);
+}
+
 static int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	json_t *result, *device;
-	size_t i;
-	int r = cli_agent(cli, json_pack("{s:s}", "op", "devices"), &result, err);
+	bool all = argc && strcmp(argv[0], "all") == 0;
+	json_t *result;
+	int r;
 
-	(void)argc;
-	(void)argv;
+	if (argc && !all)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"This command is used like this: kith devices [all]");
+	r = cli_agent(cli, json_pack("{s:s}", "op", "devices"), &result, err);
 	if (r < 0)
 		return r;
 	if (cli->json) {
@@ -204,10 +249,7 @@ static int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (!json_array_size(json_object_get(result, "devices")))
 		puts("No other device is paired or in sight. Start kithd on another one in the "
 		     "same network.");
-	json_array_foreach(json_object_get(result, "devices"), i, device)
-	{
-		print_device(device);
-	}
+	print_devices(json_object_get(result, "devices"), all);
 	json_decref(result);
 	return 0;
 }
@@ -436,7 +478,7 @@ static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 const struct cli_command cli_device_commands[] = {
 	{"status", "status", "is this device ready, and if not, what to do", 0, 0, cmd_status},
 	{"init", "init [NAME]", "make a new cloud that belongs to NAME", 0, 1, cmd_init},
-	{"devices", "devices", "other devices: in sight, paired, trusted", 0, 0, cmd_devices},
+	{"devices", "devices [all]", "other devices: in sight, paired, trusted", 0, 1, cmd_devices},
 	{"pair", "pair [DEVICE] [as ROLE]", "pair with another device (run it on both)", 0, 3,
 	 pair_command},
 	{"trust", "trust [accept|forget] [DEVICE]", "what other devices proved", 0, 2, cmd_trust},

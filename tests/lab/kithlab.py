@@ -416,7 +416,7 @@ def sentence_of(stderr: str) -> str:
 def run_tests(name: str, body: Callable[[Tap, Lab], None]) -> None:
     """Runs TAP tests in a lab of their own and takes it down; logs are shown if one fails."""
     with Tap() as tap:
-        lab = Lab(f"/var/tmp/kith-it-{name}", fresh=True)
+        lab = Lab(f"{os.environ.get('KITH_LAB', '/var/tmp/kith')}-it-{name}", fresh=True)
         with lab:
             begin = time.monotonic()
             try:
