@@ -53,6 +53,7 @@ LAB_TESTS = \
 	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \
+	tests/integration/test_hostile.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
 	tests/integration/test_secrets.py \
@@ -382,9 +383,11 @@ EXTRA_DIST += tests/fuzz/corpus \
 	tests/model/README.md \
 	tests/model/commit.pml \
 	tests/soak/README.md \
-	tests/soak/README.md \
 	tests/soak/RESULTS.md \
+	tests/soak/arena.py \
+	tests/soak/attacks.py \
 	tests/soak/crash.py \
+	tests/soak/hostile.py \
 	tests/soak/judge.py \
 	tests/soak/plan.py \
 	tests/soak/world.py \
