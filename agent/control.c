@@ -20,10 +20,10 @@ struct client {
 	struct control *c;
 	struct control_peer peer;
 	int fd;
-	guint readable, writable, silence;
+	guint readable, writable, silence, resume;
 	GByteArray *in, *out;
 	guint pending;
-	bool owner, watching, dying;
+	bool owner, watching, dying, listening;
 };
 
 struct control {
@@ -45,6 +45,8 @@ static void client_free(struct client *cl)
 		g_source_remove(cl->writable);
 	if (cl->silence)
 		g_source_remove(cl->silence);
+	if (cl->resume)
+		g_source_remove(cl->resume);
 	close(cl->fd);
 	g_byte_array_unref(cl->in);
 	g_byte_array_unref(cl->out);
@@ -78,6 +80,21 @@ static int flush_out(struct client *cl)
 	return 1;
 }
 
+/* One thing at a time: before another user's program is heard again it has its answer, and has
+ * taken it. Otherwise a few of them keep kithd busy with answers that nobody reads. */
+static bool must_wait(const struct client *cl)
+{
+	return !cl->owner && (cl->pending || cl->out->len);
+}
+
+static gboolean on_resume(gpointer data);
+
+static void resume_soon(struct client *cl)
+{
+	if (!cl->owner && !cl->resume && !must_wait(cl))
+		cl->resume = g_idle_add(on_resume, cl);
+}
+
 static gboolean on_writable(int fd _unused_, GIOCondition condition _unused_, gpointer data)
 {
 	struct client *cl = data;
@@ -88,6 +105,8 @@ static gboolean on_writable(int fd _unused_, GIOCondition condition _unused_, gp
 	cl->writable = 0;
 	if (r < 0)
 		client_free(cl);
+	else
+		resume_soon(cl);
 	return G_SOURCE_REMOVE;
 }
 
@@ -140,6 +159,8 @@ void control_reply(struct control *c, const struct control_peer *peer, char *lin
 		cl->pending--;
 	if (cl && line)
 		put(cl, line);
+	if (cl)
+		resume_soon(cl);
 	free(line);
 }
 
@@ -205,7 +226,7 @@ static bool take_lines(struct client *cl)
 {
 	guint done = 0;
 
-	while (!cl->dying) {
+	while (!cl->dying && !must_wait(cl)) {
 		uint8_t *start = cl->in->data + done;
 		uint8_t *end = memchr(start, '\n', cl->in->len - done);
 
@@ -218,22 +239,55 @@ static bool take_lines(struct client *cl)
 	return cl->in->len < API_LINE_MAX;
 }
 
+static gboolean on_readable(int fd, GIOCondition condition, gpointer data);
+
+/* While it has to wait only its end is of interest. */
+static void listen_to(struct client *cl)
+{
+	bool listening = !must_wait(cl);
+
+	if (cl->readable && cl->listening == listening)
+		return;
+	if (cl->readable)
+		g_source_remove(cl->readable);
+	cl->listening = listening;
+	cl->readable = g_unix_fd_add(cl->fd, (listening ? G_IO_IN : 0) | G_IO_HUP | G_IO_ERR,
+				     on_readable, cl);
+}
+
+/* May free the client. */
+static void go_on(struct client *cl)
+{
+	if (take_lines(cl) && !cl->dying)
+		listen_to(cl);
+	else
+		client_free(cl);
+}
+
+static gboolean on_resume(gpointer data)
+{
+	struct client *cl = data;
+
+	cl->resume = 0;
+	go_on(cl);
+	return G_SOURCE_REMOVE;
+}
+
 static gboolean on_readable(int fd, GIOCondition condition _unused_, gpointer data)
 {
 	struct client *cl = data;
 	uint8_t buf[8192];
-	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	ssize_t n = cl->listening ? recv(fd, buf, sizeof(buf), MSG_DONTWAIT) : 0;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
-	if (n > 0) {
-		g_byte_array_append(cl->in, buf, (guint)n);
-		if (take_lines(cl) && !cl->dying)
-			return G_SOURCE_CONTINUE;
+	if (n <= 0) {
+		client_free(cl);
+		return G_SOURCE_CONTINUE; /* removed already */
 	}
-	cl->readable = 0;
-	client_free(cl);
-	return G_SOURCE_REMOVE;
+	g_byte_array_append(cl->in, buf, (guint)n);
+	go_on(cl);
+	return G_SOURCE_CONTINUE;
 }
 
 static void refuse_client(int fd, enum places_room room)
@@ -280,7 +334,7 @@ static void add_client(struct control *c, const struct ipc_peer *peer, int fd)
 	cl->peer = (struct control_peer){++c->last_serial, peer->pid, peer->uid};
 	cl->in = g_byte_array_new();
 	cl->out = g_byte_array_new();
-	cl->readable = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, cl);
+	listen_to(cl);
 	await_request(cl);
 	c->clients = g_list_prepend(c->clients, cl);
 	log_debug("control", "uid %u, pid %d connected", (unsigned)peer->uid, (int)peer->pid);

@@ -132,6 +132,11 @@ void overview_refresh(struct overview *o, void (*fn)(void *user), void *user)
 	ask_soon(o);
 }
 
+bool overview_is_fresh(const struct overview *o, int64_t age_ms)
+{
+	return o->valid && (g_get_monotonic_time() - o->last_asked) / 1000 < age_ms;
+}
+
 static GList *without(GList *list, const void *user)
 {
 	for (GList *l = list, *following; l; l = following) {
