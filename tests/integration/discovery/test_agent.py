@@ -540,8 +540,8 @@ def t_other_user(a: Host, b: Host) -> None:
                 {"id": 6, "op": "handoff", "hid": hid, "device": b.id}, {"id": 7, "op": "vms"}]
     out = a.device.run(["python3", "-c", code, json.dumps(requests)], user="kith-mover").stdout
     replies = [json.loads(line) for line in out.splitlines()]
-    assert [r["ok"] for r in replies] == [True] * 3 + [False] * 4, replies
-    assert all(r["error"]["code"] == "not-allowed" for r in replies[3:]), replies
+    assert [r["ok"] for r in replies] == [True] * 2 + [False] * 5, replies
+    assert all(r["error"]["code"] == "not-allowed" for r in replies[2:]), replies
 
 
 def mail_lines(host: Host) -> list[str]:
