@@ -270,7 +270,7 @@ int ask_session_step(struct ipc_client *c, struct ask *a)
 
 int ask_session_end(struct ipc_client *c, struct ask *a)
 {
-	return policyd_client_session_end(c, a->hid, &a->why, &a->err);
+	return policyd_client_session_end(c, a->hid, a->exporter, &a->why, &a->err);
 }
 
 int ask_custody(struct ipc_client *c, struct ask *a)

@@ -549,12 +549,14 @@ int policyd_client_session_step(struct ipc_client *c, const uint8_t hid[HID_LEN]
 }
 
 int policyd_client_session_end(struct ipc_client *c, const uint8_t hid[HID_LEN],
-			       const struct kerr *why, struct kerr *err)
+			       const uint8_t exporter[EXPORTER_LEN], const struct kerr *why,
+			       struct kerr *err)
 {
 	uint8_t buf[SMALL + KERR_TEXT_MAX];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 
 	wbuf_bytes(&w, hid, HID_LEN);
+	wbuf_bytes(&w, exporter, EXPORTER_LEN);
 	kerr_put(&w, why);
 	return call_empty(c, POLICYD_OP_SESSION_END, &w, err);
 }

@@ -89,7 +89,8 @@ int policyd_client_session_step(struct ipc_client *c, const uint8_t hid[HID_LEN]
 				const uint8_t exporter[EXPORTER_LEN], const void *blob, size_t len,
 				struct policyd_conversation *ret, struct kerr *err);
 int policyd_client_session_end(struct ipc_client *c, const uint8_t hid[HID_LEN],
-			       const struct kerr *why, struct kerr *err);
+			       const uint8_t exporter[EXPORTER_LEN], const struct kerr *why,
+			       struct kerr *err);
 int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_ID_LEN],
 				const void *statement, size_t len, uint8_t **ret_reply,
 				size_t *ret_len, struct kerr *err);

@@ -25,6 +25,8 @@ struct handoff {
 	struct core *core;
 	enum handoff_state state;
 	bool source, abort, measured;
+	bool peer_own; /* it is of this device's owner */
+	uint8_t exporter[EXPORTER_LEN];
 	uint8_t hid[HID_LEN], uuid[UUID_LEN], peer[DEVICE_ID_LEN];
 	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];
 	char person[NAME_MAX_LEN + 1];

@@ -406,6 +406,8 @@ static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
 		return NULL;
 	}
 	ho->source = source;
+	ho->peer_own = known.own;
+	memcpy(ho->exporter, exporter, EXPORTER_LEN);
 	memcpy(ho->peer, peer, DEVICE_ID_LEN);
 	memcpy(ho->peer_name, known.name, sizeof(ho->peer_name));
 	memcpy(ho->person, known.person, sizeof(ho->person));
@@ -451,6 +453,14 @@ enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID
 	return settle(ho, session_start(ho->session, out, err), err);
 }
 
+/* M10: who knows the number of somebody else's hand-off cannot end it. */
+static bool is_its_peer(const struct handoff *ho, const uint8_t peer[DEVICE_ID_LEN],
+			const uint8_t exporter[EXPORTER_LEN])
+{
+	return memcmp(ho->peer, peer, DEVICE_ID_LEN) == 0 &&
+	       sodium_memcmp(ho->exporter, exporter, EXPORTER_LEN) == 0;
+}
+
 enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
 				       const uint8_t peer[DEVICE_ID_LEN],
 				       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
@@ -462,6 +472,12 @@ enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_
 		ho = begin(core, hid, peer, exporter, false, err);
 	if (!ho)
 		return ATTEST_REFUSED;
+	if (!is_its_peer(ho, peer, exporter)) {
+		kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
+			 "A message of the hand-off came over another channel or from another "
+			 "device.");
+		return ATTEST_REFUSED;
+	}
 	if (ho->state != HANDOFF_SESSION) {
 		kerr_set(err, EPROTO, KCODE_ATTEST_REPLAY,
 			 "This hand-off is past the point where devices prove themselves.");
@@ -472,11 +488,13 @@ enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_
 		      err);
 }
 
-void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN])
+void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN],
+			 const uint8_t exporter[EXPORTER_LEN])
 {
 	struct handoff *ho = handoff_find(core->handoffs, hid);
 
-	if (ho && (ho->state == HANDOFF_SESSION || ho->state == HANDOFF_GRANTED))
+	if (ho && sodium_memcmp(ho->exporter, exporter, EXPORTER_LEN) == 0 &&
+	    (ho->state == HANDOFF_SESSION || ho->state == HANDOFF_GRANTED))
 		handoff_enter(ho, HANDOFF_FREE);
 }
 

@@ -38,7 +38,9 @@ enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_
 				       const uint8_t peer[DEVICE_ID_LEN],
 				       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
 				       size_t len, struct wbuf *out, struct kerr *err);
-void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN]);
+/* That channel is gone; another one's end is nothing to the hand-off (M10). */
+void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN],
+			 const uint8_t exporter[EXPORTER_LEN]);
 
 /* Gives the mover what it needs, once; the caller wipes *ret. `worker` is the connection that took
  * it: the only one that may release while the copy here exists (R1). */

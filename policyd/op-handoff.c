@@ -155,18 +155,19 @@ OP_HANDLER(op_session_step)
 OP_HANDLER(op_session_end)
 {
 	struct core *core = core_of(ctx);
-	uint8_t hid[HID_LEN];
+	uint8_t hid[HID_LEN], exporter[EXPORTER_LEN];
 	struct kerr why;
 	int ret;
 
 	(void)msg;
 	(void)w;
 	rbuf_bytes(r, hid, sizeof(hid));
+	rbuf_bytes(r, exporter, sizeof(exporter));
 	if (kerr_get(r, &why) < 0)
 		rbuf_fail(r, -EBADMSG);
 	ret = op_request_end(r, err);
 	if (ret == 0)
-		handoff_session_end(core, hid);
+		handoff_session_end(core, hid, exporter);
 	return ret;
 }
 

@@ -47,7 +47,8 @@ enum policyd_op {
 	POLICYD_OP_SESSION_START, /* (hid16, id32 exporter) -> policyd_conversation : source */
 	POLICYD_OP_SESSION_STEP,  /* (hid16, id32 peer, id32 exporter, blob) -> policyd_conversation
 				   */
-	POLICYD_OP_SESSION_END,	  /* (hid16, kerr) -> () : channel gone before grant */
+	POLICYD_OP_SESSION_END,	  /* (hid16, id32 exporter, kerr) -> () : channel gone before grant
+				   */
 	POLICYD_OP_CUSTODY_STEP,  /* (id32 peer, blob statement) -> (blob reply or empty) */
 	POLICYD_OP_CUSTODY_OUTBOX, /* () -> u16 n, n x (id32 peer, blob statement) */
 

@@ -820,7 +820,7 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		CHECK(policyd_client_pair_poll(s->client, &c, &err));
 		CHECK(policyd_client_pair_end(s->client, &err));
 		CHECK(policyd_client_session_start(s->client, id, id, &c, &err));
-		CHECK(policyd_client_session_end(s->client, id, &why, &err));
+		CHECK(policyd_client_session_end(s->client, id, id, &why, &err));
 		CHECK(policyd_client_abort_allowed(s->client, id, &err));
 		CHECK(policyd_client_requote(s->client, id, &err));
 	}

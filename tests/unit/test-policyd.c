@@ -63,7 +63,7 @@ static void test_attacks_on_session(void)
 					     &run->err),
 			==, ATTEST_REFUSED);
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_REPLAY);
-	handoff_session_end(desktop->core, run->hid);
+	handoff_session_end(desktop->core, run->hid, exporter);
 	wire_clear(&out);
 	kerr_clear(&run->err);
 	g_assert_cmpint(handoff_session_step(desktop->core, run->hid, laptop->core->id.id, exporter,
@@ -71,7 +71,7 @@ static void test_attacks_on_session(void)
 					     &run->err),
 			==, ATTEST_REFUSED);
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_REPLAY);
-	handoff_session_end(laptop->core, run->hid);
+	handoff_session_end(laptop->core, run->hid, exporter);
 	/* S1-10, S1-15: the desktop's boot loader changed after pairing. */
 	close_core(desktop);
 	extend(&desktop->tpm, 4);

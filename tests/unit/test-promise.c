@@ -355,7 +355,7 @@ static void test_gap5_policy_bound(void)
 	g_assert_cmpint(set_policy(w->laptop, second, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_BUSY);
 	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_ABORTED, NULL, NULL, &err), ==, 0);
-	handoff_session_end(w->desktop->core, w->run.hid);
+	handoff_session_end(w->desktop->core, w->run.hid, exporter);
 	handoff_enter(&w->desktop->core->handoffs->list[0], HANDOFF_FREE);
 	/* The twin: between two hand-offs it may; it travels, rules there, and comes home. */
 	g_assert_cmpint(set_policy(w->laptop, second, &err), ==, 0);
