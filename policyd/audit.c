@@ -34,7 +34,7 @@ int audit_verify(const uint8_t prev[HASH_LEN], const struct policyd_audit *recor
 	for (size_t i = 0; i < n; i++) {
 		uint8_t hash[HASH_LEN];
 
-		if ((i == 0 || records[i].seq == records[i - 1].seq + 1) &&
+		if ((i == 0 || records[i].seq > records[i - 1].seq) &&
 		    audit_hash(prev, &records[i], hash) == 0 &&
 		    memcmp(hash, records[i].hash, HASH_LEN) == 0) {
 			prev = records[i].hash;

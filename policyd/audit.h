@@ -10,8 +10,8 @@
 int audit_hash(const uint8_t prev[HASH_LEN], const struct policyd_audit *record,
 	       uint8_t ret[HASH_LEN]);
 
-/* Checks `n` consecutive records of which the first follows `prev`. 0 if all hold, else -EBADMSG
- * with the index of the first broken link in *ret_index: its sequence number does not follow, or
- * its hash does not. */
+/* Checks `n` consecutive records of one chain, of which the first follows `prev`. 0 if all hold,
+ * else -EBADMSG with the index of the first broken link in *ret_index: its sequence number goes
+ * back (another chain may have used numbers between), or its hash does not follow. */
 int audit_verify(const uint8_t prev[HASH_LEN], const struct policyd_audit *records, size_t n,
 		 size_t *ret_index);

@@ -209,6 +209,7 @@ struct core *core_free(struct core *core)
 {
 	if (!core)
 		return NULL;
+	core_audit_end(core);
 	handoffs_free(core->handoffs);
 	pairdesk_free(core->pairdesk);
 	identity_clear(&core->id);
@@ -340,30 +341,4 @@ int core_require_ready(const struct core *core, struct kerr *err)
 				"This device belongs to nobody yet. Run `kith init` to make a new "
 				"cloud, or `kith pair` to join one.");
 	return core_require_device(core, err);
-}
-
-int core_audit(struct core *core, const char *person, const char *device, const char *vm,
-	       const char *action, const struct kerr *reason)
-{
-	struct policyd_audit a = {.time = clock_unix(), .allowed = 1};
-	struct kerr err = {0};
-	int r;
-
-	if (!core->store)
-		return -ENODATA;
-	snprintf(a.person, sizeof(a.person), "%s", person);
-	snprintf(a.device, sizeof(a.device), "%s", device);
-	snprintf(a.vm, sizeof(a.vm), "%s", vm);
-	snprintf(a.action, sizeof(a.action), "%s", action);
-	if (reason && reason->code != KCODE_OK) {
-		a.allowed = 0;
-		a.reason = *reason;
-		store_rollback(core->store);
-	}
-	r = store_audit_append(core->store, &a, &err);
-	if (r == 0 && !a.allowed)
-		r = store_commit(core->store, COMMIT_PLAIN, &err);
-	if (r < 0)
-		log_error("audit", "%s was not recorded: %s", action, err.text);
-	return r;
 }

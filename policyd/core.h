@@ -6,6 +6,7 @@
 #include "policyd/identity.h"
 #include "policyd/seal.h"
 
+struct audit_runs;
 struct handoffs;
 struct pairdesk;
 
@@ -19,6 +20,7 @@ struct core {
 	struct identity id;
 	struct pairdesk *pairdesk;
 	struct handoffs *handoffs;
+	struct audit_runs *refusals; /* of peers, that repeat; NULL until there are any */
 	enum policyd_state state;
 	struct kerr reason;	   /* why it is not ready */
 	char alarm[KERR_TEXT_MAX]; /* the last one since the start, "" = none */
@@ -47,6 +49,19 @@ int core_require_ready(const struct core *core, struct kerr *err);
 int core_require_device(const struct core *core, struct kerr *err);
 
 /* Appends one audit record. `reason` NULL or code OK = allowed. The caller commits; a refusal is
- * committed here, because the failed request will be rolled back. */
+ * committed here, because the failed request will be rolled back. Without room for it in the store
+ * it is logged only, and that is no failure: what is recorded must not fail for the record. */
 int core_audit(struct core *core, const char *person, const char *device, const char *vm,
 	       const char *action, const struct kerr *reason);
+
+/* The same about a session that a peer began: kept in a history of its own. Equal refusals within
+ * CORE_AUDIT_RUN_MS become two records, of the first and of how many followed, and write nothing
+ * in between (H5). */
+#define CORE_AUDIT_RUN_MS 600000
+int core_audit_peer(struct core *core, const char *person, const char *device, const char *vm,
+		    const char *action, const struct kerr *reason);
+/* Writes what is due; milliseconds until it wants to be called again, -1 = never. Between requests
+ * only, as it commits. */
+int core_audit_tick(struct core *core);
+/* Writes all that is open, before the end. */
+void core_audit_end(struct core *core);

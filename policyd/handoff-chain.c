@@ -173,11 +173,14 @@ int handoff_chain_grow(struct core *core, const struct custody_step *step,
 	chain = malloc(sizeof(*chain));
 	if (!chain)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = store_chain_get(core->store, view.uuid, chain, err);
+	r = step->record == CUSTODY_OWN ? store_offer_chain(core->store, step->hid, chain, err)
+					: store_chain_get(core->store, view.uuid, chain, err);
 	if (r == 0)
 		r = grow(core, &view, step, entry, chain, err);
 	/* Custody does not fail for want of a proof: without it the VM cannot move on from here. */
-	if (r == -ENOBUFS)
+	if (r == -ENOBUFS && step->record != CUSTODY_OWN)
 		return 0;
+	if (r == -ENOBUFS)
+		r = 0;
 	return r < 0 ? r : store_chain_put(core->store, view.uuid, chain, err);
 }

@@ -63,8 +63,7 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 	if (step->record == CUSTODY_PREP)
 		return check_policy_version(core, ho, err);
 	/* S1-14: the policy is sealed here before the guest can resume here. */
-	r = store_policy_put(core->store, ho->policy, err);
-	return r < 0 ? r : store_chain_put(core->store, ho->uuid, ho->chain, err);
+	return store_offer_put(core->store, step->hid, ho->policy, ho->chain, err);
 }
 
 /* B6: between quote and commit this device must not have changed. After a restart of policyd the
@@ -120,13 +119,20 @@ static void audit_step(struct core *core, const struct handoff *ho, const uint8_
 		       enum custody_record record)
 {
 	struct custody_view view = {0};
+	struct store_peer peer;
 	char action[32];
 
 	snprintf(action, sizeof(action), "custody-%s", custody_record_to_string(record));
 	if (!ho && store_custody_by_hid(core->store, hid, &view, NULL) < 0)
 		return;
-	core_audit(core, ho ? ho->person : core->id.owner_name, ho ? ho->peer_name : view.peer_name,
-		   ho ? ho->vm : view.name, action, NULL);
+	if (ho) {
+		core_audit(core, ho->person, ho->peer_name, ho->vm, action, NULL);
+		return;
+	}
+	/* After a restart: who asked is whose the source is. */
+	if (view.source || store_peer_get(core->store, view.peer, &peer, NULL) < 0)
+		memcpy(peer.person, core->id.owner_name, sizeof(peer.person));
+	core_audit(core, peer.person, view.peer_name, view.name, action, NULL);
 }
 
 /* R1: only the incarnation that ran the migration knows that the guest did not run since; another

@@ -37,7 +37,7 @@ struct handoff {
 	enum person_role dest_person; /* whose the destination is, for the VM's owner */
 	struct session *session;
 	struct measure_state own;    /* this device when it proved itself (B6) */
-	struct store_policy *policy; /* destination: as offered, stored with RECV */
+	struct store_policy *policy; /* destination: as offered, kept apart from RECV to OWN */
 	struct custody_chain *chain; /* destination: likewise */
 };
 

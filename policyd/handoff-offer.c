@@ -191,6 +191,10 @@ static int check_age(struct handoff *ho, const struct store_policy *p, struct ke
 				ho->vm);
 	if (view.here)
 		return kerr_set(err, EEXIST, KCODE_STALE_EPOCH, "\"%s\" is here already.", ho->vm);
+	/* Another owner's policy for a VM that is known here. */
+	r = store_policy_check(ho->core->store, p, err);
+	if (r < 0)
+		return r;
 	if (ho->epoch < view.epoch)
 		return kerr_set(err, ESTALE, KCODE_STALE_EPOCH,
 				"The offer of \"%s\" is of epoch %llu; epoch %llu was seen here.",

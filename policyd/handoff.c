@@ -130,6 +130,10 @@ int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
 				"This VM is not in Kith's care yet: it has no policy, and what has "
 				"none may not leave. Give it one with `kith policy set VM`.");
 	r = store_policy_get(core->store, uuid, &c->policy, err);
+	if (r == -ENOENT && !c->view.here)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"\"%s\" is just arriving on this device; it is not here yet.",
+				c->view.name);
 	if (r == 0)
 		r = policy_decode(c->policy.compiled, c->policy.compiled_len, &c->rules, err);
 	c->foreign = r == 0 && memcmp(c->policy.owner_pk, core->id.owner_pk, SIGN_PK_LEN) != 0;
@@ -279,6 +283,13 @@ static int op_quote(void *ctx, const struct evidence_binding *binding, struct ev
 	return r;
 }
 
+/* What a peer caused does not push out what the owner did. */
+static void audit_session(struct handoff *ho, const char *action, const struct kerr *reason)
+{
+	(ho->source ? core_audit : core_audit_peer)(ho->core, ho->person, ho->peer_name, ho->vm,
+						    action, reason);
+}
+
 static enum verdict op_judge(void *ctx, const struct evidence *ev,
 			     const uint8_t qualifying[HASH_LEN], struct kerr *err)
 {
@@ -295,7 +306,7 @@ static enum verdict op_judge(void *ctx, const struct evidence *ev,
 			   err);
 	ho->verdict = v;
 	/* Before the changes below: a refusal's record drops what is not committed. */
-	core_audit(ho->core, ho->person, peer.name, ho->vm, "attest", err);
+	audit_session(ho, "attest", err);
 	/* Only a genuine quote replaces what is known of the device; a forged one is not its. */
 	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
 		store_peer_set_evidence(ho->core->store, ho->peer, clock_unix(), ev->pcrs.mask,
@@ -377,8 +388,7 @@ static enum attest_state settle(struct handoff *ho, enum attest_state state, str
 	case _ATTEST_STATE_MAX:
 		break;
 	}
-	core_audit(ho->core, ho->person, ho->peer_name, ho->vm, ho->source ? "move-out" : "move-in",
-		   err);
+	audit_session(ho, ho->source ? "move-out" : "move-in", err);
 	if (ho->source && store_request_delete(ho->core->store, ho->hid, NULL) == 0)
 		store_commit(ho->core->store, COMMIT_PLAIN, NULL);
 	handoff_enter(ho, HANDOFF_FREE);

@@ -20,6 +20,7 @@ noinst_LIBRARIES += policyd/libpolicyd.a
 policyd_libpolicyd_a_SOURCES = \
 	policyd/audit.c policyd/audit.h \
 	policyd/core.c policyd/core.h \
+	policyd/core-audit.c policyd/core-audit.h \
 	policyd/dispatch.c policyd/dispatch.h \
 	policyd/handoff.c policyd/handoff.h policyd/handoff-internal.h \
 	policyd/handoff-chain.c \
@@ -40,6 +41,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/server.c policyd/server.h \
 	policyd/store.c policyd/store.h policyd/store-sql.c policyd/store-sql.h \
 	policyd/store-audit.c policyd/store-chain.c policyd/store-custody.c policyd/store-doubt.c \
+	policyd/store-offer.c \
 	policyd/store-peers.c \
 	policyd/tpm.c policyd/tpm.h policyd/tpm-internal.h \
 	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c

@@ -10,6 +10,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/proto.h"
 
@@ -224,7 +225,7 @@ int server_run(struct server *s)
 		fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
 		for (size_t i = 0; i < s->count; i++)
 			fds[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-		if (poll(fds, s->count + 1, -1) < 0) {
+		if (poll(fds, s->count + 1, core_audit_tick(s->core)) < 0) {
 			if (errno != EINTR)
 				r = -errno;
 			continue;

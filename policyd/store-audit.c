@@ -8,65 +8,98 @@
 
 /* -- Audit -- */
 
-/* Oldest records beyond the limit go, many at a time; the anchor keeps the chain verifiable. */
-#define AUDIT_PRUNE 512
+static const struct {
+	const char *base, *head;
+	uint64_t keep, prune; /* so many go at a time */
+} kinds[_AUDIT_KIND_MAX] = {
+	[AUDIT_OWN] = {STORE_AUDIT_BASE, STORE_AUDIT_HEAD, STORE_AUDIT_KEEP, 512},
+	[AUDIT_PEER] = {STORE_PEER_AUDIT_BASE, STORE_PEER_AUDIT_HEAD, STORE_PEER_AUDIT_KEEP, 64},
+};
 
-static int prune(struct store *s, uint64_t newest, struct kerr *err)
+/* Oldest records beyond the limit go, many at a time; the anchor keeps the chain verifiable. */
+static int prune(struct store *s, enum audit_kind kind, struct kerr *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
 	struct store_anchor base;
 	struct sql_row row;
-	int r;
+	uint64_t n;
+	int r = sql_number(s, "SELECT count(*) FROM audit WHERE kind=?1", SQL_ARGS(SQL_U64(kind)),
+			   &n, err);
 
-	r = store_anchor_get(s, STORE_AUDIT_BASE, &base, err);
-	if (r < 0 || newest - base.seq <= STORE_AUDIT_KEEP + AUDIT_PRUNE)
+	if (r < 0 || n <= kinds[kind].keep + kinds[kind].prune)
 		return r;
-	base.seq = newest - STORE_AUDIT_KEEP;
-	r = sql_query(s, "SELECT hash FROM audit WHERE seq=?1", SQL_ARGS(SQL_U64(base.seq)), &stmt,
-		      err);
+	r = sql_query(s,
+		      "SELECT seq, hash FROM audit WHERE kind=?1 ORDER BY seq DESC LIMIT 1 OFFSET "
+		      "?2",
+		      SQL_ARGS(SQL_U64(kind), SQL_U64(kinds[kind].keep)), &stmt, err);
 	if (r == 0)
 		r = sql_step(s, stmt, err);
 	if (r <= 0)
 		return r < 0 ? r : kerr_set(err, EBADMSG, KCODE_FAILED, "The audit log has a gap.");
 	row = sql_row(stmt);
+	base.seq = sql_row_u64(&row);
 	sql_row_bytes(&row, base.hash, HASH_LEN);
 	r = sql_row_end(&row, err);
 	if (r == 0)
-		r = store_anchor_set(s, STORE_AUDIT_BASE, &base, err);
+		r = store_anchor_set(s, kinds[kind].base, &base, err);
 	if (r == 0)
-		r = sql_change(s, "DELETE FROM audit WHERE seq<=?1", SQL_ARGS(SQL_U64(base.seq)),
-			       err);
+		r = sql_change(s, "DELETE FROM audit WHERE kind=?1 AND seq<=?2",
+			       SQL_ARGS(SQL_U64(kind), SQL_U64(base.seq)), err);
 	return r;
 }
 
-int store_audit_append(struct store *s, struct policyd_audit *record, struct kerr *err)
+/* The head of one chain, and the number after the newest of both. */
+static int find_head(struct store *s, enum audit_kind kind, struct store_anchor *ret,
+		     uint64_t *ret_next, struct kerr *err)
+{
+	uint64_t newest = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct store_anchor head;
+		int r = store_anchor_get(s, kinds[i].head, &head, err);
+
+		if (r < 0)
+			return r;
+		if (head.seq > newest)
+			newest = head.seq;
+		if (i == kind)
+			*ret = head;
+	}
+	*ret_next = newest + 1;
+	return 0;
+}
+
+int store_audit_append(struct store *s, enum audit_kind kind, struct policyd_audit *record,
+		       struct kerr *err)
 {
 	struct policyd_audit a = *record;
-	struct store_anchor head;
-	int r = store_anchor_get(s, STORE_AUDIT_HEAD, &head, err);
+	struct store_anchor head = {0};
+	int r = find_head(s, kind, &head, &a.seq, err);
 
 	if (r < 0)
 		return r;
-	a.seq = head.seq + 1;
 	if (audit_hash(head.hash, &a, a.hash) < 0)
 		return kerr_set(err, EINVAL, KCODE_FAILED,
 				"An audit record has an impossible name or value.");
-	r = sql_change(s,
-		       "INSERT INTO audit(seq, time, allowed, person, device, vm, action,"
-		       " reason_code, reason_text, prev, hash)"
-		       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
-		       SQL_ARGS(SQL_U64(a.seq), SQL_U64(a.time), SQL_U64(a.allowed),
-				SQL_TEXT(a.person), SQL_TEXT(a.device), SQL_TEXT(a.vm),
-				SQL_TEXT(a.action), SQL_U64(a.reason.code), SQL_TEXT(a.reason.text),
-				SQL_BLOB(head.hash, HASH_LEN), SQL_BLOB(a.hash, HASH_LEN)),
-		       err);
+	r = store_room(s, sizeof(a), err);
+	if (r == 0)
+		r = sql_change(s,
+			       "INSERT INTO audit(seq, kind, time, allowed, person, device, vm,"
+			       " action, reason_code, reason_text, prev, hash)"
+			       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+			       SQL_ARGS(SQL_U64(a.seq), SQL_U64(kind), SQL_U64(a.time),
+					SQL_U64(a.allowed), SQL_TEXT(a.person), SQL_TEXT(a.device),
+					SQL_TEXT(a.vm), SQL_TEXT(a.action), SQL_U64(a.reason.code),
+					SQL_TEXT(a.reason.text), SQL_BLOB(head.hash, HASH_LEN),
+					SQL_BLOB(a.hash, HASH_LEN)),
+			       err);
 	if (r < 0)
 		return r;
 	head.seq = a.seq;
 	memcpy(head.hash, a.hash, HASH_LEN);
-	r = store_anchor_set(s, STORE_AUDIT_HEAD, &head, err);
+	r = store_anchor_set(s, kinds[kind].head, &head, err);
 	if (r == 0)
-		r = prune(s, a.seq, err);
+		r = prune(s, kind, err);
 	if (r < 0)
 		return r;
 	*record = a;
@@ -90,20 +123,18 @@ static int read_audit(sqlite3_stmt *stmt, struct policyd_audit *ret, struct kerr
 	return sql_row_end(&r, err);
 }
 
-int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_audit **ret,
-		     size_t *ret_n, struct kerr *err)
+#define AUDIT_SELECT                                                                             \
+	"SELECT seq, time, allowed, person, device, vm, action, reason_code, reason_text, hash " \
+	"FROM audit"
+
+static int list_audit(struct store *s, const char *sql, const struct sql_arg *args, size_t n_args,
+		      struct policyd_audit **ret, size_t *ret_n, struct kerr *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
 	_cleanup_free_ void *list = NULL;
 	size_t n = 0;
-	int r;
+	int r = sql_query(s, sql, args, n_args, &stmt, err);
 
-	r = sql_query(s,
-		      "SELECT seq, time, allowed, person, device, vm, action, reason_code,"
-		      " reason_text, hash FROM audit WHERE seq>=?1 ORDER BY seq LIMIT ?2",
-		      SQL_ARGS(SQL_U64(MIN_OF(from, (uint64_t)INT64_MAX)),
-			       SQL_U64(MIN_OF(max, (size_t)2 * STORE_AUDIT_KEEP))),
-		      &stmt, err);
 	if (r < 0)
 		return r;
 	while ((r = sql_step(s, stmt, err)) > 0) {
@@ -122,38 +153,69 @@ int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_
 	return 0;
 }
 
-static int broken_link(uint64_t seq, uint64_t *ret_seq, struct kerr *err)
+int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_audit **ret,
+		     size_t *ret_n, struct kerr *err)
 {
+	return list_audit(s, AUDIT_SELECT " WHERE seq>=?1 ORDER BY seq LIMIT ?2",
+			  SQL_ARGS(SQL_U64(MIN_OF(from, (uint64_t)INT64_MAX)),
+				   SQL_U64(MIN_OF(max, (size_t)2 * STORE_AUDIT_KEEP))),
+			  ret, ret_n, err);
+}
+
+/* `seq` is the last record of its chain that holds; the numbers of the other chain are left out. */
+static int broken_link(struct store *s, uint64_t seq, enum audit_kind kind, uint64_t *ret_seq,
+		       struct kerr *err)
+{
+	uint64_t others;
+
+	do {
+		seq++;
+	} while (sql_number(s, "SELECT count(*) FROM audit WHERE seq=?1 AND kind<>?2",
+			    SQL_ARGS(SQL_U64(seq), SQL_U64(kind)), &others, NULL) == 0 &&
+		 others);
 	*ret_seq = seq;
 	return kerr_set(err, EBADMSG, KCODE_FAILED,
 			"The audit log was changed: record %llu does not fit the chain.",
 			(unsigned long long)seq);
 }
 
-int store_audit_verify(struct store *s, uint64_t *ret_seq, struct kerr *err)
+static int verify_kind(struct store *s, enum audit_kind kind, uint64_t *ret_seq, struct kerr *err)
 {
 	_cleanup_free_ struct policyd_audit *list = NULL;
 	struct store_anchor base, head;
+	uint64_t last;
 	size_t n, at;
 	int r;
 
-	*ret_seq = 0;
-	r = store_anchor_get(s, STORE_AUDIT_BASE, &base, err);
+	r = store_anchor_get(s, kinds[kind].base, &base, err);
 	if (r == 0)
-		r = store_anchor_get(s, STORE_AUDIT_HEAD, &head, err);
+		r = store_anchor_get(s, kinds[kind].head, &head, err);
 	if (r == 0)
-		r = store_audit_list(s, 0, SIZE_MAX, &list, &n, err);
+		r = list_audit(s, AUDIT_SELECT " WHERE kind=?1 ORDER BY seq",
+			       SQL_ARGS(SQL_U64(kind)), &list, &n, err);
 	if (r < 0)
 		return r;
-	if (n && list[0].seq != base.seq + 1)
-		return broken_link(base.seq + 1, ret_seq, err);
 	if (audit_verify(base.hash, list, n, &at) < 0)
-		return broken_link(base.seq + 1 + at, ret_seq, err);
+		return broken_link(s, at ? list[at - 1].seq : base.seq, kind, ret_seq, err);
 	/* Records that were cut off at the end. */
-	if (base.seq + n != head.seq ||
-	    memcmp(n ? list[n - 1].hash : base.hash, head.hash, HASH_LEN) != 0)
-		return broken_link(base.seq + n + 1, ret_seq, err);
+	last = n ? list[n - 1].seq : base.seq;
+	if (last != head.seq || memcmp(n ? list[n - 1].hash : base.hash, head.hash, HASH_LEN) != 0)
+		return broken_link(s, last, kind, ret_seq, err);
 	return 0;
+}
+
+int store_audit_verify(struct store *s, uint64_t *ret_seq, struct kerr *err)
+{
+	uint64_t n;
+	int r = sql_number(s, "SELECT count(*) FROM audit WHERE kind>=?1",
+			   SQL_ARGS(SQL_U64(_AUDIT_KIND_MAX)), &n, err);
+
+	*ret_seq = 0;
+	if (r == 0 && n)
+		r = kerr_set(err, EBADMSG, KCODE_FAILED, "The audit log has a foreign record.");
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++)
+		r = verify_kind(s, (enum audit_kind)i, ret_seq, err);
+	return r;
 }
 
 /* -- Requests -- */
@@ -177,6 +239,9 @@ int store_request_put(struct store *s, const struct store_request *q, struct ker
 		return kerr_set(err, EBUSY, KCODE_BUSY,
 				"%d requests wait for their hand-off already. Try again later.",
 				STORE_REQUESTS_MAX);
+	r = store_room(s, sizeof(*q), err);
+	if (r < 0)
+		return r;
 	return sql_change(s,
 			  "INSERT INTO requests(hid, uuid, device, person, time, abort)"
 			  " VALUES(?1,?2,?3,?4,?5,?6)",

@@ -109,6 +109,21 @@ int store_custody_by_hid(struct store *s, const uint8_t hid[HID_LEN], struct cus
 	return r < 0 ? r : 0;
 }
 
+int store_custody_lent(struct store *s, const uint8_t owner_pk[SIGN_PK_LEN], bool *ret,
+		       struct kerr *err)
+{
+	uint64_t n;
+	int r = sql_number(s,
+			   "SELECT count(*) FROM custody JOIN policies USING(uuid)"
+			   " WHERE here=0 AND owner_pk=?1 AND holder NOT IN"
+			   " (SELECT id FROM peers WHERE own=1 AND revoked=0)",
+			   SQL_ARGS(SQL_BLOB(owner_pk, SIGN_PK_LEN)), &n, err);
+
+	if (r == 0)
+		*ret = n > 0;
+	return r;
+}
+
 int store_custody_list(struct store *s, struct custody_view **ret, size_t *ret_n, struct kerr *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
@@ -259,8 +274,6 @@ int store_journal_verify(struct store *s, struct kerr *err)
 }
 
 /* Old records go, many at a time, but none from the first record of an open hand-off on. */
-#define JOURNAL_PRUNE 512
-
 static int prune(struct store *s, uint64_t newest, struct kerr *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
@@ -269,7 +282,7 @@ static int prune(struct store *s, uint64_t newest, struct kerr *err)
 	uint64_t open;
 	int r = store_anchor_get(s, STORE_JOURNAL_BASE, &base, err);
 
-	if (r < 0 || newest - base.seq <= STORE_JOURNAL_KEEP + JOURNAL_PRUNE)
+	if (r < 0 || newest - base.seq <= STORE_JOURNAL_KEEP + STORE_JOURNAL_PRUNE)
 		return r;
 	r = sql_number(s,
 		       "SELECT min(seq) FROM journal WHERE hid IN"
@@ -338,20 +351,16 @@ static int append(struct store *s, const struct custody_view *v, int record, uin
 
 /* -- Writing a view -- */
 
-/* A VM that came, was new here and was not owned leaves nothing behind: neither its name nor its
- * policy binds this device (H4). */
+/* A VM that came, was new here and was not owned leaves nothing behind: its policy and chain were
+ * never more than an offer (H4). */
 static int delete_view(struct store *s, const struct custody_view *v, struct kerr *err)
 {
 	int r = sql_change(s, "DELETE FROM custody WHERE uuid=?1",
 			   SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
 
-	if (r == 0)
-		r = sql_change(s, "DELETE FROM chains WHERE uuid=?1",
-			       SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
-	if (r < 0 || !v->fresh)
-		return r;
-	return sql_change(s, "DELETE FROM policies WHERE uuid=?1",
-			  SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
+	return r < 0 ? r
+		     : sql_change(s, "DELETE FROM chains WHERE uuid=?1",
+				  SQL_ARGS(SQL_BLOB(v->uuid, UUID_LEN)), err);
 }
 
 static int check_room(struct store *s, const struct custody_view *v, struct kerr *err)
@@ -568,6 +577,11 @@ int store_custody_step(struct store *s, int marker_dir, struct custody_step *ste
 		describe(&after, step, &last);
 		*ret_after = after;
 		return 1;
+	}
+	r = store_offer_settle(s, step->hid, step->record, err);
+	if (r < 0) {
+		store_rollback(s);
+		return r;
 	}
 	r = store_view_write(s, marker_dir, &before, &after, (int)step->record, time, proof,
 			     proof_len, journal_is_guarded(step->record), err);

@@ -9,7 +9,7 @@
 #define PEER_COLUMNS                                                                           \
 	"id, sign_pk, name, role, tier, own, person, person_role, owner_pk, ak_public,"        \
 	" ek_hash, record, reference_mask, reference, evidence_time, evidence_mask, evidence," \
-	" versions, verdict, reason_code, reason_text"
+	" versions, verdict, reason_code, reason_text, receive"
 
 static int read_peer(sqlite3_stmt *stmt, struct store_peer *ret, struct kerr *err)
 {
@@ -37,6 +37,7 @@ static int read_peer(sqlite3_stmt *stmt, struct store_peer *ret, struct kerr *er
 	ret->verdict = (enum verdict)sql_row_enum(&r, _VERDICT_MAX);
 	ret->reason.code = (enum kcode)sql_row_enum(&r, _KCODE_MAX);
 	sql_row_text(&r, ret->reason.text, sizeof(ret->reason.text));
+	ret->receive = sql_row_bool(&r);
 	return sql_row_end(&r, err);
 }
 
@@ -77,7 +78,10 @@ static int check_room(struct store *s, const struct store_peer *p, struct kerr *
 				"This device is paired with %d others, which is the most it can "
 				"be. Forget one first.",
 				STORE_PEERS_MAX);
-	return 0;
+	/* What is learnt about a known one always has room. */
+	r = sql_number(s, "SELECT count(*) FROM peers WHERE id=?1",
+		       SQL_ARGS(SQL_BLOB(p->id, DEVICE_ID_LEN)), &n, err);
+	return r < 0 || n ? r : store_room(s, sizeof(*p), err);
 }
 
 int store_peer_put(struct store *s, const struct store_peer *p, struct kerr *err)
@@ -92,7 +96,7 @@ int store_peer_put(struct store *s, const struct store_peer *p, struct kerr *err
 		s,
 		"INSERT OR REPLACE INTO peers(" PEER_COLUMNS ", revoked)"
 		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,"
-		"?21,0)",
+		"?21,?22,0)",
 		SQL_ARGS(SQL_BLOB(p->id, sizeof(p->id)), SQL_BLOB(p->sign_pk, sizeof(p->sign_pk)),
 			 SQL_TEXT(p->name), SQL_U64(p->role), SQL_U64(p->tier), SQL_U64(p->own),
 			 SQL_TEXT(p->person), SQL_U64(p->person_role),
@@ -103,7 +107,7 @@ int store_peer_put(struct store *s, const struct store_peer *p, struct kerr *err
 			 SQL_BLOB(p->reference, sizeof(p->reference)), SQL_U64(p->evidence_time),
 			 SQL_U64(p->evidence_mask), SQL_BLOB(p->evidence, sizeof(p->evidence)),
 			 SQL_TEXT(p->versions), SQL_U64(p->verdict), SQL_U64(p->reason.code),
-			 SQL_TEXT(p->reason.text)),
+			 SQL_TEXT(p->reason.text), SQL_U64(p->receive)),
 		err);
 }
 
@@ -221,6 +225,23 @@ int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct k
 	p.reference_mask = p.evidence_mask;
 	memcpy(p.reference, p.evidence, sizeof(p.reference));
 	merge_verdict(&p, VERDICT_TRUSTED, NULL);
+	return store_peer_put(s, &p, err);
+}
+
+int store_peer_set_receive(struct store *s, const uint8_t id[DEVICE_ID_LEN], bool on,
+			   struct kerr *err)
+{
+	struct store_peer p;
+	int r = store_peer_get(s, id, &p, err);
+
+	if (r < 0)
+		return r;
+	if (p.own)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"\"%s\" is your own device: it may always send VMs here, as their "
+				"policies allow.",
+				p.name);
+	p.receive = on;
 	return store_peer_put(s, &p, err);
 }
 
@@ -365,8 +386,7 @@ static bool same_policy(const struct store_policy *a, const struct store_policy 
 	       (!a->text_len || memcmp(a->text, b->text, a->text_len) == 0);
 }
 
-/* 0 = newer, 1 = the same again, negative = refused. */
-static int check_policy(struct store *s, const struct store_policy *p, struct kerr *err)
+int store_policy_check(struct store *s, const struct store_policy *p, struct kerr *err)
 {
 	_cleanup_(store_policy_clear) struct store_policy old = {0};
 	struct kerr ignored = {0};
@@ -399,10 +419,14 @@ static int check_policy(struct store *s, const struct store_policy *p, struct ke
 
 int store_policy_put(struct store *s, const struct store_policy *p, struct kerr *err)
 {
-	int r = check_policy(s, p, err);
+	int r = store_policy_check(s, p, err);
 
-	if (r != 0)
-		return r < 0 ? r : 0;
+	if (r > 0)
+		return 0;
+	if (r == 0)
+		r = store_room(s, p->text_len + p->compiled_len, err);
+	if (r < 0)
+		return r;
 	return sql_change(s,
 			  "INSERT OR REPLACE INTO policies"
 			  "(uuid, name, version, owner_pk, signature, text, compiled)"

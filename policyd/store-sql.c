@@ -132,7 +132,7 @@ static int lock_down(sqlite3 *db)
 int sql_open(uint8_t *image, size_t len, sqlite3 **ret)
 {
 	sqlite3 *db = NULL;
-	sqlite3_int64 limit = STORE_FILE_MAX / 2;
+	sqlite3_int64 limit = STORE_IMAGE_MAX;
 	int rc, r;
 
 	rc = sqlite3_open_v2(":memory:", &db,
@@ -189,12 +189,19 @@ static const char schema[] =
 	" reference BLOB NOT NULL, evidence_time INTEGER NOT NULL,"
 	" evidence_mask INTEGER NOT NULL, evidence BLOB NOT NULL, versions TEXT NOT NULL,"
 	" verdict INTEGER NOT NULL, reason_code INTEGER NOT NULL, reason_text TEXT NOT NULL,"
+	" receive INTEGER NOT NULL DEFAULT 0,"
 	" revoked INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX peers_name ON peers(name) WHERE revoked=0;"
 	"CREATE TABLE policies("
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), name TEXT NOT NULL,"
 	" version INTEGER NOT NULL, owner_pk BLOB NOT NULL, text BLOB NOT NULL,"
 	" compiled BLOB NOT NULL, signature BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	/* What came with an offer, by hand-off, until OWN takes it or VOID drops it. */
+	"CREATE TABLE offers("
+	" hid BLOB PRIMARY KEY NOT NULL CHECK(length(hid)=16), uuid BLOB NOT NULL,"
+	" name TEXT NOT NULL, version INTEGER NOT NULL, owner_pk BLOB NOT NULL,"
+	" text BLOB NOT NULL, compiled BLOB NOT NULL, signature BLOB NOT NULL,"
+	" links BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE custody("
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), name TEXT NOT NULL UNIQUE,"
 	" epoch INTEGER NOT NULL CHECK(epoch>0), holder BLOB NOT NULL,"
@@ -225,10 +232,12 @@ static const char schema[] =
 	" device BLOB NOT NULL, person TEXT NOT NULL, time INTEGER NOT NULL,"
 	" abort INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE audit("
-	" seq INTEGER PRIMARY KEY NOT NULL, time INTEGER NOT NULL, allowed INTEGER NOT NULL,"
+	" seq INTEGER PRIMARY KEY NOT NULL, kind INTEGER NOT NULL,"
+	" time INTEGER NOT NULL, allowed INTEGER NOT NULL,"
 	" person TEXT NOT NULL, device TEXT NOT NULL, vm TEXT NOT NULL, action TEXT NOT NULL,"
 	" reason_code INTEGER NOT NULL, reason_text TEXT NOT NULL, prev BLOB NOT NULL,"
-	" hash BLOB NOT NULL) STRICT;";
+	" hash BLOB NOT NULL) STRICT;"
+	"CREATE INDEX audit_kind ON audit(kind, seq);";
 
 int sql_schema_create(sqlite3 *db)
 {
@@ -366,6 +375,47 @@ int sql_number(struct store *s, const char *sql, const struct sql_arg *args, siz
 		return r;
 	*ret = r ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
 	return 0;
+}
+
+/* -- Room -- */
+
+/* One record with its proof and its place in the indexes, amply. */
+#define JOURNAL_ROW_MAX 512
+#define JOURNAL_ROWS_MAX (STORE_JOURNAL_KEEP + STORE_JOURNAL_PRUNE)
+
+/* What the journal can still grow by before it prunes itself, and the reserve. */
+static int kept_free(struct store *s, uint64_t *ret, struct kerr *err)
+{
+	struct store_anchor base, head;
+	uint64_t rows;
+	int r = store_anchor_get(s, STORE_JOURNAL_BASE, &base, err);
+
+	if (r == 0)
+		r = store_anchor_get(s, STORE_JOURNAL_HEAD, &head, err);
+	if (r < 0)
+		return r;
+	rows = MIN_OF(head.seq - base.seq, (uint64_t)JOURNAL_ROWS_MAX);
+	*ret = STORE_RESERVE + (JOURNAL_ROWS_MAX - rows) * JOURNAL_ROW_MAX;
+	return 0;
+}
+
+int store_room(struct store *s, size_t need, struct kerr *err)
+{
+	uint64_t pages = 0, unused = 0, size = 0, reserve = 0;
+	int r = sql_number(s, "PRAGMA page_count", NULL, 0, &pages, err);
+
+	if (r == 0)
+		r = sql_number(s, "PRAGMA freelist_count", NULL, 0, &unused, err);
+	if (r == 0)
+		r = sql_number(s, "PRAGMA page_size", NULL, 0, &size, err);
+	if (r == 0)
+		r = kept_free(s, &reserve, err);
+	if (r < 0 || (pages - unused) * size + need + reserve <= STORE_IMAGE_MAX)
+		return r;
+	return kerr_set(
+		err, ENOSPC, KCODE_ROOM,
+		"Kith's store on this device is full. What it holds goes on working, but it "
+		"takes nothing new until policies of VMs here are made shorter.");
 }
 
 /* -- Columns -- */

@@ -64,6 +64,10 @@ int sql_step(struct store *s, sqlite3_stmt *stmt, struct kerr *err);
 int sql_change(struct store *s, const char *sql, const struct sql_arg *args, size_t n,
 	       struct kerr *err);
 
+/* Is there room for `need` bytes more of what is not needed for safety? -ENOSPC/`room`. The rest is
+ * kept for custody and its journal, which do not ask (H4). */
+int store_room(struct store *s, size_t need, struct kerr *err);
+
 /* One number, 0 where the query gives no row or NULL. */
 int sql_number(struct store *s, const char *sql, const struct sql_arg *args, size_t n,
 	       uint64_t *ret, struct kerr *err);
@@ -99,6 +103,8 @@ void *sql_list_grow(void **list, size_t *n, size_t size);
 /* -- Meta values that the store itself keeps -- */
 #define STORE_AUDIT_BASE ".audit-base" /* u64 seq, hash: the record before the oldest kept one */
 #define STORE_AUDIT_HEAD ".audit-head" /* u64 seq, hash: the newest one */
+#define STORE_PEER_AUDIT_BASE ".peer-audit-base" /* of the records of peers, likewise */
+#define STORE_PEER_AUDIT_HEAD ".peer-audit-head"
 #define STORE_JOURNAL_BASE ".journal-base" /* likewise */
 #define STORE_JOURNAL_HEAD ".journal-head"
 
@@ -111,6 +117,10 @@ int store_anchor_get(struct store *s, const char *key, struct store_anchor *ret,
 int store_anchor_set(struct store *s, const char *key, const struct store_anchor *anchor,
 		     struct kerr *err);
 int store_journal_verify(struct store *s, struct kerr *err);
+
+/* OWN: the policy of the offer is the VM's; VOID: it is forgotten. Others: nothing. */
+int store_offer_settle(struct store *s, const uint8_t hid[HID_LEN], enum custody_record record,
+		       struct kerr *err);
 
 /* Row, journal record and marker of one change, committed. store-custody.c */
 int store_view_write(struct store *s, int marker_dir, const struct custody_view *before,

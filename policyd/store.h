@@ -13,6 +13,8 @@
 #define STORE_FILE "store.db" /* below the state directory of policyd */
 #define STORE_KEY_LEN 32
 #define STORE_FILE_MAX (16u << 20)
+#define STORE_IMAGE_MAX (STORE_FILE_MAX / 2)
+#define STORE_RESERVE (1u << 20) /* of the image: for custody only */
 
 /* Limits, so that every list fits one reply frame. */
 #define STORE_PEERS_MAX 64
@@ -22,7 +24,10 @@
 #define STORE_RECORD_MAX 4096
 #define STORE_POLICY_MAX 32768
 #define STORE_AUDIT_KEEP 4096
+#define STORE_PEER_AUDIT_KEEP 512
 #define STORE_JOURNAL_KEEP 4096
+#define STORE_JOURNAL_PRUNE 512 /* so many go at a time */
+#define STORE_OFFERS_MAX 8
 
 /* The TPM's monotonic counter. Both give the value after the call and return 0 or negative errno.
  */
@@ -120,6 +125,7 @@ struct store_peer {
 	char versions[POLICYD_VERSIONS_MAX];
 	enum verdict verdict;
 	struct kerr reason;
+	bool receive; /* of a device of another person: may it send VMs here? (H4) */
 };
 
 /* Inserts or replaces by id; also brings a revoked device back (a new pairing). `exists` if another
@@ -143,6 +149,9 @@ int store_peer_set_verdict(struct store *s, const uint8_t id[DEVICE_ID_LEN], enu
 /* The last evidence becomes the reference and the verdict `trusted`. `not-ready` if there is none.
  * Commit guarded. */
 int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err);
+/* The owner's word on whether VMs of other people may come from it. Commit guarded. */
+int store_peer_set_receive(struct store *s, const uint8_t id[DEVICE_ID_LEN], bool on,
+			   struct kerr *err);
 /* Keys and measurements are dropped, the id stays as revoked. Commit guarded (P9). */
 int store_peer_revoke(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err);
 /* 1 or 0, or negative errno. */
@@ -163,6 +172,8 @@ struct store_policy {
 	size_t text_len, compiled_len; /* each at most STORE_POLICY_MAX */
 };
 
+/* 0 if store_policy_put() would take it, 1 if it is there already, or its refusal. */
+int store_policy_check(struct store *s, const struct store_policy *policy, struct kerr *err);
 /* Copies. The same version again is accepted only if it is the same policy; an older version is
  * refused (`rollback`), another owner too (`identity`). Commit guarded. */
 int store_policy_put(struct store *s, const struct store_policy *policy, struct kerr *err);
@@ -193,8 +204,17 @@ int store_doubt_end(struct store *s, int marker_dir, const struct custody_view *
 		    const struct custody_view *after, int record, uint64_t time, const void *proof,
 		    size_t proof_len, struct kerr *err);
 
-/* -- Custody chains: of a VM that is here, the proof that it is; VOID of a VM that was new forgets
- * it. The caller commits. -- */
+/* -- Offers: policy and chain of a hand-off that arrives. They bind nobody (H4) before OWN, which
+ * makes the policy the VM's; VOID drops both (store_custody_step()). -- */
+
+/* Also asks store_policy_check(). `busy` at STORE_OFFERS_MAX. The caller commits. */
+int store_offer_put(struct store *s, const uint8_t hid[HID_LEN], const struct store_policy *policy,
+		    const struct custody_chain *chain, struct kerr *err);
+/* An empty chain if there is none. */
+int store_offer_chain(struct store *s, const uint8_t hid[HID_LEN], struct custody_chain *ret,
+		      struct kerr *err);
+
+/* -- Custody chains: of a VM that is here, the proof that it is. The caller commits. -- */
 
 int store_chain_put(struct store *s, const uint8_t uuid[UUID_LEN],
 		    const struct custody_chain *chain, struct kerr *err);
@@ -212,6 +232,9 @@ int store_custody_by_name(struct store *s, const char *name, struct custody_view
 			  struct kerr *err);
 int store_custody_by_hid(struct store *s, const uint8_t hid[HID_LEN], struct custody_view *ret,
 			 struct kerr *err);
+/* Is a VM of that owner with a device that is not his own, or nobody knows where? */
+int store_custody_lent(struct store *s, const uint8_t owner_pk[SIGN_PK_LEN], bool *ret,
+		       struct kerr *err);
 /* Sorted by name; *ret is malloced (NULL for none). */
 int store_custody_list(struct store *s, struct custody_view **ret, size_t *ret_n, struct kerr *err);
 
@@ -274,11 +297,20 @@ int store_request_expire(struct store *s, uint64_t before, struct kerr *err);
 
 /* -- Audit -- */
 
-/* Appends: fills record->seq and record->hash. The caller commits. */
-int store_audit_append(struct store *s, struct policyd_audit *record, struct kerr *err);
+/* Two histories with one numbering: each has its own chain, and its own length, so that what
+ * others cause pushes nothing out of the owner's (H5). */
+enum audit_kind {
+	AUDIT_OWN,
+	AUDIT_PEER, /* sessions that a peer began here */
+	_AUDIT_KIND_MAX,
+};
+
+/* Appends: fills record->seq and record->hash. -ENOSPC without room. The caller commits. */
+int store_audit_append(struct store *s, enum audit_kind kind, struct policyd_audit *record,
+		       struct kerr *err);
 /* From sequence number `from` on, at most `max`; *ret is malloced (NULL for none). */
 int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_audit **ret,
 		     size_t *ret_n, struct kerr *err);
-/* 0 if the whole chain holds, from the oldest kept record to the newest written one; else -EBADMSG,
+/* 0 if both chains hold, from the oldest kept record to the newest written one; else -EBADMSG,
  * a sentence, and the sequence number of the first broken record (0: it cannot even be read). */
 int store_audit_verify(struct store *s, uint64_t *ret_seq, struct kerr *err);

@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test-promise \
 	tests/unit/test-quote \
 	tests/unit/test-record \
+	tests/unit/test-room \
 	tests/unit/test-roster \
 	tests/unit/test-rpc \
 	tests/unit/test-seal \
@@ -199,6 +200,10 @@ tests_unit_test_quote_LDADD = $(UNIT_LDADD)
 tests_unit_test_record_SOURCES = tests/unit/test-record.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_record_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_room_SOURCES = tests/unit/test-room.c tests/unit/store-fixture.h
+tests_unit_test_room_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_room_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_roster_SOURCES = tests/unit/test-roster.c
 tests_unit_test_roster_CFLAGS = $(UNIT_CFLAGS)

@@ -726,36 +726,6 @@ static void test_repeated(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(store_custody_repeated(f->s, &s, &again, NULL), ==, 0);
 }
 
-/* H4: what somebody sent and nobody took leaves neither policy nor epoch behind. */
-static void test_void_leaves_nothing(struct fixture *f, const void *data _unused_)
-{
-	struct custody_step s = make_step(CUSTODY_RECV, HID);
-	struct store_policy p = {
-		.name = "work", .version = 3, .text = (char *)"", .compiled = NULL};
-	struct custody_view v;
-	uint64_t version;
-
-	memcpy(p.uuid, VM, UUID_LEN);
-	s.epoch = 9000000000;
-	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
-	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
-	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
-	g_assert_cmpuint(version, ==, 3);
-	s.record = CUSTODY_VOID;
-	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
-	must_reopen(f);
-	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
-	g_assert_cmpuint(version, ==, 0);
-	s = make_step(CUSTODY_RECV, HID2);
-	s.epoch = 1;
-	p.owner_pk[0] = 7;
-	g_assert_cmpint(store_policy_put(f->s, &p, NULL), ==, 0);
-	g_assert_cmpint(store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL), ==, 0);
-	/* What was known before stays known. */
-	g_assert_cmpint(store_custody_get(f->s, VM, &v, NULL), ==, 0);
-	g_assert_cmpuint(v.epoch, ==, 1);
-}
-
 /* What the caller wrote goes with the record, and is dropped with it. */
 static void test_one_transaction(struct fixture *f, const void *data _unused_)
 {
@@ -886,7 +856,7 @@ static void append(struct store *s, unsigned i)
 	g_strlcpy(a.action, "move-out", sizeof(a.action));
 	if (!a.allowed)
 		kerr_set(&a.reason, EACCES, KCODE_POLICY, "No rule allows it.");
-	g_assert_cmpint(store_audit_append(s, &a, NULL), ==, 0);
+	g_assert_cmpint(store_audit_append(s, AUDIT_OWN, &a, NULL), ==, 0);
 	g_assert_cmpuint(a.seq, ==, i + 1);
 }
 
@@ -936,7 +906,7 @@ static void test_audit(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
 	store_rollback(f->s);
 	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, 0);
-	g_assert_cmpint(store_audit_append(f->s, &bad, NULL), ==, -EINVAL);
+	g_assert_cmpint(store_audit_append(f->s, AUDIT_OWN, &bad, NULL), ==, -EINVAL);
 }
 
 static void test_audit_prune(struct fixture *f, const void *data _unused_)
@@ -985,7 +955,6 @@ int main(int argc, char **argv)
 	ADD("/tables/C2 the marker ELSEWHERE goes last", NULL, test_dest_marker_last);
 	ADD("/tables/F6 a start is on the disk", NULL, test_started);
 	ADD("/tables/F3 a record asked for again", NULL, test_repeated);
-	ADD("/tables/H4 VOID leaves nothing behind", NULL, test_void_leaves_nothing);
 	ADD("/tables/a record takes the caller's changes along", NULL, test_one_transaction);
 	ADD("/tables/VMs are limited", NULL, test_vm_limit);
 	ADD("/tables/the journal stays bounded", NULL, test_journal_prune);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to policyd/core-audit.c and its tests: refusals that repeat. */
+#pragma once
+
+#include "policyd/core.h"
+
+#define AUDIT_RUNS_MAX 32
+
+struct audit_run {
+	struct policyd_audit first; /* as it was recorded; action "" = free */
+	uint64_t started_ms, repeats;
+};
+
+struct audit_runs {
+	struct audit_run list[AUDIT_RUNS_MAX];
+};
