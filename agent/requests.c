@@ -147,6 +147,7 @@ static json_t *paired_json(struct agent *a, const struct policyd_peer *p)
 		api_error(&p->reason), "evidence_time",
 		p->evidence_time ? json_integer((json_int_t)p->evidence_time) : json_null());
 
+	json_object_set_new(o, "receive", json_boolean(p->receive));
 	add_sighting(o, roster_find(a->roster, p->id));
 	return o;
 }
@@ -161,6 +162,7 @@ static json_t *stranger_json(struct agent *a, const struct sighting *s)
 		      api_hex(s->id, ADVERT_ID_LEN), "name", api_text(label), "role",
 		      device_role_to_string(s->role), "paired", 0, "own", 0, "person",
 		      "person_role", "tier", "verdict", "reason", "evidence_time");
+	json_object_set_new(o, "receive", json_null());
 	add_sighting(o, s);
 	return o;
 }

@@ -265,6 +265,17 @@ int policyd_client_peer_forget(struct ipc_client *c, const uint8_t device[DEVICE
 	return call_id(c, POLICYD_OP_PEER_FORGET, device, DEVICE_ID_LEN, err);
 }
 
+int policyd_client_peer_receive(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN], bool on,
+				struct kerr *err)
+{
+	uint8_t buf[SMALL];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	wbuf_bytes(&w, device, DEVICE_ID_LEN);
+	wbuf_u8(&w, on);
+	return call_empty(c, POLICYD_OP_PEER_RECEIVE, &w, err);
+}
+
 int policyd_client_policy_set(struct ipc_client *c, const uint8_t uuid[UUID_LEN], const char *name,
 			      const char *text, const void *compiled, size_t compiled_len,
 			      uint64_t *ret_version, struct kerr *err)

@@ -38,6 +38,9 @@ int policyd_client_trust_accept(struct ipc_client *c, const uint8_t device[DEVIC
 				struct kerr *err);
 int policyd_client_peer_forget(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
 			       struct kerr *err);
+/* May a device of another person send VMs of theirs here? */
+int policyd_client_peer_receive(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN], bool on,
+				struct kerr *err);
 int policyd_client_policy_set(struct ipc_client *c, const uint8_t uuid[UUID_LEN], const char *name,
 			      const char *text, const void *compiled, size_t compiled_len,
 			      uint64_t *ret_version, struct kerr *err);

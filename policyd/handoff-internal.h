@@ -54,6 +54,11 @@ struct handoffs {
 		bool full;
 	} inbox[HANDOFFS_MAX];
 	size_t inbox_next;
+	/* When each peer may begin the next session here (handoff-limits.c) */
+	struct {
+		uint8_t peer[DEVICE_ID_LEN];
+		uint64_t full_ms; /* then all that it may do at once is free again */
+	} pace[STORE_PEERS_MAX];
 	size_t doubt_next; /* VM whose questions the next outbox begins with */
 	/* VMs for which libvirt's `migrate` hook asked and may go on to start (custody_may_start)
 	 */
@@ -65,6 +70,14 @@ struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN]);
 /* A free place, expired ones reclaimed; NULL if all are in use. */
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN]);
 void handoff_enter(struct handoff *ho, enum handoff_state state);
+/* Its time is up: whoever needs the place may take it. */
+bool handoff_is_over(const struct handoff *ho);
+
+/* May that peer begin a session here now? Asked before anything is spent on it (H5): its pace, the
+ * places that are kept for others, and whether it may send anything at all (H4). */
+int handoff_admit(struct core *core, const struct store_peer *peer, struct kerr *err);
+/* The owner's rule about VMs of other people: `policy` if the peer may not send them here. */
+int handoff_may_send(const struct core *core, const struct store_peer *peer, struct kerr *err);
 
 /* Everything a decision about (VM, device) needs, looked up. */
 struct handoff_case {

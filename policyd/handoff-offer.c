@@ -99,12 +99,13 @@ static int offer_get(struct handoff *ho, struct rbuf *r, struct store_policy *p,
 		     struct custody_chain *chain)
 {
 	uint8_t version = rbuf_u8(r), *text = NULL, dest_person;
+	char person[NAME_MAX_LEN + 1]; /* a claim: who asks is whose device it is (M7) */
 	int ret;
 
 	rbuf_bytes(r, ho->uuid, UUID_LEN);
 	rbuf_string(r, ho->vm, sizeof(ho->vm));
 	ho->epoch = rbuf_u64(r);
-	rbuf_string(r, ho->person, sizeof(ho->person));
+	rbuf_string(r, person, sizeof(person));
 	dest_person = rbuf_u8(r);
 	p->version = rbuf_u64(r);
 	rbuf_string(r, p->name, sizeof(p->name));
@@ -143,7 +144,17 @@ static int check_signer(struct handoff *ho, const struct store_peer *peer,
 	return 0;
 }
 
-static int decide_in(struct handoff *ho, const struct store_policy *p, struct kerr *err)
+/* Who asks, as the VM's owner sees it: himself, from a device of his, or the person to whose device
+ * it went, in the role that he has here (M7). */
+static enum person_role asker(const struct store_peer *peer, const struct store_policy *p)
+{
+	if (memcmp(peer->owner_pk, p->owner_pk, SIGN_PK_LEN) == 0)
+		return PERSON_ROLE_OWNER;
+	return peer->person_role == PERSON_ROLE_OWNER ? PERSON_ROLE_GUEST : peer->person_role;
+}
+
+static int decide_in(struct handoff *ho, const struct store_peer *peer,
+		     const struct store_policy *p, struct kerr *err)
 {
 	_cleanup_free_ struct policy *rules = calloc(1, sizeof(*rules));
 	const struct core *core = ho->core;
@@ -153,7 +164,7 @@ static int decide_in(struct handoff *ho, const struct store_policy *p, struct ke
 	enum person_role claimed =
 		ho->dest_person == PERSON_ROLE_OWNER ? PERSON_ROLE_GUEST : ho->dest_person;
 	struct policy_facts facts = {
-		.person = PERSON_ROLE_OWNER,
+		.person = asker(peer, p),
 		.action = POLICY_ACTION_MOVE_IN,
 		.fresh = true,
 		.dest_person = ours ? PERSON_ROLE_OWNER : claimed,
@@ -167,7 +178,10 @@ static int decide_in(struct handoff *ho, const struct store_policy *p, struct ke
 
 	if (!rules)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = policy_decode(p->compiled, p->compiled_len, rules, err);
+	/* This device's owner is asked before the VM's (H4). */
+	r = ours ? 0 : handoff_may_send(core, peer, err);
+	if (r == 0)
+		r = policy_decode(p->compiled, p->compiled_len, rules, err);
 	if (r < 0)
 		return r;
 	policy_decide(rules, ho->vm, &facts, &d);
@@ -225,6 +239,6 @@ int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, st
 	if (ret == 0)
 		ret = handoff_chain_check(ho, &peer, ho->policy, ho->chain, err);
 	if (ret == 0)
-		ret = decide_in(ho, ho->policy, err);
+		ret = decide_in(ho, &peer, ho->policy, err);
 	return ret;
 }

@@ -64,7 +64,7 @@ struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN])
 
 /* Sessions and grants have deadlines. A taken one ends with its custody records; if its mover
  * died without any, nothing is open in the journal and the place is reclaimed here. */
-static bool is_over(const struct handoff *ho)
+bool handoff_is_over(const struct handoff *ho)
 {
 	struct custody_view view;
 
@@ -79,7 +79,7 @@ bool handoff_is_under_way(struct core *core, const uint8_t uuid[UUID_LEN])
 	const struct handoff *list = core->handoffs->list;
 
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		if (list[i].state != HANDOFF_FREE && !is_over(&list[i]) &&
+		if (list[i].state != HANDOFF_FREE && !handoff_is_over(&list[i]) &&
 		    memcmp(list[i].uuid, uuid, UUID_LEN) == 0)
 			return true;
 	return false;
@@ -90,7 +90,7 @@ struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
 	for (size_t i = 0; i < HANDOFFS_MAX; i++) {
 		struct handoff *ho = &h->list[i];
 
-		if (ho->state != HANDOFF_FREE && is_over(ho))
+		if (ho->state != HANDOFF_FREE && handoff_is_over(ho))
 			handoff_enter(ho, HANDOFF_FREE);
 		if (ho->state != HANDOFF_FREE)
 			continue;
@@ -409,6 +409,8 @@ static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
 		return NULL;
 	}
 	if (store_peer_get(core->store, peer, &known, err) < 0)
+		return NULL;
+	if (!source && handoff_admit(core, &known, err) < 0)
 		return NULL;
 	ho = handoff_add(core->handoffs, hid);
 	if (!ho) {

@@ -206,6 +206,37 @@ OP_HANDLER(op_peer_forget)
 	return ret < 0 ? ret : change_peer(core, id, "forget", store_peer_revoke, err);
 }
 
+static int receive_on(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err)
+{
+	return store_peer_set_receive(s, id, true, err);
+}
+
+static int receive_off(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err)
+{
+	return store_peer_set_receive(s, id, false, err);
+}
+
+OP_HANDLER(op_peer_receive)
+{
+	struct core *core = core_of(ctx);
+	uint8_t id[DEVICE_ID_LEN], on;
+	int ret;
+
+	(void)msg;
+	(void)w;
+	rbuf_bytes(r, id, sizeof(id));
+	on = rbuf_u8(r);
+	if (on > 1)
+		rbuf_fail(r, -EBADMSG);
+	ret = op_request_end(r, err);
+	if (ret == 0)
+		ret = core_require_ready(core, err);
+	if (ret < 0)
+		return ret;
+	return on ? change_peer(core, id, "receive-on", receive_on, err)
+		  : change_peer(core, id, "receive-off", receive_off, err);
+}
+
 OP_HANDLER(op_tls_leaf)
 {
 	struct core *core = core_of(ctx);

@@ -17,6 +17,7 @@ OP_HANDLER(op_peers);
 OP_HANDLER(op_trust_show);
 OP_HANDLER(op_trust_accept);
 OP_HANDLER(op_peer_forget);
+OP_HANDLER(op_peer_receive);
 OP_HANDLER(op_tls_leaf);
 
 /* op-pair.c */

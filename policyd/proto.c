@@ -206,6 +206,7 @@ void policyd_peer_put(struct wbuf *w, const struct policyd_peer *v)
 	put_enum(w, v->verdict, _VERDICT_MAX);
 	put_kerr(w, &v->reason);
 	wbuf_u64(w, v->evidence_time);
+	put_flag(w, v->receive);
 }
 
 int policyd_peer_get(struct rbuf *r, struct policyd_peer *ret)
@@ -223,6 +224,7 @@ int policyd_peer_get(struct rbuf *r, struct policyd_peer *ret)
 	v.verdict = (enum verdict)get_enum(r, _VERDICT_MAX);
 	get_kerr(r, &v.reason);
 	v.evidence_time = rbuf_u64(r);
+	v.receive = get_flag(r);
 	if (rbuf_error(r) < 0)
 		return -EBADMSG;
 	*ret = v;

@@ -37,6 +37,8 @@ enum policyd_op {
 	POLICYD_OP_AUDIT_READ,	  /* (u64 from_seq, u16 max) -> u16 n, n x policyd_audit */
 	POLICYD_OP_VMS,		  /* () -> u16 n, n x policyd_vm     (agent, mover too) */
 	POLICYD_OP_CLAIM, /* (uuid16) -> (u64 epoch) : the owner says that a VM in doubt is here */
+	POLICYD_OP_PEER_RECEIVE = 36, /* (id32, u8 on) -> () : may a device of another person send
+					 VMs here? */
 
 	/* -- kithd -- */
 	POLICYD_OP_TLS_LEAF = 64, /* (blob spki_der) -> (blob leaf_der, blob device_der) */
@@ -183,6 +185,7 @@ struct policyd_peer {
 	enum verdict verdict;
 	struct kerr reason;	/* of an untrusted or unknown verdict */
 	uint64_t evidence_time; /* Unix seconds of the last evidence, 0 = never */
+	uint8_t receive;	/* 1: VMs of its owner may come from it; own devices always */
 };
 
 #define POLICYD_MEASURED_MAX 24

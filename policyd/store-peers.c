@@ -278,7 +278,8 @@ void store_peer_to_wire(const struct store_peer *p, struct policyd_peer *ret)
 				     .person_role = p->person_role,
 				     .verdict = p->verdict,
 				     .reason = p->reason,
-				     .evidence_time = p->evidence_time};
+				     .evidence_time = p->evidence_time,
+				     .receive = p->own || p->receive};
 	memcpy(ret->id, p->id, sizeof(ret->id));
 	memcpy(ret->sign_pk, p->sign_pk, sizeof(ret->sign_pk));
 	snprintf(ret->name, sizeof(ret->name), "%s", p->name);

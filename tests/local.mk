@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/test-base \
 	tests/unit/test-chain \
 	tests/unit/test-cookie \
+	tests/unit/test-cost \
 	tests/unit/test-custody \
 	tests/unit/test-disk \
 	tests/unit/test-domain \
@@ -105,6 +106,11 @@ tests_unit_test_base_LDADD = $(UNIT_LDADD)
 tests_unit_test_cookie_SOURCES = tests/unit/test-cookie.c
 tests_unit_test_cookie_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cookie_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_cost_SOURCES = tests/unit/test-cost.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_cost_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cost_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_chain_SOURCES = tests/unit/test-chain.c
 tests_unit_test_chain_CFLAGS = $(UNIT_CFLAGS)

@@ -278,6 +278,9 @@ static void print_trust(const struct policyd_trust *t)
 	       verdict_to_string(p->verdict));
 	if (p->reason.code != KCODE_OK)
 		printf("  %s (code: %s)\n", p->reason.text, kcode_to_string(p->reason.code));
+	if (!p->own)
+		printf("  VMs of %s from it: %s\n", p->person,
+		       p->receive ? "allowed here" : "not taken here");
 	if (!p->evidence_time) {
 		puts("  It never showed evidence.");
 		return;
@@ -308,13 +311,14 @@ static json_t *trust_json(const struct policyd_trust *t)
 				    json_pack("{s:o, s:o}", "now", cli_hex(t->now[i], HASH_LEN),
 					      "accepted", cli_hex(t->want[i], HASH_LEN)));
 	}
-	return json_pack("{s:o, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:o, s:s}", "id",
+	return json_pack("{s:o, s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:b, s:o, s:s}", "id",
 			 cli_hex(p->id, DEVICE_ID_LEN), "name", p->name, "role",
 			 device_role_to_string(p->role), "person", p->person, "own", p->own,
 			 "person_role", person_role_to_string(p->person_role), "tier",
 			 tpm_tier_to_string(p->tier), "verdict", verdict_to_string(p->verdict),
 			 "reason", cli_kerr_json(&p->reason), "evidence_time",
-			 (json_int_t)p->evidence_time, "pcrs", pcrs, "versions", t->versions);
+			 (json_int_t)p->evidence_time, "receive", p->receive, "pcrs", pcrs,
+			 "versions", t->versions);
 }
 
 static int trust_show(struct cli *cli, const char *word, struct kerr *err)
@@ -460,19 +464,47 @@ static int trust_change(struct cli *cli, const char *word, bool accept, struct k
 	return 0;
 }
 
+/* Whether VMs of another person may come from a device of theirs. */
+static int trust_receive(struct cli *cli, const char *word, const char *how, struct kerr *err)
+{
+	bool on = strcmp(how, "on") == 0;
+	uint8_t id[DEVICE_ID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	int r;
+
+	if (!on && strcmp(how, "off") != 0)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"Say on or off: kith trust receive DEVICE on.");
+	r = cli_find_device(cli, word, id, name, err);
+	if (r == 0)
+		r = policyd_client_peer_receive(cli->policyd, id, on, err);
+	if (r < 0)
+		return r;
+	if (cli->json)
+		cli_print_json(json_pack("{s:s, s:s}", "device", name, "action",
+					 on ? "receive-on" : "receive-off"));
+	else
+		printf(on ? "This device takes VMs of its owner from \"%s\" now.\n"
+			  : "This device takes no VMs of its owner from \"%s\" any more.\n",
+		       name);
+	return 0;
+}
+
 static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	if (argc == 0)
 		return trust_all(cli, err);
 	if (argc == 1)
 		return trust_show(cli, argv[0], err);
-	if (strcmp(argv[0], "accept") == 0)
+	if (argc == 3 && strcmp(argv[0], "receive") == 0)
+		return trust_receive(cli, argv[1], argv[2], err);
+	if (argc == 2 && strcmp(argv[0], "accept") == 0)
 		return trust_change(cli, argv[1], true, err);
-	if (strcmp(argv[0], "forget") == 0)
-		return trust_forget(cli, argv[1], err);
+	if (argc == 2 && strcmp(argv[0], "forget") == 0)
+		return trust_change(cli, argv[1], false, err);
 	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith trust [DEVICE], kith trust accept DEVICE or kith trust forget "
-			"DEVICE.");
+			"Use kith trust [DEVICE], kith trust accept DEVICE, kith trust forget "
+			"DEVICE or kith trust receive DEVICE on|off.");
 }
 
 const struct cli_command cli_device_commands[] = {
@@ -481,7 +513,8 @@ const struct cli_command cli_device_commands[] = {
 	{"devices", "devices [all]", "other devices: in sight, paired, trusted", 0, 1, cmd_devices},
 	{"pair", "pair [DEVICE] [as ROLE]", "pair with another device (run it on both)", 0, 3,
 	 pair_command},
-	{"trust", "trust [accept|forget] [DEVICE]", "what other devices proved", 0, 2, cmd_trust},
+	{"trust", "trust [accept|forget|receive] [DEVICE] [on|off]", "what other devices proved", 0,
+	 3, cmd_trust},
 	{"unlock", "unlock", "open a locked device with its recovery key", 0, 0, cmd_unlock},
 	{0},
 };

@@ -479,6 +479,20 @@ static inline void rewrite(struct device *d, const char *sql)
 	g_assert_cmpint(store_commit(d->core->store, COMMIT_PLAIN, NULL), ==, 0);
 }
 
+/* The owner of `to` takes VMs of whose `from` is. */
+static inline void take_from(struct device *to, struct device *from)
+{
+	g_assert_cmpint(store_peer_set_receive(to->core->store, from->core->id.id, true, NULL), ==,
+			0);
+	g_assert_cmpint(store_commit(to->core->store, COMMIT_GUARDED, NULL), ==, 0);
+}
+
+/* As if nobody had asked for a long time. */
+static inline void rest(struct device *d)
+{
+	memset(d->core->handoffs->pace, 0, sizeof(d->core->handoffs->pace));
+}
+
 #define IDLE                                                                                 \
 	" hid=NULL, source=NULL, fresh=NULL, started=NULL, record=NULL, handoff_epoch=NULL," \
 	" peer=NULL, peer_name=NULL"

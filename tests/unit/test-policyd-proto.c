@@ -24,7 +24,8 @@ static void make_peer(struct policyd_peer *v)
 				   .person_role = PERSON_ROLE_GUEST,
 				   .verdict = VERDICT_UNTRUSTED,
 				   .reason = {KCODE_ATTEST_PCR, "PCR 4."},
-				   .evidence_time = 0x0102030405060708};
+				   .evidence_time = 0x0102030405060708,
+				   .receive = 1};
 	set(v->id, sizeof(v->id), 0xa1);
 	set(v->sign_pk, sizeof(v->sign_pk), 0xa2);
 	g_strlcpy(v->name, "desk", sizeof(v->name));
@@ -197,10 +198,11 @@ static const struct {
 	 "4e6f2e"},
 	{"peer", put_peer, again_peer,
 	 "32xa1 32xa2 0400 6465736b 02 02 01 0300 746f6d 02 03 0d00 0600 50435220342e "
-	 "0807060504030201"},
+	 "0807060504030201 01"},
 	{"trust", put_trust, again_trust,
 	 "32xa1 32xa2 0400 6465736b 02 02 01 0300 746f6d 02 03 0d00 0600 50435220342e "
-	 "0807060504030201 01008000 32xc0 32xc1 32xd0 32xd1 0f00 71656d7520372e320a6b6974682031"},
+	 "0807060504030201 01 01008000 32xc0 32xc1 32xd0 32xd1 0f00 "
+	 "71656d7520372e320a6b6974682031"},
 	{"plan", put_plan, again_plan,
 	 "00 0900 0700 44656e6965642e 1200 64656e79206775657374206d6f76652d696e 02 0400 626f6273"},
 	{"audit", put_audit, again_audit,
@@ -813,6 +815,7 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		CHECK(policyd_client_trust_show(s->client, id, &t, &err));
 		CHECK(policyd_client_trust_accept(s->client, id, &err));
 		CHECK(policyd_client_peer_forget(s->client, id, &err));
+		CHECK(policyd_client_peer_receive(s->client, id, true, &err));
 		CHECK(policyd_client_plan(s->client, id, id, &p, &err));
 		CHECK(policyd_client_abort_request(s->client, id, &err));
 		CHECK(policyd_client_pair_start(s->client, true, id, &c, &err));

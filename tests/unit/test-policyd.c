@@ -133,7 +133,7 @@ static void test_pcr_and_policy(void)
 static void test_s1_17_foreign_holder(void)
 {
 	static const char text[] = "allow owner all to own\nallow owner all to guest\n"
-				   "allow guest move-out to own laptop\n";
+				   "allow guest move-out, move-in to own laptop\n";
 	struct device *laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
 	struct device *bobs = device_new("bobs", DEVICE_ROLE_LAPTOP, "Bob");
 	struct device *bobs2 = device_new("bobs-second", DEVICE_ROLE_LAPTOP, NULL);
@@ -143,6 +143,7 @@ static void test_s1_17_foreign_holder(void)
 
 	pair(laptop, bobs, PERSON_ROLE_GUEST);
 	pair(bobs, bobs2, PERSON_ROLE_GUEST);
+	take_from(bobs, laptop);
 	give_policy(laptop, text);
 	run->s = laptop;
 	run->d = bobs;

@@ -380,11 +380,13 @@ static void test_gap5_policy_bound(void)
 static void test_h3_fork(void)
 {
 	static const char text[] = "allow owner all to own\nallow owner all to guest\n"
-				   "allow guest move-out to own\n";
+				   "allow guest move-out, move-in to own\n";
 	struct world *w = world_new();
 	struct kerr err;
 
 	pair(w->desktop, w->bobs, PERSON_ROLE_GUEST);
+	take_from(w->desktop, w->bobs);
+	take_from(w->bobs, w->laptop);
 	g_assert_cmpint(set_policy(w->laptop, text, &err), ==, 0);
 	g_assert_true(move(w, w->laptop, w->bobs));
 	/* He holds it, and may not even then give it to another device of the owner. */
@@ -510,6 +512,7 @@ static void test_h4_void(void)
 	struct kerr err;
 
 	pair(w->desktop, w->bobs, PERSON_ROLE_GUEST);
+	take_from(w->desktop, w->bobs);
 	give_policy(w->bobs, text);
 	rewrite(w->bobs, "UPDATE custody SET epoch=9000000000");
 	w->run.s = w->bobs;
