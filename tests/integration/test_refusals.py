@@ -20,6 +20,10 @@ from tap import Tap     # noqa: E402
 HIGH_TIER = """\
 allow owner all to own laptop, desktop, server if verdict trusted, tier >= hardware
 """
+PUSH = """\
+allow owner all to own
+allow owner all to guest
+"""
 EXIT = {"policy": 3, "not-allowed": 3, "peer-unknown": 4, "attest-pcr": 4, "tier": 6, "custody": 6,
         "not-found": 1, "not-running": 6, "interrupted": 75, "not-ready": 75}
 
@@ -122,6 +126,27 @@ class Refusals:
         known = [row["name"] for row in kith(self.laptop, "trust")["devices"]]
         self.tap.equal(sorted(known), ["bob", "desktop"], "the laptop knows who it knew before")
         own.destroy(self.stranger, undefine=True)
+
+    def neighbours(self) -> None:
+        """H4: what is Bob's comes to Tom's laptop if Bob *and* Tom say so."""
+        own = kithlab.small_guest("his", memory_mib=128)
+        kithlab.run_guest(own, self.bob, PUSH)
+        no = refusal(self.bob, "move", own.name, "laptop")
+        self.tap.ok(no and no.code == "policy" and "kith trust receive bob on" in no.text,
+                    "Bob's VM does not come unasked, and he is told who could allow it", str(no))
+        self.tap.ok(kithlab.ticks_now(own, self.bob), "it goes on at Bob's")
+        self.tap.equal(own.state(self.laptop), "absent", "nothing of it on the laptop")
+        records = kithlab.audit(self.laptop, action="move-in", device="bob")
+        self.tap.ok(records and records[-1]["person"] == "Bob",
+                    "the laptop's audit says that Bob asked", str(records[-1:]))
+        kith(self.laptop, "trust", "receive", "bob", "on")
+        self.tap.ok(kith(self.laptop, "trust", "bob")["receive"], "`kith trust` shows Tom's word")
+        Move(self.bob, own.name, self.laptop).done()
+        self.tap.ok(kithlab.ticks_now(own, self.laptop), "with it, the same VM comes and ticks")
+        kith(self.laptop, "trust", "receive", "bob", "off")
+        self.tap.ok(not kithlab.sighting(self.laptop, self.bob)["receive"],
+                    "`kith devices` shows that he took it back")
+        own.destroy(self.laptop, undefine=True)
 
     def pairing_codes(self) -> None:
         """P6: an owner who says that the codes differ ends it on both sides."""
@@ -278,6 +303,7 @@ def body(tap: Tap, lab: Lab) -> None:
     tests.policies()
     tests.plans()
     tests.strangers()
+    tests.neighbours()
     tests.pairing_codes()
     tests.measurements()
     tests.custody(saved)
