@@ -18,7 +18,6 @@
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free)
 DEFINE_CLEANUP(EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
 DEFINE_CLEANUP(OSSL_PARAM_BLD *, OSSL_PARAM_BLD_free)
-DEFINE_CLEANUP(OSSL_PARAM *, OSSL_PARAM_free)
 DEFINE_CLEANUP(BIGNUM *, BN_clear_free)
 DEFINE_CLEANUP(ECDSA_SIG *, ECDSA_SIG_free)
 DEFINE_CLEANUP(X509 *, X509_free)
@@ -44,6 +43,17 @@ static int library_error(void)
 	ERR_clear_error();
 	return r;
 }
+
+/* OSSL_PARAM_free() leaves the scalar in the heap (M6). */
+static void params_free(OSSL_PARAM *params)
+{
+	OSSL_PARAM *scalar = params ? OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PRIV_KEY) : NULL;
+
+	if (scalar)
+		OPENSSL_cleanse(scalar->data, scalar->data_size);
+	OSSL_PARAM_free(params);
+}
+DEFINE_CLEANUP(OSSL_PARAM *, params_free)
 
 static int params_build(const uint8_t *secret, const uint8_t *point, size_t point_len,
 			OSSL_PARAM **ret)
@@ -73,7 +83,7 @@ static int key_or_library_error(void)
 static int p256_import(const uint8_t *secret, const struct p256_public *public, EVP_PKEY **ret)
 {
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
-	_cleanup_(OSSL_PARAM_freep) OSSL_PARAM *params = NULL;
+	_cleanup_(params_freep) OSSL_PARAM *params = NULL;
 	uint8_t point[1 + 2 * P256_LEN];
 	int r;
 

@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -18,6 +19,12 @@ int secret_process_setup(void)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return -errno;
 	return 0;
+}
+
+int secret_lock_process(void)
+{
+	/* Locked as they are touched: a sanitizer's shadow would not fit into memory. */
+	return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
 int secret_new(size_t len, struct secret *ret)

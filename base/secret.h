@@ -13,6 +13,10 @@ struct secret {
 /* Call once per process before anything else: libsodium, no core dumps, not dumpable (D14). */
 int secret_process_setup(void);
 
+/* Keeps all memory of the process, now and later, out of swap (D14, M6): for the one that has
+ * long-term keys in more than struct secret. -EPERM or -ENOMEM where RLIMIT_MEMLOCK forbids it. */
+int secret_lock_process(void);
+
 /* Allocates `len` zero bytes. -ENOMEM where locking fails: raise RLIMIT_MEMLOCK. Owned by the
  * caller, released with secret_clear(). */
 int secret_new(size_t len, struct secret *ret);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device and owner keys; they live in the sealed store and, while running, in locked memory. */
+/* Device and owner keys; they live in the sealed store. While policyd runs they are in that store's
+ * image and in struct secret; all of policyd's memory is locked (secret_lock_process()). */
 #include "policyd/identity.h"
 
 #include <sodium.h>

@@ -44,6 +44,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: kith-policyd [-c FILE]\n");
 		return 2;
 	}
+	if (r == 0 && secret_lock_process() < 0)
+		r = kerr_set(
+			&err, EPERM, KCODE_FAILED,
+			"Kith may not keep its keys out of swap, so it does not start: the limit "
+			"of locked memory is too low. Start it as a service, or set LimitMEMLOCK "
+			"(`ulimit -l unlimited`).");
 	if (r == 0)
 		r = config_load(path, &config, &err);
 	if (r == 0)

@@ -87,6 +87,24 @@ def folders(tap: Tap, device: Device, needles: dict[str, list[bytes]]) -> None:
     tap.ok(b"SQLite" not in store and b"desktop" not in store, "the database shows no plain text")
 
 
+def pageable(pid: int) -> list[str]:
+    """The areas of a process in which it wrote more than is locked, in words."""
+    found, area = [], ""
+    sizes: dict[str, int] = {}
+    lines = pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    for line in lines:
+        word = line.split()[0]
+        if re.fullmatch(r"[0-9a-f]+-[0-9a-f]+", word):
+            area, sizes = line, {}
+        elif word in ("Anonymous:", "Swap:", "Locked:"):
+            sizes[word] = int(line.split()[1])
+            if word == "Locked:" and area.split()[1].startswith("rw") and \
+                    area.split()[1].endswith("p") and \
+                    (sizes["Anonymous:"] > sizes["Locked:"] or sizes["Swap:"]):
+                found.append(f"{area}: {sizes}")
+    return found
+
+
 def processes(tap: Tap, device: Device, needles: dict[str, list[bytes]]) -> None:
     """D14: no core, no swap, no arguments; no secret in the processes that face the network."""
     pid = device.pids("kith-policyd")[0]
@@ -94,6 +112,12 @@ def processes(tap: Tap, device: Device, needles: dict[str, list[bytes]]) -> None
     tap.ok(re.search(r"Max core file size\s+0\s+0", limits), "policyd leaves no core file")
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     tap.ok(int(re.search(r"VmLck:\s+(\d+)", status)[1]) > 0, "its secrets are locked in memory")
+    areas = memory(pid)
+    held = {name for name, list_ in needles.items() if any(list_[0] in area for area in areas)}
+    tap.ok({"database key", "device_sk", "owner_sk"} <= held, "M6: the keys are in its memory",
+           str(held))
+    tap.equal(pageable(pid), [], "M6: no page of it that can be written may go to swap")
+    tap.ok(pageable(device.pids("kithd")[0]), "M6: kithd's, which knows no key, may")
     tap.ok(re.search(r"Seccomp:\s+2", status), "it runs under a seccomp filter")
     tap.equal(pathlib.Path(f"/proc/{pid}/mem").owner(), "root", "its own user cannot read it")
     for name in ("kithd", "kith-mover"):

@@ -14,6 +14,8 @@ DAEMONS = {     # program: (user, folder below /run/kith that holds its sockets)
     "kithd": ("kith", "kithd"),
     "kith-mover": ("kith-mover", "mover"),
 }
+# What a unit's LimitMEMLOCK gives: in a container even root may not raise that limit.
+CAPABILITIES = {"kith-policyd": "ipc_lock"}
 TCTI = "swtpm:path=/run/swtpm/sock"
 
 QEMU_CONF = """\

@@ -64,12 +64,16 @@ class Device:
 
     # -- running commands inside -------------------------------------------------------------
 
-    def _enter(self, command: list[object], user: str | None = None) -> list[str]:
+    def _enter(self, command: list[object], user: str | None = None,
+               capability: str | None = None) -> list[str]:
         if not self.running:
             raise LabError(f"device {self.name} is not running")
         words = ["nsenter", "-t", str(self.holder), "-m", "-u", "-i", "-n", "-p", "--"]
         if user and user != "root":
-            words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
+            words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+            if capability:
+                words += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
+            words.append("--")
         return words + [str(word) for word in command]
 
     def _environment(self, extra: dict[str, str] | None) -> dict[str, str]:
@@ -80,11 +84,13 @@ class Device:
                 "TPM2TOOLS_TCTI": config.TCTI, "KITH_LOG_CLOCK": "1", **keep, **(extra or {})}
 
     def popen(self, command: list[object], user: str | None = None,
-              env: dict[str, str] | None = None, **kwargs) -> subprocess.Popen:
+              env: dict[str, str] | None = None, capability: str | None = None,
+              **kwargs) -> subprocess.Popen:
         """Starts a command in the device. Its process group on the host is the Popen's pid."""
         kwargs.setdefault("start_new_session", True)
         kwargs.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(self._enter(command, user), env=self._environment(env), **kwargs)
+        return subprocess.Popen(self._enter(command, user, capability),
+                                env=self._environment(env), **kwargs)
 
     def run(self, command: list[object], user: str | None = None, check: bool = True,
             timeout: float | None = 60, input: str | None = None,
@@ -113,7 +119,8 @@ class Device:
               env: dict[str, str] | None = None) -> None:
         """Starts a daemon that stays in the foreground; its output goes to log/<name>.log."""
         with open(self.log_dir / f"{name}.log", "ab") as log:
-            process = self.popen(["setsid", "--fork", *command], user, env, stdout=log, stderr=log)
+            process = self.popen(["setsid", "--fork", *command], user, env,
+                                 config.CAPABILITIES.get(name), stdout=log, stderr=log)
             if process.wait(20):
                 raise LabError(f"{self.name}: cannot start {name}, see {log.name}")
 
