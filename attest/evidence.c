@@ -6,7 +6,6 @@
 #define EVIDENCE_LABEL "kith-evidence-v1"
 #define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
 /* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
-#define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
 
 /* TCG PC Client Platform Firmware Profile, 3.3.4; 10: Linux IMA; 11 to 15: systemd and others. */
 static const char *const pcr_meanings[PCR_COUNT] = {
@@ -245,15 +244,16 @@ static bool pcr_degenerate(const uint8_t value[HASH_LEN])
 	return true;
 }
 
-static int required_check(const struct pcr_set *pcrs, uint32_t required, struct kerr *err)
+int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *err)
 {
 	for (unsigned i = 0; i < PCR_COUNT; i++) {
 		if (!(required & (1u << i)))
 			continue;
 		if (!(pcrs->mask & (1u << i)))
-			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
-					"That device does not report %s (PCR %u).", pcr_meaning(i),
-					i);
+			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_QUOTE,
+					"That device does not report %s (PCR %u), by which it is "
+					"measured here.",
+					pcr_meaning(i), i);
 		if (pcr_degenerate(pcrs->values[i]))
 			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
 					"Nothing was measured into %s (PCR %u) of that device: its "
@@ -282,10 +282,10 @@ int evidence_verify(const struct evidence *ev, const uint8_t *ak_public, size_t 
 				"device yet.");
 	r = quote_verify(&expect, ev->quote, ev->quote_len, ev->signature, ev->signature_len, &info,
 			 err);
-	if (r >= 0)
-		r = required_check(&ev->pcrs, required, err);
 	if (r >= 0 && ret_info)
 		*ret_info = info;
+	if (r >= 0)
+		r = evidence_covers(&ev->pcrs, required, err);
 	return r;
 }
 
@@ -334,10 +334,9 @@ enum verdict evidence_judge(const struct evidence *ev, const uint8_t *ak_public,
 			    struct kerr *err)
 {
 	struct kerr cause = {0};
-	struct quote_info info;
 	int r;
 
-	r = evidence_verify(ev, ak_public, ak_public_len, qualifying, reference->mask, &info,
+	r = evidence_verify(ev, ak_public, ak_public_len, qualifying, reference->mask, ret_info,
 			    &cause);
 	if (r >= 0)
 		r = reference_check(&ev->pcrs, reference, &cause);
@@ -346,7 +345,5 @@ enum verdict evidence_judge(const struct evidence *ev, const uint8_t *ak_public,
 		kerr_set(err, EACCES, cause.code, "%s", cause.text);
 		return verdict_of(&cause);
 	}
-	if (ret_info)
-		*ret_info = info;
 	return VERDICT_TRUSTED;
 }

@@ -57,6 +57,9 @@ bool evidence_versions_valid(const char *text);
 /* Value of one component, e.g. "qemu"; -ENOENT, or -ENOBUFS if `size` is too small. */
 int evidence_version(const struct evidence *ev, const char *component, char *ret, size_t size);
 
+/* A program can reset these at run time: whatever they hold proves nothing. */
+#define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
+
 /* Codec. evidence_put() fails the cursor with -EMSGSIZE above EVIDENCE_MAX; evidence_get() takes
  * the whole rest of `r` and leaves *ret untouched on failure. -EBADMSG, -ENOMEM. */
 int evidence_put(struct wbuf *w, const struct evidence *ev);
@@ -64,7 +67,8 @@ int evidence_get(struct rbuf *r, struct evidence *ret);
 
 /* Is the quote genuine and bound to `qualifying`, and does it cover every PCR of `required` with a
  * value that something was really measured into (B4, B8)? For pairing, where no reference exists
- * yet. 0, or negative with *err (ATTEST_QUOTE, _BINDING, _PCR, _ERROR). */
+ * yet. 0, or negative with *err (ATTEST_QUOTE, _BINDING, _PCR, _ERROR). `ret_info` may be NULL; it
+ * is filled as soon as the quote is genuine. */
 int evidence_verify(const struct evidence *ev, const uint8_t *ak_public, size_t ak_public_len,
 		    const uint8_t qualifying[HASH_LEN], uint32_t required,
 		    struct quote_info *ret_info, struct kerr *err);
@@ -72,11 +76,17 @@ int evidence_verify(const struct evidence *ev, const uint8_t *ak_public, size_t 
 /* The verdict machine. TRUSTED only if evidence_verify() passes for the PCRs of `reference` and
  * every one of them has the accepted value; UNTRUSTED with *err ATTEST_QUOTE, ATTEST_BINDING or
  * ATTEST_PCR, in words; UNKNOWN with ATTEST_ERROR for anything that failed here, an empty or
- * resettable reference included (B9, B12). `ret_info` may be NULL. */
+ * resettable reference included (B9, B12). `ret_info` as for evidence_verify(): with TRUSTED and
+ * ATTEST_PCR it is filled. */
 enum verdict evidence_judge(const struct evidence *ev, const uint8_t *ak_public,
 			    size_t ak_public_len, const uint8_t qualifying[HASH_LEN],
 			    const struct pcr_set *reference, struct quote_info *ret_info,
 			    struct kerr *err);
+
+/* Does a set hold every PCR of `required`, each with a value that something was measured into (B8)?
+ * 0, or negative with *err: ATTEST_QUOTE for one that is missing, because a device that leaves out
+ * what it is measured by lies about it (H1); ATTEST_PCR for one that is empty. */
+int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *err);
 
 /* What is measured into a PCR, in words, e.g. "the boot loader or kernel" for 4. Never NULL. */
 const char *pcr_meaning(unsigned pcr);

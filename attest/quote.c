@@ -322,7 +322,9 @@ int quote_clock_check(const struct quote_info *before, const struct quote_info *
 {
 	if (memcmp(before->signer, now->signer, TPM_NAME_LEN) != 0)
 		return FAIL(err, "The two quotes of that device name different keys.");
-	if (now->clock < before->clock)
+	/* A power cut may lose the last minutes of the clock; then the TPM says that it is not safe
+	 * until it has caught up (TPM 2.0 Part 1, "Clock"). */
+	if (now->clock < before->clock && (now->safe || now->reset_count <= before->reset_count))
 		return FAIL(err, "The clock of that device's TPM went back: it was cleared or "
 				 "replaced by an older copy.");
 	if (now->reset_count < before->reset_count ||

@@ -254,9 +254,13 @@ int policyd_client_trust_show(struct ipc_client *c, const uint8_t device[DEVICE_
 }
 
 int policyd_client_trust_accept(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
-				struct kerr *err)
+				const uint8_t shown[HASH_LEN], struct kerr *err)
 {
-	return call_id(c, POLICYD_OP_TRUST_ACCEPT, device, DEVICE_ID_LEN, err);
+	uint8_t both[DEVICE_ID_LEN + HASH_LEN];
+
+	memcpy(both, device, DEVICE_ID_LEN);
+	memcpy(both + DEVICE_ID_LEN, shown, HASH_LEN);
+	return call_id(c, POLICYD_OP_TRUST_ACCEPT, both, sizeof(both), err);
 }
 
 int policyd_client_peer_forget(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],

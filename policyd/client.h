@@ -34,8 +34,9 @@ int policyd_client_peers(struct ipc_client *c, struct policyd_peer **ret, size_t
 			 struct kerr *err);
 int policyd_client_trust_show(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
 			      struct policyd_trust *ret, struct kerr *err);
+/* `shown`: the hash of the policyd_trust that the owner looked at. */
 int policyd_client_trust_accept(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
-				struct kerr *err);
+				const uint8_t shown[HASH_LEN], struct kerr *err);
 int policyd_client_peer_forget(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],
 			       struct kerr *err);
 /* May a device of another person send VMs of theirs here? */

@@ -10,8 +10,8 @@
 
 #define HANDOFFS_MAX 8
 #define HANDOFF_SEEN_MAX 256
-#define HANDOFF_REQUEST_S 60   /* a request not started by then is void */
-#define HANDOFF_GRANT_MS 30000 /* a grant not taken by then is void */
+#define HANDOFF_REQUEST_MS 60000 /* a request not started by then is void */
+#define HANDOFF_GRANT_MS 30000	 /* a grant not taken by then is void */
 
 enum handoff_state {
 	HANDOFF_FREE,

@@ -209,7 +209,7 @@ int handoff_plan(struct core *core, enum person_role person, const uint8_t uuid[
 int handoff_request(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
 		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN], struct kerr *err)
 {
-	struct store_request req = {.time = clock_unix()};
+	struct store_request req = {.time = clock_ms()};
 	struct custody_view view = {0};
 	struct policyd_plan plan;
 	int r = handoff_plan(core, person, uuid, device, &plan, err);
@@ -221,7 +221,8 @@ int handoff_request(struct core *core, enum person_role person, const uint8_t uu
 		memcpy(req.uuid, uuid, UUID_LEN);
 		memcpy(req.device, device, DEVICE_ID_LEN);
 		snprintf(req.person, sizeof(req.person), "%s", core->id.owner_name);
-		store_request_expire(core->store, req.time - HANDOFF_REQUEST_S, NULL);
+		if (req.time > HANDOFF_REQUEST_MS)
+			store_request_expire(core->store, req.time - HANDOFF_REQUEST_MS, NULL);
 		r = store_request_put(core->store, &req, err);
 	}
 	if (r < 0) {
@@ -290,27 +291,43 @@ static void audit_session(struct handoff *ho, const char *action, const struct k
 						    action, reason);
 }
 
+/* M3: the same TPM as at the last genuine quote, and not an older copy of it. */
+static enum verdict check_history(const struct store_peer *peer, const struct quote_info *now,
+				  enum verdict verdict, struct kerr *err)
+{
+	struct kerr why = {0};
+
+	if (!peer->quoted || quote_clock_check(&peer->quote, now, false, &why) == 0)
+		return verdict;
+	kerr_clear(err);
+	kerr_set(err, EACCES, why.code, "%s", why.text);
+	return VERDICT_UNTRUSTED;
+}
+
 static enum verdict op_judge(void *ctx, const struct evidence *ev,
 			     const uint8_t qualifying[HASH_LEN], struct kerr *err)
 {
 	struct handoff *ho = ctx;
 	struct store_peer peer;
 	struct pcr_set reference = {0};
+	struct quote_info info = {0};
+	struct store_evidence seen = {clock_unix(), &ev->pcrs, ev->versions, &info};
 	enum verdict v;
 
 	if (store_peer_get(ho->core->store, ho->peer, &peer, err) < 0)
 		return VERDICT_UNKNOWN;
 	reference.mask = peer.reference_mask;
 	memcpy(reference.values, peer.reference, sizeof(reference.values));
-	v = evidence_judge(ev, peer.ak_public, peer.ak_public_len, qualifying, &reference, NULL,
+	v = evidence_judge(ev, peer.ak_public, peer.ak_public_len, qualifying, &reference, &info,
 			   err);
+	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
+		v = check_history(&peer, &info, v, err);
 	ho->verdict = v;
 	/* Before the changes below: a refusal's record drops what is not committed. */
 	audit_session(ho, "attest", err);
 	/* Only a genuine quote replaces what is known of the device; a forged one is not its. */
 	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
-		store_peer_set_evidence(ho->core->store, ho->peer, clock_unix(), ev->pcrs.mask,
-					ev->pcrs.values, ev->versions, v, err, NULL);
+		store_peer_set_evidence(ho->core->store, ho->peer, &seen, v, err, NULL);
 	else
 		store_peer_set_verdict(ho->core->store, ho->peer, v, err, NULL);
 	if (store_commit(ho->core->store, COMMIT_PLAIN, err) < 0)
@@ -448,7 +465,7 @@ enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID
 
 	if (store_request_get(core->store, hid, &req, err) < 0)
 		return ATTEST_REFUSED;
-	if (clock_unix() > req.time + HANDOFF_REQUEST_S) {
+	if (clock_ms() > req.time + HANDOFF_REQUEST_MS) {
 		kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
 			 "The request to move is more than a minute old. Ask again.");
 		return ATTEST_REFUSED;

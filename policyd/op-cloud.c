@@ -166,7 +166,15 @@ OP_HANDLER(op_trust_show)
 	return wbuf_error(w);
 }
 
-/* Shared by the two requests that change one peer and need the counter. */
+/* Records and commits what changed with one peer, under the counter. */
+static int peer_changed(struct core *core, const struct store_peer *peer, const char *action,
+			struct kerr *err)
+{
+	int ret = core_audit(core, core->id.owner_name, peer->name, "", action, NULL);
+
+	return ret < 0 ? ret : store_commit(core->store, COMMIT_GUARDED, err);
+}
+
 static int change_peer(struct core *core, const uint8_t id[DEVICE_ID_LEN], const char *action,
 		       int (*change)(struct store *s, const uint8_t id[DEVICE_ID_LEN],
 				     struct kerr *err),
@@ -177,22 +185,28 @@ static int change_peer(struct core *core, const uint8_t id[DEVICE_ID_LEN], const
 
 	if (ret == 0)
 		ret = change(core->store, id, err);
-	if (ret == 0)
-		ret = core_audit(core, core->id.owner_name, peer.name, "", action, NULL);
-	if (ret == 0)
-		ret = store_commit(core->store, COMMIT_GUARDED, err);
-	return ret;
+	return ret < 0 ? ret : peer_changed(core, &peer, action, err);
 }
 
 OP_HANDLER(op_trust_accept)
 {
 	struct core *core = core_of(ctx);
-	uint8_t id[DEVICE_ID_LEN];
-	int ret = get_device(core, r, id, err);
+	uint8_t id[DEVICE_ID_LEN], shown[HASH_LEN];
+	struct store_peer peer;
+	int ret;
 
 	(void)msg;
 	(void)w;
-	return ret < 0 ? ret : change_peer(core, id, "trust-accept", store_peer_accept, err);
+	rbuf_bytes(r, id, sizeof(id));
+	rbuf_bytes(r, shown, sizeof(shown));
+	ret = op_request_end(r, err);
+	if (ret == 0)
+		ret = core_require_device(core, err);
+	if (ret == 0)
+		ret = store_peer_get(core->store, id, &peer, err);
+	if (ret == 0)
+		ret = store_peer_accept(core->store, id, core->config.pcrs, shown, err);
+	return ret < 0 ? ret : peer_changed(core, &peer, "trust-accept", err);
 }
 
 OP_HANDLER(op_peer_forget)

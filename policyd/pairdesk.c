@@ -271,6 +271,8 @@ static void fill_peer(struct store_peer *p, const struct pairing_result *res)
 	p->record_len = res->peer_record_len;
 	p->reference_mask = p->evidence_mask = res->reference.mask;
 	memcpy(p->reference, res->reference.values, sizeof(p->reference));
+	p->quoted = true;
+	p->quote = res->quote;
 	memcpy(p->evidence, res->reference.values, sizeof(p->evidence));
 	memcpy(p->versions, res->versions, MIN_OF(sizeof(p->versions), sizeof(res->versions)));
 	p->versions[sizeof(p->versions) - 1] = '\0';

@@ -245,6 +245,7 @@ void policyd_trust_put(struct wbuf *w, const struct policyd_trust *v)
 		wbuf_bytes(w, v->want[i], HASH_LEN);
 	}
 	put_text(w, v->versions, sizeof(v->versions));
+	wbuf_bytes(w, v->hash, sizeof(v->hash));
 }
 
 int policyd_trust_get(struct rbuf *r, struct policyd_trust *ret)
@@ -263,6 +264,7 @@ int policyd_trust_get(struct rbuf *r, struct policyd_trust *ret)
 		rbuf_bytes(r, v.want[i], HASH_LEN);
 	}
 	rbuf_string(r, v.versions, sizeof(v.versions));
+	rbuf_bytes(r, v.hash, sizeof(v.hash));
 	if (rbuf_error(r) < 0)
 		return -EBADMSG;
 	*ret = v;

@@ -27,7 +27,7 @@ enum policyd_op {
 	POLICYD_OP_PAIR_CONFIRM, /* (u8 same_code) -> () */
 	POLICYD_OP_PEERS,	 /* () -> u16 n, n x policyd_peer   (agent too) */
 	POLICYD_OP_TRUST_SHOW,	 /* (id32) -> policyd_trust */
-	POLICYD_OP_TRUST_ACCEPT, /* (id32) -> () : last evidence becomes the reference */
+	POLICYD_OP_TRUST_ACCEPT, /* (id32, hash32 of what was shown) -> () : it is the reference */
 	POLICYD_OP_PEER_FORGET,	 /* (id32) -> () */
 	POLICYD_OP_POLICY_SET,	 /* (uuid16, str name, blob text, blob compiled) -> (u64 version) */
 	POLICYD_OP_POLICY_GET,	 /* (uuid16) -> (u64 version, id32 owner_id, str name, blob text) */
@@ -197,6 +197,7 @@ struct policyd_trust {
 	uint8_t now[PCR_COUNT][HASH_LEN];  /* last evidence */
 	uint8_t want[PCR_COUNT][HASH_LEN]; /* accepted by the owner */
 	char versions[POLICYD_VERSIONS_MAX];
+	uint8_t hash[HASH_LEN]; /* of all this; TRUST_ACCEPT wants it back */
 };
 
 struct policyd_plan {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The paired devices with the trust table, and the policies of VMs. */
+#include <sodium.h>
 #include <string.h>
 
+#include "attest/wire.h"
 #include "policyd/store-sql.h"
 
 /* -- Peers -- */
@@ -9,7 +11,8 @@
 #define PEER_COLUMNS                                                                           \
 	"id, sign_pk, name, role, tier, own, person, person_role, owner_pk, ak_public,"        \
 	" ek_hash, record, reference_mask, reference, evidence_time, evidence_mask, evidence," \
-	" versions, verdict, reason_code, reason_text, receive"
+	" versions, verdict, reason_code, reason_text, receive, quoted, quote_clock,"          \
+	" quote_resets, quote_restarts, quote_safe, quote_signer"
 
 static int read_peer(sqlite3_stmt *stmt, struct store_peer *ret, struct kerr *err)
 {
@@ -38,6 +41,12 @@ static int read_peer(sqlite3_stmt *stmt, struct store_peer *ret, struct kerr *er
 	ret->reason.code = (enum kcode)sql_row_enum(&r, _KCODE_MAX);
 	sql_row_text(&r, ret->reason.text, sizeof(ret->reason.text));
 	ret->receive = sql_row_bool(&r);
+	ret->quoted = sql_row_bool(&r);
+	ret->quote.clock = sql_row_u64(&r);
+	ret->quote.reset_count = (uint32_t)sql_row_u64(&r);
+	ret->quote.restart_count = (uint32_t)sql_row_u64(&r);
+	ret->quote.safe = sql_row_bool(&r);
+	sql_row_bytes(&r, ret->quote.signer, sizeof(ret->quote.signer));
 	return sql_row_end(&r, err);
 }
 
@@ -96,7 +105,7 @@ int store_peer_put(struct store *s, const struct store_peer *p, struct kerr *err
 		s,
 		"INSERT OR REPLACE INTO peers(" PEER_COLUMNS ", revoked)"
 		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,"
-		"?21,?22,0)",
+		"?21,?22,?23,?24,?25,?26,?27,?28,0)",
 		SQL_ARGS(SQL_BLOB(p->id, sizeof(p->id)), SQL_BLOB(p->sign_pk, sizeof(p->sign_pk)),
 			 SQL_TEXT(p->name), SQL_U64(p->role), SQL_U64(p->tier), SQL_U64(p->own),
 			 SQL_TEXT(p->person), SQL_U64(p->person_role),
@@ -107,7 +116,10 @@ int store_peer_put(struct store *s, const struct store_peer *p, struct kerr *err
 			 SQL_BLOB(p->reference, sizeof(p->reference)), SQL_U64(p->evidence_time),
 			 SQL_U64(p->evidence_mask), SQL_BLOB(p->evidence, sizeof(p->evidence)),
 			 SQL_TEXT(p->versions), SQL_U64(p->verdict), SQL_U64(p->reason.code),
-			 SQL_TEXT(p->reason.text), SQL_U64(p->receive)),
+			 SQL_TEXT(p->reason.text), SQL_U64(p->receive), SQL_U64(p->quoted),
+			 SQL_U64(p->quote.clock), SQL_U64(p->quote.reset_count),
+			 SQL_U64(p->quote.restart_count), SQL_U64(p->quote.safe != 0),
+			 SQL_BLOB(p->quote.signer, sizeof(p->quote.signer))),
 		err);
 }
 
@@ -181,20 +193,21 @@ static void merge_verdict(struct store_peer *p, enum verdict verdict, const stru
 	p->reason = verdict == VERDICT_TRUSTED ? (struct kerr){0} : *reason;
 }
 
-int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN], uint64_t time,
-			    uint32_t mask, const uint8_t evidence[PCR_COUNT][HASH_LEN],
-			    const char *versions, enum verdict verdict, const struct kerr *reason,
-			    struct kerr *err)
+int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN],
+			    const struct store_evidence *evidence, enum verdict verdict,
+			    const struct kerr *reason, struct kerr *err)
 {
 	struct store_peer p;
 	int r = store_peer_get(s, id, &p, err);
 
 	if (r < 0)
 		return r;
-	p.evidence_time = time;
-	p.evidence_mask = mask;
-	memcpy(p.evidence, evidence, sizeof(p.evidence));
-	snprintf(p.versions, sizeof(p.versions), "%s", versions);
+	p.evidence_time = evidence->time;
+	p.evidence_mask = evidence->pcrs->mask;
+	memcpy(p.evidence, evidence->pcrs->values, sizeof(p.evidence));
+	snprintf(p.versions, sizeof(p.versions), "%s", evidence->versions);
+	p.quoted = true;
+	p.quote = *evidence->quote;
 	merge_verdict(&p, verdict, reason);
 	return store_peer_put(s, &p, err);
 }
@@ -211,19 +224,61 @@ int store_peer_set_verdict(struct store *s, const uint8_t id[DEVICE_ID_LEN], enu
 	return store_peer_put(s, &p, err);
 }
 
-int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err)
+/* What is shown of a peer's evidence, as one value: who says yes says it to this. */
+static void shown_hash(const struct store_peer *p, uint8_t ret[HASH_LEN])
+{
+	struct digest d;
+
+	digest_begin(&d, "kith-shown-v1");
+	digest_field(&d, p->id, sizeof(p->id));
+	digest_u64(&d, p->evidence_time);
+	digest_u64(&d, p->evidence_mask);
+	digest_field(&d, p->evidence, sizeof(p->evidence));
+	digest_u64(&d, p->reference_mask);
+	digest_field(&d, p->reference, sizeof(p->reference));
+	digest_field(&d, p->versions, strlen(p->versions));
+	digest_end(&d, ret);
+}
+
+static int check_acceptable(const struct store_peer *p, uint32_t required,
+			    const uint8_t shown[HASH_LEN], struct kerr *err)
+{
+	struct pcr_set set = {.mask = p->evidence_mask};
+	uint8_t hash[HASH_LEN];
+
+	if (!p->evidence_mask || !p->evidence_time)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+				"\"%s\" has not been measured yet, so there is nothing to accept.",
+				p->name);
+	shown_hash(p, hash);
+	if (sodium_memcmp(hash, shown, sizeof(hash)) != 0)
+		return kerr_set(err, ESTALE, KCODE_ATTEST_PCR,
+				"\"%s\" proved something else since that was shown, so nothing was "
+				"accepted. Look again: `kith trust %s`.",
+				p->name, p->name);
+	memcpy(set.values, p->evidence, sizeof(set.values));
+	return evidence_covers(&set, required, err);
+}
+
+int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], uint32_t required,
+		      const uint8_t shown[HASH_LEN], struct kerr *err)
 {
 	struct store_peer p;
 	int r = store_peer_get(s, id, &p, err);
 
 	if (r < 0)
 		return r;
-	if (!p.evidence_mask || !p.evidence_time)
-		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
-				"\"%s\" has not been measured yet, so there is nothing to accept.",
-				p.name);
-	p.reference_mask = p.evidence_mask;
-	memcpy(p.reference, p.evidence, sizeof(p.reference));
+	/* H1: never less than it was measured by, and nothing that can be reset. */
+	required = (required | p.reference_mask) & ~PCR_MASK_RESETTABLE;
+	r = check_acceptable(&p, required, shown, err);
+	if (r < 0)
+		return r;
+	p.reference_mask = required;
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (required & 1u << i)
+			memcpy(p.reference[i], p.evidence[i], HASH_LEN);
+		else
+			memset(p.reference[i], 0, HASH_LEN);
 	merge_verdict(&p, VERDICT_TRUSTED, NULL);
 	return store_peer_put(s, &p, err);
 }
@@ -298,6 +353,7 @@ void store_peer_to_trust(const struct store_peer *p, struct policyd_trust *ret)
 			memcpy(ret->want[i], p->reference[i], HASH_LEN);
 	}
 	snprintf(ret->versions, sizeof(ret->versions), "%s", p->versions);
+	shown_hash(p, ret->hash);
 }
 
 /* -- Policies -- */

@@ -6,6 +6,7 @@
  * that failed. Single-threaded. All functions fill *err (may be NULL) with a sentence. */
 #pragma once
 
+#include "attest/evidence.h"
 #include "base/secret.h"
 #include "policyd/custody-chain.h"
 #include "policyd/journal.h"
@@ -125,6 +126,8 @@ struct store_peer {
 	char versions[POLICYD_VERSIONS_MAX];
 	enum verdict verdict;
 	struct kerr reason;
+	bool quoted; /* `quote` is that of the last genuine evidence (M3) */
+	struct quote_info quote;
 	bool receive; /* of a device of another person: may it send VMs here? (H4) */
 };
 
@@ -137,18 +140,28 @@ int store_peer_get(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct stor
 int store_peer_by_name(struct store *s, const char *name, struct store_peer *ret, struct kerr *err);
 /* Sorted by name; *ret is malloced (NULL for none). */
 int store_peer_list(struct store *s, struct store_peer **ret, size_t *ret_n, struct kerr *err);
+/* Genuine evidence of a peer. */
+struct store_evidence {
+	uint64_t time; /* Unix seconds */
+	const struct pcr_set *pcrs;
+	const char *versions;
+	const struct quote_info *quote;
+};
+
 /* New evidence and what the verifier said. An `untrusted` verdict stays until a `trusted` one
  * replaces it: `stale` and `unknown` do not (DESIGN section 4). */
-int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN], uint64_t time,
-			    uint32_t mask, const uint8_t evidence[PCR_COUNT][HASH_LEN],
-			    const char *versions, enum verdict verdict, const struct kerr *reason,
-			    struct kerr *err);
+int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN],
+			    const struct store_evidence *evidence, enum verdict verdict,
+			    const struct kerr *reason, struct kerr *err);
 /* Changes the verdict alone, same stickiness. */
 int store_peer_set_verdict(struct store *s, const uint8_t id[DEVICE_ID_LEN], enum verdict verdict,
 			   const struct kerr *reason, struct kerr *err);
-/* The last evidence becomes the reference and the verdict `trusted`. `not-ready` if there is none.
- * Commit guarded. */
-int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err);
+/* What the last evidence says of `required` and of what the peer was measured by before becomes the
+ * reference, nothing else, and the verdict `trusted` (H1). `shown` is the hash that
+ * store_peer_to_trust() gave: `attest-pcr` if the evidence is another one by now. `not-ready` if
+ * there is none, `attest-quote` or `attest-pcr` if it lacks one of those PCRs. Commit guarded. */
+int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], uint32_t required,
+		      const uint8_t shown[HASH_LEN], struct kerr *err);
 /* The owner's word on whether VMs of other people may come from it. Commit guarded. */
 int store_peer_set_receive(struct store *s, const uint8_t id[DEVICE_ID_LEN], bool on,
 			   struct kerr *err);
@@ -279,7 +292,7 @@ int store_journal_list(struct store *s, uint64_t from, size_t max, struct journa
 struct store_request {
 	uint8_t hid[HID_LEN], uuid[UUID_LEN], device[DEVICE_ID_LEN];
 	char person[NAME_MAX_LEN + 1];
-	uint64_t time; /* Unix seconds */
+	uint64_t time; /* clock_ms() of the policyd that was asked */
 	bool abort;    /* a person asked to abort it */
 };
 
@@ -292,7 +305,9 @@ int store_request_delete(struct store *s, const uint8_t hid[HID_LEN], struct ker
 /* Oldest first; *ret is malloced (NULL for none). */
 int store_request_list(struct store *s, struct store_request **ret, size_t *ret_n,
 		       struct kerr *err);
-/* Deletes those with time < `before`, except of hand-offs that are open. Count or negative. */
+/* `time`: clock_ms() of the process that wrote it, so what a policyd finds at its start is void
+ * (M11). Deletes those with time < `before`, except of hand-offs that are open. Count or negative.
+ */
 int store_request_expire(struct store *s, uint64_t before, struct kerr *err);
 
 /* -- Audit -- */

@@ -25,6 +25,7 @@ UNIT_TESTS = \
 	tests/unit/test-marker \
 	tests/unit/test-mover-proto \
 	tests/unit/test-pairing \
+	tests/unit/test-peers \
 	tests/unit/test-pk \
 	tests/unit/test-places \
 	tests/unit/test-policy \
@@ -44,6 +45,7 @@ UNIT_TESTS = \
 	tests/unit/test-tpm \
 	tests/unit/test-tpm-bus \
 	tests/unit/test-transfer \
+	tests/unit/test-trust \
 	tests/unit/test-worker \
 	tests/unit/test-warden \
 	tests/unit/test-xdr
@@ -165,6 +167,10 @@ tests_unit_test_pairing_SOURCES = tests/unit/test-pairing.c tests/unit/softtpm.h
 tests_unit_test_pairing_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pairing_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_peers_SOURCES = tests/unit/test-peers.c tests/unit/store-fixture.h
+tests_unit_test_peers_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peers_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_pk_SOURCES = tests/unit/test-pk.c
 tests_unit_test_pk_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_pk_LDADD = $(UNIT_LDADD)
@@ -182,6 +188,11 @@ tests_unit_test_hijack_SOURCES = tests/unit/test-hijack.c tests/unit/policyd-fix
 	tests/unit/swtpm-fixture.h
 tests_unit_test_hijack_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_hijack_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_trust_SOURCES = tests/unit/test-trust.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_trust_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_trust_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_promise_SOURCES = tests/unit/test-promise.c tests/unit/policyd-fixture.h \
 	tests/unit/swtpm-fixture.h

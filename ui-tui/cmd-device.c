@@ -434,33 +434,49 @@ static int trust_forget(struct cli *cli, const char *word, struct kerr *err)
 	return 0;
 }
 
-/* The two changes of trust; both are asked for once more, as they cannot be undone by a key. */
-static int trust_change(struct cli *cli, const char *word, bool accept, struct kerr *err)
+/* What would be accepted, old and new. */
+static void print_changes(const struct policyd_trust *t)
+{
+	const struct policyd_peer *p = &t->peer;
+
+	if (p->reason.code != KCODE_OK)
+		printf("%s\n", p->reason.text);
+	for (unsigned i = 0; i < PCR_COUNT; i++) {
+		char want[2 * HASH_LEN + 1], now[2 * HASH_LEN + 1];
+
+		if (!(t->pcrs & UINT32_C(1) << i) || memcmp(t->now[i], t->want[i], HASH_LEN) == 0)
+			continue;
+		hex_encode(t->want[i], HASH_LEN, want);
+		hex_encode(t->now[i], HASH_LEN, now);
+		printf("  PCR %-2u %.16s... -> %.16s...\n", i, want, now);
+	}
+}
+
+/* Asked for once more, as it cannot be undone by a key; the yes counts for what was shown (H1). */
+static int trust_accept(struct cli *cli, const char *word, struct kerr *err)
 {
 	uint8_t id[DEVICE_ID_LEN];
 	char name[NAME_MAX_LEN + 1], question[256];
+	struct policyd_trust shown;
 	int r = cli_find_device(cli, word, id, name, err);
 
+	if (r == 0)
+		r = policyd_client_trust_show(cli->policyd, id, &shown, err);
 	if (r < 0)
 		return r;
+	if (!cli->json)
+		print_changes(&shown);
 	snprintf(question, sizeof(question),
-		 accept ? "Accept \"%s\" as it runs now? Only if you changed it yourself. [y/N] "
-			: "Forget \"%s\"? It has to be paired again to come back. [y/N] ",
-		 name);
+		 "Accept \"%s\" as it runs now? Only if you changed it yourself. [y/N] ", name);
 	r = cli_confirm(cli, question, err);
-	if (r < 0)
-		return r;
-	r = accept ? policyd_client_trust_accept(cli->policyd, id, err)
-		   : policyd_client_peer_forget(cli->policyd, id, err);
+	if (r == 0)
+		r = policyd_client_trust_accept(cli->policyd, id, shown.hash, err);
 	if (r < 0)
 		return r;
 	if (cli->json)
-		cli_print_json(json_pack("{s:s, s:s}", "device", name, "action",
-					 accept ? "accepted" : "forgotten"));
+		cli_print_json(json_pack("{s:s, s:s}", "device", name, "action", "accepted"));
 	else
-		printf(accept ? "\"%s\" is accepted as it ran at its last evidence.\n"
-			      : "\"%s\" is forgotten.\n",
-		       name);
+		printf("\"%s\" is accepted as it ran at its last evidence.\n", name);
 	return 0;
 }
 
@@ -499,7 +515,7 @@ static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (argc == 3 && strcmp(argv[0], "receive") == 0)
 		return trust_receive(cli, argv[1], argv[2], err);
 	if (argc == 2 && strcmp(argv[0], "accept") == 0)
-		return trust_change(cli, argv[1], true, err);
+		return trust_accept(cli, argv[1], err);
 	if (argc == 2 && strcmp(argv[0], "forget") == 0)
 		return trust_change(cli, argv[1], false, err);
 	return kerr_set(err, EINVAL, KCODE_USAGE,

@@ -311,6 +311,20 @@ static inline void extend_running(struct device *d, unsigned pcr)
 	g_assert_cmpint(tpm_open(d->config.tcti, &d->core->tpm, NULL), ==, 0);
 }
 
+/* The owner looks at what a peer proved, and says yes to that. */
+static inline int accept_evidence(struct device *d, const struct device *peer, struct kerr *err)
+{
+	struct policyd_trust shown;
+	struct store_peer p;
+	int r = store_peer_get(d->core->store, peer->core->id.id, &p, err);
+
+	if (r < 0)
+		return r;
+	store_peer_to_trust(&p, &shown);
+	r = store_peer_accept(d->core->store, p.id, d->core->config.pcrs, shown.hash, err);
+	return r < 0 ? r : store_commit(d->core->store, COMMIT_GUARDED, err);
+}
+
 /* -- Faults aimed at a hand-off -- */
 
 /* Three devices; the VM is on Tom's laptop. Bob's is a paired stranger. */

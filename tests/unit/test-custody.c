@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store's tables: peers, policies, requests, audit; and custody with journal and markers. */
+/* The store's tables: policies, requests, audit; and custody with journal and markers. */
 #include "policyd/audit.h"
 #include "policyd/custody-marker.h"
 #include "tests/unit/store-fixture.h"
@@ -36,167 +36,6 @@ static void test_meta(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(store_meta_get(f->s, "zero", text, sizeof(text), &len, NULL), ==, -ENOENT);
 	g_assert_cmpint(store_meta_set(f->s, "big", big, STORE_META_MAX, NULL), ==, 0);
 	g_assert_cmpint(store_meta_set(f->s, "big", big, STORE_META_MAX + 1, NULL), ==, -EMSGSIZE);
-}
-
-static void make_peer(struct store_peer *p, const char *name, uint8_t id)
-{
-	memset(p, 0, sizeof(*p));
-	p->id[0] = id;
-	memset(p->sign_pk, id, sizeof(p->sign_pk));
-	g_strlcpy(p->name, name, sizeof(p->name));
-	g_strlcpy(p->person, "tom", sizeof(p->person));
-	p->role = DEVICE_ROLE_DESKTOP;
-	p->tier = TPM_TIER_SOFTWARE;
-	p->own = true;
-	p->ak_public_len = 3;
-	memcpy(p->ak_public, "ak!", 3);
-	p->record_len = 700;
-	memset(p->record, 0x3c, 700);
-	p->ek_hash[5] = 9;
-	p->owner_pk[4] = 8;
-}
-
-static void test_peers(struct fixture *f, const void *data _unused_)
-{
-	struct store_peer p, q, *list;
-	struct kerr err = {0};
-	size_t n;
-
-	make_peer(&p, "desktop", 1);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	make_peer(&q, "attic", 2);
-	g_assert_cmpint(store_peer_put(f->s, &q, NULL), ==, 0);
-	/* Two devices of one name could be confused. */
-	make_peer(&q, "desktop", 3);
-	g_assert_cmpint(store_peer_put(f->s, &q, &err), ==, -EEXIST);
-	g_assert_cmpint((int)err.code, ==, KCODE_EXISTS);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, NULL), ==, 0);
-	must_reopen(f);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &q, NULL), ==, 0);
-	g_assert_cmpmem(&q, sizeof(q), &p, sizeof(p));
-	g_assert_cmpint(store_peer_by_name(f->s, "attic", &q, NULL), ==, 0);
-	g_assert_cmpint(q.id[0], ==, 2);
-	kerr_clear(&err);
-	g_assert_cmpint(store_peer_by_name(f->s, "cellar", &q, &err), ==, -ENOENT);
-	g_assert_cmpint((int)err.code, ==, KCODE_PEER_UNKNOWN);
-	g_assert_cmpint(store_peer_list(f->s, &list, &n, NULL), ==, 0);
-	g_assert_cmpuint(n, ==, 2);
-	g_assert_cmpstr(list[0].name, ==, "attic");
-	g_assert_cmpstr(list[1].name, ==, "desktop");
-	free(list);
-	g_strlcpy(p.name, "bad\nname", sizeof(p.name));
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, -EINVAL);
-	make_peer(&p, "x", 9);
-	p.role = _DEVICE_ROLE_MAX;
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, -EINVAL);
-}
-
-static void test_peer_limit(struct fixture *f, const void *data _unused_)
-{
-	struct store_peer p;
-	struct kerr err = {0};
-
-	for (unsigned i = 0; i < STORE_PEERS_MAX; i++) {
-		char name[16];
-
-		g_snprintf(name, sizeof(name), "device%u", i);
-		make_peer(&p, name, (uint8_t)i);
-		g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	}
-	make_peer(&p, "more", 200);
-	g_assert_cmpint(store_peer_put(f->s, &p, &err), ==, -EBUSY);
-	make_peer(&p, "renamed", 3);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	make_peer(&p, "device5", 5);
-	g_assert_cmpint(store_peer_revoke(f->s, p.id, NULL), ==, 0);
-	make_peer(&p, "more", 200);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-}
-
-static void test_trust(struct fixture *f, const void *data _unused_)
-{
-	struct kerr none = {0}, why = {KCODE_ATTEST_PCR, "PCR 7 differs."}, err = {0};
-	uint8_t evidence[PCR_COUNT][HASH_LEN] = {{1}};
-	struct policyd_trust t;
-	struct policyd_peer w;
-	struct store_peer p;
-
-	make_peer(&p, "desktop", 1);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	g_assert_cmpint(store_peer_accept(f->s, p.id, &err), ==, -EAGAIN);
-	g_assert_cmpint((int)err.code, ==, KCODE_NOT_READY);
-	evidence[7][3] = 0x77;
-	g_assert_cmpint(store_peer_set_evidence(f->s, p.id, 1000, 1u << 7, evidence, "qemu 7.2",
-						VERDICT_UNTRUSTED, &why, NULL),
-			==, 0);
-	/* Sticky: neither time nor a failing verifier makes it better. */
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL), ==, 0);
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_UNKNOWN, &none, NULL), ==, 0);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
-	g_assert_cmpint((int)p.verdict, ==, VERDICT_UNTRUSTED);
-	g_assert_cmpstr(p.reason.text, ==, "PCR 7 differs.");
-	g_assert_cmpint(store_peer_accept(f->s, p.id, NULL), ==, 0);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
-	g_assert_cmpint((int)p.verdict, ==, VERDICT_TRUSTED);
-	g_assert_cmpint((int)p.reason.code, ==, KCODE_OK);
-	g_assert_cmpuint(p.reference_mask, ==, 1u << 7);
-	g_assert_cmpint(p.reference[7][3], ==, 0x77);
-	/* From trusted it may go anywhere. */
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL), ==, 0);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
-	g_assert_cmpint((int)p.verdict, ==, VERDICT_STALE);
-
-	evidence[7][3] = 0x78;
-	g_assert_cmpint(store_peer_set_evidence(f->s, p.id, 1001, 1u << 7 | 1, evidence, "qemu 8",
-						VERDICT_TRUSTED, &none, NULL),
-			==, 0);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
-	store_peer_to_trust(&p, &t);
-	g_assert_cmpuint(t.pcrs, ==, 1u << 7 | 1);
-	g_assert_cmpint(t.now[7][3], ==, 0x78);
-	g_assert_cmpint(t.want[7][3], ==, 0x77);
-	g_assert_cmpint(t.now[0][0], ==, 1);
-	g_assert_cmpint(t.want[0][0], ==, 0);
-	g_assert_cmpstr(t.versions, ==, "qemu 8");
-	store_peer_to_wire(&p, &w);
-	g_assert_cmpstr(w.name, ==, "desktop");
-	g_assert_cmpuint(w.evidence_time, ==, 1001);
-}
-
-/* A device that was forgotten stays unknown, also after an older copy is put back. */
-static void test_revoked(struct fixture *f, const void *data _unused_)
-{
-	_cleanup_free_ uint8_t *before = NULL;
-	struct store_peer p, q;
-	struct kerr err = {0};
-	size_t len;
-
-	make_peer(&p, "bobs", 1);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, NULL), ==, 0);
-	g_assert_cmpint(file_read(f->dir, STORE_FILE, STORE_FILE_MAX, &before, &len), ==, 0);
-	g_assert_cmpint(store_peer_is_revoked(f->s, p.id), ==, 0);
-	g_assert_cmpint(store_peer_revoke(f->s, p.id, NULL), ==, 0);
-	g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, NULL), ==, 0);
-	must_reopen(f);
-	g_assert_cmpint(store_peer_is_revoked(f->s, p.id), ==, 1);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &q, &err), ==, -ENOENT);
-	g_assert_cmpint((int)err.code, ==, KCODE_PEER_UNKNOWN);
-	g_assert_cmpint(store_peer_by_name(f->s, "bobs", &q, NULL), ==, -ENOENT);
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_TRUSTED, &err, NULL), ==,
-			-ENOENT);
-	g_assert_cmpint(store_peer_accept(f->s, p.id, NULL), ==, -ENOENT);
-	/* Its name is free, and a new pairing brings it back. */
-	make_peer(&q, "bobs", 2);
-	g_assert_cmpint(store_peer_put(f->s, &q, NULL), ==, 0);
-	store_rollback(f->s);
-	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
-	g_assert_cmpint(store_peer_get(f->s, p.id, &q, NULL), ==, 0);
-	store_rollback(f->s);
-
-	g_assert_cmpint(file_write_atomic(f->dir, STORE_FILE, before, len, 0600), ==, 0);
-	g_assert_cmpint(reopen(f, &err), ==, -ESTALE);
 }
 
 static void test_policies(struct fixture *f, const void *data _unused_)
@@ -936,10 +775,6 @@ int main(int argc, char **argv)
 	log_set_max_level((enum log_level)0);
 #define ADD(name, data, fn) g_test_add(name, struct fixture, data, setup, fn, teardown)
 	ADD("/tables/single values", NULL, test_meta);
-	ADD("/tables/peers", NULL, test_peers);
-	ADD("/tables/peers are limited", NULL, test_peer_limit);
-	ADD("/tables/verdicts and references", NULL, test_trust);
-	ADD("/tables/P9 a forgotten device stays unknown", NULL, test_revoked);
 	ADD("/tables/policies", NULL, test_policies);
 	ADD("/tables/requests", NULL, test_requests);
 	ADD("/tables/custody at the source", NULL, test_source);

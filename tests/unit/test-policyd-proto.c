@@ -80,6 +80,7 @@ static void put_trust(struct wbuf *w)
 	set(v.want[0], HASH_LEN, 0xc1);
 	set(v.now[23], HASH_LEN, 0xd0);
 	set(v.want[23], HASH_LEN, 0xd1);
+	set(v.hash, HASH_LEN, 0xe0);
 	policyd_trust_put(w, &v);
 }
 
@@ -202,7 +203,7 @@ static const struct {
 	{"trust", put_trust, again_trust,
 	 "32xa1 32xa2 0400 6465736b 02 02 01 0300 746f6d 02 03 0d00 0600 50435220342e "
 	 "0807060504030201 01 01008000 32xc0 32xc1 32xd0 32xd1 0f00 "
-	 "71656d7520372e320a6b6974682031"},
+	 "71656d7520372e320a6b6974682031 32xe0"},
 	{"plan", put_plan, again_plan,
 	 "00 0900 0700 44656e6965642e 1200 64656e79206775657374206d6f76652d696e 02 0400 626f6273"},
 	{"audit", put_audit, again_audit,
@@ -813,7 +814,7 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		CHECK(policyd_client_pair_status(s->client, &ps, &err));
 		CHECK(policyd_client_pair_confirm(s->client, true, &err));
 		CHECK(policyd_client_trust_show(s->client, id, &t, &err));
-		CHECK(policyd_client_trust_accept(s->client, id, &err));
+		CHECK(policyd_client_trust_accept(s->client, id, id, &err));
 		CHECK(policyd_client_peer_forget(s->client, id, &err));
 		CHECK(policyd_client_peer_receive(s->client, id, true, &err));
 		CHECK(policyd_client_plan(s->client, id, id, &p, &err));

@@ -110,8 +110,7 @@ static void test_pcr_and_policy(void)
 			0);
 	g_assert_cmpint(peer.verdict, ==, VERDICT_UNTRUSTED);
 	/* The owner accepts it: the same request succeeds without new pairing. */
-	g_assert_cmpint(store_peer_accept(laptop->core->store, desktop->core->id.id, &err), ==, 0);
-	g_assert_cmpint(store_commit(laptop->core->store, COMMIT_GUARDED, &err), ==, 0);
+	g_assert_cmpint(accept_evidence(laptop, desktop, &err), ==, 0);
 	g_assert_true(attest(run, exporter, exporter));
 	/* B6: between quote and commit the source changes: no release. */
 	take_grants(run);

@@ -551,6 +551,18 @@ static void test_clock(void)
 	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), ==, 0);
 	g_assert_cmpint(quote_clock_check(&before, &now, true, &err), <, 0);
 	kerr_clear(&err);
+	/* A power cut cost it some minutes, and it says so; without a reset that is a lie. */
+	now.clock = before.clock - 1;
+	now.safe = 0;
+	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), ==, 0);
+	now.safe = 1;
+	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), <, 0);
+	kerr_clear(&err);
+	now.safe = 0;
+	now.reset_count = before.reset_count;
+	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), <, 0);
+	kerr_clear(&err);
+	now = before;
 	now.reset_count = before.reset_count - 1;
 	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_ATTEST_QUOTE);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a paired device may prove, and what its word is worth: on whole cores with a TPM each. */
+#include "tests/unit/policyd-fixture.h"
+
+static enum verdict verdict_on(struct device *d, const struct device *peer, struct store_peer *ret)
+{
+	g_assert_cmpint(store_peer_get(d->core->store, peer->core->id.id, ret, NULL), ==, 0);
+	return ret->verdict;
+}
+
+/* A session in which the desktop is judged. */
+static bool proves(struct world *w)
+{
+	bool ok = attest(&w->run, exporter, exporter);
+
+	idle(w->laptop);
+	idle(w->desktop);
+	return ok;
+}
+
+/* A device that somebody took over quotes less than it is measured by, in the hope that its owner
+ * will accept that. */
+static void test_h1_shrunk(void)
+{
+	struct world *w = world_new();
+	uint32_t usual = w->desktop->core->config.pcrs;
+	struct store_peer p;
+	struct kerr err = {0};
+
+	w->desktop->core->config.pcrs = 1u << 0;
+	g_assert_false(proves(w));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_QUOTE);
+	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_UNTRUSTED);
+	g_assert_cmphex(p.evidence_mask, ==, usual);
+	/* Whatever the owner says to it: the set stays. */
+	accept_evidence(w->laptop, w->desktop, &err);
+	verdict_on(w->laptop, w->desktop, &p);
+	g_assert_cmphex(p.reference_mask, ==, usual);
+	g_assert_false(proves(w));
+
+	/* More than is asked for does no harm, even what a program can reset. */
+	w->desktop->core->config.pcrs = usual | 1u << 8;
+	g_assert_true(proves(w));
+	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_TRUSTED);
+
+	/* The twin: changed, shown, accepted, trusted, and changed once more it is not. */
+	w->desktop->core->config.pcrs = usual;
+	extend_running(w->desktop, 4);
+	g_assert_false(proves(w));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_PCR);
+	kerr_clear(&err);
+	g_assert_cmpint(accept_evidence(w->laptop, w->desktop, &err), ==, 0);
+	g_assert_true(proves(w));
+	extend_running(w->desktop, 7);
+	g_assert_false(proves(w));
+	world_free(w);
+}
+
+/* The owner looks; the device proves something else; he says yes to what he saw. */
+static void test_h1_shown(void)
+{
+	struct world *w = world_new();
+	struct policyd_trust shown;
+	struct store_peer p;
+	struct kerr err = {0};
+
+	extend_running(w->desktop, 4);
+	g_assert_false(proves(w));
+	verdict_on(w->laptop, w->desktop, &p);
+	store_peer_to_trust(&p, &shown);
+	extend_running(w->desktop, 7);
+	g_assert_false(proves(w));
+	g_assert_cmpint(store_peer_accept(w->laptop->core->store, p.id, 0, shown.hash, &err), ==,
+			-ESTALE);
+	g_assert_false(proves(w));
+	kerr_clear(&err);
+	g_assert_cmpint(accept_evidence(w->laptop, w->desktop, &err), ==, 0);
+	g_assert_true(proves(w));
+	world_free(w);
+}
+
+/* Counters of a TPM never go back; an older copy of an emulated one has older ones. */
+static void test_m3_history(void)
+{
+	struct world *w = world_new();
+	struct store_peer p;
+
+	g_assert_true(proves(w));
+	verdict_on(w->laptop, w->desktop, &p);
+	g_assert_true(p.quoted);
+	g_assert_cmpuint(p.quote.clock, >, 0);
+	rewrite(w->laptop, "UPDATE peers SET quote_resets = quote_resets + 1 WHERE name='desktop'");
+	g_assert_false(proves(w));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_QUOTE);
+	g_assert_nonnull(strstr(w->run.err.text, "went back"));
+	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_UNTRUSTED);
+	rewrite(w->laptop, "UPDATE peers SET quote_resets = quote_resets - 1 WHERE name='desktop'");
+	g_assert_true(proves(w));
+	rewrite(w->laptop, "UPDATE peers SET quote_clock = quote_clock + 90000000 WHERE"
+			   " name='desktop'");
+	g_assert_false(proves(w));
+	rewrite(w->laptop, "UPDATE peers SET quote_clock = quote_clock - 90000000 WHERE"
+			   " name='desktop'");
+	/* The twin: a reboot is normal. */
+	close_core(w->desktop);
+	swtpm_halt(&w->desktop->tpm);
+	swtpm_run(&w->desktop->tpm, "not-need-init,startup-clear");
+	boot(&w->desktop->tpm);
+	open_core(w->desktop);
+	g_assert_true(proves(w));
+	world_free(w);
+}
+
+static enum attest_state start(struct world *w, const uint8_t *hid)
+{
+	struct kerr err = {0};
+	static struct wire out;
+
+	wire_clear(&out);
+	return handoff_session_start(w->laptop->core, hid, exporter, &out.buf, &err);
+}
+
+/* A wish of the owner lives a minute of a clock that nobody sets, and not over a restart. */
+static void test_m11_request(void)
+{
+	struct world *w = world_new();
+	uint8_t hid[HID_LEN];
+	struct kerr err = {0};
+
+	for (int way = 0; way < 3; way++) {
+		g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
+						w->desktop->core->id.id, hid, &err),
+				==, 0);
+		if (way == 0)
+			rewrite(w->laptop, "UPDATE requests SET time = time - 61000");
+		else if (way == 1)
+			restart(w->laptop);
+		g_assert_cmpint(start(w, hid), ==, way == 2 ? ATTEST_SEND : ATTEST_REFUSED);
+	}
+	world_free(w);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_assert_cmpint(sodium_init(), >=, 0);
+	g_test_add_func("/trust/H1 a peer cannot shrink what it is measured by", test_h1_shrunk);
+	g_test_add_func("/trust/H1 a yes counts for what was shown", test_h1_shown);
+	g_test_add_func("/trust/M3 clock and counters of a peer's TPM", test_m3_history);
+	g_test_add_func("/trust/M11 a request lives by the clock that never goes back",
+			test_m11_request);
+	return g_test_run();
+}
