@@ -73,16 +73,38 @@ static int sign_authority(void *ctx, const uint8_t d[32], const uint8_t digest[3
 
 static int counter_read(void *ctx, uint64_t *ret)
 {
+	uint8_t auth[TPM_COUNTER_AUTH_LEN];
 	struct core *core = ctx;
+	int r;
 
-	return tpm_counter_read(core->tpm, COUNTER_INDEX, ret, NULL);
+	vault_counter_auth(&core->keys, auth);
+	r = tpm_counter_read(core->tpm, COUNTER_INDEX, auth, ret, NULL);
+	sodium_memzero(auth, sizeof(auth));
+	return r;
 }
 
 static int counter_increment(void *ctx, uint64_t *ret)
 {
+	uint8_t auth[TPM_COUNTER_AUTH_LEN];
 	struct core *core = ctx;
+	int r;
 
-	return tpm_counter_increment(core->tpm, COUNTER_INDEX, ret, NULL);
+	vault_counter_auth(&core->keys, auth);
+	r = tpm_counter_increment(core->tpm, COUNTER_INDEX, auth, ret, NULL);
+	sodium_memzero(auth, sizeof(auth));
+	return r;
+}
+
+static int counter_create(struct core *core, struct kerr *err)
+{
+	uint8_t auth[TPM_COUNTER_AUTH_LEN];
+	uint64_t value;
+	int r;
+
+	vault_counter_auth(&core->keys, auth);
+	r = tpm_counter_create(core->tpm, COUNTER_INDEX, auth, &value, err);
+	sodium_memzero(auth, sizeof(auth));
+	return r;
 }
 
 static struct store_guard guard_of(struct core *core)
@@ -230,8 +252,7 @@ struct core *core_free(struct core *core)
 static int create_store(struct core *core, struct kerr *err)
 {
 	struct store_guard guard = guard_of(core);
-	uint64_t counter;
-	int r = tpm_counter_create(core->tpm, COUNTER_INDEX, &counter, err);
+	int r = counter_create(core, err);
 
 	if (r == 0)
 		r = store_create(core->state_fd, &core->keys.db, &guard, &core->store, err);
@@ -289,7 +310,6 @@ int core_unlock(struct core *core, const char *recovery, struct kerr *err)
 	struct vault_signer signer = {&core->keys.authority_pub, generate_authority,
 				      sign_authority};
 	struct store_guard guard = guard_of(core);
-	uint64_t counter;
 	bool lost = false;
 	int r;
 
@@ -301,7 +321,7 @@ int core_unlock(struct core *core, const char *recovery, struct kerr *err)
 		r = vault_reseal(core->tpm, core->state_fd, core->config.pcrs, &core->keys, &signer,
 				 err);
 	if (r == 0)
-		r = tpm_counter_create(core->tpm, COUNTER_INDEX, &counter, err);
+		r = counter_create(core, err);
 	if (r == 0)
 		r = store_open_rebase(core->state_fd, &core->keys.db, &guard, &core->store, &lost,
 				      err);

@@ -28,6 +28,14 @@ void vault_keys_clear(struct vault_keys *k)
 	*k = (struct vault_keys){0};
 }
 
+void vault_counter_auth(const struct vault_keys *k, uint8_t ret[TPM_COUNTER_AUTH_LEN])
+{
+	static const char context[] = "kith-counter-auth-v1";
+
+	crypto_generichash(ret, TPM_COUNTER_AUTH_LEN, (const uint8_t *)context, sizeof(context) - 1,
+			   k->db.data, k->db.len);
+}
+
 static void keys_move(struct vault_keys *from, struct vault_keys *ret)
 {
 	*ret = *from;

@@ -33,6 +33,10 @@ struct vault_keys {
 	struct tpm_p256 authority_pub;
 };
 void vault_keys_clear(struct vault_keys *k);
+
+/* Password of the TPM's counter, derived from the database key: whoever has the vault open, by
+ * TPM or recovery key, has it too (M9). The caller wipes it. */
+void vault_counter_auth(const struct vault_keys *k, uint8_t ret[TPM_COUNTER_AUTH_LEN]);
 #define _cleanup_vault_keys_ _cleanup_(vault_keys_clear)
 
 /* One approved state with the values themselves, so that a refusal can name what changed. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One NV counter: the memory that a copied state directory cannot bring back (D4, D5). */
+/* One NV counter: the memory that a copied state directory cannot bring back (D4, D5). It has a
+ * password of the vault's, so that others who may speak to the TPM cannot raise it (M9). */
+#include <sodium.h>
+
 #include "policyd/tpm-internal.h"
 
 #define COUNTER_ATTRIBUTES                                                                   \
@@ -48,7 +51,38 @@ static int counter_find(struct tpm *t, uint32_t index, struct tpm_handle *ret, b
 	return 0;
 }
 
-static int counter_define(struct tpm *t, uint32_t index, struct tpm_handle *ret, struct kerr *err)
+static TPM2B_AUTH auth_of(const uint8_t auth[TPM_COUNTER_AUTH_LEN])
+{
+	TPM2B_AUTH a = {.size = TPM_COUNTER_AUTH_LEN};
+
+	memcpy(a.buffer, auth, TPM_COUNTER_AUTH_LEN);
+	return a;
+}
+
+/* What the library needs to prove in each command that it knows the password. */
+static int counter_auth(struct tpm *t, ESYS_TR nv, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+			struct kerr *err)
+{
+	TPM2B_AUTH value = auth_of(auth);
+	TSS2_RC rc = Esys_TR_SetAuth(t->esys, nv, &value);
+
+	sodium_memzero(&value, sizeof(value));
+	return rc == TSS2_RC_SUCCESS ? 0 : tpm_fail(rc, "use the counter", err);
+}
+
+/* The index has no protection of its own against guesses (noDA): 256 random bits need none. */
+static int counter_fail(TSS2_RC rc, const char *what, struct kerr *err)
+{
+	if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL))
+		return kerr_set(err, EACCES, KCODE_LOCKED,
+				"The TPM's counter is not the one that this device made: another "
+				"program put one of its own in its place.");
+	return tpm_fail(rc, what, err);
+}
+
+/* The password goes in encrypted by `session` (D12). */
+static int counter_define(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+			  ESYS_TR session, struct tpm_handle *ret, struct kerr *err)
 {
 	const TPM2B_NV_PUBLIC pub = {
 		.nvPublic =
@@ -59,17 +93,32 @@ static int counter_define(struct tpm *t, uint32_t index, struct tpm_handle *ret,
 				.dataSize = 8,
 			},
 	};
-	const TPM2B_AUTH no_auth = {0};
+	TPM2B_AUTH value = auth_of(auth);
 	TSS2_RC rc;
 
-	rc = TPM_CALL(t, Esys_NV_DefineSpace(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
-					     ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &pub, &ret->tr));
+	tpm_session_use(t, session, TPMA_SESSION_DECRYPT);
+	rc = TPM_CALL(t, Esys_NV_DefineSpace(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, session,
+					     ESYS_TR_NONE, &value, &pub, &ret->tr));
+	tpm_session_use(t, session, 0);
+	sodium_memzero(&value, sizeof(value));
 	if (tpm_rc_is(rc, TPM2_RC_NV_SPACE))
 		return kerr_set(err, ENOSPC, KCODE_TPM,
 				"The TPM has no room for a counter: free an NV index.");
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(rc, "define a counter in the TPM", err);
 	ret->is_nv = true;
+	return counter_auth(t, ret->tr, auth, err);
+}
+
+static int counter_undefine(struct tpm *t, struct tpm_handle *nv, struct kerr *err)
+{
+	TSS2_RC rc;
+
+	rc = TPM_CALL(t, Esys_NV_UndefineSpace(t->esys, ESYS_TR_RH_OWNER, nv->tr, ESYS_TR_PASSWORD,
+					       ESYS_TR_NONE, ESYS_TR_NONE));
+	if (rc != TSS2_RC_SUCCESS)
+		return tpm_fail(rc, "remove the counter", err);
+	nv->tr = ESYS_TR_NONE;
 	return 0;
 }
 
@@ -79,7 +128,7 @@ static int nv_increment(struct tpm *t, ESYS_TR nv, ESYS_TR session, struct kerr 
 
 	rc = TPM_CALL(t, Esys_NV_Increment(t->esys, nv, nv, session, ESYS_TR_NONE, ESYS_TR_NONE));
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "increment the counter", err);
+		return counter_fail(rc, "increment the counter", err);
 	return 0;
 }
 
@@ -92,7 +141,7 @@ static int nv_read(struct tpm *t, ESYS_TR nv, ESYS_TR session, uint64_t *ret, st
 	rc = TPM_CALL(
 		t, Esys_NV_Read(t->esys, nv, nv, session, ESYS_TR_NONE, ESYS_TR_NONE, 8, 0, &data));
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "read the counter", err);
+		return counter_fail(rc, "read the counter", err);
 	if (data->size != 8)
 		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter has a strange size.");
 	for (int i = 0; i < 8; i++)
@@ -101,31 +150,52 @@ static int nv_read(struct tpm *t, ESYS_TR nv, ESYS_TR session, uint64_t *ret, st
 	return 0;
 }
 
-int tpm_counter_create(struct tpm *t, uint32_t index, uint64_t *ret, struct kerr *err)
+/* 0 if the counter is there, has a value, and takes our password; -EACCES if it does not. */
+static int counter_revive(struct tpm *t, ESYS_TR nv, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+			  ESYS_TR session, bool written, struct kerr *err)
+{
+	uint64_t value;
+	int r = counter_auth(t, nv, auth, err);
+
+	if (r < 0)
+		return r;
+	return written ? nv_read(t, nv, session, &value, err) : nv_increment(t, nv, session, err);
+}
+
+int tpm_counter_create(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+		       uint64_t *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle nv = TPM_HANDLE_INIT(t), session = TPM_HANDLE_INIT(t);
-	struct kerr missing = {0};
+	struct kerr why = {0};
 	bool written = false;
-	int r;
+	int r, found;
 
-	r = counter_find(t, index, &nv, &written, &missing);
-	if (r == -ENOENT) {
-		r = counter_define(t, index, &nv, err);
-	} else if (r < 0) {
-		return kerr_set(err, -r, missing.code, "%s", missing.text);
+	found = counter_find(t, index, &nv, &written, &why);
+	if (found < 0 && found != -ENOENT)
+		return kerr_set(err, -found, why.code, "%s", why.text);
+	r = tpm_session_srk(t, &session, err);
+	if (r < 0)
+		return r;
+	if (found == 0) {
+		kerr_clear(&why);
+		found = counter_revive(t, nv.tr, auth, session.tr, written, &why);
+		/* Another device's life on this TPM, or somebody's: a new one is above it. */
+		if (found == -EACCES && counter_undefine(t, &nv, err) == 0)
+			found = -ENOENT;
+		else if (found < 0)
+			return kerr_set(err, -found, why.code, "%s", why.text);
 	}
-	if (r == 0)
-		r = tpm_session_srk(t, &session, err);
-	if (r == 0 && !written)
-		r = nv_increment(t, nv.tr, session.tr, err);
-	if (r == 0)
-		r = nv_read(t, nv.tr, session.tr, ret, err);
-	return r;
+	if (found == -ENOENT) {
+		r = counter_define(t, index, auth, session.tr, &nv, err);
+		if (r == 0)
+			r = nv_increment(t, nv.tr, session.tr, err);
+	}
+	return r < 0 ? r : nv_read(t, nv.tr, session.tr, ret, err);
 }
 
 /* Finds a counter that has a value, and an authenticated session to use it with. */
-static int counter_use(struct tpm *t, uint32_t index, struct tpm_handle *ret_nv,
-		       struct tpm_handle *ret_session, struct kerr *err)
+static int counter_use(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+		       struct tpm_handle *ret_nv, struct tpm_handle *ret_session, struct kerr *err)
 {
 	bool written = false;
 	int r;
@@ -136,24 +206,27 @@ static int counter_use(struct tpm *t, uint32_t index, struct tpm_handle *ret_nv,
 	if (!written)
 		return kerr_set(err, ENODATA, KCODE_NOT_FOUND,
 				"The TPM's counter 0x%x has no value yet.", index);
-	return tpm_session_srk(t, ret_session, err);
+	r = counter_auth(t, ret_nv->tr, auth, err);
+	return r < 0 ? r : tpm_session_srk(t, ret_session, err);
 }
 
-int tpm_counter_read(struct tpm *t, uint32_t index, uint64_t *ret, struct kerr *err)
+int tpm_counter_read(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+		     uint64_t *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle nv = TPM_HANDLE_INIT(t), session = TPM_HANDLE_INIT(t);
 	int r;
 
-	r = counter_use(t, index, &nv, &session, err);
+	r = counter_use(t, index, auth, &nv, &session, err);
 	return r < 0 ? r : nv_read(t, nv.tr, session.tr, ret, err);
 }
 
-int tpm_counter_increment(struct tpm *t, uint32_t index, uint64_t *ret, struct kerr *err)
+int tpm_counter_increment(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+			  uint64_t *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle nv = TPM_HANDLE_INIT(t), session = TPM_HANDLE_INIT(t);
 	int r;
 
-	r = counter_use(t, index, &nv, &session, err);
+	r = counter_use(t, index, auth, &nv, &session, err);
 	if (r == 0)
 		r = nv_increment(t, nv.tr, session.tr, err);
 	return r < 0 ? r : nv_read(t, nv.tr, session.tr, ret, err);
@@ -163,16 +236,8 @@ int tpm_counter_delete(struct tpm *t, uint32_t index, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle nv = TPM_HANDLE_INIT(t);
 	bool written;
-	TSS2_RC rc;
 	int r;
 
 	r = counter_find(t, index, &nv, &written, err);
-	if (r < 0)
-		return r;
-	rc = TPM_CALL(t, Esys_NV_UndefineSpace(t->esys, ESYS_TR_RH_OWNER, nv.tr, ESYS_TR_PASSWORD,
-					       ESYS_TR_NONE, ESYS_TR_NONE));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "remove the counter", err);
-	nv.tr = ESYS_TR_NONE;
-	return 0;
+	return r < 0 ? r : counter_undefine(t, &nv, err);
 }

@@ -107,10 +107,14 @@ int tpm_fail(TSS2_RC rc, const char *what, struct kerr *err)
 
 void tpm_handle_release(struct tpm_handle *h)
 {
+	TPM2B_AUTH zeros = {.size = 32};
 	TSS2_RC rc;
 
 	if (h->tr == ESYS_TR_NONE)
 		return;
+	/* The library forgets a password without overwriting it (D14). */
+	if (h->is_nv)
+		Esys_TR_SetAuth(h->t->esys, h->tr, &zeros);
 	if (h->is_nv || h->t->broken)
 		rc = Esys_TR_Close(h->t->esys, &h->tr);
 	else

@@ -133,18 +133,24 @@ int tpm_activate_credential(struct tpm *t, const struct tpm_ak *ak,
 
 /* -- Monotonic counter against roll-back (D4, D5) -- */
 
-/* Makes the counter if it is not there and brings it to its first value. An index with the same
+#define TPM_COUNTER_AUTH_LEN 32
+
+/* Makes the counter if it is not there, with `auth` as its password, and brings it to its first
+ * value. One of the same form that does not take `auth` is replaced. An index with the same
  * number but other attributes is somebody else's: -EEXIST with KCODE_EXISTS. The value of a new
  * counter is above every value any counter of this TPM ever had. */
-int tpm_counter_create(struct tpm *t, uint32_t index, uint64_t *ret, struct kerr *err);
+int tpm_counter_create(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+		       uint64_t *ret, struct kerr *err);
 
 /* -ENOENT with KCODE_NOT_FOUND if the index is missing (TPM cleared or replaced, D10), -ENODATA
- * with KCODE_NOT_FOUND if a crash left it without its first value: create again. Replies are
- * authenticated by a salted session. */
-int tpm_counter_read(struct tpm *t, uint32_t index, uint64_t *ret, struct kerr *err);
+ * with KCODE_NOT_FOUND if a crash left it without its first value: create again. -EACCES with
+ * KCODE_LOCKED if it does not take `auth` (M9). Replies are authenticated by a salted session. */
+int tpm_counter_read(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+		     uint64_t *ret, struct kerr *err);
 
 /* Adds one; the new value in *ret. The NV memory wears: once per commit, never per heartbeat. */
-int tpm_counter_increment(struct tpm *t, uint32_t index, uint64_t *ret, struct kerr *err);
+int tpm_counter_increment(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+			  uint64_t *ret, struct kerr *err);
 
 /* Removes the counter (`kith` reset of a device). */
 int tpm_counter_delete(struct tpm *t, uint32_t index, struct kerr *err);

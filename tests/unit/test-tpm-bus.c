@@ -4,6 +4,8 @@
 
 #include "tests/unit/swtpm-fixture.h"
 
+static const uint8_t own_auth[TPM_COUNTER_AUTH_LEN] = "the vault's";
+
 #define INDEX 0x0180abcd
 #define MASK (1u << 0 | 1u << 4 | 1u << 7)
 
@@ -245,7 +247,7 @@ static void test_bus_tamperer(void)
 	g_assert_cmpint(secret_random(64, &s), ==, 0);
 	g_assert_cmpint(tpm_seal(t, &a.pub, &s, &sealed, NULL), ==, 0);
 	ok = approve(t, &a, MASK);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, NULL), ==, 0);
 	/* All of the answer behind the header: parameter size, 64 secret bytes, session. */
 	for (unsigned offset = 0; offset < 4 + 66 + 2 + 32 + 1 + 2 + 32; offset++) {
 		shim_flip(&shim, TPM2_CC_Unseal, offset);
@@ -255,13 +257,13 @@ static void test_bus_tamperer(void)
 	/* Value of the counter, then the acknowledgement of an increment (5 bytes of session
 	 * trailer, 34 of HMAC, 34 of nonce). */
 	shim_flip(&shim, TPM2_CC_NV_Read, 1 + 34 + 34);
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &w, &err), ==, -EIO);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, &err), ==, -EIO);
 	g_assert_cmpuint(shim.flipped, ==, 1);
 	g_test_message("%s", err.text);
 	g_assert_nonnull(strstr(err.text, "altered"));
 	g_assert_cmpuint(w, ==, 0);
 	shim_flip(&shim, TPM2_CC_NV_Increment, 10);
-	g_assert_cmpint(tpm_counter_increment(t, INDEX, &w, NULL), ==, -EIO);
+	g_assert_cmpint(tpm_counter_increment(t, INDEX, own_auth, &w, NULL), ==, -EIO);
 	/* The storage key's public area (its 64 bytes of point at least) cannot be replaced; what
 	 * else the answer holds is not used. */
 	for (unsigned offset = 0; offset < 400; offset++) {
@@ -272,7 +274,7 @@ static void test_bus_tamperer(void)
 	g_assert_cmpuint(refusals, >=, 64);
 	shim_flip(&shim, 0, 0);
 	g_assert_cmpint(unseal(t, &sealed, &a, &ok, &s, &code), ==, 0);
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &w, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, NULL), ==, 0);
 	g_assert_cmpuint(w, ==, v + 1);
 	g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, 0);
 	t = tpm_free(t);
@@ -329,9 +331,9 @@ static int do_all(struct tpm *t, struct authority *a, const struct secret *s, st
 	if (r == 0)
 		r = tpm_activate_credential(t, &ak, &c, back, err);
 	if (r == 0)
-		r = tpm_counter_create(t, INDEX, &v, err);
+		r = tpm_counter_create(t, INDEX, own_auth, &v, err);
 	if (r == 0)
-		r = tpm_counter_increment(t, INDEX, &v, err);
+		r = tpm_counter_increment(t, INDEX, own_auth, &v, err);
 	if (r == 0)
 		r = tpm_counter_delete(t, INDEX, err);
 	return r;
@@ -393,7 +395,7 @@ static void test_failures(void)
 		/* A handle that cannot be flushed goes with the connection, by the next call. */
 		g_assert_cmpint(tpm_clock(t, &clock, NULL), ==, 0);
 		g_assert_cmpuint(loaded(t), ==, 0);
-		if (tpm_counter_read(t, INDEX, &v, NULL) != -ENOENT)
+		if (tpm_counter_read(t, INDEX, own_auth, &v, NULL) != -ENOENT)
 			g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, 0);
 		g_assert_cmpint(do_all(t, &a, &s, NULL), ==, 0);
 	}

@@ -5,6 +5,8 @@
 #include "attest/quote.h"
 #include "tests/unit/swtpm-fixture.h"
 
+static const uint8_t own_auth[TPM_COUNTER_AUTH_LEN] = "the vault's";
+
 #define INDEX 0x0180abcd
 #define MASK (1u << 0 | 1u << 4 | 1u << 7)
 
@@ -302,15 +304,15 @@ static void test_counter(void)
 	struct kerr err = {0};
 	uint64_t v, w = 77;
 
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &w, &err), ==, -ENOENT);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, &err), ==, -ENOENT);
 	g_assert_cmpint(err.code, ==, KCODE_NOT_FOUND);
-	g_assert_cmpint(tpm_counter_increment(t, INDEX, &w, NULL), ==, -ENOENT);
+	g_assert_cmpint(tpm_counter_increment(t, INDEX, own_auth, &w, NULL), ==, -ENOENT);
 	g_assert_cmpuint(w, ==, 77);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &v, NULL), ==, 0);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &w, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &w, NULL), ==, 0);
 	g_assert_cmpuint(w, ==, v);
 	for (uint64_t i = 1; i <= 5; i++) {
-		g_assert_cmpint(tpm_counter_increment(t, INDEX, &w, NULL), ==, 0);
+		g_assert_cmpint(tpm_counter_increment(t, INDEX, own_auth, &w, NULL), ==, 0);
 		g_assert_cmpuint(w, ==, v + i);
 	}
 	g_assert_cmpuint(loaded(t), ==, 0);
@@ -319,12 +321,12 @@ static void test_counter(void)
 	swtpm_halt(&one);
 	swtpm_run(&one, "not-need-init,startup-clear");
 	t = open_tpm(one.tcti);
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &w, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, NULL), ==, 0);
 	g_assert_cmpuint(w, ==, v + 5);
 	/* Removing and making it again does not turn it back (D4). */
 	g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, 0);
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &w, NULL), ==, -ENOENT);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &w, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, NULL), ==, -ENOENT);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &w, NULL), ==, 0);
 	g_assert_cmpuint(w, >, v + 5);
 	g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, 0);
 	tpm_free(t);
@@ -351,21 +353,21 @@ static void test_counter_edges(void)
 	struct kerr err = {0};
 	uint64_t v;
 
-	g_assert_cmpint(tpm_counter_create(t, 0x01c00002, &v, NULL), ==, -EINVAL);
-	g_assert_cmpint(tpm_counter_read(t, 0x81000001, &v, NULL), ==, -EINVAL);
+	g_assert_cmpint(tpm_counter_create(t, 0x01c00002, own_auth, &v, NULL), ==, -EINVAL);
+	g_assert_cmpint(tpm_counter_read(t, 0x81000001, own_auth, &v, NULL), ==, -EINVAL);
 	/* A crash between definition and first increment. */
 	define_index(t,
 		     TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA |
 			     (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT),
 		     8);
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &v, &err), ==, -ENODATA);
-	g_assert_cmpint(tpm_counter_increment(t, INDEX, &v, NULL), ==, -ENODATA);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &v, &err), ==, -ENODATA);
+	g_assert_cmpint(tpm_counter_increment(t, INDEX, own_auth, &v, NULL), ==, -ENODATA);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, NULL), ==, 0);
 	g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, 0);
 	/* Somebody else's index: untouched. */
 	kerr_clear(&err);
 	define_index(t, TPMA_NV_OWNERREAD | TPMA_NV_OWNERWRITE, 16);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &v, &err), ==, -EEXIST);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, &err), ==, -EEXIST);
 	g_assert_cmpint(err.code, ==, KCODE_EXISTS);
 	g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, -EEXIST);
 	Esys_TR_FromTPMPublic(t->esys, INDEX, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
@@ -389,6 +391,54 @@ static void test_counter_foreign(void)
 {
 	test_counter_edges();
 	remove_index();
+}
+
+static int raise_with(struct tpm *t, const TPM2B_AUTH *auth)
+{
+	ESYS_TR nv;
+	TSS2_RC rc;
+
+	g_assert_cmpuint(Esys_TR_FromTPMPublic(t->esys, INDEX, ESYS_TR_NONE, ESYS_TR_NONE,
+					       ESYS_TR_NONE, &nv),
+			 ==, 0);
+	g_assert_cmpuint(Esys_TR_SetAuth(t->esys, nv, auth), ==, 0);
+	rc = Esys_NV_Increment(t->esys, nv, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
+	Esys_TR_Close(t->esys, &nv);
+	if (rc == TSS2_RC_SUCCESS)
+		return 0;
+	return tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL) ? -EACCES : -EIO;
+}
+
+/* M9: another program of group tss cannot raise the counter, and does not lock the TPM by trying.
+ * One that takes another password, such as one of somebody else, is replaced, and only upwards. */
+static void test_counter_password(void)
+{
+	static const uint8_t other[TPM_COUNTER_AUTH_LEN] = "another vault's";
+	_cleanup_(tpm_freep) struct tpm *t = open_tpm(one.tcti);
+	TPM2B_AUTH empty = {0}, ours = {.size = TPM_COUNTER_AUTH_LEN};
+	struct kerr err = {0};
+	uint64_t v, w = 0;
+
+	memcpy(ours.buffer, own_auth, sizeof(own_auth));
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, NULL), ==, 0);
+	for (int i = 0; i < 40; i++)
+		g_assert_cmpint(raise_with(t, &empty), ==, -EACCES);
+	g_assert_cmpint(tpm_counter_increment(t, INDEX, other, &w, &err), ==, -EACCES);
+	g_assert_cmpint(err.code, ==, KCODE_LOCKED);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, other, &w, NULL), ==, -EACCES);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, NULL), ==, 0);
+	g_assert_cmpuint(w, ==, v);
+	/* The twin. */
+	g_assert_cmpint(tpm_counter_increment(t, INDEX, own_auth, &w, NULL), ==, 0);
+	g_assert_cmpuint(w, ==, v + 1);
+	g_assert_cmpint(raise_with(t, &ours), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &w, NULL), ==, 0);
+	g_assert_cmpuint(w, ==, v + 2);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, other, &w, NULL), ==, 0);
+	g_assert_cmpuint(w, >, v + 2);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, NULL), ==, -EACCES);
+	g_assert_cmpuint(loaded(t), ==, 0);
+	g_assert_cmpint(tpm_counter_delete(t, INDEX, NULL), ==, 0);
 }
 
 /* -- Sealing -- */
@@ -528,7 +578,7 @@ static void test_clear(void)
 	g_assert_cmpint(secret_random(64, &s), ==, 0);
 	g_assert_cmpint(tpm_seal(t, &a.pub, &s, &sealed, NULL), ==, 0);
 	g_assert_cmpint(tpm_ak_create(t, &ak, NULL), ==, 0);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, NULL), ==, 0);
 	ok = approve(t, &a, MASK);
 	g_assert_cmpint(unseal(t, &sealed, &a, &ok, &s, &code), ==, 0);
 	g_assert_cmpuint(Esys_Clear(t->esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
@@ -540,8 +590,8 @@ static void test_clear(void)
 	t = open_tpm(box.tcti);
 	g_assert_cmpint(unseal(t, &sealed, &a, &ok, &s, &code), ==, -EXDEV);
 	g_assert_cmpint(tpm_ak_check(t, &ak, NULL), ==, -EXDEV);
-	g_assert_cmpint(tpm_counter_read(t, INDEX, &w, NULL), ==, -ENOENT);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &w, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &w, NULL), ==, -ENOENT);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &w, NULL), ==, 0);
 	g_assert_cmpuint(w, >, v);
 	t = tpm_free(t);
 	swtpm_stop(&box);
@@ -563,7 +613,7 @@ static void test_hundred(void)
 	make_authority(&a);
 	g_assert_cmpint(secret_random(64, &s), ==, 0);
 	g_assert_cmpint(tpm_ak_create(t, &ak, NULL), ==, 0);
-	g_assert_cmpint(tpm_counter_create(t, INDEX, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX, own_auth, &v, NULL), ==, 0);
 	ok = approve(t, &a, MASK);
 	for (int i = 0; i < 100; i++) {
 		gint64 t0 = g_get_monotonic_time();
@@ -577,10 +627,10 @@ static void test_hundred(void)
 		g_assert_cmpint(unseal(t, &sealed, &a, &ok, &s, &code), ==, 0);
 		ms[2] += since(t0);
 		t0 = g_get_monotonic_time();
-		g_assert_cmpint(tpm_counter_increment(t, INDEX, &v, NULL), ==, 0);
+		g_assert_cmpint(tpm_counter_increment(t, INDEX, own_auth, &v, NULL), ==, 0);
 		ms[3] += since(t0);
 		t0 = g_get_monotonic_time();
-		g_assert_cmpint(tpm_counter_read(t, INDEX, &v, NULL), ==, 0);
+		g_assert_cmpint(tpm_counter_read(t, INDEX, own_auth, &v, NULL), ==, 0);
 		ms[4] += since(t0);
 	}
 	g_test_message("mean ms: seal %.1f quote %.1f unseal %.1f increment %.1f read %.1f",
@@ -629,8 +679,8 @@ static void test_lockout(void)
 	g_assert_cmpint(unseal(t, &sealed, &a, &ok, &s, &code), ==, 0);
 	g_assert_cmpint(tpm_quote(t, &ak, qualifying, MASK, &q, NULL), ==, 0);
 	activation_works(t, t);
-	g_assert_cmpint(tpm_counter_create(t, INDEX + 1, &v, NULL), ==, 0);
-	g_assert_cmpint(tpm_counter_increment(t, INDEX + 1, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_create(t, INDEX + 1, own_auth, &v, NULL), ==, 0);
+	g_assert_cmpint(tpm_counter_increment(t, INDEX + 1, own_auth, &v, NULL), ==, 0);
 	t = tpm_free(t);
 	swtpm_stop(&box);
 }
@@ -655,6 +705,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/tpm/B3 credential for another key refused", test_activation_refused);
 	g_test_add_func("/tpm/B3 malformed credentials", test_activation_malformed);
 	g_test_add_func("/tpm/D4 counter only rises", test_counter);
+	g_test_add_func("/tpm/M9 only the vault's password raises the counter",
+			test_counter_password);
 	g_test_add_func("/tpm/D5 half-made and foreign index", test_counter_foreign);
 	g_test_add_func("/tpm/seal sizes", test_seal_sizes);
 	g_test_add_func("/tpm/D7 changed PCR, new approval", test_seal_policy);
