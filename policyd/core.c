@@ -114,6 +114,28 @@ static struct store_guard guard_of(struct core *core)
 
 /* -- Opening -- */
 
+static bool has_file(const struct core *core, const char *name)
+{
+	return faccessat(core->state_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+/* Earlier versions wrote the store before the device had keys: nothing of value was in it. */
+static bool is_half_made(struct core *core)
+{
+	_cleanup_secret_ struct secret key = SECRET_INIT;
+
+	return store_meta_get_secret(core->store, STORE_DEVICE_SK, &key, NULL) == -ENOENT;
+}
+
+static void set_locked(struct core *core, struct kerr *why)
+{
+	/* Whatever it was, the way in is the same. */
+	if (why->code != KCODE_ROLLBACK)
+		why->code = KCODE_LOCKED;
+	set_state(core, why->code == KCODE_ROLLBACK ? POLICYD_STATE_ROLLBACK : POLICYD_STATE_LOCKED,
+		  why);
+}
+
 static void open_store(struct core *core)
 {
 	struct store_guard guard = guard_of(core);
@@ -122,6 +144,11 @@ static void open_store(struct core *core)
 
 	if (r == 0)
 		r = store_verify(core->store, &err);
+	if (r == 0 && is_half_made(core)) {
+		core->store = store_free(core->store);
+		set_state(core, POLICYD_STATE_NO_CLOUD, NULL);
+		return;
+	}
 	if (r == 0)
 		r = identity_load(core->store, core->tpm, &core->id, &err);
 	/* Nobody waits for what was asked of an earlier run, whose clock was another one (M11). */
@@ -134,8 +161,7 @@ static void open_store(struct core *core)
 		return;
 	}
 	core->store = store_free(core->store);
-	set_state(core, err.code == KCODE_ROLLBACK ? POLICYD_STATE_ROLLBACK : POLICYD_STATE_LOCKED,
-		  &err);
+	set_locked(core, &err);
 }
 
 /* Adds to the sentence what changed, where the measurements tell. */
@@ -168,15 +194,20 @@ static void open_vault(struct core *core)
 	uint32_t changed = 0;
 	int r;
 
-	if (vault_exists(core->state_fd) == 0) {
+	/* The store is written last, and whole: without it there is no device yet (H6). */
+	if (!has_file(core, STORE_FILE)) {
 		set_state(core, POLICYD_STATE_NO_CLOUD, NULL);
 		return;
 	}
-	r = vault_open(core->tpm, core->state_fd, &core->keys, &changed, &err);
+	if (vault_exists(core->state_fd) == 0)
+		r = kerr_set(&err, ENOENT, KCODE_LOCKED,
+			     "The sealed vault of this device is missing.");
+	else
+		r = vault_open(core->tpm, core->state_fd, &core->keys, &changed, &err);
 	if (r < 0) {
 		if (r == -EPERM)
 			name_changes(changed, &err);
-		set_state(core, POLICYD_STATE_LOCKED, &err);
+		set_locked(core, &err);
 		return;
 	}
 	open_store(core);
@@ -249,6 +280,7 @@ struct core *core_free(struct core *core)
 	return NULL;
 }
 
+/* All that a device is, in one commit: a crash leaves nothing, or a device that is complete. */
 static int create_store(struct core *core, struct kerr *err)
 {
 	struct store_guard guard = guard_of(core);
@@ -266,16 +298,24 @@ static int create_store(struct core *core, struct kerr *err)
 	return r;
 }
 
-/* A vault without a store is a crash between the two: nothing of value was in it yet. */
-static int discard_half(struct core *core)
+/* What a creation that did not end left. In this order each rest is one of these again. */
+static int discard_half(struct core *core, struct kerr *err)
 {
-	if (vault_exists(core->state_fd) == 1 &&
-	    faccessat(core->state_fd, STORE_FILE, F_OK, 0) < 0 && errno == ENOENT) {
-		log_warning("state", "A half-made vault without a store is discarded.");
-		unlinkat(core->state_fd, VAULT_RECOVERY_FILE, 0);
-		if (unlinkat(core->state_fd, VAULT_SEALED_FILE, 0) < 0)
-			return -errno;
+	static const char *const names[] = {STORE_FILE, VAULT_SEALED_FILE, VAULT_RECOVERY_FILE};
+	int r = 0;
+
+	vault_keys_clear(&core->keys);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
+		if (!has_file(core, names[i]))
+			continue;
+		log_warning("state", "%s of a device that was never complete is removed.",
+			    names[i]);
+		if (unlinkat(core->state_fd, names[i], 0) < 0 || fsync(core->state_fd) < 0)
+			r = -errno;
 	}
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED,
+				"What an earlier try left cannot be removed: %s.", strerror(-r));
 	return 0;
 }
 
@@ -290,7 +330,7 @@ int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT]
 		return 0;
 	if (core->state != POLICYD_STATE_NO_CLOUD)
 		return core_require_device(core, err);
-	r = discard_half(core);
+	r = discard_half(core, err);
 	if (r == 0)
 		r = vault_create(core->tpm, core->state_fd, core->config.pcrs, &signer,
 				 ret_recovery, &core->keys, err);

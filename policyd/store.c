@@ -269,6 +269,19 @@ void store_rollback(struct store *s)
 
 /* -- Create and open -- */
 
+static int read_guard(const struct store_guard *guard, uint64_t *ret, struct kerr *err)
+{
+	int r = guard->read(guard->ctx, ret);
+
+	if (r == -ENOENT || r == -ENODATA || r == -EACCES)
+		return kerr_set(err, -r, KCODE_LOCKED,
+				"The TPM's counter, which guards the store, is gone or is another "
+				"one: the TPM was cleared, or another program removed it.");
+	if (r < 0)
+		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be read.");
+	return 0;
+}
+
 int store_create(int dirfd, const struct secret *db_key, const struct store_guard *guard,
 		 struct store **ret, struct kerr *err)
 {
@@ -279,17 +292,15 @@ int store_create(int dirfd, const struct secret *db_key, const struct store_guar
 		return r;
 	if (faccessat(dirfd, STORE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
 		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device has a store already.");
-	if (guard->read(guard->ctx, &s->counter) < 0)
-		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be read.");
+	r = read_guard(guard, &s->counter, err);
+	if (r < 0)
+		return r;
 	r = sql_open(NULL, 0, &s->db);
 	if (r == 0)
 		r = sql_schema_create(s->db);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "A new store could not be made: %s.",
 				strerror(-r));
-	r = store_commit(s, COMMIT_GUARDED, err);
-	if (r < 0)
-		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -356,10 +367,10 @@ static int open_file(int dirfd, const struct secret *db_key, const struct store_
 
 	if (r == 0)
 		r = load_file(s, err);
+	if (r == 0)
+		r = read_guard(guard, ret_tpm, err);
 	if (r < 0)
 		return r;
-	if (guard->read(guard->ctx, ret_tpm) < 0)
-		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter could not be read.");
 	*ret = TAKE_PTR(s);
 	return 0;
 }

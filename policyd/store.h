@@ -46,8 +46,9 @@ enum commit_kind {
 
 struct store;
 
-/* Makes a new, empty store (guarded commit). -EEXIST/`exists` if there is one. The key and the
- * guard are copied; `dirfd` is duplicated; guard.ctx must outlive the store. */
+/* Makes a new, empty store in memory; the first commit writes it, so that what a new device needs
+ * is there at once or not at all (H6). -EEXIST/`exists` if there is one. The key and the guard are
+ * copied; `dirfd` is duplicated; guard.ctx must outlive the store. */
 int store_create(int dirfd, const struct secret *db_key, const struct store_guard *guard,
 		 struct store **ret, struct kerr *err);
 

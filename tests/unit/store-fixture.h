@@ -157,6 +157,18 @@ struct fixture {
 	struct store *s;
 };
 
+/* A new store, written. */
+static _unused_ int make_store(struct fixture *f)
+{
+	int r = store_create(f->dir, &f->key, &f->guard, &f->s, NULL);
+
+	if (r == 0)
+		r = store_commit(f->s, COMMIT_GUARDED, NULL);
+	if (r < 0)
+		f->s = store_free(f->s);
+	return r;
+}
+
 static _unused_ void setup(struct fixture *f, const void *data _unused_)
 {
 	memset(f, 0, sizeof(*f));
@@ -167,7 +179,7 @@ static _unused_ void setup(struct fixture *f, const void *data _unused_)
 	f->counter->value = 100;
 	f->guard = (struct store_guard){counter_read, counter_increment, f->counter};
 	g_assert_cmpint(secret_random(STORE_KEY_LEN, &f->key), ==, 0);
-	g_assert_cmpint(store_create(f->dir, &f->key, &f->guard, &f->s, NULL), ==, 0);
+	g_assert_cmpint(make_store(f), ==, 0);
 }
 
 static _unused_ void teardown(struct fixture *f, const void *data _unused_)

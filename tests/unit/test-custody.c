@@ -377,8 +377,7 @@ static void test_step_failures(struct fixture *f, const void *data _unused_)
 
 			f->s = store_free(f->s);
 			unlinkat(f->dir, STORE_FILE, 0);
-			g_assert_cmpint(store_create(f->dir, &f->key, &f->guard, &f->s, NULL), ==,
-					0);
+			g_assert_cmpint(make_store(f), ==, 0);
 			adopt(f, &v);
 			g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
 			arm(mode ? FAULT_ALL_ERRORS : FAULT_ERROR, n, EIO);

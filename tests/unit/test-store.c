@@ -411,7 +411,7 @@ static void test_create_fails(struct fixture *f, const void *data _unused_)
 
 		unlinkat(f->dir, STORE_FILE, 0);
 		arm(FAULT_ERROR, n, EIO);
-		r = store_create(f->dir, &f->key, &f->guard, &f->s, NULL);
+		r = make_store(f);
 		reached = disarm();
 		if (r == 0)
 			f->s = store_free(f->s);
@@ -424,9 +424,9 @@ static void test_create_fails(struct fixture *f, const void *data _unused_)
 	/* A TPM that fails leaves no file either. */
 	unlinkat(f->dir, STORE_FILE, 0);
 	f->counter->fail_increment = 1;
-	g_assert_cmpint(store_create(f->dir, &f->key, &f->guard, &f->s, NULL), <, 0);
+	g_assert_cmpint(make_store(f), <, 0);
 	g_assert_cmpint(faccessat(f->dir, STORE_FILE, F_OK, 0), ==, -1);
-	g_assert_cmpint(store_create(f->dir, &f->key, &f->guard, &f->s, NULL), ==, 0);
+	g_assert_cmpint(make_store(f), ==, 0);
 }
 
 int main(int argc, char **argv)
