@@ -137,17 +137,14 @@ int policyd_client_status(struct ipc_client *c, struct policyd_status *ret, stru
 
 /* -- People -- */
 
-int policyd_client_init(struct ipc_client *c, const char *person,
-			char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
+/* A request whose answer is a recovery key. */
+static int call_recovery(struct ipc_client *c, uint16_t op, const struct wbuf *w,
+			 char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
 {
-	uint8_t buf[SMALL];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
 	char key[POLICYD_RECOVERY_KEY_MAX];
 	struct rbuf r;
-	int e;
+	int e = call(c, op, w, &r, err);
 
-	wbuf_string(&w, person);
-	e = call(c, POLICYD_OP_INIT, &w, &r, err);
 	if (e < 0)
 		return e;
 	rbuf_string(&r, key, sizeof(key));
@@ -159,16 +156,45 @@ int policyd_client_init(struct ipc_client *c, const char *person,
 	return e;
 }
 
-int policyd_client_unlock(struct ipc_client *c, const char *recovery_key, struct kerr *err)
+int policyd_client_init(struct ipc_client *c, const char *person,
+			char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
 {
 	uint8_t buf[SMALL];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	wbuf_string(&w, person);
+	return call_recovery(c, POLICYD_OP_INIT, &w, ret_recovery_key, err);
+}
+
+int policyd_client_recovery_renew(struct ipc_client *c,
+				  char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
+{
+	return call_recovery(c, POLICYD_OP_RECOVERY_RENEW, NULL, ret_recovery_key, err);
+}
+
+int policyd_client_recovery_shown(struct ipc_client *c, struct kerr *err)
+{
+	return call_empty(c, POLICYD_OP_RECOVERY_SHOWN, NULL, err);
+}
+
+int policyd_client_unlock(struct ipc_client *c, const char *recovery_key, bool *ret_new_ak,
+			  struct kerr *err)
+{
+	uint8_t buf[SMALL], new_ak;
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
 	int e;
 
 	wbuf_string(&w, recovery_key);
-	e = call_empty(c, POLICYD_OP_UNLOCK, &w, err);
+	e = call(c, POLICYD_OP_UNLOCK, &w, &r, err);
 	explicit_bzero(buf, sizeof(buf));
-	return e;
+	if (e < 0)
+		return e;
+	new_ak = rbuf_u8(&r);
+	if (rbuf_end(&r) < 0 || new_ak > 1)
+		return bad_reply(err);
+	*ret_new_ak = new_ak;
+	return 0;
 }
 
 int policyd_client_pair_open(struct ipc_client *c, enum person_role foreign_role, uint32_t seconds,

@@ -22,7 +22,14 @@ int policyd_client_status(struct ipc_client *c, struct policyd_status *ret, stru
 /* -- people -- */
 int policyd_client_init(struct ipc_client *c, const char *person,
 			char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err);
-int policyd_client_unlock(struct ipc_client *c, const char *recovery_key, struct kerr *err);
+/* *ret_new_ak: the device has to be paired again, because its TPM is another one. */
+int policyd_client_unlock(struct ipc_client *c, const char *recovery_key, bool *ret_new_ak,
+			  struct kerr *err);
+/* Both keys open until policyd_client_recovery_shown() says that the owner has seen the new one. */
+int policyd_client_recovery_renew(struct ipc_client *c,
+				  char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX],
+				  struct kerr *err);
+int policyd_client_recovery_shown(struct ipc_client *c, struct kerr *err);
 /* The recovery key is "" unless this made the device's keys: show it once, then wipe it. */
 int policyd_client_pair_open(struct ipc_client *c, enum person_role foreign_role, uint32_t seconds,
 			     char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err);

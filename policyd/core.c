@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "attest/evidence.h"
 #include "attest/pk.h"
@@ -19,6 +21,9 @@
 /* One index in the owner range; the number has no meaning but must stay. */
 #define COUNTER_INDEX (TPM_COUNTER_FIRST + 0x4b54)
 
+#define LOCK_FILE "lock"
+#define LOCK_TRIES 50 /* every 100 ms: a predecessor that ends has so long */
+
 static void set_state(struct core *core, enum policyd_state state, const struct kerr *reason)
 {
 	if (core->state != state)
@@ -30,11 +35,6 @@ static void set_state(struct core *core, enum policyd_state state, const struct 
 		core->reason = *reason;
 	else
 		kerr_clear(&core->reason);
-}
-
-void core_update_state(struct core *core)
-{
-	set_state(core, core->id.cloud ? POLICYD_STATE_READY : POLICYD_STATE_NO_CLOUD, NULL);
 }
 
 /* -- Callbacks handed to vault and store -- */
@@ -119,6 +119,30 @@ static bool has_file(const struct core *core, const char *name)
 	return faccessat(core->state_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
+/* That there is none, and what is possible nevertheless. */
+static void say_no_tpm(const struct core *core, struct kerr *ret)
+{
+	kerr_clear(ret);
+	kerr_set(ret, EIO, KCODE_TPM, "%s%s", core->tpm_missing.text,
+		 core->store
+			 ? " This device is open until kith-policyd starts again, by its "
+			   "recovery key. It cannot prove itself, so it hands over and takes no "
+			   "VM."
+		 : has_file(core, STORE_FILE)
+			 ? " Restart kith-policyd when it works again. Until then `kith unlock` "
+			   "opens this device, but it cannot hand over or take a VM."
+			 : "");
+}
+
+void core_update_state(struct core *core)
+{
+	struct kerr no_tpm;
+
+	say_no_tpm(core, &no_tpm);
+	set_state(core, core->id.cloud ? POLICYD_STATE_READY : POLICYD_STATE_NO_CLOUD,
+		  core->tpm ? NULL : &no_tpm);
+}
+
 /* Earlier versions wrote the store before the device had keys: nothing of value was in it. */
 static bool is_half_made(struct core *core)
 {
@@ -136,6 +160,82 @@ static void set_locked(struct core *core, struct kerr *why)
 		  why);
 }
 
+void core_own_record(const struct core *core, struct device_record *ret)
+{
+	struct device_record rec = {.version = RECORD_VERSION,
+				    .role = core->config.role,
+				    .tier = tpm_facts(core->tpm)->tier};
+
+	memcpy(rec.name, core->config.name, sizeof(rec.name));
+	memcpy(rec.sign_pk, core->id.sign_pk, sizeof(rec.sign_pk));
+	rec.ak_public_len = MIN_OF(core->id.ak.pub.len, sizeof(rec.ak_public));
+	memcpy(rec.ak_public, core->id.ak.pub.data, rec.ak_public_len);
+	crypto_hash_sha256(rec.ek_hash, core->id.ek_pub.data, core->id.ek_pub.len);
+	*ret = rec;
+}
+
+/* The attestation key lives in one TPM. A vault that opens on another one was sealed to it by the
+ * recovery key; then the key is made anew, here, so that a crash in between changes nothing. */
+static int check_ak(struct core *core, struct kerr *err)
+{
+	struct device_record rec;
+	struct kerr why = {0};
+	int r;
+
+	if (!core->tpm)
+		return 0;
+	r = tpm_ak_check(core->tpm, &core->id.ak, &why);
+	if (r != -EXDEV) {
+		/* A TPM that fails says so again when it shall quote. */
+		if (r < 0)
+			log_warning("state", "attestation key: %s", why.text);
+		return 0;
+	}
+	r = identity_renew_ak(core->store, core->tpm, &core->id, err);
+	if (r == 0) {
+		core_own_record(core, &rec);
+		r = core->id.cloud ? identity_renew_record(core->store, &core->id, &rec, err) : 0;
+	}
+	if (r == 0)
+		r = core_audit(core, core->id.owner_name, core->config.name, "", "new-tpm-key",
+			       NULL);
+	if (r == 0)
+		r = store_commit(core->store, COMMIT_GUARDED, err);
+	if (r < 0)
+		return r;
+	core->new_ak = true;
+	log_notice("state", "This device has another TPM than before: it has to be paired again.");
+	return 0;
+}
+
+/* What follows when the file is open; closes it again where that fails. */
+static int load_store(struct core *core, struct kerr *err)
+{
+	int r = store_verify(core->store, err);
+
+	if (r == 0 && is_half_made(core)) {
+		core->store = store_free(core->store);
+		set_state(core, POLICYD_STATE_NO_CLOUD, NULL);
+		return 0;
+	}
+	if (r == 0)
+		r = identity_load(core->store, core->tpm, &core->id, err);
+	if (r == 0)
+		r = check_ak(core, err);
+	/* Nobody waits for what was asked of an earlier run, whose clock was another one (M11). */
+	if (r == 0 && store_request_expire(core->store, UINT64_MAX, err) > 0)
+		r = store_commit(core->store, COMMIT_PLAIN, err);
+	if (r == 0)
+		r = store_custody_markers(core->store, core->marker_fd, err);
+	if (r == 0) {
+		core_update_state(core);
+		return 0;
+	}
+	core->store = store_free(core->store);
+	identity_clear(&core->id);
+	return r;
+}
+
 static void open_store(struct core *core)
 {
 	struct store_guard guard = guard_of(core);
@@ -143,25 +243,9 @@ static void open_store(struct core *core)
 	int r = store_open(core->state_fd, &core->keys.db, &guard, &core->store, &err);
 
 	if (r == 0)
-		r = store_verify(core->store, &err);
-	if (r == 0 && is_half_made(core)) {
-		core->store = store_free(core->store);
-		set_state(core, POLICYD_STATE_NO_CLOUD, NULL);
-		return;
-	}
-	if (r == 0)
-		r = identity_load(core->store, core->tpm, &core->id, &err);
-	/* Nobody waits for what was asked of an earlier run, whose clock was another one (M11). */
-	if (r == 0 && store_request_expire(core->store, UINT64_MAX, &err) > 0)
-		r = store_commit(core->store, COMMIT_PLAIN, &err);
-	if (r == 0)
-		r = store_custody_markers(core->store, core->marker_fd, &err);
-	if (r == 0) {
-		core_update_state(core);
-		return;
-	}
-	core->store = store_free(core->store);
-	set_locked(core, &err);
+		r = load_store(core, &err);
+	if (r < 0)
+		set_locked(core, &err);
 }
 
 /* Adds to the sentence what changed, where the measurements tell. */
@@ -217,7 +301,8 @@ static void open_all(struct core *core)
 {
 	struct kerr err = {0};
 
-	if (tpm_open(core->config.tcti, &core->tpm, &err) < 0) {
+	if (tpm_open(core->config.tcti, &core->tpm, &core->tpm_missing) < 0) {
+		say_no_tpm(core, &err);
 		set_state(core, POLICYD_STATE_NO_TPM, &err);
 		return;
 	}
@@ -238,6 +323,33 @@ static int open_folder(const char *parent, const char *name, mode_t mode, int *r
 	return 0;
 }
 
+/* Two processes on one store would each think that they are the one; a restart may overlap. */
+static int lock_folder(struct core *core, struct kerr *err)
+{
+	const struct timespec pause = {0, 100 * 1000000L};
+	int r = -EWOULDBLOCK;
+
+	core->lock_fd =
+		openat(core->state_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (core->lock_fd < 0)
+		return kerr_set(err, errno, KCODE_FAILED,
+				"Cannot open %s/policyd/" LOCK_FILE ": %s.", core->config.state,
+				strerror(errno));
+	for (int i = 0; r == -EWOULDBLOCK && i < LOCK_TRIES; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		r = flock(core->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	}
+	if (r == -EWOULDBLOCK)
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"Another kith-policyd is running on %s/policyd, so this one ends. "
+				"End the other one first if this is the one that should run.",
+				core->config.state);
+	return r < 0 ? kerr_set(err, -r, KCODE_FAILED, "Cannot lock %s/policyd: %s.",
+				core->config.state, strerror(-r))
+		     : 0;
+}
+
 int core_new(const struct config *config, struct core **ret, struct kerr *err)
 {
 	_cleanup_(core_freep) struct core *core = calloc(1, sizeof(*core));
@@ -246,8 +358,10 @@ int core_new(const struct config *config, struct core **ret, struct kerr *err)
 	if (!core)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	core->config = *config;
-	core->state_fd = core->marker_fd = -EBADF;
+	core->state_fd = core->marker_fd = core->lock_fd = -EBADF;
 	r = open_folder(config->state, "policyd", 0700, &core->state_fd, err);
+	if (r == 0)
+		r = lock_folder(core, err);
 	if (r == 0)
 		r = open_folder(config->state, CUSTODY_MARKER_DIR, 0755, &core->marker_fd, err);
 	if (r == 0)
@@ -276,6 +390,9 @@ struct core *core_free(struct core *core)
 		close(core->state_fd);
 	if (core->marker_fd >= 0)
 		close(core->marker_fd);
+	/* Last: the next one may open when all of it is closed. */
+	if (core->lock_fd >= 0)
+		close(core->lock_fd);
 	free(core);
 	return NULL;
 }
@@ -345,34 +462,76 @@ int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT]
 	return r;
 }
 
-int core_unlock(struct core *core, const char *recovery, struct kerr *err)
+static int unlock_with_tpm(struct core *core, bool *ret_lost, struct kerr *err)
 {
 	struct vault_signer signer = {&core->keys.authority_pub, generate_authority,
 				      sign_authority};
 	struct store_guard guard = guard_of(core);
-	bool lost = false;
-	int r;
+	int r = vault_reseal(core->tpm, core->state_fd, core->config.pcrs, &core->keys, &signer,
+			     err);
 
-	if (core->state != POLICYD_STATE_LOCKED && core->state != POLICYD_STATE_ROLLBACK)
-		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device is not locked.");
-	vault_keys_clear(&core->keys);
-	r = vault_recover(core->state_fd, recovery, &core->keys, err);
-	if (r == 0)
-		r = vault_reseal(core->tpm, core->state_fd, core->config.pcrs, &core->keys, &signer,
-				 err);
 	if (r == 0)
 		r = counter_create(core, err);
 	if (r == 0)
-		r = store_open_rebase(core->state_fd, &core->keys.db, &guard, &core->store, &lost,
-				      err);
+		r = store_open_rebase(core->state_fd, &core->keys.db, &guard, &core->store,
+				      ret_lost, err);
+	return r < 0 ? r : load_store(core, err);
+}
+
+static int unlock_without_tpm(struct core *core, const struct kerr *why, struct kerr *err)
+{
+	int r = store_open_unguarded(core->state_fd, &core->keys.db, &core->store, err);
+
 	if (r < 0)
 		return r;
-	core->store = store_free(core->store);
-	open_store(core);
-	if (lost && core_audit(core, core->id.owner_name, core->config.name, "",
-			       "rollback-accepted", NULL) == 0)
+	core->tpm = tpm_free(core->tpm);
+	core->tpm_missing = *why;
+	return load_store(core, err);
+}
+
+int core_unlock(struct core *core, const char *recovery, struct kerr *err)
+{
+	struct kerr why = core->tpm_missing;
+	bool lost = false;
+	int r;
+
+	if (core->state != POLICYD_STATE_LOCKED && core->state != POLICYD_STATE_ROLLBACK &&
+	    core->state != POLICYD_STATE_NO_TPM)
+		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device is not locked.");
+	vault_keys_clear(&core->keys);
+	core->new_ak = false;
+	r = vault_recover(core->state_fd, recovery, &core->keys, err);
+	if (r < 0)
+		return r;
+	if (core->tpm)
+		r = unlock_with_tpm(core, &lost, &why);
+	/* The recovery key opens whatever the TPM does. */
+	if (!core->tpm || (r < 0 && why.code == KCODE_TPM))
+		r = unlock_without_tpm(core, &why, err);
+	else if (r < 0)
+		kerr_set(err, -r, why.code, "%s", why.text);
+	if (r < 0) {
+		core->store = store_free(core->store);
+		vault_keys_clear(&core->keys);
+		return r;
+	}
+	if (core->store && core_audit(core, core->id.owner_name, core->config.name, "",
+				      lost	  ? "rollback-accepted"
+				      : core->tpm ? "unlock"
+						  : "unlock-without-tpm",
+				      NULL) == 0)
 		store_commit(core->store, COMMIT_PLAIN, NULL);
 	return core_require_device(core, err);
+}
+
+int core_require_tpm(const struct core *core, struct kerr *err)
+{
+	struct kerr why;
+
+	if (core->tpm)
+		return 0;
+	say_no_tpm(core, &why);
+	return kerr_set(err, EIO, why.code, "%s", why.text);
 }
 
 int core_require_device(const struct core *core, struct kerr *err)

@@ -2,6 +2,7 @@
 /* The one object of kith-policyd: what is open, who this device is, and in which state. */
 #pragma once
 
+#include "attest/record.h"
 #include "base/config.h"
 #include "policyd/identity.h"
 #include "policyd/seal.h"
@@ -12,12 +13,15 @@ struct pairdesk;
 
 struct core {
 	struct config config;
-	int state_fd;  /* policyd's own folder */
-	int marker_fd; /* custody markers for the hook */
-	struct tpm *tpm;
+	int state_fd;	 /* policyd's own folder */
+	int marker_fd;	 /* custody markers for the hook */
+	int lock_fd;	 /* held while this process lives: there is one kith-policyd (flock) */
+	struct tpm *tpm; /* NULL where none answered */
+	struct kerr tpm_missing; /* then: why */
 	struct vault_keys keys;
 	struct store *store; /* NULL unless unlocked */
 	struct identity id;
+	bool new_ak; /* opening made another attestation key */
 	struct pairdesk *pairdesk;
 	struct handoffs *handoffs;
 	struct audit_runs *refusals; /* of peers, that repeat; NULL until there are any */
@@ -27,7 +31,8 @@ struct core {
 	uint64_t alarm_time;	   /* Unix seconds */
 };
 
-/* Opens TPM, vault and store as far as they go; a part that fails leaves a state that says so
+/* Locks the state folder (-EBUSY if another kith-policyd has it), then opens TPM, vault and store
+ * as far as they go; a part that fails leaves a state that says so
  * (TPM trouble degrades, never bricks: DESIGN 5). Fails only where nothing can be served. */
 int core_new(const struct config *config, struct core **ret, struct kerr *err);
 struct core *core_free(struct core *core);
@@ -37,8 +42,13 @@ DEFINE_CLEANUP(struct core *, core_free)
  * recovery key, to be shown once; the caller wipes it. */
 int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err);
 
-/* Opens a locked device by its recovery key and seals it to the present measurements. */
+/* Opens a locked device by its recovery key and seals it to the present measurements. `new_ak`
+ * then says that its TPM is another one than before, so that the peers have to take its new key
+ * (H7). Without a TPM that works it is opened until the next start, and cannot hand over (M4). */
 int core_unlock(struct core *core, const char *recovery, struct kerr *err);
+
+/* This device as its owner signs it. Needs the TPM. */
+void core_own_record(const struct core *core, struct device_record *ret);
 
 /* Enters READY or NO_CLOUD by what the identity holds now. */
 void core_update_state(struct core *core);
@@ -47,6 +57,9 @@ void core_update_state(struct core *core);
 int core_require_ready(const struct core *core, struct kerr *err);
 /* The same, but a device that has no owner yet will do. */
 int core_require_device(const struct core *core, struct kerr *err);
+
+/* 0 if there is a TPM to prove with and to guard by; else the refusal that says so. */
+int core_require_tpm(const struct core *core, struct kerr *err);
 
 /* Appends one audit record. `reason` NULL or code OK = allowed. The caller commits; a refusal is
  * committed here, because the failed request will be rolled back. Without room for it in the store

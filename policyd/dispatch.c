@@ -33,6 +33,8 @@ static const struct ipc_op table[] = {
 	{POLICYD_OP_AUDIT_READ, "audit-read", WHO_OWNER, SMALL, false, op_audit_read},
 	{POLICYD_OP_VMS, "vms", WHO_OWNER | WHO_AGENT | WHO_MOVER, 0, false, op_vms},
 	{POLICYD_OP_CLAIM, "claim", WHO_OWNER, SMALL, false, op_claim},
+	{POLICYD_OP_RECOVERY_RENEW, "recovery-renew", WHO_OWNER, 0, false, op_recovery_renew},
+	{POLICYD_OP_RECOVERY_SHOWN, "recovery-shown", WHO_OWNER, 0, false, op_recovery_shown},
 	{POLICYD_OP_PEER_RECEIVE, "peer-receive", WHO_OWNER, SMALL, false, op_peer_receive},
 
 	{POLICYD_OP_TLS_LEAF, "tls-leaf", WHO_AGENT, 1024, false, op_tls_leaf},

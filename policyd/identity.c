@@ -24,6 +24,14 @@ static void set_device_key(struct identity *id)
 	id->present = true;
 }
 
+static int save_ak(struct store *store, const struct tpm_ak *ak, struct kerr *err)
+{
+	int r = store_meta_set(store, STORE_AK_PUBLIC, ak->pub.data, ak->pub.len, err);
+
+	return r < 0 ? r
+		     : store_meta_set(store, STORE_AK_PRIVATE, ak->priv.data, ak->priv.len, err);
+}
+
 int identity_create(struct store *store, struct tpm *tpm, struct identity *ret, struct kerr *err)
 {
 	struct identity id = {0};
@@ -41,9 +49,7 @@ int identity_create(struct store *store, struct tpm *tpm, struct identity *ret, 
 		r = store_meta_set(store, STORE_DEVICE_SK, id.device_sk.data, id.device_sk.len,
 				   err);
 	if (r == 0)
-		r = store_meta_set(store, STORE_AK_PUBLIC, id.ak.pub.data, id.ak.pub.len, err);
-	if (r == 0)
-		r = store_meta_set(store, STORE_AK_PRIVATE, id.ak.priv.data, id.ak.priv.len, err);
+		r = save_ak(store, &id.ak, err);
 	if (r < 0) {
 		identity_clear(&id);
 		return r;
@@ -60,36 +66,71 @@ static void set_owner(struct identity *id, const uint8_t owner_pk[SIGN_PK_LEN], 
 	id->cloud = true;
 }
 
+/* Signs the record by the owner key and keeps it. */
+static int save_record(struct store *store, const struct device_record *own,
+		       const uint8_t owner_pk[SIGN_PK_LEN], const struct secret *owner_sk,
+		       struct kerr *err)
+{
+	struct device_record rec = *own;
+	uint8_t buf[RECORD_MAX];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	int r;
+
+	memcpy(rec.owner_pk, owner_pk, sizeof(rec.owner_pk));
+	rec.issued = clock_unix();
+	rec.expires = rec.issued + RECORD_VALIDITY_S;
+	r = record_sign_with_key(&rec, owner_sk->data, &w);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The device record could not be signed.");
+	return store_meta_set(store, STORE_DEVICE_RECORD, buf, w.len, err);
+}
+
 int identity_found_cloud(struct store *store, struct identity *id, const struct device_record *own,
 			 const char *person, struct kerr *err)
 {
 	_cleanup_secret_ struct secret owner_sk = SECRET_INIT;
-	struct device_record rec = *own;
-	uint8_t owner_pk[SIGN_PK_LEN], buf[RECORD_MAX];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	uint8_t owner_pk[SIGN_PK_LEN];
 	int r = secret_new(crypto_sign_SECRETKEYBYTES, &owner_sk);
 
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Not enough locked memory for a key.");
 	crypto_sign_keypair(owner_pk, owner_sk.data);
-	memcpy(rec.owner_pk, owner_pk, sizeof(rec.owner_pk));
-	rec.issued = clock_unix();
-	rec.expires = rec.issued + RECORD_VALIDITY_S;
-	r = record_sign_with_key(&rec, owner_sk.data, &w);
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_FAILED, "The device record could not be signed.");
 	r = store_meta_set(store, STORE_OWNER_SK, owner_sk.data, owner_sk.len, err);
 	if (r == 0)
 		r = store_meta_set(store, STORE_OWNER_PK, owner_pk, sizeof(owner_pk), err);
 	if (r == 0)
 		r = store_meta_set(store, STORE_OWNER_NAME, person, strlen(person), err);
 	if (r == 0)
-		r = store_meta_set(store, STORE_DEVICE_RECORD, buf, w.len, err);
+		r = save_record(store, own, owner_pk, &owner_sk, err);
 	if (r < 0)
 		return r;
 	set_owner(id, owner_pk, person);
 	id->owner_here = true;
 	return 0;
+}
+
+int identity_renew_ak(struct store *store, struct tpm *tpm, struct identity *id, struct kerr *err)
+{
+	struct tpm_ak ak;
+	int r = tpm_ak_create(tpm, &ak, err);
+
+	if (r == 0)
+		r = save_ak(store, &ak, err);
+	if (r == 0)
+		id->ak = ak;
+	return r;
+}
+
+int identity_renew_record(struct store *store, const struct identity *id,
+			  const struct device_record *own, struct kerr *err)
+{
+	_cleanup_secret_ struct secret owner_sk = SECRET_INIT;
+	int r;
+
+	if (!id->owner_here)
+		return store_meta_delete(store, STORE_DEVICE_RECORD, err);
+	r = store_meta_get_secret(store, STORE_OWNER_SK, &owner_sk, err);
+	return r < 0 ? r : save_record(store, own, id->owner_pk, &owner_sk, err);
 }
 
 static int load_blob(struct store *store, const char *key, struct tpm_blob *ret, struct kerr *err)
@@ -132,7 +173,7 @@ int identity_load(struct store *store, struct tpm *tpm, struct identity *ret, st
 		r = load_blob(store, STORE_AK_PUBLIC, &id.ak.pub, err);
 	if (r == 0)
 		r = load_blob(store, STORE_AK_PRIVATE, &id.ak.priv, err);
-	if (r == 0)
+	if (r == 0 && tpm)
 		r = tpm_ek_public(tpm, &id.ek_pub, err);
 	if (r == 0)
 		r = load_owner(store, &id, err);

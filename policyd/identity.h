@@ -27,7 +27,15 @@ int identity_create(struct store *store, struct tpm *tpm, struct identity *ret, 
 int identity_found_cloud(struct store *store, struct identity *id, const struct device_record *own,
 			 const char *person, struct kerr *err);
 
-/* Reads everything back. */
+/* Makes another attestation key, for another TPM; the caller commits (H7). */
+int identity_renew_ak(struct store *store, struct tpm *tpm, struct identity *id, struct kerr *err);
+
+/* This device's own record anew, about the keys that it has now. Where the owner key is not kept,
+ * the record that fits no more is removed: the next pairing with the owner's device brings one. */
+int identity_renew_record(struct store *store, const struct identity *id,
+			  const struct device_record *own, struct kerr *err);
+
+/* Reads everything back. Without a TPM (NULL) there is no endorsement key. */
 int identity_load(struct store *store, struct tpm *tpm, struct identity *ret, struct kerr *err);
 void identity_clear(struct identity *id);
 

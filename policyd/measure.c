@@ -120,8 +120,10 @@ int measure_quote(struct core *core, const struct evidence_binding *binding, str
 	struct evidence ev = {0};
 	struct tpm_quote q;
 	uint8_t qualifying[HASH_LEN];
-	int r;
+	int r = core_require_tpm(core, err);
 
+	if (r < 0)
+		return r;
 	measure_versions(ev.versions, sizeof(ev.versions));
 	evidence_qualifying(binding, &ev, qualifying);
 	r = tpm_quote(core->tpm, &core->id.ak, qualifying, core->config.pcrs, &q, err);
@@ -142,8 +144,10 @@ int measure_state(struct core *core, struct measure_state *ret, struct kerr *err
 {
 	struct measure_state st = {0};
 	struct tpm_clock clock;
-	int r = tpm_clock(core->tpm, &clock, err);
+	int r = core_require_tpm(core, err);
 
+	if (r == 0)
+		r = tpm_clock(core->tpm, &clock, err);
 	if (r == 0)
 		r = tpm_pcr_read(core->tpm, core->config.pcrs, st.pcr, err);
 	if (r < 0)

@@ -34,16 +34,14 @@ OP_HANDLER(op_status)
 	return wbuf_error(w);
 }
 
-static void own_record(struct core *core, struct device_record *rec)
+/* After a change that failed; a key that nobody saw and that stays opens nothing for anybody. */
+static void drop_recovery(struct core *core)
 {
-	*rec = (struct device_record){.version = RECORD_VERSION,
-				      .role = core->config.role,
-				      .tier = tpm_facts(core->tpm)->tier};
-	memcpy(rec->name, core->config.name, sizeof(rec->name));
-	memcpy(rec->sign_pk, core->id.sign_pk, sizeof(rec->sign_pk));
-	rec->ak_public_len = MIN_OF(core->id.ak.pub.len, sizeof(rec->ak_public));
-	memcpy(rec->ak_public, core->id.ak.pub.data, rec->ak_public_len);
-	crypto_hash_sha256(rec->ek_hash, core->id.ek_pub.data, core->id.ek_pub.len);
+	int r = vault_recovery_settle(core->state_fd, false);
+
+	if (r < 0)
+		log_warning("vault", "A recovery key that was given up stays in its file: %s.",
+			    strerror(-r));
 }
 
 OP_HANDLER(op_init)
@@ -51,6 +49,7 @@ OP_HANDLER(op_init)
 	struct core *core = core_of(ctx);
 	char person[NAME_MAX_LEN + 1], recovery[VAULT_RECOVERY_TEXT];
 	struct device_record rec;
+	bool renewed = false;
 	int ret;
 
 	(void)msg;
@@ -64,18 +63,25 @@ OP_HANDLER(op_init)
 		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device belongs to %s already.",
 				core->id.owner_name);
 	ret = core_ensure_device(core, recovery, err);
+	if (ret == 0)
+		ret = core_require_tpm(core, err);
 	if (ret < 0)
 		return ret;
-	/* The device was made for a pairing that did not happen: its key was shown then. */
-	if (!recovery[0])
-		ret = vault_renew_recovery(core->state_fd, &core->keys, recovery, err);
-	own_record(core, &rec);
+	/* The device was made for a pairing that did not happen: its key was shown then, and opens
+	 * it until the new one was shown too. */
+	if (!recovery[0]) {
+		ret = vault_recovery_add(core->state_fd, &core->keys, recovery, err);
+		renewed = ret == 0;
+	}
+	core_own_record(core, &rec);
 	if (ret == 0)
 		ret = identity_found_cloud(core->store, &core->id, &rec, person, err);
 	if (ret == 0)
 		ret = core_audit(core, person, core->config.name, "", "init", NULL);
 	if (ret == 0)
 		ret = store_commit(core->store, COMMIT_GUARDED, err);
+	if (renewed && ret < 0)
+		drop_recovery(core);
 	if (ret == 0)
 		wbuf_string(w, recovery);
 	sodium_memzero(recovery, sizeof(recovery));
@@ -89,17 +95,62 @@ OP_HANDLER(op_init)
 
 OP_HANDLER(op_unlock)
 {
+	struct core *core = core_of(ctx);
 	char recovery[128];
 	int ret;
 
 	(void)msg;
-	(void)w;
 	rbuf_string(r, recovery, sizeof(recovery));
 	ret = op_request_end(r, err);
 	if (ret == 0)
-		ret = core_unlock(core_of(ctx), recovery, err);
+		ret = core_unlock(core, recovery, err);
 	sodium_memzero(recovery, sizeof(recovery));
-	return ret;
+	if (ret < 0)
+		return ret;
+	wbuf_u8(w, core->new_ak);
+	return wbuf_error(w);
+}
+
+OP_HANDLER(op_recovery_renew)
+{
+	struct core *core = core_of(ctx);
+	char recovery[VAULT_RECOVERY_TEXT];
+	int ret = op_request_end(r, err);
+
+	(void)msg;
+	if (ret == 0)
+		ret = core_require_device(core, err);
+	if (ret == 0)
+		ret = vault_recovery_add(core->state_fd, &core->keys, recovery, err);
+	if (ret < 0)
+		return ret;
+	ret = core_audit(core, core->id.owner_name, core->config.name, "", "recovery-renew", NULL);
+	if (ret == 0)
+		ret = store_commit(core->store, COMMIT_GUARDED, err);
+	if (ret == 0)
+		wbuf_string(w, recovery);
+	else
+		drop_recovery(core);
+	sodium_memzero(recovery, sizeof(recovery));
+	return ret < 0 ? ret : wbuf_error(w);
+}
+
+OP_HANDLER(op_recovery_shown)
+{
+	struct core *core = core_of(ctx);
+	int ret = op_request_end(r, err);
+
+	(void)msg;
+	(void)w;
+	if (ret == 0)
+		ret = core_require_device(core, err);
+	if (ret < 0)
+		return ret;
+	ret = vault_recovery_settle(core->state_fd, true);
+	return ret < 0 ? kerr_set(err, -ret, KCODE_FAILED,
+				  "The earlier recovery key still opens this device too: %s.",
+				  strerror(-ret))
+		       : 0;
 }
 
 /* An old verdict is said to be old; an untrusted one stays what it is (DESIGN 4). */

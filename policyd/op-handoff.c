@@ -16,7 +16,9 @@ static int get_vm_and_device(struct core *core, struct rbuf *r, uint8_t uuid[UUI
 	rbuf_bytes(r, uuid, UUID_LEN);
 	rbuf_bytes(r, device, DEVICE_ID_LEN);
 	ret = op_request_end(r, err);
-	return ret < 0 ? ret : core_require_ready(core, err);
+	if (ret == 0)
+		ret = core_require_ready(core, err);
+	return ret < 0 ? ret : core_require_tpm(core, err);
 }
 
 /* A5: a move asks for new evidence, so the last one decides nothing; but who is told "allowed" of a
@@ -122,6 +124,8 @@ OP_HANDLER(op_session_start)
 	ret = op_request_end(r, err);
 	if (ret == 0)
 		ret = core_require_ready(core, err);
+	if (ret == 0)
+		ret = core_require_tpm(core, err);
 	if (ret < 0)
 		return ret;
 	return op_conversation_reply(w, handoff_session_start(core, hid, exporter, &blob, err),
@@ -145,6 +149,8 @@ OP_HANDLER(op_session_step)
 	ret = op_request_end(r, err);
 	if (ret == 0)
 		ret = core_require_ready(core, err);
+	if (ret == 0)
+		ret = core_require_tpm(core, err);
 	if (ret < 0)
 		return ret;
 	return op_conversation_reply(

@@ -23,6 +23,8 @@ OP_HANDLER(op_pair_open)
 	if (ret == 0)
 		ret = core_ensure_device(core, recovery, err);
 	if (ret == 0)
+		ret = core_require_tpm(core, err);
+	if (ret == 0)
 		ret = pairdesk_open(core->pairdesk, (enum person_role)role, seconds, err);
 	if (ret < 0)
 		return ret;
@@ -80,6 +82,8 @@ OP_HANDLER(op_pair_start)
 	ret = op_request_end(r, err);
 	if (ret == 0)
 		ret = core_require_device(core, err);
+	if (ret == 0)
+		ret = core_require_tpm(core, err);
 	if (ret < 0)
 		return ret;
 	return op_conversation_reply(

@@ -13,6 +13,8 @@
 OP_HANDLER(op_status);
 OP_HANDLER(op_init);
 OP_HANDLER(op_unlock);
+OP_HANDLER(op_recovery_renew);
+OP_HANDLER(op_recovery_shown);
 OP_HANDLER(op_peers);
 OP_HANDLER(op_trust_show);
 OP_HANDLER(op_trust_accept);

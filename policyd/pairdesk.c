@@ -114,6 +114,16 @@ static int op_owner_sign(void *ctx, const uint8_t *data, size_t len, uint8_t ret
 	return identity_owner_sign(d->core->store, data, len, ret_sig, NULL);
 }
 
+/* Without one this device belongs to its owner, but has lost what says so: see own_material(). */
+static bool has_record(struct core *core)
+{
+	uint8_t record[RECORD_MAX];
+	size_t len;
+
+	return store_meta_get(core->store, STORE_DEVICE_RECORD, record, sizeof(record), &len,
+			      NULL) != -ENOENT;
+}
+
 /* B5: a device id or a name that is known must not silently get another TPM behind it. */
 static int op_check_peer(void *ctx, const struct pairing_material *peer, struct kerr *err)
 {
@@ -124,6 +134,12 @@ static int op_check_peer(void *ctx, const struct pairing_material *peer, struct 
 	device_id_of(peer->sign_pk, id);
 	if (memcmp(id, d->core->id.id, sizeof(id)) == 0)
 		return kerr_set(err, ELOOP, KCODE_PAIRING, "This device cannot pair with itself.");
+	if (d->core->id.cloud && !has_record(d->core) &&
+	    memcmp(peer->owner_pk, d->core->id.owner_pk, SIGN_PK_LEN) != 0)
+		return kerr_set(err, EACCES, KCODE_PAIRING,
+				"This device has a new TPM. Pair it first with the device of %s "
+				"on which the cloud was made.",
+				d->core->id.owner_name);
 	if (store_peer_get(d->core->store, id, &known, NULL) == 0) {
 		uint8_t ek_hash[HASH_LEN];
 
@@ -220,12 +236,13 @@ static int own_material(struct core *core, struct pairing_config *c)
 	m->ak_public_len = core->id.ak.pub.len;
 	memcpy(m->ek_public, core->id.ek_pub.data, core->id.ek_pub.len);
 	m->ek_public_len = core->id.ek_pub.len;
-	m->has_cloud = core->id.cloud;
+	measure_versions(m->versions, sizeof(m->versions));
+	/* A record about an earlier TPM is gone: the owner's device adopts this one again (H7). */
+	if (!core->id.cloud || !has_record(core))
+		return 0;
+	m->has_cloud = true;
 	memcpy(m->owner_pk, core->id.owner_pk, sizeof(m->owner_pk));
 	snprintf(m->owner_name, sizeof(m->owner_name), "%s", core->id.owner_name);
-	measure_versions(m->versions, sizeof(m->versions));
-	if (!core->id.cloud)
-		return 0;
 	return store_meta_get(core->store, STORE_DEVICE_RECORD, c->own_record,
 			      sizeof(c->own_record), &c->own_record_len, NULL);
 }

@@ -19,7 +19,7 @@ enum policyd_op {
 
 	/* -- people (the peer uid maps to a principal) -- */
 	POLICYD_OP_INIT = 16,	 /* (str person) -> (str recovery_key) : makes the cloud */
-	POLICYD_OP_UNLOCK,	 /* (str recovery_key) -> () */
+	POLICYD_OP_UNLOCK,	 /* (str recovery_key) -> (u8 new_ak) : pair again */
 	POLICYD_OP_PAIR_OPEN,	 /* (u8 person_role for a foreign owner, u32 seconds) -> (str
 				    recovery_key or "") */
 	POLICYD_OP_PAIR_CLOSE,	 /* () -> () */
@@ -37,8 +37,11 @@ enum policyd_op {
 	POLICYD_OP_AUDIT_READ,	  /* (u64 from_seq, u16 max) -> u16 n, n x policyd_audit */
 	POLICYD_OP_VMS,		  /* () -> u16 n, n x policyd_vm     (agent, mover too) */
 	POLICYD_OP_CLAIM, /* (uuid16) -> (u64 epoch) : the owner says that a VM in doubt is here */
+	POLICYD_OP_RECOVERY_RENEW =
+		35, /* () -> (str recovery_key) : opens beside the earlier one */
 	POLICYD_OP_PEER_RECEIVE = 36, /* (id32, u8 on) -> () : may a device of another person send
 					 VMs here? */
+	POLICYD_OP_RECOVERY_SHOWN = 37, /* () -> () : the newest was shown, and opens alone */
 
 	/* -- kithd -- */
 	POLICYD_OP_TLS_LEAF = 64, /* (blob spki_der) -> (blob leaf_der, blob device_der) */

@@ -227,7 +227,8 @@ int vault_open_blob(const struct secret *key, const char *label, const void *dat
 	return 0;
 }
 
-/* -- vault.recovery: u32 magic, u8 version, box over both keys -- */
+/* -- vault.recovery: u32 magic, u8 version, boxes over both keys, the newest recovery key's last.
+ * There is one, and for the moment of a renewal two: each opens until the new one was shown. -- */
 
 /* DB key, authority scalar, authority public key. */
 #define KEYS_LEN (2 * VAULT_KEY_LEN + 64)
@@ -257,12 +258,63 @@ static int unpack_keys(const uint8_t data[KEYS_LEN], struct vault_keys *ret)
 	return 0;
 }
 
-static int write_recovery_box(int dirfd, const struct secret *wrap, const struct vault_keys *keys)
+#define RECOVERY_BOX_LEN (BOX_OVERHEAD + KEYS_LEN)
+#define RECOVERY_BOXES_MAX 4 /* more than two only after renewals that were broken off */
+
+struct recovery_boxes {
+	size_t n;
+	uint8_t list[RECOVERY_BOXES_MAX][RECOVERY_BOX_LEN];
+};
+
+static int read_boxes(int dirfd, struct recovery_boxes *ret)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	struct recovery_boxes b = {0};
+	const uint8_t *box;
+	size_t len, box_len;
+	struct rbuf rb;
+	int r = file_read(dirfd, VAULT_RECOVERY_FILE, VAULT_FILE_MAX, &data, &len);
+
+	if (r < 0)
+		return r;
+	rb = rbuf_init(data, len);
+	if (rbuf_u32(&rb) != RECOVERY_MAGIC || rbuf_u8(&rb) != FORMAT_VERSION)
+		return -EBADMSG;
+	do {
+		box = rbuf_blob(&rb, RECOVERY_BOX_LEN, &box_len);
+		if (!box || box_len != RECOVERY_BOX_LEN || b.n == RECOVERY_BOXES_MAX)
+			return -EBADMSG;
+		memcpy(b.list[b.n++], box, box_len);
+	} while (rb.left);
+	*ret = b;
+	return 0;
+}
+
+static int write_boxes(int dirfd, const struct recovery_boxes *b)
+{
+	uint8_t file[16 + RECOVERY_BOXES_MAX * (RECOVERY_BOX_LEN + 4)];
+	struct wbuf w = wbuf_init(file, sizeof(file));
+
+	wbuf_u32(&w, RECOVERY_MAGIC);
+	wbuf_u8(&w, FORMAT_VERSION);
+	for (size_t i = 0; i < b->n; i++)
+		wbuf_blob(&w, b->list[i], RECOVERY_BOX_LEN);
+	if (wbuf_error(&w) < 0)
+		return wbuf_error(&w);
+	return file_write_atomic(dirfd, VAULT_RECOVERY_FILE, file, w.len, 0600);
+}
+
+static void drop_box(struct recovery_boxes *b, size_t at)
+{
+	b->n--;
+	memmove(b->list[at], b->list[at + 1], (b->n - at) * RECOVERY_BOX_LEN);
+}
+
+static int append_box(struct recovery_boxes *b, const struct secret *wrap,
+		      const struct vault_keys *keys)
 {
 	_cleanup_secret_ struct secret plain = SECRET_INIT;
 	_cleanup_free_ uint8_t *box = NULL;
-	uint8_t file[512];
-	struct wbuf w = wbuf_init(file, sizeof(file));
 	size_t len = 0;
 	int r;
 
@@ -273,16 +325,16 @@ static int write_recovery_box(int dirfd, const struct secret *wrap, const struct
 	r = vault_seal_blob(wrap, RECOVERY_LABEL, 0, plain.data, plain.len, &box, &len);
 	if (r < 0)
 		return r;
-	wbuf_u32(&w, RECOVERY_MAGIC);
-	wbuf_u8(&w, FORMAT_VERSION);
-	wbuf_blob(&w, box, len);
-	if (wbuf_error(&w) < 0)
-		return wbuf_error(&w);
-	return file_write_atomic(dirfd, VAULT_RECOVERY_FILE, file, w.len, 0600);
+	/* The first is the last one that was settled: it goes only by settling. */
+	if (b->n == RECOVERY_BOXES_MAX)
+		drop_box(b, 1);
+	memcpy(b->list[b->n++], box, RECOVERY_BOX_LEN);
+	return 0;
 }
 
-int vault_renew_recovery(int dirfd, const struct vault_keys *keys,
-			 char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err)
+/* A new key beside those in `b`, written. */
+static int add_recovery(int dirfd, struct recovery_boxes *b, const struct vault_keys *keys,
+			char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err)
 {
 	_cleanup_secret_ struct secret key = SECRET_INIT, wrap = SECRET_INIT;
 	int r;
@@ -291,36 +343,60 @@ int vault_renew_recovery(int dirfd, const struct vault_keys *keys,
 	if (r == 0)
 		r = recovery_derive(key.data, &wrap);
 	if (r == 0)
-		r = write_recovery_box(dirfd, &wrap, keys);
+		r = append_box(b, &wrap, keys);
+	if (r == 0)
+		r = write_boxes(dirfd, b);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED,
-				"The recovery file cannot be written: %s. The old one, if any, is "
-				"unchanged.",
+				"The recovery file cannot be written: %s. The earlier key, if any, "
+				"stays valid.",
 				strerror(-r));
 	recovery_format(key.data, ret_recovery);
 	return 0;
 }
 
-static int open_recovery_box(const uint8_t *data, size_t len, const struct secret *wrap,
-			     struct vault_keys *ret)
+int vault_recovery_add(int dirfd, const struct vault_keys *keys,
+		       char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err)
 {
-	_cleanup_secret_ struct secret plain = SECRET_INIT;
-	struct rbuf rb = rbuf_init(data, len);
-	const uint8_t *box;
-	size_t box_len, n;
-	uint64_t counter;
-	int r;
+	struct recovery_boxes b = {0};
+	int r = read_boxes(dirfd, &b);
 
-	if (rbuf_u32(&rb) != RECOVERY_MAGIC || rbuf_u8(&rb) != FORMAT_VERSION)
-		return -EBADMSG;
-	box = rbuf_blob(&rb, 512, &box_len);
-	if (rbuf_end(&rb) < 0 || vault_blob_plain_len(box_len) != KEYS_LEN)
-		return -EBADMSG;
-	r = secret_new(KEYS_LEN, &plain);
+	/* A damaged file opens nothing any more; this mends it. */
+	if (r < 0 && r != -ENOENT && r != -EBADMSG && r != -EFBIG)
+		return kerr_set(err, -r, KCODE_FAILED, "The recovery file cannot be read: %s.",
+				strerror(-r));
+	return add_recovery(dirfd, &b, keys, ret_recovery, err);
+}
+
+int vault_recovery_settle(int dirfd, bool newest)
+{
+	struct recovery_boxes b;
+	int r = read_boxes(dirfd, &b);
+
 	if (r < 0)
 		return r;
-	r = vault_open_blob(wrap, RECOVERY_LABEL, box, box_len, plain.data, plain.len, &n,
-			    &counter);
+	if (b.n == 1)
+		return 0;
+	if (newest)
+		memmove(b.list[0], b.list[b.n - 1], RECOVERY_BOX_LEN);
+	b.n = newest ? 1 : b.n - 1;
+	return write_boxes(dirfd, &b);
+}
+
+static int open_boxes(const struct recovery_boxes *b, const struct secret *wrap,
+		      struct vault_keys *ret)
+{
+	_cleanup_secret_ struct secret plain = SECRET_INIT;
+	uint64_t counter;
+	size_t n;
+	int r = secret_new(KEYS_LEN, &plain);
+
+	if (r < 0)
+		return r;
+	r = -EBADMSG;
+	for (size_t i = b->n; r == -EBADMSG && i-- > 0;)
+		r = vault_open_blob(wrap, RECOVERY_LABEL, b->list[i], RECOVERY_BOX_LEN, plain.data,
+				    plain.len, &n, &counter);
 	if (r < 0)
 		return r == -EBADMSG ? -EKEYREJECTED : r;
 	return unpack_keys(plain.data, ret);
@@ -329,8 +405,7 @@ static int open_recovery_box(const uint8_t *data, size_t len, const struct secre
 int vault_recover(int dirfd, const char *recovery, struct vault_keys *ret, struct kerr *err)
 {
 	_cleanup_secret_ struct secret key = SECRET_INIT, wrap = SECRET_INIT;
-	_cleanup_free_ uint8_t *data = NULL;
-	size_t len;
+	struct recovery_boxes boxes;
 	int r;
 
 	r = secret_new(RECOVERY_BYTES, &key);
@@ -341,11 +416,12 @@ int vault_recover(int dirfd, const char *recovery, struct vault_keys *ret, struc
 	if (r == 0)
 		r = recovery_derive(key.data, &wrap);
 	if (r == 0)
-		r = file_read(dirfd, VAULT_RECOVERY_FILE, VAULT_FILE_MAX, &data, &len);
+		r = read_boxes(dirfd, &boxes);
 	if (r == -ENOENT)
-		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "There is no recovery file here.");
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+				"There is no recovery file here, so no key can open anything.");
 	if (r == 0)
-		r = open_recovery_box(data, len, &wrap, ret);
+		r = open_boxes(&boxes, &wrap, ret);
 	if (r == -EKEYREJECTED)
 		return kerr_set(
 			err, EKEYREJECTED, KCODE_LOCKED,
@@ -561,6 +637,7 @@ int vault_create(struct tpm *t, int dirfd, uint32_t pcr_mask, const struct vault
 {
 	_cleanup_vault_keys_ struct vault_keys keys = {0};
 	struct vault_file f = {.n_approvals = 1};
+	struct recovery_boxes none = {0};
 	int r;
 
 	r = vault_exists(dirfd);
@@ -576,7 +653,7 @@ int vault_create(struct tpm *t, int dirfd, uint32_t pcr_mask, const struct vault
 		r = seal_keys(t, &keys, &f, err);
 	/* The sealed file last: it alone says that there is a vault. */
 	if (r == 0)
-		r = vault_renew_recovery(dirfd, &keys, ret_recovery, err);
+		r = add_recovery(dirfd, &none, &keys, ret_recovery, err);
 	if (r == 0)
 		r = write_file(dirfd, &f, err);
 	if (r < 0) {

@@ -87,9 +87,13 @@ int vault_approve(int dirfd, uint32_t pcr_mask, const uint8_t pcr[PCR_COUNT][HAS
 		  const struct vault_keys *keys, const struct vault_signer *signer,
 		  struct kerr *err);
 
-/* Replaces the recovery key; the old one opens nothing any more. */
-int vault_renew_recovery(int dirfd, const struct vault_keys *keys,
-			 char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err);
+/* Replaces the recovery key in two steps: vault_recovery_add() makes one and leaves the earlier one
+ * valid; vault_recovery_settle() keeps the newest alone when its owner has seen it, or takes it
+ * away again where the change that it belongs to failed. So nobody is locked out who was shown a
+ * key, whatever happens between the two. */
+int vault_recovery_add(int dirfd, const struct vault_keys *keys,
+		       char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err);
+int vault_recovery_settle(int dirfd, bool newest);
 
 /* -- Files under the database key: XChaCha20-Poly1305, random nonce -- */
 

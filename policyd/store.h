@@ -64,6 +64,12 @@ int store_open(int dirfd, const struct secret *db_key, const struct store_guard 
 int store_open_rebase(int dirfd, const struct secret *db_key, const struct store_guard *guard,
 		      struct store **ret, bool *ret_lost, struct kerr *err);
 
+/* Opens where no TPM answers, after the owner gave the recovery key (M4). Nobody can tell whether
+ * the file is the newest, so every VM is in doubt from then on. Guarded commits count in the file
+ * alone: store_open() takes it as a crash if there was one, else as a roll-back. */
+int store_open_unguarded(int dirfd, const struct secret *db_key, struct store **ret,
+			 struct kerr *err);
+
 /* Drops uncommitted changes. Accepts NULL, returns NULL. */
 struct store *store_free(struct store *s);
 DEFINE_CLEANUP(struct store *, store_free)

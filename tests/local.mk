@@ -22,6 +22,7 @@ UNIT_TESTS = \
 	tests/unit/test-journal \
 	tests/unit/test-link \
 	tests/unit/test-link-codec \
+	tests/unit/test-lockout \
 	tests/unit/test-marker \
 	tests/unit/test-mover-proto \
 	tests/unit/test-pairing \
@@ -154,6 +155,11 @@ tests_unit_test_link_LDADD = $(UNIT_LDADD)
 tests_unit_test_link_codec_SOURCES = tests/unit/test-link-codec.c
 tests_unit_test_link_codec_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_link_codec_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_lockout_SOURCES = tests/unit/test-lockout.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_lockout_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lockout_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_marker_SOURCES = tests/unit/test-marker.c
 tests_unit_test_marker_CFLAGS = $(UNIT_CFLAGS)

@@ -66,6 +66,7 @@ static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	char recovery[POLICYD_RECOVERY_KEY_MAX];
 	struct ipc_client *policyd;
+	bool new_ak = false;
 	int r = cli_policyd(cli, &policyd, err);
 
 	(void)argc;
@@ -75,7 +76,7 @@ static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 	    (!cli->input || cli_read_line(recovery, sizeof(recovery), "Recovery key: ") < 0))
 		r = kerr_set(err, EINVAL, KCODE_USAGE, "Give the recovery key on standard input.");
 	if (r == 0)
-		r = policyd_client_unlock(policyd, recovery, err);
+		r = policyd_client_unlock(policyd, recovery, &new_ak, err);
 	explicit_bzero(recovery, sizeof(recovery));
 	if (r < 0)
 		return r;

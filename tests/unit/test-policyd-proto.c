@@ -789,8 +789,10 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 	uint8_t id[DEVICE_ID_LEN] = {1};
 	struct policyd_conversation c;
 	struct policyd_pair_status ps;
+	char recovery[POLICYD_RECOVERY_KEY_MAX];
 	struct policyd_trust t;
 	struct policyd_plan p;
+	bool new_ak;
 
 	for (int lie = 0; lie < 2; lie++) {
 		struct wbuf w = reply(s);
@@ -809,7 +811,9 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		g_assert_cmpint((call), ==, want);                                          \
 		g_assert_cmpint((int)err.code, ==, lie ? KCODE_BAD_MESSAGE : KCODE_POLICY); \
 	} while (0)
-		CHECK(policyd_client_unlock(s->client, "key", &err));
+		CHECK(policyd_client_unlock(s->client, "key", &new_ak, &err));
+		CHECK(policyd_client_recovery_renew(s->client, recovery, &err));
+		CHECK(policyd_client_recovery_shown(s->client, &err));
 		CHECK(policyd_client_pair_close(s->client, &err));
 		CHECK(policyd_client_pair_status(s->client, &ps, &err));
 		CHECK(policyd_client_pair_confirm(s->client, true, &err));
@@ -839,6 +843,7 @@ static void test_stub_limits(struct server *s, const void *data _unused_)
 	struct kerr err = {0};
 	uint8_t id[DEVICE_ID_LEN] = {0};
 	uint64_t version;
+	bool new_ak;
 
 	g_assert_cmpint(
 		policyd_client_policy_set(s->client, id, "work", text, NULL, 0, &version, &err), ==,
@@ -846,7 +851,7 @@ static void test_stub_limits(struct server *s, const void *data _unused_)
 	g_assert_cmpint((int)err.code, ==, KCODE_USAGE);
 	g_assert_cmpint(policyd_client_pair_step(s->client, blob, POLICYD_BLOB_MAX + 1, &c, NULL),
 			==, -EMSGSIZE);
-	g_assert_cmpint(policyd_client_unlock(s->client, text, NULL), ==, -EMSGSIZE);
+	g_assert_cmpint(policyd_client_unlock(s->client, text, &new_ak, NULL), ==, -EMSGSIZE);
 	g_assert_cmpint(s->op, ==, 0);
 	/* And the longest that is allowed gets through. */
 	{

@@ -328,7 +328,20 @@ static void test_renew(void)
 	struct box b;
 
 	box_make(&b, &one);
-	g_assert_cmpint(vault_renew_recovery(b.fd, &b.keys, text, &err), ==, 0);
+	g_assert_cmpint(vault_recovery_add(b.fd, &b.keys, text, &err), ==, 0);
+	/* Until the new one counts both open; given up, the earlier one alone. */
+	g_assert_cmpint(recovers(&b, text, &err), ==, 0);
+	g_assert_cmpint(recovers(&b, b.recovery, &err), ==, 0);
+	g_assert_cmpint(vault_recovery_settle(b.fd, false), ==, 0);
+	g_assert_cmpint(recovers(&b, text, &err), ==, -EKEYREJECTED);
+	g_assert_cmpint(recovers(&b, b.recovery, &err), ==, 0);
+	/* However often it is broken off, the newest and the last that counted open. */
+	for (int i = 0; i < 9; i++)
+		g_assert_cmpint(vault_recovery_add(b.fd, &b.keys, text, &err), ==, 0);
+	g_assert_cmpint(recovers(&b, b.recovery, &err), ==, 0);
+	g_assert_cmpint(recovers(&b, text, &err), ==, 0);
+	g_assert_cmpint(vault_recovery_settle(b.fd, true), ==, 0);
+	g_assert_cmpint(vault_recovery_settle(b.fd, true), ==, 0);
 	g_assert_cmpint(recovers(&b, text, &err), ==, 0);
 	g_assert_cmpint(recovers(&b, b.recovery, &err), ==, -EKEYREJECTED);
 	g_assert_cmpint(opens(&b, b.t, NULL, &err), ==, 0);
