@@ -204,7 +204,9 @@ int ask_overview(struct ipc_client *c, struct ask *a)
 
 int ask_vms(struct ipc_client *c, struct ask *a)
 {
-	return policyd_client_vms(c, &a->vms, &a->vm_count, &a->err);
+	int r = policyd_client_status(c, &a->status, &a->err);
+
+	return r < 0 ? r : policyd_client_vms(c, &a->vms, &a->vm_count, &a->err);
 }
 
 /* The blob is the client's buffer, so it is copied before the next request. */

@@ -157,12 +157,37 @@ void overview_forget(struct overview *o, const void *user)
 	o->next = without(o->next, user);
 }
 
+bool overview_is_open(const struct policyd_status *st, struct kerr *why)
+{
+	switch (st->state) {
+	case POLICYD_STATE_READY:
+	case POLICYD_STATE_NO_CLOUD:
+		return true;
+	case POLICYD_STATE_LOCKED:
+	case POLICYD_STATE_ROLLBACK:
+	case POLICYD_STATE_NO_TPM:
+	case _POLICYD_STATE_MAX:
+		break;
+	}
+	kerr_set(why, EAGAIN, KCODE_LOCKED, "This device is locked (%s): %s",
+		 policyd_state_to_string(st->state), st->detail);
+	return false;
+}
+
 int overview_status(const struct overview *o, struct policyd_status *ret, struct kerr *err)
 {
 	if (!o->valid)
 		return kerr_set(err, EAGAIN, o->error.code, "%s", o->error.text);
 	*ret = o->status;
 	return 0;
+}
+
+bool overview_tells(const struct overview *o, struct kerr *why)
+{
+	if (o->valid)
+		return overview_is_open(&o->status, why);
+	kerr_set(why, EAGAIN, o->error.code, "%s", o->error.text);
+	return false;
 }
 
 bool overview_window_open(const struct overview *o)

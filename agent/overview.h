@@ -29,6 +29,11 @@ void overview_forget(struct overview *o, const void *user);
 
 /* 0 and *ret_status, or negative and *err when policyd does not answer. */
 int overview_status(const struct overview *o, struct policyd_status *ret, struct kerr *err);
+/* Can policyd tell who is paired and what is held here? If not, *why says so: code `locked`, or
+ * that of its failure. */
+bool overview_tells(const struct overview *o, struct kerr *why);
+/* The same of a status that was just read. */
+bool overview_is_open(const struct policyd_status *st, struct kerr *why);
 bool overview_window_open(const struct overview *o);
 /* Borrowed until the next answer. With policyd away nobody is known. */
 const struct policyd_peer *overview_peers(const struct overview *o, size_t *ret_count);

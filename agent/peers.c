@@ -389,7 +389,10 @@ static void closed_error(const struct talk *t, enum kcode why, struct kerr *ret)
 
 	switch ((int)why) {
 	case KCODE_UNREACHABLE:
-		kerr_set(ret, 1, why, "%s does not answer at any address known for it.", who);
+		kerr_set(ret, 1, why,
+			 "%s does not answer at any address known for it; it may be switched off, "
+			 "elsewhere, or locked.",
+			 who);
 		return;
 	case KCODE_PEER_KEY:
 		kerr_set(ret, 1, why,
@@ -597,7 +600,8 @@ static void on_may_connect(void *user)
 	struct link_event ev = {.kind = LINK_EV_CLOSED};
 	struct policyd_status status;
 
-	if (overview_status(t->p->parts.overview, &status, &ev.error) < 0) {
+	if (overview_status(t->p->parts.overview, &status, &ev.error) < 0 ||
+	    !overview_tells(t->p->parts.overview, &ev.error)) {
 		feed(t, &ev);
 		return;
 	}
@@ -666,9 +670,17 @@ static guint count_from(struct peers *p, const char *address)
 static void on_may_accept(void *user)
 {
 	struct talk *t = user;
-	struct attempt *at = attempt_new(t);
-	int fd = TAKE_FD(t->fd);
+	struct kerr why = {0};
+	struct attempt *at;
+	int fd;
 
+	/* Locked, it knows nobody: silence is true, "not paired" would not be (A6). */
+	if (!overview_tells(t->p->parts.overview, &why)) {
+		end_talk(t, KCODE_INTERRUPTED);
+		return;
+	}
+	at = attempt_new(t);
+	fd = TAKE_FD(t->fd);
 	wire_accept(t->p->net, fd, at, &at->wire);
 }
 

@@ -22,6 +22,7 @@ struct call {
 	void (*resolved)(struct call *c);
 	struct policyd_vm *vms;
 	size_t vm_count;
+	struct kerr locked; /* why policyd cannot tell of them */
 };
 
 static struct call *call_new(struct agent *a, const struct control_peer *peer,
@@ -152,16 +153,18 @@ static json_t *paired_json(struct agent *a, const struct policyd_peer *p)
 	return o;
 }
 
-static json_t *stranger_json(struct agent *a, const struct sighting *s)
+/* `known`: who is paired; on a locked device nobody can say. */
+static json_t *stranger_json(struct agent *a, const struct sighting *s, bool known)
 {
 	char label[NAME_MAX_LEN + 1];
 	json_t *o;
 
 	agent_device_label(a, s->id, ADVERT_ID_LEN, label, sizeof(label));
-	o = json_pack("{s:o, s:o, s:s, s:b, s:b, s:n, s:n, s:n, s:n, s:n, s:n}", "id",
+	o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "id",
 		      api_hex(s->id, ADVERT_ID_LEN), "name", api_text(label), "role",
-		      device_role_to_string(s->role), "paired", 0, "own", 0, "person",
-		      "person_role", "tier", "verdict", "reason", "evidence_time");
+		      device_role_to_string(s->role), "paired", known ? json_false() : json_null(),
+		      "own", known ? json_false() : json_null(), "person", "person_role", "tier",
+		      "verdict", "reason", "evidence_time");
 	json_object_set_new(o, "receive", json_null());
 	add_sighting(o, s);
 	return o;
@@ -172,6 +175,8 @@ static void on_devices(void *user)
 	struct call *c = user;
 	struct agent *a = c->a;
 	json_t *list = json_array();
+	struct kerr why = {0};
+	bool known = overview_tells(a->overview, &why);
 	size_t count;
 	const struct policyd_peer *peers = overview_peers(a->overview, &count);
 
@@ -184,9 +189,9 @@ static void on_devices(void *user)
 		for (size_t j = 0; j < count && !paired; j++)
 			paired = memcmp(peers[j].id, s->id, ADVERT_ID_LEN) == 0;
 		if (!paired)
-			json_array_append_new(list, stranger_json(a, s));
+			json_array_append_new(list, stranger_json(a, s, known));
 	}
-	call_reply(c, json_pack("{s:o}", "devices", list));
+	call_reply(c, json_pack("{s:o, s:o}", "devices", list, "error", api_error(&why)));
 }
 
 static void handle_devices(struct agent *a, const struct control_peer *peer,
@@ -572,15 +577,19 @@ static void add_domain(json_t *o, const struct mover_vm *m)
 	json_object_set_new(o, "vcpus", json_integer(m->vcpus));
 }
 
+/* `locked`: policyd does not say what it knows. */
 static json_t *vm_json(const uint8_t uuid[UUID_LEN], const char *name, const struct policyd_vm *v,
-		       const struct mover_vm *m)
+		       const struct mover_vm *m, bool locked)
 {
-	json_t *o = json_pack("{s:o, s:o, s:b, s:b}", "uuid", api_hex(uuid, UUID_LEN), "name",
-			      api_text(name), "known", v != NULL, "defined", m != NULL);
+	json_t *o = json_pack("{s:o, s:o, s:o, s:b}", "uuid", api_hex(uuid, UUID_LEN), "name",
+			      api_text(name), "known",
+			      locked ? json_null() : json_boolean(v != NULL), "defined", m != NULL);
 
 	/* What policyd has never heard of is only where libvirt has it. */
 	if (v)
 		add_custody(o, v);
+	else if (locked)
+		json_object_set_new(o, "here", json_null());
 	else
 		json_object_set_new(o, "here", json_true());
 	if (m)
@@ -591,6 +600,7 @@ static json_t *vm_json(const uint8_t uuid[UUID_LEN], const char *name, const str
 static void reply_vms(struct call *c, const struct mover_vm *domains, size_t count,
 		      const struct kerr *mover_error)
 {
+	bool locked = c->locked.code != KCODE_OK;
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < c->vm_count; i++) {
@@ -599,7 +609,8 @@ static void reply_vms(struct call *c, const struct mover_vm *domains, size_t cou
 		for (size_t j = 0; j < count && !m; j++)
 			if (memcmp(domains[j].uuid, c->vms[i].uuid, UUID_LEN) == 0)
 				m = &domains[j];
-		json_array_append_new(list, vm_json(c->vms[i].uuid, c->vms[i].name, &c->vms[i], m));
+		json_array_append_new(
+			list, vm_json(c->vms[i].uuid, c->vms[i].name, &c->vms[i], m, locked));
 	}
 	for (size_t j = 0; j < count; j++) {
 		bool listed = false;
@@ -607,10 +618,11 @@ static void reply_vms(struct call *c, const struct mover_vm *domains, size_t cou
 		for (size_t i = 0; i < c->vm_count && !listed; i++)
 			listed = memcmp(domains[j].uuid, c->vms[i].uuid, UUID_LEN) == 0;
 		if (!listed)
-			json_array_append_new(
-				list, vm_json(domains[j].uuid, domains[j].name, NULL, &domains[j]));
+			json_array_append_new(list, vm_json(domains[j].uuid, domains[j].name, NULL,
+							    &domains[j], locked));
 	}
-	call_reply(c, json_pack("{s:o, s:o}", "vms", list, "mover_error", api_error(mover_error)));
+	call_reply(c, json_pack("{s:o, s:o, s:o}", "vms", list, "error", api_error(&c->locked),
+				"mover_error", api_error(mover_error)));
 }
 
 static void on_domains(void *arg, int r, const struct kerr *err, const struct mover_vm *domains,
@@ -634,6 +646,7 @@ static void on_vms(struct ask *ask, void *user)
 	}
 	c->vms = TAKE_PTR(ask->vms);
 	c->vm_count = ask->vm_count;
+	overview_is_open(&ask->status, &c->locked);
 	if (mover && mover_client_vms(mover, on_domains, c) == 0)
 		return;
 	kerr_set(&err, EAGAIN, KCODE_NOT_READY, "The local service kith-mover does not answer.");

@@ -4,7 +4,9 @@
 
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 #include <string.h>
+#include <termios.h>
 
 #include "agent/client.h"
 #include "config.h"
@@ -103,6 +105,70 @@ int cli_read_line(char *buf, size_t size, const char *question)
 		return -EPIPE;
 	buf[strcspn(buf, "\r\n")] = '\0';
 	return 0;
+}
+
+/* -- what must not be seen -- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+	interrupted = sig;
+}
+
+static const int interrupts[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+
+/* Without stdio, whose buffer would keep it. */
+static int read_raw_line(char *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (;;) {
+		char c;
+		ssize_t n = read(STDIN_FILENO, &c, 1);
+
+		if (n < 0 && errno == EINTR && !interrupted)
+			continue;
+		if (n < 0 || (n == 0 && !len))
+			return -EPIPE;
+		if (n == 0 || c == '\n')
+			break;
+		if (len + 1 == size)
+			return -EMSGSIZE;
+		if (c != '\r')
+			buf[len++] = c;
+	}
+	buf[len] = '\0';
+	return 0;
+}
+
+int cli_read_secret(char *buf, size_t size, const char *question)
+{
+	const struct sigaction action = {.sa_handler = on_interrupt};
+	struct sigaction before[ARRAY_SIZE(interrupts)];
+	struct termios shown, hidden;
+	bool terminal = tcgetattr(STDIN_FILENO, &shown) == 0;
+	int r;
+
+	fputs(question, stderr);
+	fflush(stderr);
+	if (!terminal)
+		return read_raw_line(buf, size);
+	/* The terminal comes back whatever ends this. */
+	for (size_t i = 0; i < ARRAY_SIZE(interrupts); i++)
+		sigaction(interrupts[i], &action, &before[i]);
+	hidden = shown;
+	hidden.c_lflag = (hidden.c_lflag & ~(tcflag_t)ECHO) | ECHONL;
+	r = tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) < 0 ? -errno : read_raw_line(buf, size);
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+	for (size_t i = 0; i < ARRAY_SIZE(interrupts); i++)
+		sigaction(interrupts[i], &before[i], NULL);
+	if (interrupted) {
+		fputc('\n', stderr);
+		raise(interrupted);
+		r = -EINTR;
+	}
+	return r;
 }
 
 int cli_confirm(const struct cli *cli, const char *question, struct kerr *err)

@@ -49,6 +49,9 @@ void cli_print_json(json_t *result);
 
 /* Reads one line from standard input, the question on standard error. -EPIPE at its end. */
 int cli_read_line(char *buf, size_t size, const char *question);
+/* The same for a secret: a terminal does not show it, and shows again what follows also when a
+ * signal ends this. The caller wipes `buf`. */
+int cli_read_secret(char *buf, size_t size, const char *question);
 /* 0 if the user said y, or --yes; else `cancelled`: nothing was changed. */
 int cli_confirm(const struct cli *cli, const char *question, struct kerr *err);
 
@@ -71,6 +74,10 @@ int cli_find_device(struct cli *cli, const char *word, uint8_t ret_id[DEVICE_ID_
 /* A VM by name or UUID, among those libvirt has here and those in Kith's care. */
 int cli_find_vm(struct cli *cli, const char *word, uint8_t ret_uuid[UUID_LEN],
 		char ret_name[NAME_MAX_LEN + 1], struct kerr *err);
+
+/* Prints that this device is locked, and lets the command end with "not now". `error` is what
+ * kithd says of it in a list; NULL or JSON null: it is not. */
+void cli_print_locked(struct cli *cli, const json_t *error);
 
 /* JSON forms. */
 json_t *cli_kerr_json(const struct kerr *err);

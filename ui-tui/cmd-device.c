@@ -39,12 +39,14 @@ static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
 		printf("This device is the first one of %s's cloud.\n", person);
 		print_recovery(recovery, "this device");
 		puts("Next: run `kith pair` here and on another device.");
+		fflush(stdout);
 	}
 	explicit_bzero(recovery, sizeof(recovery));
-	return 0;
+	/* A key that pairing showed earlier opens it until now. */
+	return policyd_client_recovery_shown(policyd, err);
 }
 
-/* What an accepted roll-back means for the VMs (H2). */
+/* What an accepted roll-back, another TPM or none means for the VMs (H2). */
 static void print_doubt(struct ipc_client *policyd)
 {
 	_cleanup_free_ struct policyd_vm *vms = NULL;
@@ -56,15 +58,32 @@ static void print_doubt(struct ipc_client *policyd)
 	for (size_t i = 0; i < n; i++)
 		doubt += vms[i].doubt;
 	if (doubt)
-		printf("! This device had an older state. Whether it holds its %zu VM%s is in "
-		       "doubt "
+		printf("! Its state may be an older one. Whether it holds its %zu VM%s is in doubt "
 		       "until your other devices were asked; see `kith vms`.\n",
 		       doubt, doubt == 1 ? "" : "s");
 }
 
+static void print_unlocked(struct cli *cli, struct ipc_client *policyd, bool new_ak)
+{
+	struct policyd_status st = {0};
+	struct kerr err = {0};
+
+	if (policyd_client_status(policyd, &st, &err) == 0 && st.tier == TPM_TIER_NONE)
+		printf("Unlocked, until kith-policyd starts again. %s\n", st.detail);
+	else
+		puts("Unlocked, and sealed to what this device runs now.");
+	if (new_ak)
+		printf("! Its TPM is another one than before, so your other devices do not take "
+		       "its word any more. Pair again with each of them, first with the one where "
+		       "you ran `kith init`: `kith pair NAME` here and `kith pair %s replace` "
+		       "there.\n",
+		       cli->config.name);
+	print_doubt(policyd);
+}
+
 static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	char recovery[POLICYD_RECOVERY_KEY_MAX];
+	char recovery[POLICYD_RECOVERY_KEY_MAX] = "";
 	struct ipc_client *policyd;
 	bool new_ak = false;
 	int r = cli_policyd(cli, &policyd, err);
@@ -73,20 +92,47 @@ static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 	(void)argv;
 	/* Never as an argument: other users could read it in the process list. */
 	if (r == 0 &&
-	    (!cli->input || cli_read_line(recovery, sizeof(recovery), "Recovery key: ") < 0))
+	    (!cli->input || cli_read_secret(recovery, sizeof(recovery), "Recovery key: ") < 0))
 		r = kerr_set(err, EINVAL, KCODE_USAGE, "Give the recovery key on standard input.");
 	if (r == 0)
 		r = policyd_client_unlock(policyd, recovery, &new_ak, err);
 	explicit_bzero(recovery, sizeof(recovery));
 	if (r < 0)
 		return r;
-	if (cli->json) {
-		cli_print_json(json_pack("{s:b}", "unlocked", 1));
-		return 0;
-	}
-	puts("Unlocked, and sealed to what this device runs now.");
-	print_doubt(policyd);
+	if (cli->json)
+		cli_print_json(json_pack("{s:b, s:b}", "unlocked", 1, "new_tpm", new_ak));
+	else
+		print_unlocked(cli, policyd, new_ak);
 	return 0;
+}
+
+static int cmd_recovery(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	char recovery[POLICYD_RECOVERY_KEY_MAX];
+	struct ipc_client *policyd;
+	int r = cli_policyd(cli, &policyd, err);
+
+	(void)argc;
+	(void)argv;
+	if (r == 0)
+		r = cli_confirm(
+			cli,
+			"Make a new recovery key? The one that you wrote down opens nothing "
+			"any more then. [y/N] ",
+			err);
+	if (r == 0)
+		r = policyd_client_recovery_renew(policyd, recovery, err);
+	if (r < 0)
+		return r;
+	if (cli->json) {
+		cli_print_json(json_pack("{s:s}", "recovery_key", recovery));
+	} else {
+		print_recovery(recovery, "this device");
+		puts("It replaces the earlier one.");
+		fflush(stdout);
+	}
+	explicit_bzero(recovery, sizeof(recovery));
+	return policyd_client_recovery_shown(policyd, err);
 }
 
 static json_t *alarm_json(const struct policyd_status *st)
@@ -96,14 +142,28 @@ static json_t *alarm_json(const struct policyd_status *st)
 	return json_pack("{s:s, s:I}", "text", st->alarm, "time", (json_int_t)st->alarm_time);
 }
 
+/* A locked device does not know its own id. */
+static bool has_id(const struct policyd_status *st)
+{
+	static const uint8_t none[DEVICE_ID_LEN];
+
+	return memcmp(st->device_id, none, DEVICE_ID_LEN) != 0;
+}
+
+static bool is_locked(const struct policyd_status *st)
+{
+	return st->state != POLICYD_STATE_READY && st->state != POLICYD_STATE_NO_CLOUD;
+}
+
 static json_t *status_json(const struct policyd_status *st, json_t *agent)
 {
-	return json_pack(
-		"{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o?}", "state",
-		policyd_state_to_string(st->state), "name", st->name, "role",
-		device_role_to_string(st->role), "id", cli_hex(st->device_id, DEVICE_ID_LEN),
-		"tier", tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
-		"ready", st->state == POLICYD_STATE_READY, "alarm", alarm_json(st), "agent", agent);
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o?}", "state",
+			 policyd_state_to_string(st->state), "name", st->name, "role",
+			 device_role_to_string(st->role), "id",
+			 has_id(st) ? cli_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "tier",
+			 tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
+			 "ready", st->state == POLICYD_STATE_READY, "alarm", alarm_json(st),
+			 "agent", agent);
 }
 
 static void print_alarm(const struct policyd_status *st)
@@ -118,11 +178,13 @@ static void print_alarm(const struct policyd_status *st)
 
 static void print_status(const struct policyd_status *st, const struct kerr *agent)
 {
-	char id[17];
+	char id[17] = "";
 
-	hex_encode(st->device_id, 8, id);
-	printf("%s %s (%s), id %s, TPM: %s\n", cli_mark(st->state == POLICYD_STATE_READY), st->name,
-	       device_role_to_string(st->role), id, tpm_tier_to_string(st->tier));
+	if (has_id(st))
+		hex_encode(st->device_id, 8, id);
+	printf("%s %s (%s)%s%s, TPM: %s\n", cli_mark(st->state == POLICYD_STATE_READY), st->name,
+	       device_role_to_string(st->role), *id ? ", id " : "", id,
+	       tpm_tier_to_string(st->tier));
 	if (st->tier == TPM_TIER_SOFTWARE)
 		puts("  The TPM is emulated in software: it protects against mistakes, not against "
 		     "somebody who controls this device.");
@@ -130,9 +192,11 @@ static void print_status(const struct policyd_status *st, const struct kerr *age
 		puts("  It belongs to nobody yet. `kith init` makes a new cloud; `kith pair` joins "
 		     "one.");
 	else if (st->state == POLICYD_STATE_READY)
-		printf("  It belongs to %s.\n", st->owner);
+		printf("  It belongs to %s.%s%s\n", st->owner, *st->detail ? " " : "", st->detail);
 	else
-		printf("  It is %s. %s\n", policyd_state_to_string(st->state), st->detail);
+		printf("  It is locked (%s). %s\n", policyd_state_to_string(st->state), st->detail);
+	if (is_locked(st) && !strstr(st->detail, "`kith unlock`"))
+		puts("  `kith unlock` opens it with its recovery key.");
 	print_alarm(st);
 	if (agent->code == KCODE_BUSY)
 		printf("! kithd runs, but has no room for this command: %s\n", agent->text);
@@ -158,6 +222,8 @@ static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 	/* status always answers what it can. */
 	if (cli_agent(cli, json_pack("{s:s}", "op", "status"), &agent, &agent_err) < 0)
 		agent = NULL;
+	if (is_locked(&st))
+		cli->status = kcode_exit_status(KCODE_LOCKED);
 	if (cli->json) {
 		cli_print_json(status_json(&st, agent));
 		return 0;
@@ -195,7 +261,9 @@ static void print_device(const json_t *d)
 	if (!paired) {
 		printf("? %-16s %-8s %-10s %-22s %s\n", cli_text(d, "name"), "", "", seen,
 		       json_is_true(json_object_get(d, "pairing")) ? "wants to pair"
-								   : "not paired");
+		       : json_is_null(json_object_get(d, "paired"))
+			       ? "not known while this device is locked"
+			       : "not paired");
 		return;
 	}
 	printf("%s %-16s %-8s %-10s %-22s %s, TPM: %s%s%s\n", cli_mark(trusted),
@@ -243,6 +311,7 @@ static int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
 	r = cli_agent(cli, json_pack("{s:s}", "op", "devices"), &result, err);
 	if (r < 0)
 		return r;
+	cli_print_locked(cli, json_object_get(result, "error"));
 	if (cli->json) {
 		cli_print_json(result);
 		return 0;
@@ -533,5 +602,7 @@ const struct cli_command cli_device_commands[] = {
 	{"trust", "trust [accept|forget|receive] [DEVICE] [on|off]", "what other devices proved", 0,
 	 3, cmd_trust},
 	{"unlock", "unlock", "open a locked device with its recovery key", 0, 0, cmd_unlock},
+	{"recovery", "recovery", "make a new recovery key; the earlier one is void", 0, 0,
+	 cmd_recovery},
 	{0},
 };

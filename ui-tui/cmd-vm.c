@@ -35,7 +35,9 @@ static void print_custody(const json_t *vm, bool managed, bool here)
 {
 	const char *name = cli_text(vm, "name"), *holder = cli_text(vm, "holder_name");
 
-	if (!managed)
+	if (json_is_null(json_object_get(vm, "known")))
+		printf("who holds it is not known while this device is locked");
+	else if (!managed)
 		printf("no policy yet: it cannot be moved");
 	else if (json_is_true(json_object_get(vm, "doubt")))
 		printf("in doubt: its state was rolled back. Bring your other devices into "
@@ -60,8 +62,9 @@ static void print_vm(const json_t *vm)
 		cli_bytes((uint64_t)json_integer_value(memory), size, sizeof(size));
 	if (json_is_true(json_object_get(vm, "doubt")))
 		here = false;
-	printf("%s %-16s %-9s %-9s ", cli_mark(here || !managed), cli_text(vm, "name"),
-	       *state ? state : "-", size);
+	printf("%s %-16s %-9s %-9s ",
+	       json_is_null(json_object_get(vm, "known")) ? "?" : cli_mark(here || !managed),
+	       cli_text(vm, "name"), *state ? state : "-", size);
 	print_custody(vm, managed, here);
 }
 
@@ -76,6 +79,7 @@ static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (r < 0)
 		return r;
 	mark_doubt(cli, json_object_get(result, "vms"));
+	cli_print_locked(cli, json_object_get(result, "error"));
 	if (cli->json) {
 		cli_print_json(result);
 		return 0;

@@ -15,6 +15,18 @@ const char *cli_text(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
+void cli_print_locked(struct cli *cli, const json_t *error)
+{
+	int code = kcode_from_string(cli_text(error, "code"));
+
+	if (!json_is_object(error))
+		return;
+	if (code == KCODE_LOCKED)
+		cli->status = kcode_exit_status(KCODE_LOCKED);
+	if (!cli->json)
+		printf("! %s\n  %s\n", cli_text(error, "text"), cli_text(error, "next"));
+}
+
 json_t *cli_hex(const uint8_t *data, size_t len)
 {
 	char text[2 * DEVICE_ID_LEN + 1];

@@ -33,5 +33,5 @@ int tui_main(struct cli *cli)
 	}
 	if (!cli->json)
 		puts("\nMove one with `kith move VM DEVICE`; `kith help` lists all commands.");
-	return status;
+	return status ? status : cli->status;
 }

@@ -42,7 +42,7 @@ class Restarts:
 
     def status(self, device: Device) -> tuple[str, str]:
         """State and the sentence that explains it."""
-        status = kith(device, "status")
+        status = kithlab.status(device)
         return status["state"], status["detail"]
 
     def is_ready(self, device: Device, name: str) -> None:

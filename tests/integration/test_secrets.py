@@ -138,7 +138,7 @@ def elsewhere(tap: Tap, device: Device, thief: Device, recovery: str) -> None:
     shutil.rmtree(target)
     subprocess.run(["cp", "-a", device.host_path(STATE), target], check=True)
     thief.start_kith("kith-policyd")
-    status = kith(thief, "status")
+    status = kithlab.status(thief)
     tap.equal(status["state"], "locked", "another device's state does not open here")
     tap.ok("TPM" in status["detail"] and status["owner"] == "", "a sentence names the TPM",
            str(status))
@@ -149,10 +149,10 @@ def elsewhere(tap: Tap, device: Device, thief: Device, recovery: str) -> None:
     tap.ok(not find_database_key(thief), "the database key is nowhere in its memory")
     for wrong, what in ((other, "another device's"), (recovery[:-1], "an incomplete"), ("", "no")):
         no = refusal(thief, "unlock", say=wrong)
-        tap.ok(no and kith(thief, "status")["state"] == "locked", f"{what} recovery key opens it "
+        tap.ok(no and kithlab.status(thief)["state"] == "locked", f"{what} recovery key opens it "
                "not", str(no))
     kith(thief, "unlock", say=recovery)
-    status = kith(thief, "status")
+    status = kithlab.status(thief)
     tap.equal((status["state"], status["owner"]), ("ready", "Tom"),
               "the right recovery key does: a lost TPM is not a lost cloud")
 
@@ -165,12 +165,12 @@ def flipped(tap: Tap, device: Device) -> None:
     for at in (3, 20, 47, len(good) // 2, len(good) - 1):
         store.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
         device.start_kith("kith-policyd")
-        state = kith(device, "status")["state"]
+        state = kithlab.status(device)["state"]
         tap.ok(state in ("locked", "rollback"), f"bit flipped at {at}: {state}", state)
         device.stop_kith("kith-policyd")
     store.write_bytes(good)
     device.start_kith("kith-policyd")
-    tap.equal(kith(device, "status")["state"], "ready", "the good file opens again")
+    tap.equal(kithlab.status(device)["state"], "ready", "the good file opens again")
 
 
 def body(tap: Tap, lab: Lab) -> None:

@@ -135,6 +135,15 @@ def kith(device: Device, *words: object, user: str | None = None, say: str | Non
     return command.result(timeout)
 
 
+def status(device: Device) -> dict:
+    """What `kith status` says, also of a locked device, where it ends with "not now"."""
+    command = Kith(device, "status")
+    command.wait()
+    if not command.documents:
+        raise LabError(f"{device.name}: kith status said nothing")
+    return command.documents[-1]
+
+
 def refusal(device: Device, *words: object, **kwargs) -> Refused | None:
     """The refusal of a command; None if it was not refused."""
     try:

@@ -463,6 +463,10 @@ static void test_renew(void)
 	struct kerr err = {0};
 
 	g_assert_cmpint(sweep(&s, CALL_FILE, 2), >, 8);
+	/* The last run of a sweep ends well. */
+	open_core(s.d);
+	say_shown(s.d);
+	close_core(s.d);
 	g_assert_cmpint(sweep(&s, CALL_TPM, 6), >, 3);
 	/* And what says that it was shown. */
 	open_core(s.d);
