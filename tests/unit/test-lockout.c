@@ -337,7 +337,7 @@ static void test_init(void)
 
 	/* Both kinds of call are seen, or the sweep would prove nothing. */
 	g_assert_cmpint(sweep(&s, CALL_FILE, 5), >, 20);
-	g_assert_cmpint(sweep(&s, CALL_TPM, 13), >, 30);
+	g_assert_cmpint(sweep(&s, CALL_TPM, 19), >, 30);
 	device_free(s.d);
 }
 
@@ -431,7 +431,7 @@ static void test_unlock(void)
 
 	sweep_now = &s;
 	g_assert_cmpint(sweep(&s, CALL_FILE, 4), >, 8);
-	g_assert_cmpint(sweep(&s, CALL_TPM, 14), >, 20);
+	g_assert_cmpint(sweep(&s, CALL_TPM, 19), >, 20);
 	device_free(s.d);
 }
 
@@ -462,7 +462,7 @@ static void test_renew(void)
 	char key[VAULT_RECOVERY_TEXT];
 	struct kerr err = {0};
 
-	g_assert_cmpint(sweep(&s, CALL_FILE, 2), >, 8);
+	g_assert_cmpint(sweep(&s, CALL_FILE, 3), >, 8);
 	/* The last run of a sweep ends well. */
 	open_core(s.d);
 	say_shown(s.d);
@@ -583,7 +583,7 @@ static void test_pair(void)
 
 	other = device_new("desktop", DEVICE_ROLE_DESKTOP, NULL);
 	close_core(other);
-	g_assert_cmpint(sweep(&s, CALL_FILE, 4), >, 8);
+	g_assert_cmpint(sweep(&s, CALL_FILE, 5), >, 8);
 	g_assert_cmpint(sweep(&s, CALL_TPM, 40), >, 60);
 	device_free(s.d);
 	device_free(other);
@@ -710,7 +710,7 @@ static void test_h7_killed(void)
 		.d = ready(), .run = do_unlock, .prepare = clear_tpm, .judge = judge_unlock};
 
 	other_tpm = true;
-	g_assert_cmpint(sweep(&s, CALL_FILE, 5), >, 12);
+	g_assert_cmpint(sweep(&s, CALL_FILE, 7), >, 12);
 	other_tpm = false;
 	open_core(s.d);
 	g_assert_cmpint(s.d->core->state, ==, POLICYD_STATE_READY);
