@@ -2,7 +2,7 @@
 /* Codecs and hashes of pairing. */
 #include "attest/pairing-wire.h"
 
-#define CONFIRM_LABEL "kith-pairing-confirm-v1"
+#define CONFIRM_LABEL "kith-pairing-confirm-v2"
 
 static bool keys_valid(const struct pairing_material *m)
 {
@@ -131,7 +131,7 @@ void pairing_code_of(const uint8_t transcript[HASH_LEN], char ret[PAIRING_CODE_L
 	snprintf(ret, PAIRING_CODE_LEN + 1, "%03u %04u", code / 10000 % 1000, code % 10000);
 }
 
-void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator,
+void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator, bool known,
 			  const struct pairing_credential *challenge, struct wbuf *w)
 {
 	uint8_t hash[HASH_LEN];
@@ -143,6 +143,7 @@ void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator,
 	digest_end(&d, hash);
 	wbuf_string(w, CONFIRM_LABEL);
 	wbuf_u8(w, by_initiator);
+	wbuf_u8(w, known);
 	wbuf_bytes(w, transcript, HASH_LEN);
 	wbuf_bytes(w, hash, sizeof(hash));
 }

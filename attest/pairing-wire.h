@@ -4,7 +4,7 @@
 
 #include "attest/pairing.h"
 
-#define PAIRING_VERSION 1
+#define PAIRING_VERSION 2
 #define PAIRING_MATERIAL_MAX 2560 /* encoded */
 
 /* Messages: u8 type, u8 version, blob body. One blob carries one or two of them. */
@@ -12,10 +12,22 @@ enum pairing_message {
 	PAIRING_COMMIT = 1, /* initiator: hash32 */
 	PAIRING_ANSWER,	    /* responder: nonce32, blob material */
 	PAIRING_REVEAL,	    /* initiator: nonce32, blob material */
-	PAIRING_CONFIRM,    /* both: signature64, blob id object, blob encrypted secret */
+	PAIRING_CONFIRM,    /* both: signature64, u8 known, blob id object, blob encrypted secret */
 	PAIRING_PROOF,	    /* both: hash32, evidence */
 	PAIRING_RESULT,	    /* both: blob record for the peer or empty, blob own record or empty */
-	PAIRING_REFUSED,    /* both: kerr */
+	PAIRING_REFUSED,    /* both: u8 pairing_why, kerr */
+};
+
+/* Why a device ended it, as far as people are the reason: the other one has a sentence of its own
+ * for each, so that nobody else's words are needed. */
+enum pairing_why {
+	PAIRING_WHY_FAILURE, /* see the error */
+	PAIRING_WHY_NO,	     /* the person said that the codes differ */
+	PAIRING_WHY_GAVE_UP, /* the person stopped it */
+	PAIRING_WHY_SLOW,    /* the sender's person did not compare the code in time */
+	PAIRING_WHY_LATE,    /* the receiver's did not */
+	PAIRING_WHY_NOBODY,  /* neither did */
+	_PAIRING_WHY_MAX,
 };
 
 struct pairing_hello {
@@ -42,9 +54,10 @@ void pairing_transcript(const uint8_t exporter[EXPORTER_LEN], const uint8_t comm
 /* The short code of a transcript: 7 digits, 23.25 bits. */
 void pairing_code_of(const uint8_t transcript[HASH_LEN], char ret[PAIRING_CODE_LEN + 1]);
 
-/* What a device's confirmation signs: label, its role, the transcript and its challenge. */
+/* What a device's confirmation signs: label, its role, the transcript, whether it knows the other
+ * one already, and its challenge. */
 #define PAIRING_CONFIRM_BODY_MAX 128
-void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator,
+void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator, bool known,
 			  const struct pairing_credential *challenge, struct wbuf *w);
 
 /* The answer to a challenge: shows the secret, for this transcript and role only. */

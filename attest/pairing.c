@@ -49,6 +49,9 @@ struct pairing {
 	char code[PAIRING_CODE_LEN + 1];
 	bool peer_known, peer_refused;
 
+	enum pairing_why why; /* what the peer is told of a refusal */
+
+	bool known, known_there; /* paired already, as this device and as the peer sees it */
 	bool confirmed, peer_confirmed;
 	uint8_t challenge_secret[32];		  /* that the peer has to show */
 	struct pairing_credential peer_challenge; /* that this device has to answer */
@@ -59,6 +62,13 @@ struct pairing {
 static int fail(struct kerr *err, const char *sentence)
 {
 	return kerr_set(err, EBADMSG, KCODE_PAIRING, "%s", sentence);
+}
+
+/* Of a failure that a person is the reason of: what the peer reads, and what is read here. */
+static int fail_why(struct pairing *p, enum pairing_why why, struct kerr *err, const char *sentence)
+{
+	p->why = why;
+	return fail(err, sentence);
 }
 
 static void stage_set(struct pairing *p, enum stage stage)
@@ -77,7 +87,7 @@ static enum attest_state state_of(const struct pairing *p)
 	case STAGE_PROVE:
 		return ATTEST_SEND;
 	case STAGE_COMPARE:
-		return p->confirmed ? ATTEST_SEND : ATTEST_WAIT_OWNER;
+		return ATTEST_WAIT_OWNER;
 	case STAGE_DONE:
 		return ATTEST_DONE;
 	case STAGE_REFUSED:
@@ -169,7 +179,7 @@ static int mode_choose(struct pairing *p, struct kerr *err)
 }
 
 /* Both hellos are known: checks the peer, computes the code. */
-static int hello_accept(struct pairing *p, struct kerr *err)
+static int hello_accept(struct pairing *p, uint64_t now, struct kerr *err)
 {
 	const struct pairing_hello *own = &p->own, *peer = &p->peer;
 	struct pairing_material *m = &p->result.peer;
@@ -188,12 +198,14 @@ static int hello_accept(struct pairing *p, struct kerr *err)
 		r = p->ops->check_peer(p->ctx, m, err);
 		if (r < 0)
 			return r;
+		p->known = r > 0;
 	}
 	device_id_of(m->sign_pk, p->result.peer_id);
 	pairing_transcript(p->config.exporter, p->commitment, p->config.initiator ? own : peer,
 			   p->config.initiator ? peer : own, p->transcript);
 	pairing_code_of(p->transcript, p->code);
 	p->peer_known = true;
+	p->deadline = now + PAIRING_CONFIRM_MS;
 	stage_set(p, STAGE_COMPARE);
 	return 0;
 }
@@ -212,7 +224,7 @@ static int on_commit(struct pairing *p, struct rbuf *r, _unused_ uint64_t now, s
 	return message_end(out, start, err);
 }
 
-static int on_answer(struct pairing *p, struct rbuf *r, _unused_ uint64_t now, struct wbuf *out,
+static int on_answer(struct pairing *p, struct rbuf *r, uint64_t now, struct wbuf *out,
 		     struct kerr *err)
 {
 	size_t start;
@@ -220,7 +232,7 @@ static int on_answer(struct pairing *p, struct rbuf *r, _unused_ uint64_t now, s
 
 	if (hello_get(r, &p->peer) < 0)
 		return fail(err, "The answer of that device is malformed.");
-	e = hello_accept(p, err);
+	e = hello_accept(p, now, err);
 	if (e < 0)
 		return e;
 	start = message_begin(out, PAIRING_REVEAL);
@@ -228,8 +240,8 @@ static int on_answer(struct pairing *p, struct rbuf *r, _unused_ uint64_t now, s
 	return message_end(out, start, err);
 }
 
-static int on_reveal(struct pairing *p, struct rbuf *r, _unused_ uint64_t now,
-		     _unused_ struct wbuf *out, struct kerr *err)
+static int on_reveal(struct pairing *p, struct rbuf *r, uint64_t now, _unused_ struct wbuf *out,
+		     struct kerr *err)
 {
 	uint8_t hash[HASH_LEN];
 
@@ -241,7 +253,7 @@ static int on_reveal(struct pairing *p, struct rbuf *r, _unused_ uint64_t now,
 	if (sodium_memcmp(hash, p->commitment, sizeof(hash)) != 0)
 		return fail(err, "That device did not keep to what it committed to: somebody may "
 				 "sit between the devices.");
-	return hello_accept(p, err);
+	return hello_accept(p, now, err);
 }
 
 /* -- confirm -- */
@@ -262,7 +274,7 @@ static int confirm_send(struct pairing *p, struct wbuf *out, struct kerr *err)
 					    p->challenge_secret, &challenge, err);
 	if (r < 0)
 		return r;
-	pairing_confirm_body(p->transcript, p->config.initiator, &challenge, &b);
+	pairing_confirm_body(p->transcript, p->config.initiator, p->known, &challenge, &b);
 	r = wbuf_error(&b);
 	if (r >= 0)
 		r = p->ops->sign(p->ctx, body, b.len, sig);
@@ -270,6 +282,7 @@ static int confirm_send(struct pairing *p, struct wbuf *out, struct kerr *err)
 		return r;
 	start = message_begin(out, PAIRING_CONFIRM);
 	wbuf_bytes(out, sig, sizeof(sig));
+	wbuf_u8(out, p->known);
 	wbuf_blob(out, challenge.blob, challenge.blob_len);
 	wbuf_blob(out, challenge.secret, challenge.secret_len);
 	return message_end(out, start, err);
@@ -342,19 +355,22 @@ static int confirmed_both(struct pairing *p, uint64_t now, struct wbuf *out, str
 static int on_confirm(struct pairing *p, struct rbuf *r, uint64_t now, struct wbuf *out,
 		      struct kerr *err)
 {
-	uint8_t body[PAIRING_CONFIRM_BODY_MAX], sig[SIGN_LEN];
+	uint8_t body[PAIRING_CONFIRM_BODY_MAX], sig[SIGN_LEN], known;
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
 	if (p->peer_confirmed)
 		return fail(err, "That device confirmed twice.");
 	rbuf_bytes(r, sig, sizeof(sig));
-	if (challenge_get(r, &p->peer_challenge) < 0)
+	known = rbuf_u8(r);
+	if (known > 1 || challenge_get(r, &p->peer_challenge) < 0)
 		return fail(err, "The confirmation of that device is malformed.");
-	pairing_confirm_body(p->transcript, !p->config.initiator, &p->peer_challenge, &b);
+	pairing_confirm_body(p->transcript, !p->config.initiator, known == 1, &p->peer_challenge,
+			     &b);
 	if (wbuf_error(&b) < 0 ||
 	    crypto_sign_verify_detached(sig, body, b.len, p->result.peer.sign_pk) != 0)
 		return fail(err, "The confirmation is not signed by the device that this pairing "
 				 "is with.");
+	p->known_there = known == 1;
 	p->peer_confirmed = true;
 	return confirmed_both(p, now, out, err);
 }
@@ -538,7 +554,20 @@ static int on_result(struct pairing *p, struct rbuf *r, _unused_ uint64_t now,
 static int on_refused(struct pairing *p, struct rbuf *r, _unused_ uint64_t now,
 		      _unused_ struct wbuf *out, struct kerr *err)
 {
+	static const char *const sentences[_PAIRING_WHY_MAX] = {
+		[PAIRING_WHY_NO] = "The other one said no: the codes differ there. The devices are "
+				   "not paired.",
+		[PAIRING_WHY_GAVE_UP] = "The other one gave up; the devices are not paired.",
+		[PAIRING_WHY_SLOW] =
+			"The other one was too slow: nobody compared the code there in time.",
+		[PAIRING_WHY_LATE] = "The code was not compared on this device in time.",
+		[PAIRING_WHY_NOBODY] = "Nobody compared the code in time.",
+	};
+	uint8_t why = rbuf_u8(r);
+
 	p->peer_refused = true;
+	if (why < _PAIRING_WHY_MAX && sentences[why])
+		return fail(err, sentences[why]);
 	return refusal_get(r, err);
 }
 
@@ -607,6 +636,7 @@ static void refuse(struct pairing *p, struct wbuf *out, size_t out_start, const 
 	if (p->peer_refused)
 		return;
 	start = message_begin(out, PAIRING_REFUSED);
+	wbuf_u8(out, (uint8_t)p->why);
 	refusal_put(out, &p->error);
 	if (message_end(out, start, &ignored) < 0) {
 		out->len = out_start;
@@ -621,16 +651,23 @@ static enum attest_state answer(const struct pairing *p, struct kerr *err)
 	return state_of(p);
 }
 
-static int expired(const struct pairing *p, uint64_t now, struct kerr *err)
+static int expired(struct pairing *p, uint64_t now, struct kerr *err)
 {
 	if (p->stage == STAGE_DONE || now < p->deadline)
 		return 0;
-	return fail(err, p->stage == STAGE_PROVE
-				 ? "The other device did not finish in time."
-				 : "The code was not confirmed on both devices in time.");
+	if (p->stage != STAGE_COMPARE)
+		return fail(err, "The other device did not finish in time.");
+	if (p->confirmed)
+		return fail_why(p, PAIRING_WHY_LATE, err,
+				"The other one was too slow: nobody compared the code there in "
+				"time.");
+	if (p->peer_confirmed)
+		return fail_why(p, PAIRING_WHY_SLOW, err,
+				"The code was not compared on this device in time.");
+	return fail_why(p, PAIRING_WHY_NOBODY, err, "Nobody compared the code in time.");
 }
 
-static int input_check(const struct pairing *p, size_t len, uint64_t now, const struct wbuf *out,
+static int input_check(struct pairing *p, size_t len, uint64_t now, const struct wbuf *out,
 		       struct kerr *err)
 {
 	if (wbuf_error(out) < 0)
@@ -693,7 +730,8 @@ enum attest_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_
 		return answer(p, err);
 	r = expired(p, now_ms, &cause);
 	if (r >= 0 && !same_code)
-		r = fail(&cause, "The owner says that the codes are different.");
+		r = fail_why(p, PAIRING_WHY_NO, &cause,
+			     "You said that the codes differ; the devices are not paired.");
 	/* A yes counts only while a code is shown, and once. */
 	if (r >= 0 && p->stage == STAGE_COMPARE && !p->confirmed) {
 		p->confirmed = true;
@@ -703,6 +741,18 @@ enum attest_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_
 	}
 	if (r < 0)
 		refuse(p, out, out_start, &cause);
+	return answer(p, err);
+}
+
+enum attest_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr *err)
+{
+	struct kerr cause = {0};
+
+	if (p->stage != STAGE_REFUSED && p->stage != STAGE_DONE) {
+		fail_why(p, PAIRING_WHY_GAVE_UP, &cause,
+			 "Pairing was stopped on this device; the devices are not paired.");
+		refuse(p, out, out->len, &cause);
+	}
 	return answer(p, err);
 }
 
@@ -760,6 +810,16 @@ struct pairing *pairing_free(struct pairing *p)
 const char *pairing_code(const struct pairing *p)
 {
 	return p->code[0] ? p->code : NULL;
+}
+
+const uint8_t *pairing_hash(const struct pairing *p)
+{
+	return p->code[0] ? p->transcript : NULL;
+}
+
+bool pairing_known_there(const struct pairing *p)
+{
+	return p->known_there;
 }
 
 const struct pairing_material *pairing_peer(const struct pairing *p)

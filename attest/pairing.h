@@ -5,7 +5,8 @@
 #include "attest/evidence.h"
 #include "attest/record.h"
 
-/* The owner has this long to compare the code; then the devices to prove themselves. */
+/* The owner has this long to compare the code, from when it is shown; then the devices to prove
+ * themselves. */
 #define PAIRING_CONFIRM_MS 120000
 #define PAIRING_PROOF_MS 60000
 #define PAIRING_CODE_LEN 8 /* "123 4567" */
@@ -52,7 +53,7 @@ struct pairing_ops {
 	int (*sign)(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN]);
 	int (*owner_sign)(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN]);
 	/* Called once, before the code is shown: may refuse, e.g. a known device id with another
-	 * EK (B5). */
+	 * EK (B5). 1 if the peer is paired with this device already, which it is told (A8). */
 	int (*check_peer)(void *ctx, const struct pairing_material *peer, struct kerr *err);
 };
 
@@ -105,18 +106,30 @@ DEFINE_CLEANUP(struct pairing *, pairing_free)
  * pairing_start(): once; the initiator's first message, nothing for the responder.
  * pairing_step():  a blob from the peer.
  * pairing_owner(): the owner's answer to "is it the same code?"
- * pairing_poll():  time passes; nothing to send unless it ran out. */
+ * pairing_stop():  the owner gave up; the peer is told so.
+ * pairing_poll():  time passes; nothing to send unless it ran out.
+ *
+ * From when the code is known until both owners confirmed the state is ATTEST_WAIT_OWNER: people
+ * are waited for, here or there. */
 enum attest_state pairing_start(struct pairing *p, struct wbuf *out, struct kerr *err);
 enum attest_state pairing_step(struct pairing *p, const uint8_t *data, size_t len, uint64_t now_ms,
 			       struct wbuf *out, struct kerr *err);
 enum attest_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_ms,
 				struct wbuf *out, struct kerr *err);
+enum attest_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr *err);
 enum attest_state pairing_poll(struct pairing *p, uint64_t now_ms, struct wbuf *out,
 			       struct kerr *err);
 
 /* The code as people read it ("123 4567", PAIRING_CODE_LEN characters); NULL before it is known
  * and after a refusal. Borrowed. */
 const char *pairing_code(const struct pairing *p);
+
+/* SHA-256 over all that the code stands for (HASH_LEN bytes): another one for each machine, and
+ * longer than a code, of which two may look alike (C1). NULL when pairing_code() is. Borrowed. */
+const uint8_t *pairing_hash(const struct pairing *p);
+
+/* True once the peer said that it counts this device as paired already. */
+bool pairing_known_there(const struct pairing *p);
 
 /* What the peer says about itself, NULL before it said so. Unproven until the result. */
 const struct pairing_material *pairing_peer(const struct pairing *p);

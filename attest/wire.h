@@ -15,7 +15,7 @@
 /* What a conversation wants next. Same order and meaning as policyd's conversation_state. */
 enum attest_state {
 	ATTEST_SEND,	   /* send what is in `out` (may be nothing) and wait for the peer */
-	ATTEST_WAIT_OWNER, /* send `out` if any; the owner has to compare the code */
+	ATTEST_WAIT_OWNER, /* send `out` if any; people compare the code, here or there */
 	ATTEST_DONE,	   /* send `out` if any; complete */
 	ATTEST_REFUSED,	   /* send `out` if any; the error says why; over */
 	_ATTEST_STATE_MAX,

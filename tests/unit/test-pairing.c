@@ -19,7 +19,7 @@ struct end {
 	uint8_t sign_pk[SIGN_PK_LEN], sign_sk[64];
 	const struct person *owner; /* NULL: no cloud */
 	bool owner_key_elsewhere;   /* in the cloud, but cannot sign for its owner */
-	bool refuse_peer, tpm_broken, wrong_secret, other_quote;
+	bool refuse_peer, knows_peer, tpm_broken, wrong_secret, other_quote;
 	enum tpm_tier tier;
 	struct pairing_config config;
 	struct pairing_ops ops;
@@ -81,7 +81,7 @@ static int op_check_peer(void *ctx, const struct pairing_material *peer, struct 
 	if (((struct end *)ctx)->refuse_peer)
 		return kerr_set(err, EACCES, KCODE_PEER_KEY, "%s was known with another TPM.",
 				peer->name);
-	return 0;
+	return ((struct end *)ctx)->knows_peer;
 }
 
 /* The own record of a device, signed by its owner. */
@@ -150,8 +150,8 @@ static void end_open(struct end *e, const char *name, bool initiator, const uint
 
 static void reset_faults(struct end *e)
 {
-	e->owner_key_elsewhere = e->refuse_peer = e->tpm_broken = e->wrong_secret = e->other_quote =
-		false;
+	e->owner_key_elsewhere = e->refuse_peer = e->knows_peer = e->tpm_broken = e->wrong_secret =
+		e->other_quote = false;
 	e->tier = TPM_TIER_PINNED;
 }
 
@@ -285,7 +285,7 @@ static void test_join_mirrored(void)
 	open_as(&tom, NULL);
 	meet();
 	owner_says(&desktop, true);
-	g_assert_cmpint(desktop.state, ==, ATTEST_SEND);
+	g_assert_cmpint(desktop.state, ==, ATTEST_WAIT_OWNER);
 	deliver(&laptop, &desktop);
 	g_assert_cmpint(laptop.state, ==, ATTEST_WAIT_OWNER);
 	g_assert_cmpuint(laptop.len, ==, 0);
@@ -541,8 +541,10 @@ static void test_owner_says_no(void)
 	meet();
 	owner_says(&desktop, false);
 	assert_refused(&desktop, KCODE_PAIRING);
+	g_assert_nonnull(strstr(desktop.err.text, "You said that the codes differ"));
 	deliver(&laptop, &desktop);
 	assert_refused(&laptop, KCODE_PAIRING);
+	g_assert_nonnull(strstr(laptop.err.text, "The other one said no"));
 	g_assert_cmpuint(laptop.len, ==, 0);
 	/* And no second thoughts. */
 	owner_says(&desktop, true);
@@ -555,6 +557,29 @@ static void test_owner_says_no(void)
 	g_assert_cmpuint(laptop.len, ==, 0);
 	meet();
 	g_assert_cmpint(laptop.state, ==, ATTEST_WAIT_OWNER);
+}
+
+/* A8: a device that knows the other one already says so, signed with its yes. */
+static void test_known(void)
+{
+	desktop.knows_peer = true;
+	open_as(&tom, &tom);
+	meet();
+	g_assert_false(pairing_known_there(laptop.pairing));
+	conclude();
+	reset_faults(&desktop);
+	assert_done(&laptop, PAIRING_MODE_REPAIRED, &desktop);
+	assert_done(&desktop, PAIRING_MODE_REPAIRED, &laptop);
+	g_assert_true(pairing_known_there(laptop.pairing));
+	g_assert_false(pairing_known_there(desktop.pairing));
+	desktop.knows_peer = true;
+	open_as(&tom, &tom);
+	meet();
+	owner_says(&desktop, true);
+	reset_faults(&desktop);
+	desktop.out[6 + SIGN_LEN] ^= 1;
+	deliver(&laptop, &desktop);
+	assert_refused(&laptop, KCODE_PAIRING);
 }
 
 static void poll_at(struct end *e, uint64_t now)
@@ -570,17 +595,30 @@ static void test_timeout(void)
 {
 	open_as(NULL, &tom);
 	meet();
-	poll_at(&desktop, START_MS + PAIRING_CONFIRM_MS - 1);
+	/* People have all of it from when the code is shown. */
+	poll_at(&desktop, START_MS + 5 + PAIRING_CONFIRM_MS - 1);
 	g_assert_cmpint(desktop.state, ==, ATTEST_WAIT_OWNER);
-	poll_at(&desktop, START_MS + PAIRING_CONFIRM_MS);
+	poll_at(&desktop, START_MS + 5 + PAIRING_CONFIRM_MS);
 	assert_refused(&desktop, KCODE_PAIRING);
 	g_assert_cmpuint(desktop.len, >, 0);
-	/* One side confirmed, the other did not. */
-	open_as(NULL, &tom);
-	meet();
-	owner_says(&desktop, true);
-	poll_at(&desktop, START_MS + PAIRING_CONFIRM_MS);
-	assert_refused(&desktop, KCODE_PAIRING);
+	deliver(&laptop, &desktop);
+	assert_refused(&laptop, KCODE_PAIRING);
+	g_assert_cmpstr(laptop.err.text, ==, "Nobody compared the code in time.");
+	/* One side confirmed, the other did not: each reads who was slow, whoever notices. */
+	for (int i = 0; i < 2; i++) {
+		struct end *notices = i ? &laptop : &desktop, *hears = i ? &desktop : &laptop;
+
+		open_as(NULL, &tom);
+		meet();
+		owner_says(&desktop, true);
+		deliver(&laptop, &desktop);
+		poll_at(notices, START_MS + 5 + PAIRING_CONFIRM_MS);
+		assert_refused(notices, KCODE_PAIRING);
+		deliver(hears, notices);
+		assert_refused(hears, KCODE_PAIRING);
+		g_assert_nonnull(strstr(desktop.err.text, "The other one was too slow"));
+		g_assert_nonnull(strstr(laptop.err.text, "on this device in time"));
+	}
 	/* Confirmed in time, but no proof follows. */
 	open_as(NULL, &tom);
 	meet();
@@ -882,7 +920,7 @@ static void test_version(void)
 	open_as(NULL, &tom);
 	start(&desktop);
 	start(&laptop);
-	laptop.out[1] = 2;
+	laptop.out[1] = PAIRING_VERSION + 1;
 	deliver(&desktop, &laptop);
 	assert_refused(&desktop, KCODE_PAIRING);
 	g_assert_nonnull(strstr(desktop.err.text, "another version"));
@@ -907,7 +945,8 @@ static void add_attacks(void)
 	g_test_add_func("/pairing/B1 relay", test_relay);
 	g_test_add_func("/pairing/P6 reflection", test_reflection);
 	g_test_add_func("/pairing/P6 owner says no", test_owner_says_no);
-	g_test_add_func("/pairing/P7 timeout", test_timeout);
+	g_test_add_func("/pairing/A8 the other one still knows us", test_known);
+	g_test_add_func("/pairing/P7 A4 timeout", test_timeout);
 	g_test_add_func("/pairing/B3 activation fails", test_activation);
 	g_test_add_func("/pairing/B3 foreign attestation key", test_foreign_ak);
 	g_test_add_func("/pairing/B1 evidence of the other role", test_evidence_role);
