@@ -66,7 +66,7 @@ struct agent {
 	bool outbox_asked, announced; /* our name is in the TXT record */
 	GList *dials;		      /* of struct channel_dial */
 	GList *calls;		      /* requests that wait for something, of requests.c */
-	int64_t leaf_time, last_look;
+	int64_t last_look;
 	guint housekeeping, outbox_timer, devices_timer, sigterm, sigint;
 };
 

@@ -9,11 +9,11 @@
 #include "agent/agent-internal.h"
 #include "agent/tls.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define HOUSEKEEPING_MS 2000
-#define OVERVIEW_IDLE_MS 30000		   /* between unasked looks at policyd */
-#define LEAF_RENEW_MS (12 * 3600 * 1000LL) /* well before the leaf's end */
+#define OVERVIEW_IDLE_MS 30000 /* between unasked looks at policyd */
 #define DEVICES_EVENT_MS 250
 #define OUTBOX_S 5 /* between looks for custody statements to say again */
 
@@ -445,8 +445,9 @@ static void prepare_overview(void *ctx, struct ask *ask)
 		return;
 	ask->blob = g_bytes_new(spki, len);
 	free(spki);
-	ask->flag = !tls_identity_ready(id, ask->peer) ||
-		    agent_now_ms() - a->leaf_time >= LEAF_RENEW_MS;
+	/* Also before each handshake, so that no peer sees one that ran out while we slept. */
+	ask->flag =
+		!tls_identity_ready(id, ask->peer) || tls_identity_due(id, (int64_t)clock_unix());
 }
 
 static void publish(struct agent *a)
@@ -499,7 +500,6 @@ static void on_overview(void *ctx, struct ask *ask)
 			log_error("agent", "kith-policyd's certificate is of no use: %s.",
 				  g_strerror(-r));
 		} else {
-			a->leaf_time = agent_now_ms();
 			log_info("agent", "This device has its certificate; peers may come.");
 			publish(a);
 			look_into_outbox(a);

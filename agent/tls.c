@@ -11,9 +11,9 @@
 
 #include "base/log.h"
 
-/* Clocks of devices that were switched off for long may be off; a leaf is short-lived, so a day
- * of grace costs little. */
-#define CLOCK_GRACE_S (24 * 3600)
+/* Clocks may be off, by a time zone say. A leaf lives for a day, so half a day of grace is enough.
+ */
+#define CLOCK_GRACE_S (12 * 3600)
 #define CERT_LIST_MAX 8192
 #define TLS_SUITES "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 
@@ -164,6 +164,32 @@ bool tls_identity_ready(const struct tls_identity *t, uint8_t *ret_id)
 	if (ret_id)
 		memcpy(ret_id, t->id, DEVICE_ID_LEN);
 	return true;
+}
+
+/* Seconds from `a` to `b`; 0 if they cannot be told. */
+static int64_t time_between(const ASN1_TIME *a, const ASN1_TIME *b)
+{
+	int days = 0, seconds = 0;
+
+	if (!ASN1_TIME_diff(&days, &seconds, a, b))
+		return 0;
+	return (int64_t)days * 86400 + seconds;
+}
+
+bool tls_identity_due(const struct tls_identity *t, int64_t unix_now)
+{
+	ASN1_TIME *now = t->leaf ? ASN1_TIME_set(NULL, (time_t)unix_now) : NULL;
+	const ASN1_TIME *begin, *end;
+	int64_t life, left;
+
+	if (!now)
+		return true;
+	begin = X509_get0_notBefore(t->leaf);
+	end = X509_get0_notAfter(t->leaf);
+	life = time_between(begin, end);
+	left = time_between(now, end);
+	ASN1_TIME_free(now);
+	return left < life / 2 || left > life;
 }
 
 /* Replaces X509_verify_cert() as a whole. Every refusal gives the same alert (P10). */

@@ -37,6 +37,11 @@ int tls_identity_set_chain(struct tls_identity *t, const void *leaf, size_t leaf
 /* True once a chain is set; ret_id (may be NULL) is then our own device id. */
 bool tls_identity_ready(const struct tls_identity *t, uint8_t *ret_id);
 
+/* True if the leaf should be renewed at `unix_now` (Unix seconds): there is none, half of its time
+ * is over, or the clock is not within it. Counts by the clock that the leaf is judged by, so that a
+ * device that slept notices. */
+bool tls_identity_due(const struct tls_identity *t, int64_t unix_now);
+
 /* Configures an SSL_CTX (as libwebsockets hands it out): TLS 1.3 only, one suite list, no
  * resumption (a resumed session would skip the check of the chain), mutual certificates, chain
  * checked by exactly one rule (B11, P1). `t` has to outlive it. */

@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test-gateway \
 	tests/unit/test-hijack \
 	tests/unit/test-journal \
+	tests/unit/test-leaf \
 	tests/unit/test-link \
 	tests/unit/test-link-codec \
 	tests/unit/test-lockout \
@@ -168,6 +169,10 @@ tests_unit_test_marker_LDADD = $(UNIT_LDADD)
 tests_unit_test_mover_proto_SOURCES = tests/unit/test-mover-proto.c
 tests_unit_test_mover_proto_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_mover_proto_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_leaf_SOURCES = tests/unit/test-leaf.c
+tests_unit_test_leaf_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_leaf_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_pairing_SOURCES = tests/unit/test-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_pairing_CFLAGS = $(UNIT_CFLAGS)
