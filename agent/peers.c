@@ -21,6 +21,7 @@ struct peers {
 	void *ctx;
 	struct wire_net *net;
 	GList *talks;
+	struct talk *pairing; /* has policyd's one pairing */
 	guint incoming, refused;
 	uint64_t last_order;
 	int64_t refused_told;
@@ -118,6 +119,8 @@ static void talk_free(struct talk *t)
 	closep(&t->fd);
 	link_clear(&t->link);
 	p->talks = g_list_remove(p->talks, t);
+	if (p->pairing == t)
+		p->pairing = NULL;
 	if (!t->outgoing)
 		p->incoming--;
 	g_free(t);
@@ -140,6 +143,8 @@ static void on_asked(struct ask *a, void *user)
 	} else if (a->r < 0) {
 		ev.state = CONVERSATION_SEND;
 	}
+	if (a->run == ask_pair_start && a->r == 0 && a->state != CONVERSATION_REFUSED)
+		((struct talk *)user)->p->pairing = user;
 	if (a->reply) {
 		ev.message.blob = g_bytes_get_data(a->reply, &len);
 		ev.message.len = len;
@@ -234,15 +239,12 @@ static void peer_gone(struct talk *t, const struct kerr *why)
 
 static void send_message(struct talk *t, const struct link_message *m)
 {
-	static const struct kerr none;
 	_cleanup_free_ uint8_t *buf = malloc(LINK_MESSAGE_MAX);
 	struct wbuf w = wbuf_init(buf, buf ? LINK_MESSAGE_MAX : 0);
 	struct wire **wire = wire_of(t);
 
 	if (!wire || !*wire || link_encode(&w, m) < 0 || wire_send(*wire, w.data, w.len) < 0)
 		log_debug("peers", "a %s message could not be sent", link_kind_to_string(m->kind));
-	else if (m->kind == LINK_PAIR)
-		tell_started(t, &none);
 }
 
 /* Whoever knocks is counted, not logged one by one (P7, P10). */
@@ -327,7 +329,9 @@ static void act(struct talk *t, const struct link_action *a)
 		submit(t, ask_custody, a);
 		return;
 	case LINK_ACT_END_PAIR:
-		notify(t, ask_pair_end, a);
+		/* Who only tried to get in between ends no pairing of another one. */
+		if (!t->p->pairing || t->p->pairing == t)
+			notify(t, ask_pair_end, a);
 		return;
 	case LINK_ACT_END_SESSION:
 		notify(t, ask_session_end, a);
@@ -546,11 +550,15 @@ static void wire_message(void *user, const uint8_t *data, size_t len)
 {
 	struct talk *t = ((struct attempt *)user)->t;
 	struct link_event ev = {.kind = LINK_EV_MESSAGE};
+	static const struct kerr none;
 
 	if (link_decode(data, len, &ev.message) < 0) {
 		ev.kind = LINK_EV_CANCEL;
 		kerr_set(&ev.error, EBADMSG, KCODE_BAD_MESSAGE,
 			 "A message of the peer channel breaks its format.");
+	} else if (ev.message.kind == LINK_PAIR) {
+		/* It takes part: from now on the two policyds tell how it goes. */
+		tell_started(t, &none);
 	}
 	feed(t, &ev);
 }

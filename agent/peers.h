@@ -60,8 +60,8 @@ struct peers_target {
 	char label[NAME_MAX_LEN + 1];
 };
 
-/* Starts a pairing. `started` is told once: the channel is up and the first message is on its way
- * (code OK), or why not. `user` must stay valid until then. */
+/* Starts a pairing. `started` is told once: the other device answered the first message (code OK),
+ * or why not. `user` must stay valid until then. */
 void peers_pair(struct peers *p, const struct peers_target *t,
 		void (*started)(void *user, const struct kerr *err), void *user);
 

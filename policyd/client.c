@@ -198,7 +198,8 @@ int policyd_client_unlock(struct ipc_client *c, const char *recovery_key, bool *
 }
 
 int policyd_client_pair_open(struct ipc_client *c, enum person_role foreign_role, uint32_t seconds,
-			     char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
+			     bool replace, char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX],
+			     struct kerr *err)
 {
 	uint8_t buf[SMALL];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
@@ -208,6 +209,7 @@ int policyd_client_pair_open(struct ipc_client *c, enum person_role foreign_role
 
 	wbuf_u8(&w, (uint8_t)foreign_role);
 	wbuf_u32(&w, seconds);
+	wbuf_u8(&w, replace);
 	r = call(c, POLICYD_OP_PAIR_OPEN, &w, &reply, err);
 	if (r < 0)
 		return r;
@@ -240,11 +242,13 @@ int policyd_client_pair_status(struct ipc_client *c, struct policyd_pair_status 
 	return 0;
 }
 
-int policyd_client_pair_confirm(struct ipc_client *c, bool same_code, struct kerr *err)
+int policyd_client_pair_confirm(struct ipc_client *c, const uint8_t hash[HASH_LEN], bool same_code,
+				struct kerr *err)
 {
 	uint8_t buf[SMALL];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 
+	wbuf_bytes(&w, hash, HASH_LEN);
 	wbuf_u8(&w, same_code);
 	return call_empty(c, POLICYD_OP_PAIR_CONFIRM, &w, err);
 }

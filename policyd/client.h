@@ -30,13 +30,18 @@ int policyd_client_recovery_renew(struct ipc_client *c,
 				  char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX],
 				  struct kerr *err);
 int policyd_client_recovery_shown(struct ipc_client *c, struct kerr *err);
-/* The recovery key is "" unless this made the device's keys: show it once, then wipe it. */
+/* The window is open as long as this connection is. `replace`: a known device may show another TPM.
+ * The recovery key is "" unless this device has no owner yet: it is the one that counts from now
+ * on, to be shown once the device is paired, then wiped. */
 int policyd_client_pair_open(struct ipc_client *c, enum person_role foreign_role, uint32_t seconds,
-			     char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err);
+			     bool replace, char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX],
+			     struct kerr *err);
 int policyd_client_pair_close(struct ipc_client *c, struct kerr *err);
 int policyd_client_pair_status(struct ipc_client *c, struct policyd_pair_status *ret,
 			       struct kerr *err);
-int policyd_client_pair_confirm(struct ipc_client *c, bool same_code, struct kerr *err);
+/* `hash` as shown together with the code that was compared. */
+int policyd_client_pair_confirm(struct ipc_client *c, const uint8_t hash[HASH_LEN], bool same_code,
+				struct kerr *err);
 int policyd_client_peers(struct ipc_client *c, struct policyd_peer **ret, size_t *ret_n,
 			 struct kerr *err);
 int policyd_client_trust_show(struct ipc_client *c, const uint8_t device[DEVICE_ID_LEN],

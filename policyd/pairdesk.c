@@ -15,11 +15,16 @@
 struct pairdesk {
 	struct core *core;
 	uint64_t open_until_ms; /* 0: closed */
-	enum person_role role;
+	struct pairdesk_window window;
+	uint64_t carrier; /* the connection that carries the channel */
 	struct pairing *machine;
-	bool done;	   /* the last pairing succeeded */
-	struct kerr error; /* why the last one failed */
-	/* Left by pairdesk_confirm() for the next poll of kithd. */
+	bool heard;			 /* the peer said something */
+	bool answered;			 /* the owner did */
+	enum pair_past past;		 /* what is known of the peer */
+	bool done;			 /* the last pairing succeeded */
+	struct kerr error;		 /* why the last one failed */
+	struct policyd_pair_status last; /* who came to the code; filled as far as that goes */
+	/* Left by the owner, or by time, for the next poll of kithd. */
 	bool pending;
 	enum attest_state pending_state;
 	size_t pending_len;
@@ -124,13 +129,51 @@ static bool has_record(struct core *core)
 			      NULL) != -ENOENT;
 }
 
-/* B5: a device id or a name that is known must not silently get another TPM behind it. */
+static bool same_tpm(const struct store_peer *known, const struct pairing_material *m)
+{
+	uint8_t hash[HASH_LEN];
+
+	crypto_hash_sha256(hash, m->ek_public, m->ek_public_len);
+	return memcmp(hash, known->ek_hash, sizeof(hash)) == 0 &&
+	       known->ak_public_len == m->ak_public_len &&
+	       memcmp(known->ak_public, m->ak_public, m->ak_public_len) == 0;
+}
+
+/* B5: a device id that is known must not silently get another TPM behind it. */
+static int check_known(struct pairdesk *d, const struct pairing_material *peer,
+		       const struct store_peer *known, struct kerr *err)
+{
+	bool same = same_tpm(known, peer);
+
+	if (!same && !d->window.replace)
+		return kerr_set(err, EACCES, KCODE_PEER_KEY,
+				"\"%s\" shows the key of a known device but another TPM or "
+				"attestation key. Somebody may be posing as it. If you replaced "
+				"its mainboard or cleared its TPM: `kith pair %s replace`.",
+				known->name, known->name);
+	d->past = same ? PAIR_PAST_PAIRED : PAIR_PAST_REPLACED;
+	return 1;
+}
+
+/* What is shown of the peer outlives the machine. */
+static void remember_peer(struct pairdesk *d, const struct pairing_material *peer)
+{
+	struct policyd_pair_status *last = &d->last;
+
+	snprintf(last->peer_name, sizeof(last->peer_name), "%s", peer->name);
+	snprintf(last->peer_owner, sizeof(last->peer_owner), "%s", peer->owner_name);
+	last->peer_role = peer->role;
+	last->peer_tier = peer->tier;
+}
+
 static int op_check_peer(void *ctx, const struct pairing_material *peer, struct kerr *err)
 {
 	struct pairdesk *d = ctx;
 	struct store_peer known;
 	uint8_t id[DEVICE_ID_LEN];
+	int r;
 
+	remember_peer(d, peer);
 	device_id_of(peer->sign_pk, id);
 	if (memcmp(id, d->core->id.id, sizeof(id)) == 0)
 		return kerr_set(err, ELOOP, KCODE_PAIRING, "This device cannot pair with itself.");
@@ -140,17 +183,13 @@ static int op_check_peer(void *ctx, const struct pairing_material *peer, struct 
 				"This device has a new TPM. Pair it first with the device of %s "
 				"on which the cloud was made.",
 				d->core->id.owner_name);
-	if (store_peer_get(d->core->store, id, &known, NULL) == 0) {
-		uint8_t ek_hash[HASH_LEN];
-
-		crypto_hash_sha256(ek_hash, peer->ek_public, peer->ek_public_len);
-		if (memcmp(ek_hash, known.ek_hash, sizeof(ek_hash)) != 0)
-			return kerr_set(err, EACCES, KCODE_PEER_KEY,
-					"\"%s\" shows the key of a known device but another TPM. "
-					"Somebody may be posing as it.",
-					known.name);
-		return 0;
-	}
+	if (store_peer_get(d->core->store, id, &known, NULL) == 0)
+		return check_known(d, peer, &known, err);
+	r = store_peer_is_revoked(d->core->store, id);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The list of devices cannot be read.");
+	if (r > 0)
+		d->past = PAIR_PAST_FORGOTTEN;
 	if (store_peer_by_name(d->core->store, peer->name, &known, NULL) == 0 ||
 	    strcmp(peer->name, d->core->config.name) == 0)
 		return kerr_set(err, EEXIST, KCODE_EXISTS,
@@ -172,52 +211,103 @@ static const struct pairing_ops machine_ops = {
 
 /* -- The window -- */
 
-int pairdesk_open(struct pairdesk *d, enum person_role role, uint32_t seconds, struct kerr *err)
+/* A pairing that goes on keeps it open: it has deadlines of its own. */
+static bool window_open(const struct pairdesk *d)
 {
-	if (seconds < 1 || seconds > 600 || role == PERSON_ROLE_OWNER)
+	return d->machine || d->open_until_ms > clock_ms();
+}
+
+int pairdesk_open(struct pairdesk *d, const struct pairdesk_window *w, struct kerr *err)
+{
+	if (w->seconds < 1 || w->seconds > 600 || w->role == PERSON_ROLE_OWNER)
 		return kerr_set(
 			err, EINVAL, KCODE_USAGE,
 			"A pairing window lasts 1 to 600 seconds, and another person can be "
 			"family, guest or admin here.");
+	if (window_open(d) && d->window.connection != w->connection)
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"Another `kith pair` waits on this device already. End that one "
+				"first.");
 	pairdesk_end(d);
-	d->open_until_ms = clock_ms() + UINT64_C(1000) * seconds;
-	d->role = role;
+	d->open_until_ms = clock_ms() + UINT64_C(1000) * w->seconds;
+	d->window = *w;
 	d->done = false;
+	d->past = PAIR_PAST_NONE;
+	d->last = (struct policyd_pair_status){0};
 	kerr_clear(&d->error);
 	return 0;
 }
 
-void pairdesk_close(struct pairdesk *d)
+static enum attest_state settle(struct pairdesk *d, enum attest_state state, struct wbuf *out,
+				struct kerr *err);
+
+/* Keeps for kithd what an end by the owner or by time made; it asks soon. */
+static void leave_pending(struct pairdesk *d, enum attest_state state, const struct wbuf *out)
 {
-	pairdesk_end(d);
+	d->pending = true;
+	d->pending_state = state;
+	d->pending_len = out->len;
+}
+
+void pairdesk_close(struct pairdesk *d, uint64_t connection)
+{
+	struct wbuf out = wbuf_init(d->pending_blob, sizeof(d->pending_blob));
+	struct kerr err = {0};
+
+	if (!window_open(d) || d->window.connection != connection)
+		return;
+	if (d->machine)
+		leave_pending(d, settle(d, pairing_stop(d->machine, &out, &err), &out, &err), &out);
 	d->open_until_ms = 0;
 }
 
-static bool window_open(const struct pairdesk *d)
+void pairdesk_connection_gone(struct core *core, uint64_t connection)
 {
-	return d->open_until_ms > clock_ms();
+	struct pairdesk *d = core->pairdesk;
+
+	/* A window nobody watches must not stay open. */
+	pairdesk_close(d, connection);
+	if (d->machine && d->carrier == connection)
+		pairdesk_end(d);
+}
+
+/* Time passes for the owner's side too, whatever kithd does. */
+static void look_at_clock(struct pairdesk *d)
+{
+	struct wbuf out = wbuf_init(d->pending_blob, sizeof(d->pending_blob));
+	struct kerr err = {0};
+	enum attest_state state;
+
+	if (!d->machine || d->pending)
+		return;
+	state = settle(d, pairing_poll(d->machine, clock_ms(), &out, &err), &out, &err);
+	if (state == ATTEST_REFUSED)
+		leave_pending(d, state, &out);
 }
 
 void pairdesk_status(struct pairdesk *d, struct policyd_pair_status *ret)
 {
-	struct policyd_pair_status st = {.done = d->done, .error = d->error};
-	const struct pairing_material *peer = d->machine ? pairing_peer(d->machine) : NULL;
-	const char *code = d->machine ? pairing_code(d->machine) : NULL;
-	uint64_t now = clock_ms();
+	struct policyd_pair_status st;
+	const char *code;
+	uint64_t now;
 
+	look_at_clock(d);
+	now = clock_ms();
+	code = d->machine ? pairing_code(d->machine) : NULL;
+	st = d->last;
+	st.done = d->done;
+	st.error = d->error;
 	st.open = window_open(d);
-	if (st.open)
+	if (d->open_until_ms > now)
 		st.seconds_left = (uint32_t)((d->open_until_ms - now) / 1000);
 	if (code) {
-		st.waiting = !d->pending;
+		st.waiting = !d->answered;
 		snprintf(st.code, sizeof(st.code), "%s", code);
+		memcpy(st.hash, pairing_hash(d->machine), sizeof(st.hash));
 	}
-	if (peer) {
-		snprintf(st.peer_name, sizeof(st.peer_name), "%s", peer->name);
-		snprintf(st.peer_owner, sizeof(st.peer_owner), "%s", peer->owner_name);
-		st.peer_role = peer->role;
-		st.peer_tier = peer->tier;
-	}
+	st.past = d->past;
+	if (d->machine)
+		st.known_there = pairing_known_there(d->machine);
 	*ret = st;
 }
 
@@ -260,6 +350,9 @@ static int make_machine(struct pairdesk *d, bool initiator, const uint8_t export
 	c->required_pcrs = d->core->config.pcrs;
 	c->unix_now = clock_unix();
 	c->record_validity_s = RECORD_VALIDITY_S;
+	d->heard = d->answered = d->pending = false;
+	d->past = PAIR_PAST_NONE;
+	d->last = (struct policyd_pair_status){0};
 	r = own_material(d->core, c);
 	if (r == 0)
 		r = pairing_new(c, &machine_ops, d, clock_ms(), &d->machine);
@@ -311,6 +404,14 @@ static int save_joined(struct core *core, const struct pairing_result *res, stru
 	return r;
 }
 
+/* M8, H7: what went before has a name of its own in the audit. */
+static const char *const audit_actions[_PAIR_PAST_MAX] = {
+	[PAIR_PAST_NONE] = "pair",
+	[PAIR_PAST_PAIRED] = "pair",
+	[PAIR_PAST_FORGOTTEN] = "pair-again",
+	[PAIR_PAST_REPLACED] = "pair-replace",
+};
+
 static int save_result(struct pairdesk *d, struct kerr *err)
 {
 	const struct pairing_result *res = pairing_result(d->machine);
@@ -323,7 +424,7 @@ static int save_result(struct pairdesk *d, struct kerr *err)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	fill_peer(p, res);
 	p->own = res->mode != PAIRING_MODE_MET;
-	p->person_role = p->own ? PERSON_ROLE_OWNER : d->role;
+	p->person_role = p->own ? PERSON_ROLE_OWNER : d->window.role;
 	if (res->mode == PAIRING_MODE_ADOPTED)
 		person = core->id.owner_name;
 	snprintf(p->person, sizeof(p->person), "%s", person);
@@ -335,7 +436,7 @@ static int save_result(struct pairdesk *d, struct kerr *err)
 	if (r == 0)
 		r = store_peer_put(core->store, p, err);
 	if (r == 0)
-		r = core_audit(core, p->person, p->name, "", "pair", NULL);
+		r = core_audit(core, p->person, p->name, "", audit_actions[d->past], NULL);
 	if (r == 0)
 		r = store_commit(core->store, COMMIT_GUARDED, err);
 	if (r < 0) {
@@ -344,12 +445,23 @@ static int save_result(struct pairdesk *d, struct kerr *err)
 	}
 	log_notice("pairing", "%s with \"%s\" of %s", pairing_mode_to_string(res->mode), p->name,
 		   p->person);
+	snprintf(d->last.peer_owner, sizeof(d->last.peer_owner), "%s", p->person);
+	d->last.known_there = pairing_known_there(d->machine);
 	if (res->mode != PAIRING_MODE_JOINED)
 		return 0;
 	identity_clear(&core->id);
 	r = identity_load(core->store, core->tpm, &core->id, err);
 	core_update_state(core);
 	return r;
+}
+
+/* One failure: a new window, a new code (P6). */
+static void failed(struct pairdesk *d, const struct kerr *why)
+{
+	d->error = *why;
+	core_audit(d->core, "", d->last.peer_name, "", "pair", why);
+	d->machine = pairing_free(d->machine);
+	d->open_until_ms = 0;
 }
 
 /* Ends the machine where the state says so. */
@@ -373,11 +485,7 @@ static enum attest_state settle(struct pairdesk *d, enum attest_state state, str
 	case _ATTEST_STATE_MAX:
 		break;
 	}
-	d->error = *err;
-	core_audit(d->core, "", pairing_peer(d->machine) ? pairing_peer(d->machine)->name : "", "",
-		   "pair", err);
-	d->machine = pairing_free(d->machine);
-	d->open_until_ms = 0; /* one failure: a new window, a new code (P6) */
+	failed(d, err);
 	return ATTEST_REFUSED;
 }
 
@@ -385,13 +493,17 @@ enum attest_state pairdesk_start(struct pairdesk *d, bool initiator,
 				 const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
 				 struct kerr *err)
 {
-	if (!window_open(d)) {
+	/* Of a channel that came from outside the other device's owner reads it. */
+	if (!window_open(d) || d->error.code != KCODE_OK) {
 		kerr_set(err, EACCES, KCODE_PAIRING,
-			 "No pairing window is open here. Run `kith pair` on this device first.");
+			 "%s has no pairing window open: run `kith "
+			 "pair` there.",
+			 initiator ? "This device" : "The other device");
 		return ATTEST_REFUSED;
 	}
 	if (d->machine) {
-		kerr_set(err, EBUSY, KCODE_BUSY, "Another device is pairing with this one now.");
+		kerr_set(err, EBUSY, KCODE_BUSY, "%s is pairing with another one just now.",
+			 initiator ? "This device" : "The other device");
 		return ATTEST_REFUSED;
 	}
 	if (make_machine(d, initiator, exporter, err) < 0)
@@ -401,7 +513,9 @@ enum attest_state pairdesk_start(struct pairdesk *d, bool initiator,
 
 static bool machine_present(const struct pairdesk *d, struct kerr *err)
 {
-	if (!d->machine)
+	if (!d->machine && d->error.code != KCODE_OK)
+		*err = d->error;
+	else if (!d->machine)
 		kerr_set(err, ENOENT, KCODE_PAIRING, "No pairing is going on.");
 	return d->machine;
 }
@@ -425,21 +539,29 @@ enum attest_state pairdesk_step(struct pairdesk *d, const uint8_t *data, size_t 
 		return ATTEST_DONE;
 	if (!machine_present(d, err))
 		return ATTEST_REFUSED;
+	d->heard = true;
 	return settle(d, pairing_step(d->machine, data, len, clock_ms(), out, err), out, err);
 }
 
-int pairdesk_confirm(struct pairdesk *d, bool same_code, struct kerr *err)
+int pairdesk_confirm(struct pairdesk *d, const uint8_t *hash, bool same_code, struct kerr *err)
 {
 	struct wbuf out = wbuf_init(d->pending_blob, sizeof(d->pending_blob));
+	enum attest_state state;
 
-	if (!d->machine || !pairing_code(d->machine) || d->pending)
+	if (!d->machine && d->error.code != KCODE_OK)
+		return kerr_set(err, ECONNRESET, d->error.code, "%s", d->error.text);
+	if (!d->machine || !pairing_code(d->machine) || d->answered)
 		return kerr_set(err, ENOENT, KCODE_PAIRING, "No code waits for an answer.");
-	d->pending_state =
-		settle(d, pairing_owner(d->machine, same_code, clock_ms(), &out, err), &out, err);
-	d->pending = true;
-	d->pending_len = out.len;
+	/* C1: whoever came since must not get the yes that was meant for another one. */
+	if (sodium_memcmp(hash, pairing_hash(d->machine), HASH_LEN) != 0)
+		return kerr_set(err, EACCES, KCODE_PAIRING,
+				"Another code is shown now than the one that you compared; nothing "
+				"was confirmed.");
+	d->answered = true;
+	state = settle(d, pairing_owner(d->machine, same_code, clock_ms(), &out, err), &out, err);
+	leave_pending(d, state, &out);
 	/* Saying no is a success of the one who says it. */
-	if (d->pending_state == ATTEST_REFUSED && same_code)
+	if (state == ATTEST_REFUSED && same_code)
 		return -EACCES;
 	if (!same_code)
 		kerr_clear(err);
@@ -459,10 +581,20 @@ enum attest_state pairdesk_poll(struct pairdesk *d, struct wbuf *out, struct ker
 
 void pairdesk_end(struct pairdesk *d)
 {
-	if (d->machine && d->error.code == KCODE_OK && !d->done)
-		kerr_set(&d->error, ECONNRESET, KCODE_INTERRUPTED,
-			 "The connection to the other device was lost while pairing.");
+	struct kerr lost = {0};
+
+	if (d->machine && d->heard) {
+		kerr_set(&lost, ECONNRESET, KCODE_PAIRING,
+			 "The connection to the other device was lost while pairing; start again "
+			 "on both.");
+		failed(d, &lost);
+	}
 	d->machine = pairing_free(d->machine);
 	d->pending = false;
 	d->pending_len = 0;
+}
+
+void pairdesk_set_carrier(struct pairdesk *d, uint64_t connection)
+{
+	d->carrier = connection;
 }

@@ -9,6 +9,14 @@ static const char *const policyd_state_names[_POLICYD_STATE_MAX] = {
 };
 DEFINE_NAMES(policyd_state, enum policyd_state, _POLICYD_STATE_MAX)
 
+static const char *const pair_past_names[_PAIR_PAST_MAX] = {
+	[PAIR_PAST_NONE] = "none",
+	[PAIR_PAST_PAIRED] = "paired",
+	[PAIR_PAST_FORGOTTEN] = "forgotten",
+	[PAIR_PAST_REPLACED] = "replaced",
+};
+DEFINE_NAMES(pair_past, enum pair_past, _PAIR_PAST_MAX)
+
 static const char *const conversation_state_names[_CONVERSATION_STATE_MAX] = {
 	[CONVERSATION_SEND] = "send",
 	[CONVERSATION_WAIT_OWNER] = "wait-owner",
@@ -171,6 +179,9 @@ void policyd_pair_status_put(struct wbuf *w, const struct policyd_pair_status *v
 	put_enum(w, v->peer_tier, _TPM_TIER_MAX);
 	wbuf_u32(w, v->seconds_left);
 	put_kerr(w, &v->error);
+	wbuf_bytes(w, v->hash, sizeof(v->hash));
+	put_enum(w, v->past, _PAIR_PAST_MAX);
+	put_flag(w, v->known_there);
 }
 
 int policyd_pair_status_get(struct rbuf *r, struct policyd_pair_status *ret)
@@ -187,6 +198,9 @@ int policyd_pair_status_get(struct rbuf *r, struct policyd_pair_status *ret)
 	v.peer_tier = (enum tpm_tier)get_enum(r, _TPM_TIER_MAX);
 	v.seconds_left = rbuf_u32(r);
 	get_kerr(r, &v.error);
+	rbuf_bytes(r, v.hash, sizeof(v.hash));
+	v.past = (enum pair_past)get_enum(r, _PAIR_PAST_MAX);
+	v.known_there = get_flag(r);
 	if (rbuf_error(r) < 0)
 		return -EBADMSG;
 	*ret = v;

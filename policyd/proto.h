@@ -20,11 +20,11 @@ enum policyd_op {
 	/* -- people (the peer uid maps to a principal) -- */
 	POLICYD_OP_INIT = 16,	 /* (str person) -> (str recovery_key) : makes the cloud */
 	POLICYD_OP_UNLOCK,	 /* (str recovery_key) -> (u8 new_ak) : pair again */
-	POLICYD_OP_PAIR_OPEN,	 /* (u8 person_role for a foreign owner, u32 seconds) -> (str
-				    recovery_key or "") */
+	POLICYD_OP_PAIR_OPEN,	 /* (u8 person_role for a foreign owner, u32 seconds, u8 replace)
+				    -> (str recovery_key or "") : open while the connection is */
 	POLICYD_OP_PAIR_CLOSE,	 /* () -> () */
 	POLICYD_OP_PAIR_STATUS,	 /* () -> policyd_pair_status */
-	POLICYD_OP_PAIR_CONFIRM, /* (u8 same_code) -> () */
+	POLICYD_OP_PAIR_CONFIRM, /* (id32 hash, u8 same_code) -> () : of the code that was shown */
 	POLICYD_OP_PEERS,	 /* () -> u16 n, n x policyd_peer   (agent too) */
 	POLICYD_OP_TRUST_SHOW,	 /* (id32) -> policyd_trust */
 	POLICYD_OP_TRUST_ACCEPT, /* (id32, hash32 of what was shown) -> () : it is the reference */
@@ -38,7 +38,7 @@ enum policyd_op {
 	POLICYD_OP_VMS,		  /* () -> u16 n, n x policyd_vm     (agent, mover too) */
 	POLICYD_OP_CLAIM, /* (uuid16) -> (u64 epoch) : the owner says that a VM in doubt is here */
 	POLICYD_OP_RECOVERY_RENEW =
-		35, /* () -> (str recovery_key) : opens beside the earlier one */
+		35,		      /* () -> (str recovery_key) : opens beside the earlier one */
 	POLICYD_OP_PEER_RECEIVE = 36, /* (id32, u8 on) -> () : may a device of another person send
 					 VMs here? */
 	POLICYD_OP_RECOVERY_SHOWN = 37, /* () -> () : the newest was shown, and opens alone */
@@ -163,17 +163,31 @@ struct policyd_status {
 	uint64_t alarm_time;	      /* Unix seconds */
 };
 
+/* What this device remembers of one that wants to pair. */
+enum pair_past {
+	PAIR_PAST_NONE,	     /* nothing */
+	PAIR_PAST_PAIRED,    /* it is paired already */
+	PAIR_PAST_FORGOTTEN, /* its owner made this device forget it on purpose */
+	PAIR_PAST_REPLACED,  /* it is paired, with another TPM or attestation key */
+	_PAIR_PAST_MAX,
+};
+DECLARE_NAMES(pair_past, enum pair_past);
+
 struct policyd_pair_status {
-	uint8_t open;	 /* a window is open */
+	uint8_t open;	 /* a window is open, or a pairing goes on in it */
 	uint8_t waiting; /* a code is shown and waits for the owner */
 	uint8_t done;	 /* the last pairing in this window succeeded */
 	char code[16];	 /* such as "123 4567" */
+	/* Of the last one that came to the code; they stay when it is over. */
 	char peer_name[NAME_MAX_LEN + 1];
 	char peer_owner[NAME_MAX_LEN + 1]; /* "" if it joins our cloud or brings one */
 	enum device_role peer_role;
 	enum tpm_tier peer_tier;
 	uint32_t seconds_left;
-	struct kerr error; /* why the last one failed; code OK if it did not */
+	struct kerr error;	/* why the last one failed; code OK if it did not */
+	uint8_t hash[HASH_LEN]; /* of what the code stands for; zeros if none is shown */
+	enum pair_past past;
+	uint8_t known_there; /* the other one said that it is paired with this device already */
 };
 
 struct policyd_peer {

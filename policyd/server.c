@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
+#include "policyd/pairdesk.h"
 #include "policyd/proto.h"
 
 /* Places for each kind of caller: whoever fills his own takes none of the others' (F11, N10). The
@@ -119,8 +120,11 @@ struct server *server_free(struct server *s)
 
 static void drop(struct server *s, size_t i)
 {
+	uint64_t id = s->clients[i].id;
+
 	close(s->clients[i].fd);
 	s->clients[i] = s->clients[--s->count];
+	pairdesk_connection_gone(s->core, id);
 }
 
 static bool is_stranger(unsigned who)

@@ -26,6 +26,7 @@ UNIT_TESTS = \
 	tests/unit/test-lockout \
 	tests/unit/test-marker \
 	tests/unit/test-mover-proto \
+	tests/unit/test-pairdesk \
 	tests/unit/test-pairing \
 	tests/unit/test-peers \
 	tests/unit/test-pk \
@@ -173,6 +174,11 @@ tests_unit_test_mover_proto_LDADD = $(UNIT_LDADD)
 tests_unit_test_leaf_SOURCES = tests/unit/test-leaf.c
 tests_unit_test_leaf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_leaf_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_pairdesk_SOURCES = tests/unit/test-pairdesk.c tests/unit/policyd-fixture.h \
+	tests/unit/swtpm-fixture.h
+tests_unit_test_pairdesk_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pairdesk_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_pairing_SOURCES = tests/unit/test-pairing.c tests/unit/softtpm.h tests/unit/softtpm.c
 tests_unit_test_pairing_CFLAGS = $(UNIT_CFLAGS)

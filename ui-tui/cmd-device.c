@@ -587,7 +587,7 @@ static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (argc == 2 && strcmp(argv[0], "accept") == 0)
 		return trust_accept(cli, argv[1], err);
 	if (argc == 2 && strcmp(argv[0], "forget") == 0)
-		return trust_change(cli, argv[1], false, err);
+		return trust_forget(cli, argv[1], err);
 	return kerr_set(err, EINVAL, KCODE_USAGE,
 			"Use kith trust [DEVICE], kith trust accept DEVICE, kith trust forget "
 			"DEVICE or kith trust receive DEVICE on|off.");
@@ -597,8 +597,8 @@ const struct cli_command cli_device_commands[] = {
 	{"status", "status", "is this device ready, and if not, what to do", 0, 0, cmd_status},
 	{"init", "init [NAME]", "make a new cloud that belongs to NAME", 0, 1, cmd_init},
 	{"devices", "devices [all]", "other devices: in sight, paired, trusted", 0, 1, cmd_devices},
-	{"pair", "pair [DEVICE] [as ROLE]", "pair with another device (run it on both)", 0, 3,
-	 pair_command},
+	{"pair", "pair [DEVICE [replace]] [as ROLE]", "pair with another device (run it on both)",
+	 0, 4, pair_command},
 	{"trust", "trust [accept|forget|receive] [DEVICE] [on|off]", "what other devices proved", 0,
 	 3, cmd_trust},
 	{"unlock", "unlock", "open a locked device with its recovery key", 0, 0, cmd_unlock},

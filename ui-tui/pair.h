@@ -4,5 +4,5 @@
 
 #include "ui-tui/cli.h"
 
-/* pair [DEVICE] [as family|guest|admin] */
+/* pair [DEVICE [replace]] [as family|guest|admin] */
 int pair_command(struct cli *cli, int argc, char **argv, struct kerr *err);

@@ -134,12 +134,13 @@ static inline void exchange(struct device *a, struct device *b, struct wire *to_
 
 static inline void pair(struct device *a, struct device *b, enum person_role role)
 {
+	const struct pairdesk_window window = {.role = role, .seconds = 60};
 	static struct wire to_a, to_b;
 	struct policyd_pair_status sa, sb;
 	struct kerr err = {0};
 
-	g_assert_cmpint(pairdesk_open(a->core->pairdesk, role, 60, &err), ==, 0);
-	g_assert_cmpint(pairdesk_open(b->core->pairdesk, role, 60, &err), ==, 0);
+	g_assert_cmpint(pairdesk_open(a->core->pairdesk, &window, &err), ==, 0);
+	g_assert_cmpint(pairdesk_open(b->core->pairdesk, &window, &err), ==, 0);
 	wire_clear(&to_a);
 	wire_clear(&to_b);
 	g_assert_cmpint(pairdesk_start(b->core->pairdesk, false, exporter, &to_a.buf, &err), ==,
@@ -151,8 +152,8 @@ static inline void pair(struct device *a, struct device *b, enum person_role rol
 	pairdesk_status(b->core->pairdesk, &sb);
 	g_assert_true(sa.waiting && sb.waiting);
 	g_assert_cmpstr(sa.code, ==, sb.code);
-	g_assert_cmpint(pairdesk_confirm(a->core->pairdesk, true, &err), ==, 0);
-	g_assert_cmpint(pairdesk_confirm(b->core->pairdesk, true, &err), ==, 0);
+	g_assert_cmpint(pairdesk_confirm(a->core->pairdesk, sa.hash, true, &err), ==, 0);
+	g_assert_cmpint(pairdesk_confirm(b->core->pairdesk, sb.hash, true, &err), ==, 0);
 	wire_clear(&to_a);
 	wire_clear(&to_b);
 	pairdesk_poll(a->core->pairdesk, &to_b.buf, &err);

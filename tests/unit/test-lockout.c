@@ -129,6 +129,7 @@ static int do_pair_open(struct device *d, char *ret_key, struct kerr *err)
 
 	wbuf_u8(&w, PERSON_ROLE_GUEST);
 	wbuf_u32(&w, 60);
+	wbuf_u8(&w, 0);
 	return ask(d, op_pair_open, &w, ret_key, err);
 }
 
@@ -604,20 +605,21 @@ static void clear_tpm(struct device *d)
 /* Up to the code; true if both showed one. */
 static bool shows_code(struct device *a, struct device *b)
 {
+	const struct pairdesk_window window = {PERSON_ROLE_GUEST, 60, false, 1};
 	static struct wire to_a, to_b;
 	struct policyd_pair_status st;
 	struct kerr err = {0};
 
-	pairdesk_open(a->core->pairdesk, PERSON_ROLE_GUEST, 60, &err);
-	pairdesk_open(b->core->pairdesk, PERSON_ROLE_GUEST, 60, &err);
+	pairdesk_open(a->core->pairdesk, &window, &err);
+	pairdesk_open(b->core->pairdesk, &window, &err);
 	wire_clear(&to_a);
 	wire_clear(&to_b);
 	pairdesk_start(b->core->pairdesk, false, exporter, &to_a.buf, &err);
 	pairdesk_start(a->core->pairdesk, true, exporter, &to_b.buf, &err);
 	exchange(a, b, &to_b, &to_a);
 	pairdesk_status(a->core->pairdesk, &st);
-	pairdesk_close(a->core->pairdesk);
-	pairdesk_close(b->core->pairdesk);
+	pairdesk_close(a->core->pairdesk, 1);
+	pairdesk_close(b->core->pairdesk, 1);
 	return st.waiting;
 }
 

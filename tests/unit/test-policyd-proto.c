@@ -58,8 +58,11 @@ static void put_pair_status(struct wbuf *w)
 					.peer_role = DEVICE_ROLE_PHONE,
 					.peer_tier = TPM_TIER_HARDWARE,
 					.seconds_left = 119,
-					.error = {KCODE_PAIRING, "No."}};
+					.error = {KCODE_PAIRING, "No."},
+					.past = PAIR_PAST_FORGOTTEN,
+					.known_there = 1};
 
+	set(v.hash, sizeof(v.hash), 0x33);
 	policyd_pair_status_put(w, &v);
 }
 
@@ -196,7 +199,7 @@ static const struct {
 	 "1817161514131211"},
 	{"pair-status", put_pair_status, again_pair_status,
 	 "01 01 00 0800 3132332034353637 0500 70686f6e65 0300 626f62 00 03 77000000 0c00 0300 "
-	 "4e6f2e"},
+	 "4e6f2e 32x33 02 01"},
 	{"peer", put_peer, again_peer,
 	 "32xa1 32xa2 0400 6465736b 02 02 01 0300 746f6d 02 03 0d00 0600 50435220342e "
 	 "0807060504030201 01"},
@@ -541,9 +544,10 @@ static void test_stub_values(struct server *s, const void *data _unused_)
 	w = reply(s);
 	wbuf_string(&w, "KEY");
 	s->reply_len = w.len;
-	g_assert_cmpint(policyd_client_pair_open(s->client, PERSON_ROLE_GUEST, 120, key, NULL), ==,
-			0);
-	check_request(s, POLICYD_OP_PAIR_OPEN, "02 78000000");
+	g_assert_cmpint(
+		policyd_client_pair_open(s->client, PERSON_ROLE_GUEST, 120, true, key, NULL), ==,
+		0);
+	check_request(s, POLICYD_OP_PAIR_OPEN, "02 78000000 01");
 	g_assert_cmpstr(key, ==, "KEY");
 }
 
@@ -816,7 +820,7 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		CHECK(policyd_client_recovery_shown(s->client, &err));
 		CHECK(policyd_client_pair_close(s->client, &err));
 		CHECK(policyd_client_pair_status(s->client, &ps, &err));
-		CHECK(policyd_client_pair_confirm(s->client, true, &err));
+		CHECK(policyd_client_pair_confirm(s->client, id, true, &err));
 		CHECK(policyd_client_trust_show(s->client, id, &t, &err));
 		CHECK(policyd_client_trust_accept(s->client, id, id, &err));
 		CHECK(policyd_client_peer_forget(s->client, id, &err));

@@ -199,6 +199,7 @@ static void test_d6_moved_state(void)
 
 static void test_p7_window(void)
 {
+	const struct pairdesk_window window = {.role = PERSON_ROLE_GUEST, .seconds = 60};
 	struct device *laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
 	struct kerr err = {0};
 	struct wire out;
@@ -208,7 +209,7 @@ static void test_p7_window(void)
 			ATTEST_REFUSED);
 	g_assert_cmpint(err.code, ==, KCODE_PAIRING);
 	kerr_clear(&err);
-	g_assert_cmpint(pairdesk_open(laptop->core->pairdesk, PERSON_ROLE_GUEST, 60, &err), ==, 0);
+	g_assert_cmpint(pairdesk_open(laptop->core->pairdesk, &window, &err), ==, 0);
 	g_assert_cmpint(pairdesk_start(laptop->core->pairdesk, false, exporter, &out.buf, &err), ==,
 			ATTEST_SEND);
 	device_free(laptop);
