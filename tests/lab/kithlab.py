@@ -93,6 +93,10 @@ class Kith:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
+    def hang_up(self) -> None:
+        """Ends its standard input."""
+        self._process.stdin.close()
+
     def kill(self) -> None:
         """Ends the command by force."""
         try:
