@@ -225,7 +225,7 @@ int pairdesk_open(struct pairdesk *d, const struct pairdesk_window *w, struct ke
 			"A pairing window lasts 1 to 600 seconds, and another person can be "
 			"family, guest or admin here.");
 	if (window_open(d) && d->window.connection != w->connection)
-		return kerr_set(err, EBUSY, KCODE_BUSY,
+		return kerr_set(err, EBUSY, KCODE_EXISTS,
 				"Another `kith pair` waits on this device already. End that one "
 				"first.");
 	pairdesk_end(d);

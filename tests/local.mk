@@ -60,6 +60,8 @@ LAB_TESTS = \
 	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \
+	tests/integration/test_hostile.py \
+	tests/integration/test_locked.py \
 	tests/integration/test_pairing.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \

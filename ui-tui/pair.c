@@ -564,7 +564,8 @@ static void print_paired(const struct pair *p, const struct policyd_pair_status 
 	if (*key)
 		printf("\nRecovery key of this device. Write it down and keep it away from the "
 		       "device; it is shown only this once.%s\n\n    %s\n\n",
-		       p->renewed ? " It replaces the earlier one." : "", key);
+		       p->renewed ? " It replaces the earlier one, if you were shown any." : "",
+		       key);
 }
 
 int pair_command(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -582,6 +583,9 @@ int pair_command(struct cli *cli, int argc, char **argv, struct kerr *err)
 		r = wait_for_end(&p, &st, err);
 	if (r == 0) {
 		print_paired(&p, &st);
+		/* Until it was shown an earlier one opens this device too. */
+		if (p.recovery.data)
+			r = policyd_client_recovery_shown(p.policyd, err);
 	} else {
 		/* The question is still open on the screen. */
 		if (p.asked && !p.answered)
