@@ -228,6 +228,8 @@ def peer_port(tap: Tap, laptop: Device, bob: Device, stranger: Device) -> None:
 
 def messages(tap: Tap, laptop: Device, bob: Device) -> None:
     """Frames and messages behind a good handshake: each ends its connection, with a code."""
+    # Without this word no session message of Bob's device is read at all (H4).
+    kith(laptop, "trust", "receive", "bob", "on")
     hid, dice = bytes(range(1, 17)), random.Random(1)
     link = hostile.link_message
     cases = [

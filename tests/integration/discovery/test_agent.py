@@ -111,7 +111,7 @@ def request_move(source: Host, dest: Host, vm: bytes = VM) -> bytes:
 def t_sight(a: Host, b: Host) -> None:
     """devices come in sight of each other, without names"""
     a.policyd.call("init", wire.text("tom"))
-    b.policyd.call("pair-open", struct.pack("<BI", 2, 120))     # makes its keys
+    b.policyd.call("pair-open", struct.pack("<BIB", 2, 120, 0))     # makes its keys
     b.policyd.call("pair-close")
     wait_for("a to have its id", lambda: a.result("status")["id"], 15)
     wait_for("b to have its id", lambda: b.result("status")["id"], 15)
@@ -124,7 +124,7 @@ def t_sight(a: Host, b: Host) -> None:
 @test
 def t_no_window(a: Host, b: Host) -> None:
     """P7 pairing outside the other's window: refused in the handshake, nothing is asked there"""
-    a.policyd.call("pair-open", struct.pack("<BI", 2, 120))
+    a.policyd.call("pair-open", struct.pack("<BIB", 2, 120, 0))
     for _ in range(20):     # the alert must not be overtaken by a reset
         reply = a.ask("pair", device=b.id[:8])
         assert reply["error"]["code"] == "peer-unknown", reply
@@ -137,7 +137,7 @@ def t_name(a: Host, b: Host, c: Host) -> None:
     """a name is announced while a pairing window is open, and only then; two of one name are none"""
     row = a.sees(b.id[:16])
     assert not row["pairing"] and row["name"].startswith("device-"), row
-    b.policyd.call("pair-open", struct.pack("<BI", 2, 120))
+    b.policyd.call("pair-open", struct.pack("<BIB", 2, 120, 0))
     assert b.result("status")["pairing"]
     wait_for("b by name", lambda: a.sees("desktop"), 5)
     row = a.sees("desktop")
@@ -169,12 +169,12 @@ def t_name(a: Host, b: Host, c: Host) -> None:
 def t_pair(a: Host, b: Host) -> None:
     """two devices pair by code"""
     for host in (a, b):
-        host.policyd.call("pair-open", struct.pack("<BI", 2, 120))
+        host.policyd.call("pair-open", struct.pack("<BIB", 2, 120, 0))
     assert a.result("pair", device="device-" + b.id[:8])["started"]
     wait_for("the codes", lambda: all(h.policyd.pair_status()["waiting"] for h in (a, b)), 15)
     assert a.policyd.pair_status()["code"] == b.policyd.pair_status()["code"]
     for host in (b, a):
-        host.policyd.call("pair-confirm", b"\1")
+        host.policyd.call("pair-confirm", host.policyd.pair_status()["hash"] + b"\1")
     wait_for("the pairing", lambda: all(h.policyd.pair_status()["done"] for h in (a, b)), 15)
     wait_for("b by name", lambda: a.sees("desktop"), 5)
     row = a.sees("desktop")

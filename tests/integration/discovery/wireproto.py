@@ -82,14 +82,28 @@ class Policyd:
 
     def __init__(self, path: str):
         self.path = path
+        self._sock: socket.socket | None = None
+
+    def _ask(self, message: bytes) -> bytes:
+        """On the connection that there is: a pairing window ends with it."""
+        if not self._sock:
+            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._sock.settimeout(60)
+            self._sock.connect(self.path)
+        self._sock.send(message)
+        return self._sock.recv(65536)
 
     def call(self, name: str, body: bytes = b"") -> Reader:
         """Sends one request and returns the body of its reply."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(60)
-            sock.connect(self.path)
-            sock.send(frame(OP[name], 0, 1, body))
-            _, flags, _, reply = unframe(sock.recv(65536))
+        message, reply = frame(OP[name], 0, 1, body), b""
+        try:
+            reply = self._ask(message)
+        except OSError:
+            pass
+        if not reply:       # policyd was restarted
+            self._sock = None
+            reply = self._ask(message)
+        _, flags, _, reply = unframe(reply)
         reader = Reader(reply)
         if flags & ERROR:
             raise Refused(reader.number("H"), reader.text())
@@ -101,7 +115,7 @@ class Policyd:
         status = {key: bool(r.number("B")) for key in ("open", "waiting", "done")}
         status.update(code=r.text(), peer_name=r.text(), peer_owner=r.text())
         status.update(peer_role=r.number("B"), peer_tier=r.number("B"), seconds=r.number("I"))
-        status.update(error=r.number("H"), error_text=r.text())
+        status.update(error=r.number("H"), error_text=r.text(), hash=r.take(32))
         return status
 
 
