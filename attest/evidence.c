@@ -5,7 +5,6 @@
 #define EVIDENCE_VERSION 1
 #define EVIDENCE_LABEL "kith-evidence-v1"
 #define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
-/* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
 
 /* TCG PC Client Platform Firmware Profile, 3.3.4; 10: Linux IMA; 11 to 15: systemd and others. */
 static const char *const pcr_meanings[PCR_COUNT] = {

@@ -57,7 +57,7 @@ bool evidence_versions_valid(const char *text);
 /* Value of one component, e.g. "qemu"; -ENOENT, or -ENOBUFS if `size` is too small. */
 int evidence_version(const struct evidence *ev, const char *component, char *ret, size_t size);
 
-/* A program can reset these at run time: whatever they hold proves nothing. */
+/* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
 #define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
 
 /* Codec. evidence_put() fails the cursor with -EMSGSIZE above EVIDENCE_MAX; evidence_get() takes

@@ -317,6 +317,15 @@ int quote_verify(const struct quote_expect *expect, const uint8_t *quote, size_t
 	return r;
 }
 
+bool quote_is_newer(const struct quote_info *a, const struct quote_info *b)
+{
+	if (a->reset_count != b->reset_count)
+		return a->reset_count > b->reset_count;
+	if (a->restart_count != b->restart_count)
+		return a->restart_count > b->restart_count;
+	return a->clock > b->clock;
+}
+
 int quote_clock_check(const struct quote_info *before, const struct quote_info *now, bool same_boot,
 		      struct kerr *err)
 {
@@ -325,11 +334,14 @@ int quote_clock_check(const struct quote_info *before, const struct quote_info *
 	/* A power cut may lose the last minutes of the clock; then the TPM says that it is not safe
 	 * until it has caught up (TPM 2.0 Part 1, "Clock"). */
 	if (now->clock < before->clock && (now->safe || now->reset_count <= before->reset_count))
-		return FAIL(err, "The clock of that device's TPM went back: it was cleared or "
-				 "replaced by an older copy.");
+		return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_REPLAY,
+				"The clock of that device's TPM went back: the TPM was replaced by "
+				"an older copy of itself.");
 	if (now->reset_count < before->reset_count ||
 	    (now->reset_count == before->reset_count && now->restart_count < before->restart_count))
-		return FAIL(err, "The reset counters of that device's TPM went back.");
+		return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_REPLAY,
+				"The reset counters of that device's TPM went back: the TPM was "
+				"replaced by an older copy of itself.");
 	if (same_boot && (now->reset_count != before->reset_count ||
 			  now->restart_count != before->restart_count))
 		return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,

@@ -56,7 +56,11 @@ int quote_ek_check(const uint8_t *ek_public, size_t len, struct kerr *err);
 int quote_ak_name(const uint8_t *public, size_t len, uint8_t ret_name[TPM_NAME_LEN]);
 
 /* Compares the counters of two genuine quotes of one AK, the older first (B4, B6, B9): time and
- * counters never go back (ATTEST_QUOTE), but for a clock that says after a reset that it lost time.
- * With `same_boot` the TPM must not have been reset or restarted in between either (ATTEST_PCR). */
+ * counters never go back (ATTEST_REPLAY), but for a clock that says after a reset that it lost
+ * time. With `same_boot` the TPM must not have been reset or restarted in between either
+ * (ATTEST_PCR). */
 int quote_clock_check(const struct quote_info *before, const struct quote_info *now, bool same_boot,
 		      struct kerr *err);
+
+/* Was `a` made after `b`, by their counters? Both genuine, of one AK. */
+bool quote_is_newer(const struct quote_info *a, const struct quote_info *b);

@@ -25,7 +25,10 @@ struct handoff {
 	struct core *core;
 	enum handoff_state state;
 	bool source, abort, measured;
-	bool peer_own; /* it is of this device's owner */
+	bool quoted; /* `before` is there */
+	struct quote_info
+		before; /* the peer's last quote when this session's nonce was made (M3) */
+	bool peer_own;	/* it is of this device's owner */
 	uint8_t exporter[EXPORTER_LEN];
 	uint8_t hid[HID_LEN], uuid[UUID_LEN], peer[DEVICE_ID_LEN];
 	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];

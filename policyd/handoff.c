@@ -291,17 +291,40 @@ static void audit_session(struct handoff *ho, const char *action, const struct k
 						    action, reason);
 }
 
-/* M3: the same TPM as at the last genuine quote, and not an older copy of it. */
-static enum verdict check_history(const struct store_peer *peer, const struct quote_info *now,
+/* M3: the same TPM as at the last genuine quote, and not an older copy of it. Compared is with what
+ * was known when this session's nonce was made: of two sessions at once, the quote that was made
+ * first may come last. */
+static enum verdict check_history(const struct handoff *ho, const struct quote_info *now,
 				  enum verdict verdict, struct kerr *err)
 {
 	struct kerr why = {0};
 
-	if (!peer->quoted || quote_clock_check(&peer->quote, now, false, &why) == 0)
+	if (!now->safe)
+		log_info("handoff", "The TPM of \"%s\" lost some of its clock in a power cut.",
+			 ho->peer_name);
+	if (!ho->quoted || quote_clock_check(&ho->before, now, false, &why) == 0)
 		return verdict;
 	kerr_clear(err);
 	kerr_set(err, EACCES, why.code, "%s", why.text);
 	return VERDICT_UNTRUSTED;
+}
+
+/* H1: what is kept of genuine evidence is what counts here, and only if all of it is there: no peer
+ * can show its owner less, or something that is never compared. */
+static void keep_evidence(struct handoff *ho, const struct store_peer *peer,
+			  const struct evidence *ev, const struct quote_info *info, enum verdict v,
+			  const struct kerr *why)
+{
+	struct store *s = ho->core->store;
+	struct pcr_set kept = ev->pcrs;
+	struct store_evidence seen = {clock_unix(), &kept, ev->versions, info};
+	bool genuine = v == VERDICT_TRUSTED || why->code == KCODE_ATTEST_PCR;
+
+	kept.mask &= (ho->core->config.pcrs | peer->reference_mask) & ~PCR_MASK_RESETTABLE;
+	if (genuine && evidence_covers(&kept, peer->reference_mask, NULL) == 0)
+		store_peer_set_evidence(s, ho->peer, &seen, v, why, NULL);
+	else
+		store_peer_set_verdict(s, ho->peer, v, why, NULL);
 }
 
 static enum verdict op_judge(void *ctx, const struct evidence *ev,
@@ -311,25 +334,22 @@ static enum verdict op_judge(void *ctx, const struct evidence *ev,
 	struct store_peer peer;
 	struct pcr_set reference = {0};
 	struct quote_info info = {0};
-	struct store_evidence seen = {clock_unix(), &ev->pcrs, ev->versions, &info};
 	enum verdict v;
 
 	if (store_peer_get(ho->core->store, ho->peer, &peer, err) < 0)
 		return VERDICT_UNKNOWN;
+	peer.reference_mask &= ~PCR_MASK_RESETTABLE;
 	reference.mask = peer.reference_mask;
 	memcpy(reference.values, peer.reference, sizeof(reference.values));
 	v = evidence_judge(ev, peer.ak_public, peer.ak_public_len, qualifying, &reference, &info,
 			   err);
 	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
-		v = check_history(&peer, &info, v, err);
+		v = check_history(ho, &info, v, err);
 	ho->verdict = v;
 	/* Before the changes below: a refusal's record drops what is not committed. */
 	audit_session(ho, "attest", err);
 	/* Only a genuine quote replaces what is known of the device; a forged one is not its. */
-	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
-		store_peer_set_evidence(ho->core->store, ho->peer, &seen, v, err, NULL);
-	else
-		store_peer_set_verdict(ho->core->store, ho->peer, v, err, NULL);
+	keep_evidence(ho, &peer, ev, &info, v, err);
 	if (store_commit(ho->core->store, COMMIT_PLAIN, err) < 0)
 		return VERDICT_UNKNOWN;
 	log_info("handoff", "\"%s\" is %s%s%s", peer.name, verdict_to_string(v),
@@ -436,6 +456,8 @@ static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
 	}
 	ho->source = source;
 	ho->peer_own = known.own;
+	ho->quoted = known.quoted;
+	ho->before = known.quote;
 	memcpy(ho->exporter, exporter, EXPORTER_LEN);
 	memcpy(ho->peer, peer, DEVICE_ID_LEN);
 	memcpy(ho->peer_name, known.name, sizeof(ho->peer_name));
@@ -465,7 +487,8 @@ enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID
 
 	if (store_request_get(core->store, hid, &req, err) < 0)
 		return ATTEST_REFUSED;
-	if (clock_ms() > req.time + HANDOFF_REQUEST_MS) {
+	/* Asked for later than now is asked for before a reboot. */
+	if (clock_ms() > req.time + HANDOFF_REQUEST_MS || clock_ms() < req.time) {
 		kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
 			 "The request to move is more than a minute old. Ask again.");
 		return ATTEST_REFUSED;

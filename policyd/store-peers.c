@@ -117,8 +117,9 @@ int store_peer_put(struct store *s, const struct store_peer *p, struct kerr *err
 			 SQL_U64(p->evidence_mask), SQL_BLOB(p->evidence, sizeof(p->evidence)),
 			 SQL_TEXT(p->versions), SQL_U64(p->verdict), SQL_U64(p->reason.code),
 			 SQL_TEXT(p->reason.text), SQL_U64(p->receive), SQL_U64(p->quoted),
-			 SQL_U64(p->quote.clock), SQL_U64(p->quote.reset_count),
-			 SQL_U64(p->quote.restart_count), SQL_U64(p->quote.safe != 0),
+			 SQL_U64(MIN_OF(p->quote.clock, (uint64_t)INT64_MAX)),
+			 SQL_U64(p->quote.reset_count), SQL_U64(p->quote.restart_count),
+			 SQL_U64(p->quote.safe != 0),
 			 SQL_BLOB(p->quote.signer, sizeof(p->quote.signer))),
 		err);
 }
@@ -193,6 +194,17 @@ static void merge_verdict(struct store_peer *p, enum verdict verdict, const stru
 	p->reason = verdict == VERDICT_TRUSTED ? (struct kerr){0} : *reason;
 }
 
+/* Those of `mask`, the others zero. */
+static void take_pcrs(uint8_t to[PCR_COUNT][HASH_LEN], const uint8_t from[PCR_COUNT][HASH_LEN],
+		      uint32_t mask)
+{
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (mask & 1u << i)
+			memcpy(to[i], from[i], HASH_LEN);
+		else
+			memset(to[i], 0, HASH_LEN);
+}
+
 int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN],
 			    const struct store_evidence *evidence, enum verdict verdict,
 			    const struct kerr *reason, struct kerr *err)
@@ -204,10 +216,11 @@ int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN],
 		return r;
 	p.evidence_time = evidence->time;
 	p.evidence_mask = evidence->pcrs->mask;
-	memcpy(p.evidence, evidence->pcrs->values, sizeof(p.evidence));
+	take_pcrs(p.evidence, evidence->pcrs->values, evidence->pcrs->mask);
 	snprintf(p.versions, sizeof(p.versions), "%s", evidence->versions);
+	if (!p.quoted || quote_is_newer(evidence->quote, &p.quote))
+		p.quote = *evidence->quote;
 	p.quoted = true;
-	p.quote = *evidence->quote;
 	merge_verdict(&p, verdict, reason);
 	return store_peer_put(s, &p, err);
 }
@@ -274,11 +287,7 @@ int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], uint32_t
 	if (r < 0)
 		return r;
 	p.reference_mask = required;
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (required & 1u << i)
-			memcpy(p.reference[i], p.evidence[i], HASH_LEN);
-		else
-			memset(p.reference[i], 0, HASH_LEN);
+	take_pcrs(p.reference, p.evidence, required);
 	merge_verdict(&p, VERDICT_TRUSTED, NULL);
 	return store_peer_put(s, &p, err);
 }

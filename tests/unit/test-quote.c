@@ -539,9 +539,13 @@ static void test_clock(void)
 	now.clock++;
 	g_assert_cmpint(quote_clock_check(&before, &now, true, &err), ==, 0);
 	g_assert_cmpint(quote_clock_check(&now, &before, false, &err), <, 0);
-	g_assert_cmpint(err.code, ==, KCODE_ATTEST_QUOTE);
+	g_assert_cmpint(err.code, ==, KCODE_ATTEST_REPLAY);
+	g_assert_true(quote_is_newer(&now, &before));
+	g_assert_false(quote_is_newer(&before, &now) || quote_is_newer(&now, &now));
 	kerr_clear(&err);
 	now.restart_count++; /* slept */
+	now.clock = before.clock + 1;
+	g_assert_true(quote_is_newer(&now, &before));
 	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), ==, 0);
 	g_assert_cmpint(quote_clock_check(&before, &now, true, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_ATTEST_PCR);
@@ -555,6 +559,7 @@ static void test_clock(void)
 	now.clock = before.clock - 1;
 	now.safe = 0;
 	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), ==, 0);
+	g_assert_true(quote_is_newer(&now, &before));
 	now.safe = 1;
 	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), <, 0);
 	kerr_clear(&err);
@@ -565,7 +570,7 @@ static void test_clock(void)
 	now = before;
 	now.reset_count = before.reset_count - 1;
 	g_assert_cmpint(quote_clock_check(&before, &now, false, &err), <, 0);
-	g_assert_cmpint(err.code, ==, KCODE_ATTEST_QUOTE);
+	g_assert_cmpint(err.code, ==, KCODE_ATTEST_REPLAY);
 	now = before;
 	now.signer[9] ^= 1;
 	g_assert_cmpint(quote_clock_check(&before, &now, false, NULL), <, 0);

@@ -38,10 +38,18 @@ static void test_h1_shrunk(void)
 	g_assert_cmphex(p.reference_mask, ==, usual);
 	g_assert_false(proves(w));
 
-	/* More than is asked for does no harm, even what a program can reset. */
-	w->desktop->core->config.pcrs = usual | 1u << 8;
+	/* More than is asked for does no harm, even what a program can reset, and is not kept. */
+	w->desktop->core->config.pcrs = usual | 1u << 8 | 1u << 16 | 1u << 23;
 	g_assert_true(proves(w));
 	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_TRUSTED);
+	g_assert_cmphex(p.evidence_mask, ==, usual);
+	accept_evidence(w->laptop, w->desktop, &err);
+	verdict_on(w->laptop, w->desktop, &p);
+	g_assert_cmphex(p.reference_mask, ==, usual);
+	g_assert_true(proves(w));
+	/* Nor does a reference of another version of Kith that has such a one. */
+	rewrite(w->laptop, "UPDATE peers SET reference_mask = reference_mask | (1 << 16)");
+	g_assert_true(proves(w));
 
 	/* The twin: changed, shown, accepted, trusted, and changed once more it is not. */
 	w->desktop->core->config.pcrs = usual;
@@ -53,6 +61,40 @@ static void test_h1_shrunk(void)
 	g_assert_true(proves(w));
 	extend_running(w->desktop, 7);
 	g_assert_false(proves(w));
+	world_free(w);
+}
+
+static void restart_tpm(struct device *d)
+{
+	d->core->tpm = tpm_free(d->core->tpm);
+	swtpm_halt(&d->tpm);
+	swtpm_run(&d->tpm, "not-need-init,startup-clear");
+	g_assert_cmpint(tpm_open(d->config.tcti, &d->core->tpm, NULL), ==, 0);
+}
+
+/* A device into which nothing was measured proves nothing that could be kept, or accepted. */
+static void test_h1_empty(void)
+{
+	static const uint8_t zeros[HASH_LEN];
+	struct world *w = world_new();
+	struct store_peer before, p;
+	struct kerr err = {0};
+
+	verdict_on(w->laptop, w->desktop, &before);
+	restart_tpm(w->desktop);
+	g_assert_false(proves(w));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_PCR);
+	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_UNTRUSTED);
+	g_assert_cmpmem(p.evidence, sizeof(p.evidence), before.evidence, sizeof(before.evidence));
+	accept_evidence(w->laptop, w->desktop, &err);
+	verdict_on(w->laptop, w->desktop, &p);
+	g_assert_cmpint(memcmp(p.reference[4], zeros, HASH_LEN), !=, 0);
+	g_assert_false(proves(w));
+	/* The twin: booted as it was. */
+	w->desktop->core->tpm = tpm_free(w->desktop->core->tpm);
+	boot(&w->desktop->tpm);
+	g_assert_cmpint(tpm_open(w->desktop->config.tcti, &w->desktop->core->tpm, NULL), ==, 0);
+	g_assert_true(proves(w));
 	world_free(w);
 }
 
@@ -91,7 +133,7 @@ static void test_m3_history(void)
 	g_assert_cmpuint(p.quote.clock, >, 0);
 	rewrite(w->laptop, "UPDATE peers SET quote_resets = quote_resets + 1 WHERE name='desktop'");
 	g_assert_false(proves(w));
-	g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_QUOTE);
+	g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_REPLAY);
 	g_assert_nonnull(strstr(w->run.err.text, "went back"));
 	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_UNTRUSTED);
 	rewrite(w->laptop, "UPDATE peers SET quote_resets = quote_resets - 1 WHERE name='desktop'");
@@ -111,6 +153,60 @@ static void test_m3_history(void)
 	world_free(w);
 }
 
+/* Asks for a move, up to the desktop's evidence. */
+static void fetch(struct world *w, uint8_t ret_hid[HID_LEN], struct wire *ret)
+{
+	static struct wire hello;
+	struct kerr err = {0};
+
+	wire_clear(&hello);
+	wire_clear(ret);
+	g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
+					w->desktop->core->id.id, ret_hid, &err),
+			==, 0);
+	g_assert_cmpint(handoff_session_start(w->laptop->core, ret_hid, exporter, &hello.buf, &err),
+			==, ATTEST_SEND);
+	g_assert_cmpint(handoff_session_step(w->desktop->core, ret_hid, w->laptop->core->id.id,
+					     exporter, hello.room, hello.buf.len, &ret->buf, &err),
+			==, ATTEST_SEND);
+}
+
+static enum attest_state bring(struct world *w, const uint8_t *hid, const struct wire *said)
+{
+	static struct wire out;
+	struct kerr err = {0};
+
+	wire_clear(&out);
+	return handoff_session_step(w->laptop->core, hid, w->desktop->core->id.id, exporter,
+				    said->room, said->buf.len, &out.buf, &err);
+}
+
+/* Two sessions at once: what was quoted first may come last, and is no older copy. */
+static void test_m3_overtaken(void)
+{
+	static struct wire first, second;
+	uint8_t one[HID_LEN], two[HID_LEN];
+	struct world *w = world_new();
+	struct store_peer p, q;
+
+	fetch(w, one, &first);
+	g_usleep(5000);
+	fetch(w, two, &second);
+	g_assert_cmpint(bring(w, two, &second), ==, ATTEST_SEND);
+	verdict_on(w->laptop, w->desktop, &p);
+	g_assert_cmpint(bring(w, one, &first), ==, ATTEST_SEND);
+	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &q), ==, VERDICT_TRUSTED);
+	/* What is compared with later is the newest. */
+	g_assert_cmpuint(q.quote.clock, ==, p.quote.clock);
+	idle(w->laptop);
+	idle(w->desktop);
+	/* The twin: a session that began afterwards. */
+	fetch(w, one, &first);
+	memset(&w->laptop->core->handoffs->list[0].before.clock, 0x7f, 8);
+	g_assert_cmpint(bring(w, one, &first), ==, ATTEST_REFUSED);
+	world_free(w);
+}
+
 static enum attest_state start(struct world *w, const uint8_t *hid)
 {
 	struct kerr err = {0};
@@ -127,7 +223,7 @@ static void test_m11_request(void)
 	uint8_t hid[HID_LEN];
 	struct kerr err = {0};
 
-	for (int way = 0; way < 3; way++) {
+	for (int way = 0; way < 4; way++) {
 		g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
 						w->desktop->core->id.id, hid, &err),
 				==, 0);
@@ -135,7 +231,9 @@ static void test_m11_request(void)
 			rewrite(w->laptop, "UPDATE requests SET time = time - 61000");
 		else if (way == 1)
 			restart(w->laptop);
-		g_assert_cmpint(start(w, hid), ==, way == 2 ? ATTEST_SEND : ATTEST_REFUSED);
+		else if (way == 2) /* of a boot that lasted longer */
+			rewrite(w->laptop, "UPDATE requests SET time = time + 9999999");
+		g_assert_cmpint(start(w, hid), ==, way == 3 ? ATTEST_SEND : ATTEST_REFUSED);
 	}
 	world_free(w);
 }
@@ -145,8 +243,10 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_assert_cmpint(sodium_init(), >=, 0);
 	g_test_add_func("/trust/H1 a peer cannot shrink what it is measured by", test_h1_shrunk);
+	g_test_add_func("/trust/H1 a device without measured boot is not kept", test_h1_empty);
 	g_test_add_func("/trust/H1 a yes counts for what was shown", test_h1_shown);
 	g_test_add_func("/trust/M3 clock and counters of a peer's TPM", test_m3_history);
+	g_test_add_func("/trust/M3 a quote that another one overtook", test_m3_overtaken);
 	g_test_add_func("/trust/M11 a request lives by the clock that never goes back",
 			test_m11_request);
 	return g_test_run();
