@@ -45,6 +45,16 @@ static int check_policy_version(struct core *core, const struct handoff *ho, str
 			ho->vm, ho->peer_name);
 }
 
+/* A restart of policyd must not forget it; the source has no such need (check_unchanged()). */
+static int save_measured(struct core *core, const struct handoff *ho, struct kerr *err)
+{
+	uint8_t buf[MEASURE_STATE_LEN];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	measure_state_put(&w, &ho->own);
+	return store_offer_set_measured(core->store, ho->hid, buf, w.len, err);
+}
+
 /* The first record of each side takes its facts from what was granted, not from the mover. */
 static int fill_first(struct core *core, const struct handoff *ho, struct custody_step *step,
 		      struct kerr *err)
@@ -63,21 +73,48 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 	if (step->record == CUSTODY_PREP)
 		return check_policy_version(core, ho, err);
 	/* S1-14: the policy is sealed here before the guest can resume here. */
-	return store_offer_put(core->store, step->hid, ho->policy, ho->chain, err);
+	r = store_offer_put(core->store, step->hid, ho->policy, ho->chain, err);
+	return r < 0 ? r : save_measured(core, ho, err);
 }
 
-/* B6: between quote and commit this device must not have changed. After a restart of policyd the
- * session's measurement is gone; R1 then still lets a source whose guest died release forward. */
-static int check_unchanged(struct core *core, const struct handoff *ho, enum custody_record record,
-			   struct kerr *err)
+/* Of the hand-off's session; from the store if policyd was restarted since. */
+static int load_measured(struct core *core, const uint8_t hid[HID_LEN], struct measure_state *ret,
+			 struct kerr *err)
 {
-	if (record != CUSTODY_PREPARED && record != CUSTODY_RELEASED)
-		return 0;
-	if (!ho || !ho->measured) {
-		log_warning("custody", "No measurement of this session is left to compare with.");
+	const struct handoff *ho = handoff_find(core->handoffs, hid);
+	uint8_t buf[MEASURE_STATE_LEN];
+	struct rbuf from;
+	size_t len;
+	int r;
+
+	if (ho && ho->measured) {
+		*ret = ho->own;
 		return 0;
 	}
-	return measure_unchanged(core, &ho->own, err);
+	r = store_offer_measured(core->store, hid, buf, sizeof(buf), &len, err);
+	if (r < 0)
+		return r;
+	from = rbuf_init(buf, len);
+	if (measure_state_get(&from, ret) == 0)
+		return 0;
+	return kerr_set(err, EACCES, KCODE_ATTEST_PCR,
+			"Nobody knows any more what this device was when it proved itself.");
+}
+
+/* B6: between quote and commit this device must not have changed. A release after the copy here is
+ * gone (R1) is not bound to that: the data left long ago, and what it frees is the last copy. */
+static int check_unchanged(struct core *core, const struct handoff_entry *entry, struct kerr *err)
+{
+	struct measure_state before;
+	int r;
+
+	if (entry->record != CUSTODY_PREPARED && entry->record != CUSTODY_RELEASED)
+		return 0;
+	if (entry->record == CUSTODY_RELEASED && entry->copy_gone &&
+	    !handoff_find(core->handoffs, entry->hid))
+		return 0;
+	r = load_measured(core, entry->hid, &before, err);
+	return r < 0 ? r : measure_unchanged(core, &before, err);
 }
 
 static void finish(struct core *core, struct handoff *ho, const uint8_t hid[HID_LEN],
@@ -175,7 +212,7 @@ static int write_record(struct core *core, struct handoff *ho, const struct hand
 	if (r == 0 && (entry->record == CUSTODY_PREP || entry->record == CUSTODY_RECV))
 		r = fill_first(core, ho, step, err);
 	if (r == 0)
-		r = check_unchanged(core, ho, entry->record, err);
+		r = check_unchanged(core, entry, err);
 	if (r == 0)
 		r = handoff_chain_grow(core, step, entry, err);
 	if (r < 0)

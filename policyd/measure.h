@@ -31,6 +31,11 @@ struct measure_state {
 	uint8_t pcr[PCR_COUNT][HASH_LEN];
 };
 
+#define MEASURE_STATE_LEN (8 + PCR_COUNT * HASH_LEN)
+void measure_state_put(struct wbuf *w, const struct measure_state *state);
+/* -EBADMSG. */
+int measure_state_get(struct rbuf *r, struct measure_state *ret);
+
 int measure_state(struct core *core, struct measure_state *ret, struct kerr *err);
 
 /* 0 if the device is as it was at `before`; ATTEST_PCR with a sentence if not. */

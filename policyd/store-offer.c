@@ -60,6 +60,32 @@ int store_offer_chain(struct store *s, const uint8_t hid[HID_LEN], struct custod
 	return sql_row_end(&row, err);
 }
 
+int store_offer_set_measured(struct store *s, const uint8_t hid[HID_LEN], const void *state,
+			     size_t len, struct kerr *err)
+{
+	return sql_change(s, "UPDATE offers SET measured=?2 WHERE hid=?1",
+			  SQL_ARGS(SQL_BLOB(hid, HID_LEN), SQL_BLOB(state, len)), err);
+}
+
+int store_offer_measured(struct store *s, const uint8_t hid[HID_LEN], void *ret, size_t size,
+			 size_t *ret_len, struct kerr *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	struct sql_row row;
+	int r = sql_query(s, "SELECT measured FROM offers WHERE hid=?1",
+			  SQL_ARGS(SQL_BLOB(hid, HID_LEN)), &stmt, err);
+
+	if (r == 0)
+		r = sql_step(s, stmt, err);
+	if (r == 0)
+		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "No VM arrives by that id.");
+	if (r < 0)
+		return r;
+	row = sql_row(stmt);
+	sql_row_blob(&row, ret, size, ret_len);
+	return sql_row_end(&row, err);
+}
+
 int store_offer_settle(struct store *s, const uint8_t hid[HID_LEN], enum custody_record record,
 		       struct kerr *err)
 {

@@ -204,7 +204,7 @@ static const char schema[] =
 	" hid BLOB PRIMARY KEY NOT NULL CHECK(length(hid)=16), uuid BLOB NOT NULL,"
 	" name TEXT NOT NULL, version INTEGER NOT NULL, owner_pk BLOB NOT NULL,"
 	" text BLOB NOT NULL, compiled BLOB NOT NULL, signature BLOB NOT NULL,"
-	" links BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	" links BLOB NOT NULL, measured BLOB NOT NULL DEFAULT x'') STRICT, WITHOUT ROWID;"
 	"CREATE TABLE custody("
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), name TEXT NOT NULL UNIQUE,"
 	" epoch INTEGER NOT NULL CHECK(epoch>0), holder BLOB NOT NULL,"

@@ -230,6 +230,12 @@ int store_doubt_end(struct store *s, int marker_dir, const struct custody_view *
 /* Also asks store_policy_check(). `busy` at STORE_OFFERS_MAX. The caller commits. */
 int store_offer_put(struct store *s, const uint8_t hid[HID_LEN], const struct store_policy *policy,
 		    const struct custody_chain *chain, struct kerr *err);
+/* What this device was when it proved itself for the hand-off (measure_state_put()); kept with the
+ * offer, so that a restart does not forget it (B6). get: -ENOENT/`not-found` without an offer. */
+int store_offer_set_measured(struct store *s, const uint8_t hid[HID_LEN], const void *state,
+			     size_t len, struct kerr *err);
+int store_offer_measured(struct store *s, const uint8_t hid[HID_LEN], void *ret, size_t size,
+			 size_t *ret_len, struct kerr *err);
 /* An empty chain if there is none. */
 int store_offer_chain(struct store *s, const uint8_t hid[HID_LEN], struct custody_chain *ret,
 		      struct kerr *err);

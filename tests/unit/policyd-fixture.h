@@ -384,6 +384,25 @@ static inline void go_to(struct world *w, enum custody_record last)
 	g_assert_cmpint(journal(run->s, run, CUSTODY_RELEASED, &w->vote, &w->release, &err), ==, 0);
 }
 
+/* By a worker that saw that the copy at the source is gone. */
+static inline int release_forward(struct world *w, struct kerr *err)
+{
+	struct handoff_entry entry = {.hid = w->run.hid,
+				      .record = CUSTODY_RELEASED,
+				      .proof = w->vote.room,
+				      .proof_len = w->vote.buf.len,
+				      .worker = WORKER + 5,
+				      .copy_gone = true};
+	struct wire out;
+	int r;
+
+	wire_clear(&out);
+	kerr_clear(err);
+	r = handoff_journal(w->laptop->core, &entry, &out.buf, err);
+	store_rollback(w->laptop->core->store);
+	return r;
+}
+
 /* What kithd brings: the answer is in `ret`, empty if there is none. */
 static inline int tell(struct device *from, struct device *to, const struct wire *said,
 		       struct wire *ret, struct kerr *err)

@@ -141,24 +141,6 @@ static void test_f3_released_again(void)
 	world_free(w);
 }
 
-static int release_forward(struct world *w, struct kerr *err)
-{
-	struct handoff_entry entry = {.hid = w->run.hid,
-				      .record = CUSTODY_RELEASED,
-				      .proof = w->vote.room,
-				      .proof_len = w->vote.buf.len,
-				      .worker = WORKER + 5,
-				      .copy_gone = true};
-	struct wire out;
-	int r;
-
-	wire_clear(&out);
-	kerr_clear(err);
-	r = handoff_journal(w->laptop->core, &entry, &out.buf, err);
-	store_rollback(w->laptop->core->store);
-	return r;
-}
-
 /* The owner starts the VM in the moment in which recovery releases it. */
 static void test_f6_start_or_release(void)
 {

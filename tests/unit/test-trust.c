@@ -207,6 +207,33 @@ static void test_m3_overtaken(void)
 	world_free(w);
 }
 
+/* B6 after a restart of policyd between the quote and the vote. */
+static void test_m3_restart(void)
+{
+	for (int changed = 0; changed < 2; changed++) {
+		struct world *w = world_new();
+		struct kerr err = {0};
+		int r;
+
+		g_assert_true(attest(&w->run, exporter, exporter));
+		take_grants(&w->run);
+		g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_PREP, NULL, NULL, &err), ==, 0);
+		r = journal(w->desktop, &w->run, CUSTODY_RECV, NULL, NULL, &err);
+		g_assert_cmpint(r, ==, 0);
+		restart(w->desktop);
+		if (changed)
+			extend_running(w->desktop, 2);
+		r = journal(w->desktop, &w->run, CUSTODY_PREPARED, NULL, &w->vote, &err);
+		g_assert_cmpint(r == 0, ==, !changed);
+		g_assert_cmpint(err.code, ==, changed ? KCODE_ATTEST_PCR : KCODE_OK);
+		/* A source whose copy is gone can always let the other one go on. */
+		restart(w->laptop);
+		if (!changed)
+			g_assert_cmpint(release_forward(w, &err), ==, 0);
+		world_free(w);
+	}
+}
+
 static enum attest_state start(struct world *w, const uint8_t *hid)
 {
 	struct kerr err = {0};
@@ -247,6 +274,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/trust/H1 a yes counts for what was shown", test_h1_shown);
 	g_test_add_func("/trust/M3 clock and counters of a peer's TPM", test_m3_history);
 	g_test_add_func("/trust/M3 a quote that another one overtook", test_m3_overtaken);
+	g_test_add_func("/trust/M3 a restart does not forget what was measured", test_m3_restart);
 	g_test_add_func("/trust/M11 a request lives by the clock that never goes back",
 			test_m11_request);
 	return g_test_run();
