@@ -87,6 +87,3 @@ enum verdict evidence_judge(const struct evidence *ev, const uint8_t *ak_public,
  * 0, or negative with *err: ATTEST_QUOTE for one that is missing, because a device that leaves out
  * what it is measured by lies about it (H1); ATTEST_PCR for one that is empty. */
 int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *err);
-
-/* What is measured into a PCR, in words, e.g. "the boot loader or kernel" for 4. Never NULL. */
-const char *pcr_meaning(unsigned pcr);

@@ -45,3 +45,36 @@ static const char *const phase_names[_PHASE_MAX] = {
 	[PHASE_FAILED] = "failed",
 };
 DEFINE_NAMES(phase, enum phase, _PHASE_MAX)
+
+/* TCG PC Client Platform Firmware Profile, 3.3.4; 10: Linux IMA; 11 to 15: systemd and others. */
+static const char *const pcr_meanings[PCR_COUNT] = {
+	[0] = "the firmware",
+	[1] = "the firmware settings",
+	[2] = "the firmware of extension cards",
+	[3] = "the settings of extension cards",
+	[4] = "the boot loader or kernel",
+	[5] = "the partition table or boot loader settings",
+	[6] = "the maker's platform data",
+	[7] = "the Secure Boot policy",
+	[8] = "the commands of the boot loader",
+	[9] = "the files that the boot loader read",
+	[10] = "the programs that ran",
+	[11] = "the unified kernel image",
+	[12] = "the kernel command line",
+	[13] = "the system extensions",
+	[14] = "the machine owner keys",
+	[15] = "the system identity",
+	[16] = "the debug register",
+	[17] = "the measured launch environment",
+	[18] = "the measured launch authority",
+	[19] = "the trusted operating system",
+	[20] = "the trusted operating system's data",
+	[21] = "the trusted operating system's settings",
+	[22] = "the trusted operating system's state",
+	[23] = "the application register",
+};
+
+const char *pcr_meaning(unsigned pcr)
+{
+	return pcr < PCR_COUNT ? pcr_meanings[pcr] : "an unknown register";
+}

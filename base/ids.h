@@ -66,3 +66,6 @@ enum phase {
 	_PHASE_MAX,
 };
 DECLARE_NAMES(phase, enum phase);
+
+/* What is measured into a PCR, in words, e.g. "the boot loader or kernel" for 4. Never NULL. */
+const char *pcr_meaning(unsigned pcr);

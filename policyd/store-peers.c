@@ -263,6 +263,12 @@ static int check_acceptable(const struct store_peer *p, uint32_t required,
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
 				"\"%s\" has not been measured yet, so there is nothing to accept.",
 				p->name);
+	/* Another TPM, a forged quote, less than is asked for: no measurement makes up for it. */
+	if (p->verdict == VERDICT_UNTRUSTED && p->reason.code != KCODE_ATTEST_PCR)
+		return kerr_set(err, EACCES, p->reason.code,
+				"What \"%s\" measures is not why it is distrusted, so there is "
+				"nothing to accept. %s",
+				p->name, p->reason.text);
 	shown_hash(p, hash);
 	if (sodium_memcmp(hash, shown, sizeof(hash)) != 0)
 		return kerr_set(err, ESTALE, KCODE_ATTEST_PCR,

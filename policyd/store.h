@@ -166,7 +166,8 @@ int store_peer_set_verdict(struct store *s, const uint8_t id[DEVICE_ID_LEN], enu
 /* What the last evidence says of `required` and of what the peer was measured by before becomes the
  * reference, nothing else, and the verdict `trusted` (H1). `shown` is the hash that
  * store_peer_to_trust() gave: `attest-pcr` if the evidence is another one by now. `not-ready` if
- * there is none, `attest-quote` or `attest-pcr` if it lacks one of those PCRs. Commit guarded. */
+ * there is none, `attest-quote` or `attest-pcr` if it lacks one of those PCRs; and the reason of
+ * the verdict if that is not about measurements. Commit guarded. */
 int store_peer_accept(struct store *s, const uint8_t id[DEVICE_ID_LEN], uint32_t required,
 		      const uint8_t shown[HASH_LEN], struct kerr *err);
 /* The owner's word on whether VMs of other people may come from it. Commit guarded. */

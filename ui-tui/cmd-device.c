@@ -338,6 +338,16 @@ static void print_pcrs(const struct policyd_trust *t)
 	}
 }
 
+static void print_versions(const struct policyd_trust *t)
+{
+	for (const char *line = t->versions; *line;) {
+		size_t len = strcspn(line, "\n");
+
+		printf("  %.*s\n", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
 static void print_trust(const struct policyd_trust *t)
 {
 	const struct policyd_peer *p = &t->peer;
@@ -358,12 +368,7 @@ static void print_trust(const struct policyd_trust *t)
 	cli_age(clock_unix() - p->evidence_time, age, sizeof(age));
 	printf("  Evidence of %s ago:\n", age);
 	print_pcrs(t);
-	for (const char *line = t->versions; *line;) {
-		size_t len = strcspn(line, "\n");
-
-		printf("  %.*s\n", (int)len, line);
-		line += len + (line[len] == '\n');
-	}
+	print_versions(t);
 }
 
 static json_t *trust_json(const struct policyd_trust *t)
@@ -508,9 +513,15 @@ static int trust_forget(struct cli *cli, const char *word, struct kerr *err)
 static void print_changes(const struct policyd_trust *t)
 {
 	const struct policyd_peer *p = &t->peer;
+	unsigned changed = 0;
+	char age[32];
 
 	if (p->reason.code != KCODE_OK)
 		printf("%s\n", p->reason.text);
+	if (!p->evidence_time)
+		return;
+	cli_age(clock_unix() - p->evidence_time, age, sizeof(age));
+	printf("What \"%s\" proved %s ago, beside what is accepted:\n", p->name, age);
 	for (unsigned i = 0; i < PCR_COUNT; i++) {
 		char want[2 * HASH_LEN + 1], now[2 * HASH_LEN + 1];
 
@@ -518,8 +529,12 @@ static void print_changes(const struct policyd_trust *t)
 			continue;
 		hex_encode(t->want[i], HASH_LEN, want);
 		hex_encode(t->now[i], HASH_LEN, now);
-		printf("  PCR %-2u %.16s... -> %.16s...\n", i, want, now);
+		printf("  %s (PCR %u): %.16s... -> %.16s...\n", pcr_meaning(i), i, want, now);
+		changed++;
 	}
+	if (!changed)
+		puts("  No measurement differs.");
+	print_versions(t);
 }
 
 /* Asked for once more, as it cannot be undone by a key; the yes counts for what was shown (H1). */

@@ -33,8 +33,9 @@ static void test_h1_shrunk(void)
 	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_UNTRUSTED);
 	g_assert_cmphex(p.evidence_mask, ==, usual);
 	/* Whatever the owner says to it: the set stays. */
-	accept_evidence(w->laptop, w->desktop, &err);
-	verdict_on(w->laptop, w->desktop, &p);
+	g_assert_cmpint(accept_evidence(w->laptop, w->desktop, &err), ==, -EACCES);
+	g_assert_cmpint(err.code, ==, KCODE_ATTEST_QUOTE);
+	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_UNTRUSTED);
 	g_assert_cmphex(p.reference_mask, ==, usual);
 	g_assert_false(proves(w));
 
@@ -43,7 +44,8 @@ static void test_h1_shrunk(void)
 	g_assert_true(proves(w));
 	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &p), ==, VERDICT_TRUSTED);
 	g_assert_cmphex(p.evidence_mask, ==, usual);
-	accept_evidence(w->laptop, w->desktop, &err);
+	kerr_clear(&err);
+	g_assert_cmpint(accept_evidence(w->laptop, w->desktop, &err), ==, 0);
 	verdict_on(w->laptop, w->desktop, &p);
 	g_assert_cmphex(p.reference_mask, ==, usual);
 	g_assert_true(proves(w));
