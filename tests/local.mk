@@ -25,6 +25,7 @@ UNIT_TESTS = \
 	tests/unit/test-link-codec \
 	tests/unit/test-lockout \
 	tests/unit/test-marker \
+	tests/unit/test-memory \
 	tests/unit/test-mover-proto \
 	tests/unit/test-pairdesk \
 	tests/unit/test-pairing \
@@ -168,6 +169,10 @@ tests_unit_test_lockout_LDADD = $(UNIT_LDADD)
 tests_unit_test_marker_SOURCES = tests/unit/test-marker.c
 tests_unit_test_marker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_marker_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_memory_SOURCES = tests/unit/test-memory.c tests/unit/swtpm-fixture.h
+tests_unit_test_memory_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_memory_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_mover_proto_SOURCES = tests/unit/test-mover-proto.c
 tests_unit_test_mover_proto_CFLAGS = $(UNIT_CFLAGS)
