@@ -6,14 +6,16 @@
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/pairdesk.h"
 #include "policyd/proto.h"
+
+#define COMPLAIN_MS 60000
 
 /* Places for each kind of caller: whoever fills his own takes none of the others' (F11, N10). The
  * sum is what poll() watches. */
@@ -42,7 +44,7 @@ struct server {
 	struct client clients[CLIENTS_MAX];
 	size_t count;
 	uint64_t last_id;
-	time_t complained;
+	uint64_t complain_at;
 	uint8_t in[IPC_MAX_FRAME], out[IPC_MAX_BODY];
 };
 
@@ -151,11 +153,11 @@ static bool has_room(const struct server *s, uid_t uid, unsigned who)
 /* A flood of connections is none of lines (P10). */
 static void complain(struct server *s, uid_t uid)
 {
-	time_t now = time(NULL);
+	uint64_t now = clock_ms();
 
-	if (s->complained && now >= s->complained && now - s->complained < 60)
+	if (now < s->complain_at)
 		return;
-	s->complained = now;
+	s->complain_at = now + COMPLAIN_MS;
 	log_warning("server",
 		    "Too many connections; one of uid %u was closed. More of this is not logged "
 		    "for a minute.",
