@@ -15,18 +15,11 @@ int store_chain_put(struct store *s, const uint8_t uuid[UUID_LEN],
 int store_chain_get(struct store *s, const uint8_t uuid[UUID_LEN], struct custody_chain *ret,
 		    struct kerr *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	struct sql_row row;
 	int r;
 
 	ret->len = 0;
-	r = sql_query(s, "SELECT links FROM chains WHERE uuid=?1",
-		      SQL_ARGS(SQL_BLOB(uuid, UUID_LEN)), &stmt, err);
-	if (r == 0)
-		r = sql_step(s, stmt, err);
-	if (r <= 0)
-		return r;
-	row = sql_row(stmt);
-	sql_row_blob(&row, ret->data, sizeof(ret->data), &ret->len);
-	return sql_row_end(&row, err);
+	r = sql_blob(s, "SELECT links FROM chains WHERE uuid=?1",
+		     SQL_ARGS(SQL_BLOB(uuid, UUID_LEN)), ret->data, sizeof(ret->data), &ret->len,
+		     err);
+	return r < 0 ? r : 0;
 }

@@ -44,20 +44,12 @@ int store_offer_put(struct store *s, const uint8_t hid[HID_LEN], const struct st
 int store_offer_chain(struct store *s, const uint8_t hid[HID_LEN], struct custody_chain *ret,
 		      struct kerr *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	struct sql_row row;
 	int r;
 
 	ret->len = 0;
-	r = sql_query(s, "SELECT links FROM offers WHERE hid=?1", SQL_ARGS(SQL_BLOB(hid, HID_LEN)),
-		      &stmt, err);
-	if (r == 0)
-		r = sql_step(s, stmt, err);
-	if (r <= 0)
-		return r;
-	row = sql_row(stmt);
-	sql_row_blob(&row, ret->data, sizeof(ret->data), &ret->len);
-	return sql_row_end(&row, err);
+	r = sql_blob(s, "SELECT links FROM offers WHERE hid=?1", SQL_ARGS(SQL_BLOB(hid, HID_LEN)),
+		     ret->data, sizeof(ret->data), &ret->len, err);
+	return r < 0 ? r : 0;
 }
 
 int store_offer_set_measured(struct store *s, const uint8_t hid[HID_LEN], const void *state,
@@ -70,20 +62,12 @@ int store_offer_set_measured(struct store *s, const uint8_t hid[HID_LEN], const 
 int store_offer_measured(struct store *s, const uint8_t hid[HID_LEN], void *ret, size_t size,
 			 size_t *ret_len, struct kerr *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	struct sql_row row;
-	int r = sql_query(s, "SELECT measured FROM offers WHERE hid=?1",
-			  SQL_ARGS(SQL_BLOB(hid, HID_LEN)), &stmt, err);
+	int r = sql_blob(s, "SELECT measured FROM offers WHERE hid=?1",
+			 SQL_ARGS(SQL_BLOB(hid, HID_LEN)), ret, size, ret_len, err);
 
 	if (r == 0)
-		r = sql_step(s, stmt, err);
-	if (r == 0)
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "No VM arrives by that id.");
-	if (r < 0)
-		return r;
-	row = sql_row(stmt);
-	sql_row_blob(&row, ret, size, ret_len);
-	return sql_row_end(&row, err);
+	return r < 0 ? r : 0;
 }
 
 int store_offer_settle(struct store *s, const uint8_t hid[HID_LEN], enum custody_record record,

@@ -380,6 +380,23 @@ int sql_number(struct store *s, const char *sql, const struct sql_arg *args, siz
 	return 0;
 }
 
+int sql_blob(struct store *s, const char *sql, const struct sql_arg *args, size_t n, void *ret,
+	     size_t max, size_t *ret_len, struct kerr *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	struct sql_row row;
+	int r = sql_query(s, sql, args, n, &stmt, err);
+
+	if (r == 0)
+		r = sql_step(s, stmt, err);
+	if (r <= 0)
+		return r;
+	row = sql_row(stmt);
+	sql_row_blob(&row, ret, max, ret_len);
+	r = sql_row_end(&row, err);
+	return r < 0 ? r : 1;
+}
+
 /* -- Room -- */
 
 /* One record with its proof and its place in the indexes, amply. */

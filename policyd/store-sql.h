@@ -72,6 +72,10 @@ int store_room(struct store *s, size_t need, struct kerr *err);
 int sql_number(struct store *s, const char *sql, const struct sql_arg *args, size_t n,
 	       uint64_t *ret, struct kerr *err);
 
+/* The one blob of the first row, at most `max` bytes: 1, or 0 where the query gives no row. */
+int sql_blob(struct store *s, const char *sql, const struct sql_arg *args, size_t n, void *ret,
+	     size_t max, size_t *ret_len, struct kerr *err);
+
 static inline void sql_finalizep(sqlite3_stmt **stmt)
 {
 	sqlite3_finalize(*stmt);
