@@ -3,10 +3,7 @@
 """A sample of the hostile soak (tests/soak): five attacks, and a hand-off under each. Before it what
 another user of the device can ask for, and what he cannot (A3, B)."""
 import json
-import os
 import pathlib
-import pickle
-import pwd
 import re
 import socket
 import sys
@@ -19,6 +16,7 @@ import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from kithlab import refusal     # noqa: E402
 from lab import Lab     # noqa: E402
+from shell import as_user   # noqa: E402
 from tap import Tap     # noqa: E402
 
 SAMPLE = ("500 idle, 50 addresses", "early preface", "mDNS, hostile TXT", "mDNS, poison addresses",
@@ -26,25 +24,6 @@ SAMPLE = ("500 idle, 50 addresses", "early preface", "mDNS, hostile TXT", "mDNS,
 SECONDS = 4
 OTHER = "daemon"
 SILENCE = 10        # agent/control.h
-
-
-def as_other(work) -> object:
-    """What work() returns, done by a process of another user."""
-    entry = pwd.getpwnam(OTHER)
-    reader, writer = os.pipe()
-    if not (child := os.fork()):
-        try:
-            os.setgroups([])
-            os.setresgid(*[entry.pw_gid] * 3)
-            os.setresuid(*[entry.pw_uid] * 3)
-            os.write(writer, pickle.dumps(work()))
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer)
 
 
 def ask(path: str, op: str) -> str:
@@ -72,16 +51,16 @@ def other_user(tap: Tap, laptop: Device, desktop: Device) -> None:
     """A3, B: he may ask how it is and who is there, no more, and has four places."""
     path = str(laptop.host_path("/run/kith/kithd/control.sock"))
     for op in ("status", "devices"):
-        line = as_other(lambda o=op: ask(path, o))
+        line = as_user(OTHER, lambda o=op: ask(path, o))
         tap.ok(json.loads(line)["ok"], f"another user may ask for {op}", line)
         tap.ok(not re.search(r'"[0-9a-f]{32}"', line), f"B {op} names no hand-off", line)
     for op in ("jobs", "watch", "vms"):
-        answer = json.loads(as_other(lambda o=op: ask(path, o)))
+        answer = json.loads(as_user(OTHER, lambda o=op: ask(path, o)))
         tap.equal(answer.get("error", {}).get("code"), "not-allowed", f"B not for {op}")
         tap.ok(len(answer.get("error", {}).get("text", "").split()) > 5, "with a sentence")
         if op != "vms":
             tap.ok(json.loads(ask(path, op))["ok"], f"B the owner may ask for {op}")
-    seconds, last = as_other(lambda: silent(path))
+    seconds, last = as_user(OTHER, lambda: silent(path))
     tap.equal(json.loads(last or "{}").get("error", {}).get("code"), "busy",
               "A3 whoever finds no place hears `busy`")
     tap.ok(SILENCE - 2 < seconds < SILENCE + 5, "A3 who asks nothing is hung up on",

@@ -10,7 +10,6 @@ import array
 import json
 import os
 import pathlib
-import pickle
 import random
 import re
 import signal
@@ -27,30 +26,11 @@ import hostile  # noqa: E402
 from config import DAEMONS  # noqa: E402
 from device import Device   # noqa: E402
 from kithlab import Move, kith  # noqa: E402
+from shell import as_user   # noqa: E402
 from tap import Tap     # noqa: E402
 
 MAGIC, VERSION = 0x4854494B, 1
 CODES = re.findall(r'\[KCODE_\w+\] = "([a-z-]+)"', (REPOSITORY / "base/kerr.c").read_text())
-
-
-def as_user(user: str, work) -> object:
-    """What work() returns, done by a process of that user."""
-    import pwd
-    entry = pwd.getpwnam(user)
-    reader, writer = os.pipe()
-    if not (child := os.fork()):
-        try:
-            os.setgroups([])
-            os.setresgid(*[entry.pw_gid] * 3)
-            os.setresuid(*[entry.pw_uid] * 3)
-            os.write(writer, pickle.dumps(work()))
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer)
 
 
 # -- SEQPACKET ------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 """Running commands, and finding processes by what the kernel says about them."""
 import os
 import pathlib
+import pickle
+import pwd
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
 
 class LabError(Exception):
@@ -33,6 +36,25 @@ def wait_for(what: str, condition, timeout: float = 10, step: float = 0.02):
         if time.monotonic() > deadline:
             raise LabError(f"waited {timeout:.0f} s in vain for {what}")
         time.sleep(step)
+
+
+def as_user(user: str, work: Callable[[], object]) -> object:
+    """What work() returns, done by a process of that user."""
+    entry = pwd.getpwnam(user)
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        try:
+            os.setgroups([])
+            os.setresgid(*[entry.pw_gid] * 3)
+            os.setresuid(*[entry.pw_uid] * 3)
+            os.write(writer, pickle.dumps(work()))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(answer)
 
 
 def all_pids() -> list[int]:

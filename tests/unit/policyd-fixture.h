@@ -55,7 +55,8 @@ static inline void close_core(struct device *d)
 	d->core = core_free(d->core);
 }
 
-static inline struct device *device_new(const char *name, enum device_role role, const char *owner)
+/* A TPM that has booted and a configuration; no core yet. */
+static inline struct device *device_blank(const char *name, enum device_role role)
 {
 	struct device *d = g_new0(struct device, 1);
 	struct kerr err = {0};
@@ -67,6 +68,14 @@ static inline struct device *device_new(const char *name, enum device_role role,
 	g_snprintf(d->config.tcti, sizeof(d->config.tcti), "%s", d->tpm.tcti);
 	g_snprintf(d->config.state, sizeof(d->config.state), "%s", d->tpm.dir);
 	d->config.role = role;
+	return d;
+}
+
+static inline struct device *device_new(const char *name, enum device_role role, const char *owner)
+{
+	struct device *d = device_blank(name, role);
+	struct kerr err = {0};
+
 	open_core(d);
 	g_assert_cmpint(core_ensure_device(d->core, d->recovery, &err), ==, 0);
 	g_assert_cmpuint(strlen(d->recovery), >, 20);

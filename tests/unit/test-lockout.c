@@ -192,21 +192,6 @@ struct sweep {
 };
 
 /* A device that has no keys yet. */
-static struct device *blank(const char *name)
-{
-	struct device *d = g_new0(struct device, 1);
-	struct kerr err = {0};
-
-	swtpm_start(&d->tpm);
-	boot(&d->tpm);
-	g_assert_cmpint(config_parse("", &d->config, &err), ==, 0);
-	g_snprintf(d->config.name, sizeof(d->config.name), "%s", name);
-	g_snprintf(d->config.tcti, sizeof(d->config.tcti), "%s", d->tpm.tcti);
-	g_snprintf(d->config.state, sizeof(d->config.state), "%s", d->tpm.dir);
-	d->config.role = DEVICE_ROLE_LAPTOP;
-	return d;
-}
-
 static void forget_state(struct device *d)
 {
 	g_autofree char *dir = g_build_filename(d->tpm.dir, "policyd", NULL);
@@ -333,8 +318,10 @@ static void judge_init(struct device *d)
 
 static void test_init(void)
 {
-	struct sweep s = {
-		.d = blank("laptop"), .run = do_init, .prepare = start_blank, .judge = judge_init};
+	struct sweep s = {.d = device_blank("laptop", DEVICE_ROLE_LAPTOP),
+			  .run = do_init,
+			  .prepare = start_blank,
+			  .judge = judge_init};
 
 	/* Both kinds of call are seen, or the sweep would prove nothing. */
 	g_assert_cmpint(sweep(&s, CALL_FILE, 5), >, 20);
@@ -344,7 +331,7 @@ static void test_init(void)
 
 static void test_pair_open(void)
 {
-	struct sweep s = {.d = blank("laptop"),
+	struct sweep s = {.d = device_blank("laptop", DEVICE_ROLE_LAPTOP),
 			  .run = do_pair_open,
 			  .prepare = start_blank,
 			  .judge = judge_init};
@@ -357,7 +344,7 @@ static void test_pair_open(void)
 /* What earlier versions left: a vault alone, and a store that has no keys in it. */
 static void test_half_made(void)
 {
-	struct device *d = blank("laptop");
+	struct device *d = device_blank("laptop", DEVICE_ROLE_LAPTOP);
 	struct kerr err = {0};
 	char key[VAULT_RECOVERY_TEXT];
 
@@ -518,7 +505,7 @@ static void test_renew_errors(void)
  * showed, and only if init succeeds. */
 static void test_init_after_pair(void)
 {
-	struct device *d = blank("laptop");
+	struct device *d = device_blank("laptop", DEVICE_ROLE_LAPTOP);
 	char first[VAULT_RECOVERY_TEXT], second[VAULT_RECOVERY_TEXT];
 	struct kerr err = {0};
 	int n = 0, r;
