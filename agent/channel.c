@@ -7,6 +7,7 @@
 #include "agent/dial.h"
 #include "agent/race.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define DIALS_MAX 128
@@ -18,7 +19,7 @@
 /* Data connections of a hand-off from other addresses than the peer's: a device may have several,
  * and so have those who only know the number. */
 #define STRANGERS_BURST 8
-#define STRANGERS_PER_S 4
+#define STRANGERS_EVERY_MS 250
 
 struct channel_dial {
 	struct agent *a;
@@ -112,8 +113,7 @@ static bool is_welcome(struct job *job, int fd)
 	if (wire_socket_address(fd, from, sizeof(from)) < 0)
 		return false;
 	return strcmp(from, job->endpoint.address) == 0 ||
-	       places_bucket_take(&job->strangers, STRANGERS_BURST, STRANGERS_PER_S,
-				  agent_now_ms());
+	       clock_pace(&job->strangers, STRANGERS_EVERY_MS, STRANGERS_BURST, clock_ms());
 }
 
 void channel_accept(void *ctx, int fd, const uint8_t hid[HID_LEN], uint16_t channel)

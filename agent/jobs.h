@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 
-#include "agent/places.h"
 #include "discovery/roster.h"
 #include "mover/proto.h"
 
@@ -26,9 +25,9 @@ struct job {
 	struct mover_progress progress;
 	struct endpoint endpoint; /* the peer's address that worked; port 0: none to dial, but at
 				   * the destination the one from which it came */
-	struct places_bucket strangers; /* data connections from other addresses */
-	int64_t started, ended;		/* ms of the monotonic clock */
-	int64_t heard;			/* when the mover last spoke of it */
+	uint64_t strangers;	  /* pace of data connections from other addresses */
+	int64_t started, ended;	  /* ms of the monotonic clock */
+	int64_t heard;		  /* when the mover last spoke of it */
 };
 
 struct jobs;

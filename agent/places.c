@@ -31,15 +31,3 @@ ssize_t places_yield(const struct place *waiting, size_t count, enum places_rank
 	}
 	return victim;
 }
-
-bool places_bucket_take(struct places_bucket *b, unsigned burst, unsigned per_s, int64_t now_ms)
-{
-	int64_t each = 1000 / (int64_t)per_s;
-
-	if (b->level_ms < now_ms)
-		b->level_ms = now_ms;
-	if (b->level_ms - now_ms > each * ((int64_t)burst - 1))
-		return false;
-	b->level_ms += each;
-	return true;
-}

@@ -39,10 +39,3 @@ struct place {
 /* Which of `count` waiting ones goes when there are no more places and one of `rank` comes: the
  * one of the lowest rank that waits longest. -1: none, the newcomer is worth less than all. */
 ssize_t places_yield(const struct place *waiting, size_t count, enum places_rank rank);
-
-/* How often something may happen: `burst` times at once, then `per_s` times a second. */
-struct places_bucket {
-	int64_t level_ms; /* of the monotonic clock: when it will be empty again */
-};
-/* True if it may happen now (and counts it). */
-bool places_bucket_take(struct places_bucket *b, unsigned burst, unsigned per_s, int64_t now_ms);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clocks. */
+/* Clocks, and a pace. */
 #include "base/clock.h"
 
 #include <time.h>
@@ -18,4 +18,14 @@ uint64_t clock_unix(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (uint64_t)ts.tv_sec;
+}
+
+bool clock_pace(uint64_t *full_ms, uint64_t every_ms, unsigned at_once, uint64_t now_ms)
+{
+	uint64_t from = *full_ms > now_ms ? *full_ms : now_ms;
+
+	if (from - now_ms > every_ms * (at_once - 1))
+		return false;
+	*full_ms = from + every_ms;
+	return true;
 }

@@ -11,8 +11,9 @@
 
 /* Own devices always find half of the incoming places. */
 static const struct {
-	uint64_t every_ms, at_once; /* pace: so many at once, then one each so often */
-	size_t each, person, all;   /* places of one device, of one person's, of all such */
+	uint64_t every_ms; /* pace: so many at once, then one each so often */
+	unsigned at_once;
+	size_t each, person, all; /* places of one device, of one person's, of all such */
 } limits[2] = {
 	[false] = {5000, 4, 1, 2, INCOMING_MAX / 2},
 	[true] = {1000, 8, INCOMING_MAX, INCOMING_MAX, INCOMING_MAX},
@@ -36,16 +37,12 @@ static uint64_t *pace_of(struct handoffs *h, const uint8_t peer[DEVICE_ID_LEN])
 
 static int check_pace(struct handoffs *h, const struct store_peer *peer, struct kerr *err)
 {
-	uint64_t every = limits[peer->own].every_ms, now = clock_ms();
-	uint64_t *full = pace_of(h, peer->id);
-	uint64_t from = *full > now ? *full : now;
+	uint64_t every = limits[peer->own].every_ms;
 
-	if (from - now > every * (limits[peer->own].at_once - 1))
-		return kerr_set(err, EBUSY, KCODE_BUSY,
-				"\"%s\" asks too often. Try again in %llu seconds.", peer->name,
-				(unsigned long long)(every / 1000));
-	*full = from + every;
-	return 0;
+	if (clock_pace(pace_of(h, peer->id), every, limits[peer->own].at_once, clock_ms()))
+		return 0;
+	return kerr_set(err, EBUSY, KCODE_BUSY, "\"%s\" asks too often. Try again in %llu seconds.",
+			peer->name, (unsigned long long)(every / 1000));
 }
 
 static int check_places(const struct handoffs *h, const struct store_peer *peer, struct kerr *err)

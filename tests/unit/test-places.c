@@ -14,6 +14,7 @@
 #include "agent/dial.h"
 #include "agent/places.h"
 #include "agent/race.h"
+#include "base/clock.h"
 
 #define OWNER 1000u
 #define NOBODY 65534u
@@ -63,17 +64,17 @@ static void test_yield(void)
 
 static void test_bucket(void)
 {
-	struct places_bucket b = {0};
+	uint64_t b = 0;
 	unsigned n = 0;
 
 	for (int i = 0; i < 100; i++)
-		n += places_bucket_take(&b, 8, 4, 1000);
+		n += clock_pace(&b, 250, 8, 1000);
 	g_assert_cmpuint(n, ==, 8);
-	for (int64_t now = 1000; now < 11000; now++)
-		n += places_bucket_take(&b, 8, 4, now);
+	for (uint64_t now = 1000; now < 11000; now++)
+		n += clock_pace(&b, 250, 8, now);
 	g_assert_cmpuint(n, >=, 8 + 39);
 	g_assert_cmpuint(n, <=, 8 + 41);
-	g_assert_true(places_bucket_take(&b, 8, 4, 60000));
+	g_assert_true(clock_pace(&b, 250, 8, 60000));
 }
 
 /* -- the addresses of a device, tried side by side -- */
@@ -94,7 +95,7 @@ static void test_race(void)
 	/* With nothing under way there is nothing to wait for. */
 	g_assert_true(race_next(&r, true, 1250, &i));
 	/* Thirty dead addresses cost less than two seconds. */
-	for (int64_t now = 1000; now < 1000 + 2000; now++)
+	for (uint64_t now = 1000; now < 1000 + 2000; now++)
 		while (race_next(&r, false, now, &i))
 			n = i;
 	g_assert_cmpuint(n, ==, 30);
