@@ -31,12 +31,15 @@ def chosen() -> list[dict]:
     return [run for run in runs if not words or any(word in run["id"] for word in words)]
 
 
-def explain(tap: Tap, folder: pathlib.Path) -> None:
-    """The last words of the movers and policyds of a run that went wrong."""
-    for path in sorted(folder.glob("*-kith-*.log")):
+def explain(tap: Tap, folder: pathlib.Path, detail: list[str]) -> None:
+    """The last words of the guests, movers and policyds of a run that went wrong; what was wrong
+    comes last, because the end of a log is what people see of it."""
+    for path in (*sorted(folder.glob("*-kith-*.log")), *sorted(folder.glob("*-work.log"))):
         tap.note(f"--- {path.name}")
         for line in path.read_text(errors="replace").splitlines()[-25:]:
             tap.note(line)
+    for line in detail:
+        tap.note(f"wrong: {line}")
 
 
 def body(tap: Tap, folder: pathlib.Path) -> None:
@@ -49,7 +52,7 @@ def body(tap: Tap, folder: pathlib.Path) -> None:
         good = tap.ok(result["outcome"] in judge.GOOD, f"{crash.outcome_of(result)}: {name}",
                       "\n".join(result["detail"]))
         if not good:
-            explain(tap, folder / f"{result['outcome']}-{result['id']}")
+            explain(tap, folder / f"{result['outcome']}-{result['id']}", result["detail"])
     tap.equal(len(soak.results), len(runs), "every run was made")
     tap.note(f"{len(runs)} runs in {time.monotonic() - begin:.0f} s")
 

@@ -482,7 +482,8 @@ class World:
         folder.mkdir(parents=True, exist_ok=True)
         for device in self.devices:
             for path in (*sorted(device.log_dir.glob("*.log")),
-                         *device.log_dir.glob("libvirt/serial.events")):
+                         *device.log_dir.glob("libvirt/serial.events"),
+                         *device.log_dir.glob("libvirt/qemu/*.log")):
                 text = self.since(path)
                 if text:
                     (folder / f"{device.name}-{path.name}").write_bytes(text[-200000:])
