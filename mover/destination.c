@@ -11,7 +11,6 @@
 #include "mover/gateway.h"
 #include "mover/worker.h"
 
-#define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
 #define SERIAL_FOLDER "/var/log/libvirt"
 #define NETWORK "default" /* what an interface on the source's libvirt network becomes */
 
@@ -43,7 +42,7 @@ struct destination {
 
 	struct statement vote, release, abort, ack, nack;
 	uint64_t watch_ms, vote_ms, resumed_ns;
-	bool watching, defined, source_gave_up, fresh, voided, dropped;
+	bool watching, defined, source_gave_up, was_here, voided, dropped;
 	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
 	struct kerr task_err;
 };
@@ -147,7 +146,7 @@ static int check_absent(struct worker *w, struct kerr *err)
 	if (copy.state == COPY_UNKNOWN)
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
 				"libvirt at the destination does not answer.");
-	if (copy.state != COPY_GONE || (copy.defined && self(w)->fresh))
+	if (copy.state != COPY_GONE || (copy.defined && !self(w)->was_here))
 		return kerr_set(err, EEXIST, KCODE_IDENTITY,
 				"libvirt at the destination has a VM with this UUID already.");
 	r = virt_retire(w->virt, w->grant.uuid, w->folder, err);
@@ -497,15 +496,17 @@ static int destroy_copy(struct worker *w)
 {
 	struct destination *d = self(w);
 	struct kerr err = {0};
-	int r;
+	int r = 0;
 
 	/* A domain that we never asked for is not ours to destroy. */
-	if (!d->prepare_sent)
-		return 0;
-	if (worker_settle(w) == -EBUSY && d->state == DESTINATION_VOIDING)
-		return 1;
-	r = virt_end(w->virt, w->grant.uuid, &err);
-	if (r < 0)
+	if (d->prepare_sent) {
+		if (worker_settle(w) == -EBUSY && d->state == DESTINATION_VOIDING)
+			return 1;
+		r = virt_end(w->virt, w->grant.uuid, &err);
+	}
+	/* What an earlier stay left, if the end came before the arrival put it away (F7). Without
+	 * room for that it stays: nobody can start it, and the next arrival tries again. */
+	if (r < 0 || (d->was_here && virt_retire(w->virt, w->grant.uuid, w->folder, &err) < 0))
 		log_warning("destination", "%s", err.text);
 	return r;
 }
@@ -596,8 +597,8 @@ static void make(struct worker *w)
 {
 	struct policyd_open o;
 
-	/* Unknown counts as fresh: then nothing of libvirt's is touched. */
-	self(w)->fresh = worker_open(w, &o) < 0 || o.fresh;
+	/* If that is unknown, nothing of libvirt's is touched. */
+	self(w)->was_here = worker_open(w, &o) == 0 && !o.fresh;
 	if (tasks_run(w->tasks, images_work, images_done, w) < 0)
 		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
 }

@@ -23,6 +23,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter.h \
 	mover/gateway.c \
 	mover/gateway.h \
+	mover/ghost.c \
+	mover/ghost.h \
 	mover/listing.c \
 	mover/listing.h \
 	mover/recover.c \

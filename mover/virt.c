@@ -11,8 +11,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
-
-#define LOCAL_URI "qemu:///system"
+#include "mover/ghost.h"
 
 /* A frozen libvirtd must not freeze the mover: 5 unanswered pings, 5 s apart. */
 #define KEEPALIVE_S 5
@@ -109,7 +108,7 @@ static int fail(struct kerr *err, const char *what)
 
 static int open_local(virConnectPtr *ret, struct kerr *err)
 {
-	virConnectPtr conn = virConnectOpen(LOCAL_URI);
+	virConnectPtr conn = virConnectOpen(VIRT_LOCAL_URI);
 
 	if (!conn)
 		return kerr_set(err, ECONNREFUSED, KCODE_INTERRUPTED,
@@ -341,16 +340,40 @@ static int lookup_or_none(struct virt *v, const uint8_t uuid[UUID_LEN], virDomai
 	return 0;
 }
 
+static bool is_starting(virDomainPtr dom)
+{
+	int state, reason;
+
+	return virDomainGetState(dom, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+	       reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+}
+
+static int end_ghost(virDomainPtr dom, struct kerr *err)
+{
+	int r = ghost_end(virDomainGetName(dom), err);
+
+	if (r == 0 && virDomainIsActive(dom) == 1)
+		r = kerr_set(err, EAGAIN, KCODE_FAILED,
+			     "libvirt on this device holds on to a VM that never started.");
+	if (r == 0)
+		log_notice("libvirt", "libvirtd had a VM left that never started; it is gone.");
+	return r;
+}
+
 int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	int r = lookup_or_none(v, uuid, &dom, err);
+	bool starting;
 
 	if (r < 0 || !dom)
 		return r;
+	starting = is_starting(dom);
 	if (virDomainIsActive(dom) == 1 && virDomainDestroy(dom) < 0) {
 		virErrorPtr e = virGetLastError();
 
+		if (starting && e && e->code == VIR_ERR_OPERATION_TIMEOUT)
+			return end_ghost(dom, err);
 		if (!e || (e->code != VIR_ERR_OPERATION_INVALID && e->code != VIR_ERR_NO_DOMAIN))
 			return fail(err, "Ending the VM's copy");
 	}
