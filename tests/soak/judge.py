@@ -214,7 +214,9 @@ def ask_oracle(world: World, spec: dict, start: int) -> tuple[int, list[tuple[st
     """How often the guest was rebooted, and what the oracle objects to."""
     events = {device.name: _events(world, device, i == start)
               for i, device in enumerate(world.devices)}
-    reboots = sum(chunk.count(b"BOOT ") for chunks in events.values() for _, chunk in chunks)
+    # Joined first: a write of the guest may reach the file in two pieces.
+    reboots = sum(b"".join(chunk for _, chunk in chunks).count(b"BOOT ")
+                  for chunks in events.values())
     report = oracle.judge(events, reboots=reboots, may_lose=5 if spec.get("cold") else 0)
     problems = []
     for text in report.problems:
