@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "agent/places.h"
+#include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
 
@@ -23,7 +24,7 @@ struct client {
 	guint readable, writable, silence, resume;
 	GByteArray *in, *out;
 	guint pending;
-	bool owner, watching, dying, listening;
+	bool owner, watching, dying, listening, paced;
 };
 
 struct control {
@@ -33,6 +34,7 @@ struct control {
 	guint watch, pause;
 	GList *clients;
 	uint64_t last_serial;
+	uint64_t strangers_full_ms; /* clock_pace() */
 	control_request_fn request;
 	void *ctx;
 };
@@ -84,10 +86,23 @@ static int flush_out(struct client *cl)
  * taken it. Otherwise a few of them keep kithd busy with answers that nobody reads. */
 static bool must_wait(const struct client *cl)
 {
-	return !cl->owner && (cl->pending || cl->out->len);
+	return !cl->owner && (cl->pending || cl->out->len || cl->paced);
 }
 
 static gboolean on_resume(gpointer data);
+
+/* Whether the next request of this client may be heard now. If not, it is looked at again soon. */
+static bool has_turn(struct client *cl)
+{
+	if (cl->owner || clock_pace(&cl->c->strangers_full_ms, CONTROL_STRANGER_EVERY_MS,
+				    CONTROL_STRANGER_BURST, clock_ms()))
+		return true;
+	cl->paced = true;
+	if (cl->resume)
+		g_source_remove(cl->resume);
+	cl->resume = g_timeout_add(CONTROL_STRANGER_EVERY_MS, on_resume, cl);
+	return false;
+}
 
 static void resume_soon(struct client *cl)
 {
@@ -230,7 +245,7 @@ static bool take_lines(struct client *cl)
 		uint8_t *start = cl->in->data + done;
 		uint8_t *end = memchr(start, '\n', cl->in->len - done);
 
-		if (!end)
+		if (!end || !has_turn(cl))
 			break;
 		on_line(cl, (const char *)start, (size_t)(end - start));
 		done = (guint)(end - cl->in->data) + 1;
@@ -269,6 +284,7 @@ static gboolean on_resume(gpointer data)
 	struct client *cl = data;
 
 	cl->resume = 0;
+	cl->paced = false;
 	go_on(cl);
 	return G_SOURCE_REMOVE;
 }

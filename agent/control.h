@@ -19,6 +19,11 @@
 #define CONTROL_STRANGER_QUEUE_MAX (1u << 18)
 #define CONTROL_STRANGER_QUEUES_MAX (1u << 20)
 
+/* Requests of all other users together: so many at once, then one each so many milliseconds. The
+ * rest waits in its sockets, and the owner does not wait behind it (A3). */
+#define CONTROL_STRANGER_BURST 32
+#define CONTROL_STRANGER_EVERY_MS 31
+
 /* How long another user's program may be connected without asking anything. */
 #define CONTROL_STRANGER_SILENCE_MS 10000
 

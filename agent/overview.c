@@ -5,10 +5,12 @@
 #include <string.h>
 
 #define MIN_INTERVAL_MS 100
+#define PERSON_INTERVAL_MS 20 /* while the device's owner waits for the answer */
 
 struct waiter {
 	void (*fn)(void *user);
 	void *user;
+	bool person;
 };
 
 struct overview {
@@ -38,14 +40,25 @@ static gboolean on_timer(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
+static gint64 interval_ms(const struct overview *o)
+{
+	for (const GList *l = o->next; l; l = l->next)
+		if (((const struct waiter *)l->data)->person)
+			return PERSON_INTERVAL_MS;
+	return MIN_INTERVAL_MS;
+}
+
 static void ask_soon(struct overview *o)
 {
-	gint64 since = (g_get_monotonic_time() - o->last_asked) / 1000;
+	gint64 left = interval_ms(o) - (g_get_monotonic_time() - o->last_asked) / 1000;
 
-	if (o->asking || o->timer)
+	if (o->asking)
 		return;
-	if (o->last_asked && since < MIN_INTERVAL_MS)
-		o->timer = g_timeout_add((guint)(MIN_INTERVAL_MS - since), on_timer, o);
+	if (o->timer)
+		g_source_remove(o->timer);
+	o->timer = 0;
+	if (o->last_asked && left > 0)
+		o->timer = g_timeout_add((guint)left, on_timer, o);
 	else
 		ask(o);
 }
@@ -123,13 +136,23 @@ struct overview *overview_free(struct overview *o)
 	return NULL;
 }
 
-void overview_refresh(struct overview *o, void (*fn)(void *user), void *user)
+static void refresh(struct overview *o, struct waiter waiter)
 {
 	struct waiter *w = g_new(struct waiter, 1);
 
-	*w = (struct waiter){fn, user};
+	*w = waiter;
 	o->next = g_list_append(o->next, w);
 	ask_soon(o);
+}
+
+void overview_refresh(struct overview *o, void (*fn)(void *user), void *user)
+{
+	refresh(o, (struct waiter){fn, user, false});
+}
+
+void overview_refresh_for_person(struct overview *o, void (*fn)(void *user), void *user)
+{
+	refresh(o, (struct waiter){fn, user, true});
 }
 
 bool overview_is_fresh(const struct overview *o, int64_t age_ms)

@@ -22,6 +22,9 @@ DEFINE_CLEANUP(struct overview *, overview_free)
  * that a window opened or a device forgotten before it counts. Askers are bundled and at most ten
  * questions a second go out. */
 void overview_refresh(struct overview *o, void (*fn)(void *user), void *user);
+/* The same for the device's owner, who waits at most 20 ms behind the last question: what strangers
+ * make kithd ask does not slow him down (A3). */
+void overview_refresh_for_person(struct overview *o, void (*fn)(void *user), void *user);
 /* True if the last answer was good and was asked for within so many milliseconds. */
 bool overview_is_fresh(const struct overview *o, int64_t age_ms);
 /* `fn`s with this user will not be called. */

@@ -98,14 +98,15 @@ static void on_status(void *user)
 				mdns_running(a->mdns), "port", (int)listener_port(a->listener)));
 }
 
-/* Other users get what was true a moment ago: the ten questions a second that policyd is asked are
- * the owner's (A3). */
+/* Other users get what was true a moment ago: the questions that policyd is asked are the owner's
+ * (A3). */
 static void look(struct call *c, void (*fn)(void *user))
 {
 	struct agent *a = c->a;
 
-	if (!control_is_owner(a->control, c->peer.uid) &&
-	    overview_is_fresh(a->overview, STRANGER_AGE_MS))
+	if (control_is_owner(a->control, c->peer.uid))
+		overview_refresh_for_person(a->overview, fn, c);
+	else if (overview_is_fresh(a->overview, STRANGER_AGE_MS))
 		fn(c);
 	else
 		overview_refresh(a->overview, fn, c);

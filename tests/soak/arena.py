@@ -167,10 +167,13 @@ class Watch:
                 self.failed.append(str(error))
 
     def stop(self) -> tuple[float, float]:
-        """Ends it: (most MB that kithd had, its share of a CPU in percent)."""
+        """Ends it: (most MB that kithd had, its share of a CPU in percent). Zeros if it died."""
         self._stop.set()
         self._thread.join()
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        try:
+            status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0.0, 0.0
         peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
         ticks = (self._ticks() - self.ticks) / os.sysconf("SC_CLK_TCK")
         return peak, 100 * ticks / (time.monotonic() - self.begin)
@@ -216,8 +219,6 @@ class Arena:
         kithlab.run_guest(self.guest, self.laptop)
         self.here, self.there = self.laptop, self.desktop
         self.usual_s = min(self._undisturbed() for _ in range(2))
-        self.usual_ms = {(d.name, ask): self._median(d, ask)
-                         for d in (self.laptop, self.desktop) for ask in ("status", "devices")}
 
     def _undisturbed(self) -> float:
         move, seconds = self._move()
@@ -228,7 +229,7 @@ class Arena:
     @staticmethod
     def _median(device: Device, ask: str) -> float:
         watch = Watch(device, ask)
-        time.sleep(1.5)
+        time.sleep(1.2)
         watch.stop()
         return statistics.median(watch.times)
 
@@ -313,6 +314,7 @@ class Arena:
     def run(self, row: Row, seconds: float) -> Result:
         """One row: an attack of at least so many seconds, questions, a hand-off."""
         victim = self.there if row.victim == "destination" else self.here
+        usual_ms = self._median(victim, row.asks)
         spy = Spy(self.here, self.eve.host_path("/tmp") / "hids")
         before, begin = self._daemons(), time.monotonic()
         end_attack = self._begin(row, victim)
@@ -329,8 +331,8 @@ class Arena:
         now = self._daemons()
         died = [f"{name} on {device}" for (device, name), pids in before.items()
                 if now[device, name] != pids]
-        return Result(row, done, self.usual_ms[victim.name, row.asks], watch.times,
-                      [] if row.fresh else watch.failed, rss, cpu, move, move_s, self.usual_s, died)
+        return Result(row, done, usual_ms, watch.times, [] if row.fresh else watch.failed, rss,
+                      cpu, move, move_s, self.usual_s, died)
 
 
 def find(words: list[str]) -> list[Row]:
