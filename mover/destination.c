@@ -570,7 +570,11 @@ static void journal(struct worker *w, enum custody_record record, const struct s
 
 static void journal_recv(struct worker *w)
 {
+	struct policyd_open o;
+
 	journal(w, CUSTODY_RECV, NULL, NULL);
+	/* If that is unknown, nothing of libvirt's is touched. */
+	self(w)->was_here = worker_open(w, &o) == 0 && !o.fresh;
 }
 
 static void journal_prepared(struct worker *w)
@@ -595,10 +599,6 @@ static void journal_close(struct worker *w)
 
 static void make(struct worker *w)
 {
-	struct policyd_open o;
-
-	/* If that is unknown, nothing of libvirt's is touched. */
-	self(w)->was_here = worker_open(w, &o) == 0 && !o.fresh;
 	if (tasks_run(w->tasks, images_work, images_done, w) < 0)
 		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
 }

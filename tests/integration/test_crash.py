@@ -18,7 +18,7 @@ from tap import Tap     # noqa: E402
 from world import clear, root_of     # noqa: E402
 
 SPREAD = 26             # runs of the soak besides the named ones
-JOBS = 4                # labs side by side: most of the time is waiting
+JOBS = 7                # labs side by side: most of the time is waiting
 SEED = 5
 
 
