@@ -671,7 +671,7 @@ static void handle_watch(struct agent *a, const struct control_peer *peer,
 
 /* `owner`: only the device's owner and root may ask (policyd decides once more). All answers but
  * those of `status` and `devices` name VMs or hand-offs, and a hand-off's number is what a data
- * connection is known by (B). */
+ * connection is known by (N10). */
 static const struct {
 	void (*handle)(struct agent *a, const struct control_peer *peer,
 		       const struct api_request *r);

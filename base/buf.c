@@ -149,7 +149,7 @@ static bool clean_bytes(const uint8_t *s, size_t len)
 			return false;
 		if (tail && !utf8_second_ok(s[i], s[i + 1]))
 			return false;
-		/* C1 controls drive terminals too (N9). */
+		/* 8-bit controls drive terminals too (N9). */
 		if (s[i] == 0xc2 && s[i + 1] < 0xa0)
 			return false;
 		for (int k = 1; k <= tail; k++)

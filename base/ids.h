@@ -24,7 +24,7 @@ enum device_role {
 };
 DECLARE_NAMES(device_role, enum device_role);
 
-/* Who a person is to the owner of this cloud (DESIGN section 5). */
+/* Who a person is to the owner of this cloud (kith-policy(7)). */
 enum person_role {
 	PERSON_ROLE_OWNER,
 	PERSON_ROLE_FAMILY,
@@ -53,7 +53,7 @@ enum verdict {
 };
 DECLARE_NAMES(verdict, enum verdict);
 
-/* Where a hand-off stands, for people (DESIGN section 6). */
+/* Where a hand-off stands, for people. */
 enum phase {
 	PHASE_CHECKING,
 	PHASE_ATTESTING,

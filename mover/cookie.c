@@ -131,7 +131,7 @@ static const struct filter_attr int_text = {.kind = FILTER_INT, .max = INT64_MAX
 	}
 
 /* Never acceptable, whichever message they sit in. <domain> is the persistent definition that
- * libvirt would store unchecked (E21); <lockstate> and <network> feed host services (lock
+ * libvirt would store unchecked (H14); <lockstate> and <network> feed host services (lock
  * manager, Open vSwitch); dirty bitmaps would be merged into the destination's image. */
 #define NEVER                                                                                      \
 	REFUSE("domain", "The other device tried to store a VM definition here through the "       \

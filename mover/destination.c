@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The destination of a hand-off: carries out what the table in transfer.c says, and treats
- * everything that the source says as hostile (reliability.md (d), A4). */
+ * everything that the source says as hostile, attested or not (docs/threats.md). */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>

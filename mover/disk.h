@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images that the destination makes for an incoming VM: new files, its own names, in its own
- * folder, never an image that came from elsewhere (reliability.md H12, H17, H23). */
+ * folder, never an image that came from elsewhere (H12, H17, H23). */
 #pragma once
 
 #include "base/kerr.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rebuilds a peer's domain XML from a typed allow-list (reliability.md H12, H13, H21). */
+/* Rebuilds a peer's domain XML from a typed allow-list (H12, H13, H21). */
 #pragma once
 
 #include <stdbool.h>

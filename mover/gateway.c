@@ -71,7 +71,7 @@ static const struct {
 	[0] = {FLAG_KEEP, "LIVE"},
 	[1] = {FLAG_REFUSE, "PEER2PEER"},
 	[2] = {FLAG_REFUSE, "TUNNELLED"},
-	[3] = {FLAG_REFUSE, "PERSIST_DEST"}, /* E21 */
+	[3] = {FLAG_REFUSE, "PERSIST_DEST"}, /* H14 */
 	[4] = {FLAG_STRIP, "UNDEFINE_SOURCE"},
 	[5] = {FLAG_KEEP, "PAUSED"}, /* and forced: the stopped copy is the vote (R6) */
 	[6] = {FLAG_KEEP, "NON_SHARED_DISK"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The destination's RPC filter: a pure machine between the source's libvirt client and the local
- * libvirtd (reliability.md finding 7, H14, H15, H16). */
+ * libvirtd (H14, H15, H16). */
 #pragma once
 
 #include "mover/cookie.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Recovery (reliability.md (c), crash windows): by journal first, by notes after it. */
+/* Recovery (docs/threats.md, W1 to W16): by journal first, by notes after it. */
 #include "mover/recover.h"
 
 #include <dirent.h>

@@ -512,7 +512,7 @@ static void send_abort(struct worker *w)
 	worker_send(w, CONTROL_ABORT, self(w)->abort.data, self(w)->abort.len);
 }
 
-/* F1-F3: the VOTE of a complete copy releases; after a reclaim its NACK is in hand already. */
+/* model:F1-F3: the VOTE of a complete copy releases; after a reclaim its NACK is in hand. */
 static void forward(struct worker *w)
 {
 	struct source *s = self(w);

@@ -127,7 +127,7 @@ struct row {
 	enum transfer_action actions[TRANSFER_ACTIONS_MAX];
 };
 
-/* How each phase before the commit gives up: ABORTED first, then the guest runs (A1). Where
+/* How each phase before the commit gives up: ABORTED first, then the guest runs (model:A1). Where
  * libvirt's client is at work it must fail first; its end then leads to CHECK_COPY. */
 #define ABORT_IDLE                                           \
 	{                                                    \
@@ -240,7 +240,7 @@ static const struct row source_rows[] = {
 	{S(ABORTING), E(MIGRATED), S(ABORTING), {A(CHECK_COPY)}},
 	{S(ABORTING), E(COPY_PAUSED), S(ABORTING), {A(RESUME_COPY)}},
 	{S(ABORTING), E(COPY_UNKNOWN), S(ABORTING), {A(LATER)}},
-	/* A5, R2: it runs; only now the destination may destroy. */
+	/* model:A5, R2: it runs; only now the destination may destroy. */
 	{S(ABORTING),
 	 E(COPY_RUNS),
 	 S(KEPT),
@@ -261,9 +261,9 @@ static const struct row source_rows[] = {
 	{S(ABORTING), E(FINISH_HELD), S(ABORTING), {A(FAIL_RPC)}},
 	{S(ABORTING), E(STOP), S(ABORTING), {A(NONE)}},
 
-	/* F1-F4: with a VOTE the VM is saved; a NACK says that nothing is complete over there.
-	 * Until one of them comes nobody knows, so nothing is closed (F8). A refusal means that
-	 * the owner started it from its disk meanwhile (F6), or that it ran since. */
+	/* model:F1-F4: with a VOTE the VM is saved; a NACK says that nothing is complete over
+	 * there. Until one of them comes nobody knows, so nothing is closed (F8). A refusal means
+	 * that the owner started it from its disk meanwhile (F6), or that it ran since. */
 	{S(FORWARD), E(VOTE), S(FORWARD), {A(FORWARD)}},
 	{S(FORWARD), E(JOURNALLED), S(RELEASED), {A(SEND_RELEASE)}},
 	{S(FORWARD),

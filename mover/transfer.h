@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hand-off as two pure machines: (state, event) in, next state and actions out. They mirror
- * tests/model/commit.pml (reliability.md part (c)); the rims carry the actions out. */
+ * tests/model/commit.pml; the rims carry the actions out. */
 #pragma once
 
 #include <stdbool.h>

@@ -33,7 +33,7 @@ struct core {
 
 /* Locks the state folder (-EBUSY if another kith-policyd has it), then opens TPM, vault and store
  * as far as they go; a part that fails leaves a state that says so
- * (TPM trouble degrades, never bricks: DESIGN 5). Fails only where nothing can be served. */
+ * (TPM trouble degrades, never bricks: D10, D11). Fails only where nothing can be served. */
 int core_new(const struct config *config, struct core **ret, struct kerr *err);
 struct core *core_free(struct core *core);
 DEFINE_CLEANUP(struct core *, core_free)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Custody as tables and pure functions: reliability.md part (c), rules R1 to R5. */
+/* Custody as tables and pure functions: rules R1 to R5 (docs/threats.md). */
 #include "policyd/journal.h"
 
 #include <sodium.h>
@@ -338,7 +338,7 @@ static int check_identity(const struct custody_view *v, const struct custody_ste
 	return 0;
 }
 
-/* The order matters: a replayed old offer is called stale even while something is open (H7). */
+/* The order matters: a replayed old offer is called stale even while something is open (HO7). */
 static int check_recv(const struct custody_view *v, const struct custody_step *step,
 		      struct kerr *err)
 {

@@ -135,7 +135,7 @@ struct custody_step {
 /* Checks one record against the table of legal moves and gives the view after it. Pure.
  * 0 = a new record to be written; 1 = exactly this record is already there (a mover that asks
  * again after a crash): nothing to write, the statement may be made again. Refusals: `busy` (H9),
- * `stale-epoch` (H7), `custody`, `identity` (H21), `not-found` (no such hand-off), `usage` (the
+ * `stale-epoch` (HO7), `custody`, `identity` (H21), `not-found` (no such hand-off), `usage` (the
  * record may not follow the last one), `attest-binding` (the proof belongs to something else). */
 int journal_step(const struct custody_view *before, const struct custody_step *step,
 		 struct custody_view *ret_after, struct kerr *err);

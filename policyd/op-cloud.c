@@ -154,7 +154,7 @@ OP_HANDLER(op_recovery_shown)
 		       : 0;
 }
 
-/* An old verdict is said to be old; an untrusted one stays what it is (DESIGN 4). */
+/* An old verdict is said to be old; an untrusted one stays what it is. */
 static void age_verdict(const struct core *core, struct policyd_peer *p)
 {
 	if (p->verdict == VERDICT_TRUSTED &&

@@ -61,7 +61,7 @@ int vault_exists(int dirfd);
 /* Makes new keys, seals them to the present values of the PCRs in `pcr_mask`, writes both files.
  * `ret_recovery` is shown to the owner once: the caller wipes it. -EEXIST with KCODE_EXISTS if
  * there is a vault already; -EINVAL with KCODE_USAGE for an empty or resettable (16, 23) PCR
- * (reliability B9). */
+ * (B9). */
 int vault_create(struct tpm *t, int dirfd, uint32_t pcr_mask, const struct vault_signer *signer,
 		 char ret_recovery[VAULT_RECOVERY_TEXT], struct vault_keys *ret, struct kerr *err);
 

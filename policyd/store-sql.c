@@ -219,7 +219,7 @@ static const char schema[] =
 	/* Peers that said of a VM in doubt that it is not there. */
 	"CREATE TABLE answers(uuid BLOB NOT NULL, peer BLOB NOT NULL, PRIMARY KEY(uuid, peer))"
 	" STRICT, WITHOUT ROWID;"
-	/* VMs that left Kith's care: an old hand-off of theirs stays old (H7). */
+	/* VMs that left Kith's care: an old hand-off of theirs stays old (HO7). */
 	"CREATE TABLE forgotten("
 	" uuid BLOB PRIMARY KEY NOT NULL CHECK(length(uuid)=16), epoch INTEGER NOT NULL)"
 	" STRICT, WITHOUT ROWID;"

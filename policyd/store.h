@@ -156,7 +156,7 @@ struct store_evidence {
 };
 
 /* New evidence and what the verifier said. An `untrusted` verdict stays until a `trusted` one
- * replaces it: `stale` and `unknown` do not (DESIGN section 4). */
+ * replaces it: `stale` and `unknown` do not (B12). */
 int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN],
 			    const struct store_evidence *evidence, enum verdict verdict,
 			    const struct kerr *reason, struct kerr *err);

@@ -7,7 +7,7 @@
  *   KCODE_LOCKED  sealed data does not open in this state or on this TPM
  *   others        as said at the function.
  * No object or session stays loaded after a call, whether it succeeded or not. Answers such as
- * "retry" and "NV rate" are repeated for a bounded time (reliability D11). */
+ * "retry" and "NV rate" are repeated for a bounded time (D11). */
 #pragma once
 
 #include <stdbool.h>

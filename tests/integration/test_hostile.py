@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A sample of the hostile soak (tests/soak): five attacks, and a hand-off under each. Before it what
-another user of the device can ask for, and what he cannot (A3, B)."""
+another user of the device can ask for, and what he cannot (A3, N10)."""
 import json
 import pathlib
 import re
@@ -48,18 +48,18 @@ def silent(path: str) -> tuple[float, str]:
 
 
 def other_user(tap: Tap, laptop: Device, desktop: Device) -> None:
-    """A3, B: he may ask how it is and who is there, no more, and has four places."""
+    """A3, N10: he may ask how it is and who is there, no more, and has four places."""
     path = str(laptop.host_path("/run/kith/kithd/control.sock"))
     for op in ("status", "devices"):
         line = as_user(OTHER, lambda o=op: ask(path, o))
         tap.ok(json.loads(line)["ok"], f"another user may ask for {op}", line)
-        tap.ok(not re.search(r'"[0-9a-f]{32}"', line), f"B {op} names no hand-off", line)
+        tap.ok(not re.search(r'"[0-9a-f]{32}"', line), f"N10 {op} names no hand-off", line)
     for op in ("jobs", "watch", "vms"):
         answer = json.loads(as_user(OTHER, lambda o=op: ask(path, o)))
-        tap.equal(answer.get("error", {}).get("code"), "not-allowed", f"B not for {op}")
+        tap.equal(answer.get("error", {}).get("code"), "not-allowed", f"N10 not for {op}")
         tap.ok(len(answer.get("error", {}).get("text", "").split()) > 5, "with a sentence")
         if op != "vms":
-            tap.ok(json.loads(ask(path, op))["ok"], f"B the owner may ask for {op}")
+            tap.ok(json.loads(ask(path, op))["ok"], f"N10 the owner may ask for {op}")
     seconds, last = as_user(OTHER, lambda: silent(path))
     tap.equal(json.loads(last or "{}").get("error", {}).get("code"), "busy",
               "A3 whoever finds no place hears `busy`")

@@ -282,7 +282,7 @@ static inline void take_grants(struct run *run)
 	g_assert_cmpint(handoff_grant_take(run->s->core, run->hid, true, WORKER, &gs, &err), <, 0);
 }
 
-/* Steps 1 to 7 of reliability.md (c) as far as the two journals see them. */
+/* The switch-over (tests/model/README.md) as far as the two journals see it. */
 static inline void commit(struct run *run)
 {
 	static struct wire vote, release, ack;

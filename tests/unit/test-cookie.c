@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cookie filter: H14 (E21 and every element mutated), H21, H23, N1. */
+/* The cookie filter: H14 (every element mutated), H21, H23, N1. */
 #include "mover-fixtures.h"
 
 #include "mover/cookie.h"
@@ -68,7 +68,7 @@ struct change {
 #define TAIL(extra) "</qemu-migration>", extra "</qemu-migration>"
 
 static const struct change refused[] = {
-	{"H14 persistent definition in Finish (E21)", COOKIE_STEP_FINISH,
+	{"H14 persistent definition in Finish", COOKIE_STEP_FINISH,
 	 TAIL("<domain type='qemu'><name>web</name><devices><emulator>/bin/sh</emulator></devices>"
 	      "</domain>"),
 	 "store", KCODE_DOMAIN},

@@ -246,7 +246,7 @@ static void test_destination(struct fixture *f, const void *data _unused_)
 	must_reopen(f);
 	g_assert_cmpint(store_custody_by_hid(f->s, HID, &v, NULL), ==, 0);
 	g_assert_true(v.here && v.epoch == 8 && v.record == CUSTODY_OWN && !custody_is_open(&v));
-	/* H7: the same offer once more, and one of the same epoch. */
+	/* HO7: the same offer once more, and one of the same epoch. */
 	g_assert_cmpint(do_step(f, CUSTODY_RECV, NULL, &v, &err), ==, -ESTALE);
 	g_assert_cmpint((int)err.code, ==, KCODE_STALE_EPOCH);
 	{
@@ -777,7 +777,7 @@ int main(int argc, char **argv)
 	ADD("/tables/policies", NULL, test_policies);
 	ADD("/tables/requests", NULL, test_requests);
 	ADD("/tables/custody at the source", NULL, test_source);
-	ADD("/tables/H7 custody at the destination", NULL, test_destination);
+	ADD("/tables/HO7 custody at the destination", NULL, test_destination);
 	ADD("/tables/VOID of a VM that was new", NULL, test_void);
 	ADD("/tables/H9 one open hand-off", NULL, test_busy);
 	ADD("/tables/H21 names and UUIDs", NULL, test_identity);

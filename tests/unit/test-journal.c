@@ -785,7 +785,7 @@ static void test_forms(void)
 	g_assert_cmpmem(open.peer, DEVICE_ID_LEN, D, DEVICE_ID_LEN);
 }
 
-/* -- H1, H7, H9 at large: three devices, any record at any time, any statement ever made, lost,
+/* -- HO1, HO7, H9 at large: three devices, any record at any time, any statement ever made, lost,
  * repeated or late. Never two holders. -- */
 
 #define DEVICES 3
@@ -951,8 +951,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/journal/only PREP and RECV start a hand-off", test_from_nothing);
 	g_test_add_func("/journal/epochs and holder", test_epochs);
 	g_test_add_func("/journal/VOID forgets a VM that was new", test_void_forgets);
-	g_test_add_func("/journal/H7 stale epochs and replayed offers", test_stale);
-	g_test_add_func("/journal/H7 late records of an ended hand-off", test_late_record);
+	g_test_add_func("/journal/HO7 stale epochs and replayed offers", test_stale);
+	g_test_add_func("/journal/HO7 late records of an ended hand-off", test_late_record);
 	g_test_add_func("/journal/H9 one open hand-off per VM", test_busy);
 	g_test_add_func("/journal/H21 name and UUID belong together", test_identity);
 	g_test_add_func("/journal/R2 given up, then released if the copy died", test_r2_redecision);
@@ -969,7 +969,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/journal/H10 start and incoming at rest", test_may_start_idle);
 	g_test_add_func("/journal/adoption", test_adopt);
 	g_test_add_func("/journal/wire forms", test_forms);
-	g_test_add_func("/journal/H1 H9 random worlds have one holder", test_random_worlds);
+	g_test_add_func("/journal/HO1 H9 random worlds have one holder", test_random_worlds);
 	g_test_add_func("/journal/the hash covers every field", test_hash);
 	return g_test_run();
 }

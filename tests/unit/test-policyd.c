@@ -55,7 +55,7 @@ static void test_attacks_on_session(void)
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_BINDING);
 	/* The twin: the same over one channel passes. */
 	g_assert_true(attest(run, exporter, exporter));
-	/* B2, H7: the recorded first message again. */
+	/* B2, HO7: the recorded first message again. */
 	wire_clear(&out);
 	kerr_clear(&run->err);
 	g_assert_cmpint(handoff_session_step(desktop->core, run->hid, laptop->core->id.id, exporter,
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
 	g_assert_cmpint(secret_process_setup(), ==, 0);
 	g_test_add_func("/policyd/hand-off there and back, custody survives restarts",
 			test_hand_off);
-	g_test_add_func("/policyd/B1 B2 H7 relay, replay, old message", test_attacks_on_session);
+	g_test_add_func("/policyd/B1 B2 HO7 relay, replay, old message", test_attacks_on_session);
 	g_test_add_func("/policyd/S1-15 B6 policy, changed PCR, change before commit",
 			test_pcr_and_policy);
 	g_test_add_func("/policyd/S1-17 whoever holds another owner's VM is not its owner",

@@ -723,6 +723,6 @@ int main(int argc, char *argv[])
 	g_test_add_func("/transfer/H8 RELEASE early, twice, late", test_early_release);
 	g_test_add_func("/transfer/no state ignores a stop or a lost link", test_nobody_is_stuck);
 	g_test_add_func("/transfer/W1-W16 recovery", test_recovery);
-	g_test_add_func("/transfer/H1 20000 random hand-offs", test_together);
+	g_test_add_func("/transfer/HO1 20000 random hand-offs", test_together);
 	return g_test_run();
 }
