@@ -92,7 +92,7 @@ def other_user(tap: Tap, laptop: Device, desktop: Device) -> None:
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab."""
     place = arena.Arena(lab)
-    tap.note(f"undisturbed: hand-off {place.usual_s:.1f} s, {place.usual_ms}")
+    tap.note(f"undisturbed: hand-off {place.usual_s:.1f} s")
     other_user(tap, place.laptop, place.desktop)
     for name in SAMPLE:
         result = place.run(next(row for row in arena.ROWS if row.name == name), SECONDS)

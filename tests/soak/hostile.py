@@ -35,8 +35,7 @@ def soak(rows: list[arena.Row], seconds: float) -> list[arena.Result]:
     results = []
     with Lab(f"{os.environ.get('KITH_LAB', '/var/tmp/kith')}-hostile", fresh=True) as lab:
         place = arena.Arena(lab)
-        print(f"undisturbed: hand-off {place.usual_s:.1f} s; status, devices "
-              f"{', '.join(f'{ms:.0f} ms' for ms in place.usual_ms.values())}", flush=True)
+        print(f"undisturbed: hand-off {place.usual_s:.1f} s", flush=True)
         for row in rows:
             result = place.run(row, seconds)
             results.append(result)
