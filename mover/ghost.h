@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arrivals that libvirtd forgot halfway. */
+/* Arrivals that libvirtd forgot halfway (F12). */
 #pragma once
 
 #include "base/kerr.h"

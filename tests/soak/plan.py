@@ -473,6 +473,9 @@ def named() -> list[dict]:
         *[spec("named", "F11 stranger holds mover", (side, "preparing"), side, [],
                prior=[f"hold {side} mover/mover.sock 8", f"restart {side} kithd", "sleep 3"],
                expect=["moved"]) for side in "SD"],
+        # libvirtd forgets an arrival halfway, and keeps a job that nobody can end.
+        spec("named", "F12 libvirtd D forgets an arrival", (d, "checking"), "ghost",
+             [parked((d, "checking"), ["ghost D", "mend-only D"])], expect=["kept"]),
     ]
 
 

@@ -336,6 +336,25 @@ class World:
         """What F7 left: a definition of a VM that is elsewhere."""
         device.virsh("define", "/dev/stdin", input=self.guest.xml())
 
+    def _do_ghost(self, device: SoakDevice, _words: list[str]) -> None:
+        """What a libvirtd leaves that dies between noting an arrival and starting its QEMU (F12).
+        The moment itself cannot be hit every time, so the note is put back to it."""
+        note = device.host_path(f"/run/libvirt/qemu/{VM}.xml")
+        device.strike("libvirtd")
+        wait_for("libvirtd's end", lambda: not device.pids("libvirtd"), 10)
+        device.strike("qemu")
+        text, n = re.subn(r"<domstatus state='\w+' reason='[^']*' pid='\d+'",
+                          "<domstatus state='paused' reason='starting up' pid='0'",
+                          note.read_text())
+        if "async='migration in'" not in text:
+            text, m = re.subn(r"</qemuCaps>", "</qemuCaps><job type='none' async='migration in'"
+                              " phase='prepare' flags='0x61'/>", text)
+            n *= m
+        if n != 1:
+            raise LabError("libvirt's note of an arrival looks different")
+        note.write_text(text)
+        device.host_path(f"/run/libvirt/qemu/{VM}.pid").unlink(missing_ok=True)
+
     def _do_oldnote(self, device: SoakDevice, _words: list[str]) -> None:
         """What F4 and F5 left: the note of a hand-off that is over."""
         if not self.note:
