@@ -15,7 +15,7 @@ void evidence_clear(struct evidence *ev)
 
 /* -- binding -- */
 
-void evidence_versions_digest(const struct evidence *ev, uint8_t ret[HASH_LEN])
+static void evidence_versions_digest(const struct evidence *ev, uint8_t ret[HASH_LEN])
 {
 	crypto_hash_sha256(ret, (const uint8_t *)ev->versions, strlen(ev->versions));
 }
@@ -99,23 +99,6 @@ bool evidence_versions_valid(const char *text)
 			return false;
 	}
 	return true;
-}
-
-int evidence_version(const struct evidence *ev, const char *component, char *ret, size_t size)
-{
-	size_t key = strlen(component), len;
-	const char *line =
-		line_find(ev->versions, ev->versions + strlen(ev->versions), component, key);
-
-	if (!key || !line)
-		return -ENOENT;
-	line += key + 1;
-	len = strcspn(line, "\n");
-	if (len >= size)
-		return -ENOBUFS;
-	memcpy(ret, line, len);
-	ret[len] = '\0';
-	return 0;
 }
 
 /* -- codec -- */

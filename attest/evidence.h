@@ -48,14 +48,8 @@ struct evidence_binding {
 void evidence_qualifying(const struct evidence_binding *binding, const struct evidence *ev,
 			 uint8_t ret[HASH_LEN]);
 
-/* SHA-256 of the versions text. */
-void evidence_versions_digest(const struct evidence *ev, uint8_t ret[HASH_LEN]);
-
 /* True if `text` is what `versions` may hold: lines "key=value", keys of [a-z0-9-], none twice. */
 bool evidence_versions_valid(const char *text);
-
-/* Value of one component, e.g. "qemu"; -ENOENT, or -ENOBUFS if `size` is too small. */
-int evidence_version(const struct evidence *ev, const char *component, char *ret, size_t size);
 
 /* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
 #define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)

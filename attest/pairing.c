@@ -822,11 +822,6 @@ bool pairing_known_there(const struct pairing *p)
 	return p->known_there;
 }
 
-const struct pairing_material *pairing_peer(const struct pairing *p)
-{
-	return p->peer_known ? &p->result.peer : NULL;
-}
-
 const struct pairing_result *pairing_result(const struct pairing *p)
 {
 	return p->stage == STAGE_DONE ? &p->result : NULL;

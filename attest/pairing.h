@@ -131,8 +131,5 @@ const uint8_t *pairing_hash(const struct pairing *p);
 /* True once the peer said that it counts this device as paired already. */
 bool pairing_known_there(const struct pairing *p);
 
-/* What the peer says about itself, NULL before it said so. Unproven until the result. */
-const struct pairing_material *pairing_peer(const struct pairing *p);
-
 /* The result after ATTEST_DONE, NULL otherwise. Borrowed. */
 const struct pairing_result *pairing_result(const struct pairing *p);

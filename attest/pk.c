@@ -411,26 +411,3 @@ int pk_leaf_cert(const uint8_t seed[32], const uint8_t *spki_der, size_t spki_le
 		return r;
 	return cert_finish(cert, key, ret, ret_len);
 }
-
-int pk_cert_device_key(const uint8_t *der, size_t len, uint8_t ret_pk[SIGN_PK_LEN])
-{
-	_cleanup_(X509_freep) X509 *cert = NULL;
-	const uint8_t *at = der;
-	uint8_t pk[SIGN_PK_LEN];
-	size_t pk_len = sizeof(pk);
-	EVP_PKEY *key;
-
-	ERR_clear_error();
-	if (!len || len > CERT_DER_MAX)
-		return -EBADMSG;
-	cert = d2i_X509(NULL, &at, (long)len);
-	key = cert && at == der + len ? X509_get0_pubkey(cert) : NULL;
-	if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519 ||
-	    !(X509_get_extension_flags(cert) & EXFLAG_CA) || X509_verify(cert, key) != 1 ||
-	    EVP_PKEY_get_raw_public_key(key, pk, &pk_len) != 1 || pk_len != sizeof(pk)) {
-		ERR_clear_error();
-		return -EBADMSG;
-	}
-	memcpy(ret_pk, pk, sizeof(pk));
-	return 0;
-}

@@ -43,7 +43,3 @@ int pk_device_cert(const uint8_t seed[32], uint8_t *ret, size_t *ret_len);
  * seconds, `days` 1 to 3650. `ret` has CERT_DER_MAX bytes. */
 int pk_leaf_cert(const uint8_t seed[32], const uint8_t *spki_der, size_t spki_len,
 		 int64_t not_before, unsigned days, uint8_t *ret, size_t *ret_len);
-
-/* Raw Ed25519 key of a device certificate. -EBADMSG if it is not exactly one DER certificate with
- * an Ed25519 key, CA:TRUE and a valid signature by itself. */
-int pk_cert_device_key(const uint8_t *der, size_t len, uint8_t ret_pk[SIGN_PK_LEN]);

@@ -603,16 +603,6 @@ enum attest_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_L
 	return answer(s, err);
 }
 
-enum attest_state session_poll(struct session *s, uint64_t now_ms, struct wbuf *out,
-			       struct kerr *err)
-{
-	struct kerr cause = {0};
-
-	if (s->stage != STAGE_REFUSED && expired(s, now_ms, &cause) < 0)
-		refuse(s, out, out->len, &cause);
-	return answer(s, err);
-}
-
 static bool ops_valid(const struct session_config *config, const struct session_ops *ops)
 {
 	return ops->quote && ops->judge && ops->seen &&

@@ -48,14 +48,11 @@ DEFINE_CLEANUP(struct session *, session_free)
  * session_start(): once, source only: blob 1.
  * session_step():  a blob that came from device `peer` over the channel with `exporter`; both must
  *                  be those of the session (ATTEST_BINDING otherwise).
- * session_poll():  time passes.
  * The destination is DONE with blob 4 in `out`, the source when it has read blob 4. */
 enum attest_state session_start(struct session *s, struct wbuf *out, struct kerr *err);
 enum attest_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_LEN],
 			       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
 			       size_t len, uint64_t now_ms, struct wbuf *out, struct kerr *err);
-enum attest_state session_poll(struct session *s, uint64_t now_ms, struct wbuf *out,
-			       struct kerr *err);
 
 /* The data key of the movers (SESSION_KEY_LEN bytes), once the state is ATTEST_DONE: both verdicts
  * trusted, offer accepted. -EACCES otherwise. The caller owns *ret. */

@@ -315,7 +315,6 @@ static void test_codec(void)
 	_cleanup_evidence_ struct evidence back = {0};
 	struct evidence ev;
 	struct rbuf r;
-	char value[16];
 	size_t len;
 
 	evidence_make(&ev);
@@ -337,11 +336,6 @@ static void test_codec(void)
 		g_assert_cmpint(evidence_get(&r, &untouched), ==, -EBADMSG);
 		g_assert_cmpuint(untouched.quote_len, ==, 77);
 	}
-	g_assert_cmpint(evidence_version(&back, "qemu", value, sizeof(value)), ==, 0);
-	g_assert_cmpstr(value, ==, "7.2.22");
-	g_assert_cmpint(evidence_version(&back, "qem", value, sizeof(value)), ==, -ENOENT);
-	g_assert_cmpint(evidence_version(&back, "", value, sizeof(value)), ==, -ENOENT);
-	g_assert_cmpint(evidence_version(&back, "kernel", value, 5), ==, -ENOBUFS);
 	evidence_clear(&ev);
 }
 
