@@ -80,9 +80,12 @@ struct wbuf op_conversation_room(void)
 int op_conversation_reply(struct wbuf *w, enum attest_state state, const struct wbuf *blob,
 			  struct kerr *err)
 {
-	wbuf_u8(w, (uint8_t)state);
-	kerr_put(w, err);
-	wbuf_blob(w, blob->data, blob->len);
+	const struct policyd_conversation v = {.state = (enum conversation_state)state,
+					       .error = *err,
+					       .blob = blob->data,
+					       .len = blob->len};
+
+	policyd_conversation_put(w, &v);
 	kerr_clear(err);
 	return wbuf_error(w);
 }

@@ -90,18 +90,11 @@ struct handoff_case {
 	struct policy rules;
 	bool foreign; /* the VM belongs to another owner than this device */
 };
-int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
-		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case **ret,
-		      struct kerr *err);
 struct handoff_case *handoff_case_free(struct handoff_case *c);
 DEFINE_CLEANUP(struct handoff_case *, handoff_case_free)
 
 /* Whose the device is, as the VM's owner sees it. */
 enum person_role handoff_dest_person(const struct handoff_case *c);
-
-/* May the VM leave for that device? `fresh`: the verdict is from this very session. */
-int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
-		       enum verdict verdict, struct policy_decision *ret, struct kerr *err);
 
 /* Signature and signer of a peer's statement; what it says is for the caller to judge. */
 int handoff_check_proof(struct core *core, const uint8_t *proof, size_t len,

@@ -111,9 +111,9 @@ struct handoff_case *handoff_case_free(struct handoff_case *c)
 	return NULL;
 }
 
-int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
-		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case **ret,
-		      struct kerr *err)
+static int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
+			     const uint8_t device[DEVICE_ID_LEN], struct handoff_case **ret,
+			     struct kerr *err)
 {
 	_cleanup_(handoff_case_freep) struct handoff_case *c = calloc(1, sizeof(*c));
 	int r;
@@ -150,8 +150,9 @@ enum person_role handoff_dest_person(const struct handoff_case *c)
 	return c->foreign || c->peer.own ? PERSON_ROLE_GUEST : c->peer.person_role;
 }
 
-int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
-		       enum verdict verdict, struct policy_decision *ret, struct kerr *err)
+/* May the VM leave for that device? `fresh`: the verdict is from this very session. */
+static int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
+			      enum verdict verdict, struct policy_decision *ret, struct kerr *err)
 {
 	struct policy_facts facts = {
 		.person = c->foreign ? PERSON_ROLE_GUEST : person,

@@ -107,13 +107,6 @@ bool journal_is_guarded(enum custody_record record)
 	return (size_t)record < _CUSTODY_RECORD_MAX && records[record].guarded;
 }
 
-enum custody_statement_kind journal_proof(enum custody_record last, enum custody_record record)
-{
-	const struct move *m = find_move((int)last, record);
-
-	return m ? m->proof : CUSTODY_STATEMENT_NONE;
-}
-
 /* -- Statements -- */
 
 #define STATEMENT_LABEL 16

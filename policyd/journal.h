@@ -164,10 +164,6 @@ int journal_adopt(const struct custody_view *before, const char *name, bool name
  * journal would let a second copy run (D4). */
 bool journal_is_guarded(enum custody_record record);
 
-/* The statement kind a record asks as proof when it follows `last`; NONE if it asks none. VOID
- * takes an ABORT but does not need it. */
-enum custody_statement_kind journal_proof(enum custody_record last, enum custody_record record);
-
 /* May libvirt start this VM here (H10, R5)? 0 or -EACCES with a sentence.
  * START: yes if unknown to Kith, or held here with no hand-off open. INCOMING: only into an open
  * RECV; never for a VM unknown to Kith. libvirt's `prepare` hook cannot tell an incoming start

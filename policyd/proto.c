@@ -477,12 +477,3 @@ void policyd_count_end(struct wbuf *w, size_t at, size_t count)
 	w->data[at] = (uint8_t)count;
 	w->data[at + 1] = (uint8_t)(count >> 8);
 }
-
-bool policyd_count_overflow(struct wbuf *w, size_t mark)
-{
-	if (w->error != -ENOBUFS)
-		return false;
-	w->error = 0;
-	w->len = mark;
-	return true;
-}

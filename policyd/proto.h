@@ -305,5 +305,3 @@ int policyd_conversation_get(struct rbuf *r, struct policyd_conversation *ret);
 size_t policyd_count_begin(struct wbuf *w);
 /* ...and sets it when the elements are written. */
 void policyd_count_end(struct wbuf *w, size_t at, size_t count);
-/* Takes back an element that did not fit: `mark` is w->len before it. True if it did not fit. */
-bool policyd_count_overflow(struct wbuf *w, size_t mark);

@@ -190,11 +190,6 @@ int vault_seal_blob(const struct secret *key, const char *label, uint64_t counte
 	return 0;
 }
 
-size_t vault_blob_plain_len(size_t len)
-{
-	return len > BOX_OVERHEAD ? len - BOX_OVERHEAD : 0;
-}
-
 int vault_open_blob(const struct secret *key, const char *label, const void *data, size_t len,
 		    void *ret_plain, size_t size, size_t *ret_len, uint64_t *ret_counter)
 {

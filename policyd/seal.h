@@ -102,9 +102,6 @@ int vault_recovery_settle(int dirfd, bool newest);
 int vault_seal_blob(const struct secret *key, const char *label, uint64_t counter,
 		    const void *plain, size_t len, uint8_t **ret, size_t *ret_len);
 
-/* Bytes of plaintext inside a box of `len` bytes; 0 if it is too short to be one. */
-size_t vault_blob_plain_len(size_t len);
-
 /* Decrypts into the caller's `size` bytes (for example from sqlite3_malloc64()). -EBADMSG if any
  * bit, the label or the key is not right (D3); then *ret_plain holds zeros. */
 int vault_open_blob(const struct secret *key, const char *label, const void *data, size_t len,

@@ -291,45 +291,12 @@ int store_request_get(struct store *s, const uint8_t hid[HID_LEN], struct store_
 	return 0;
 }
 
-int store_request_set_abort(struct store *s, const uint8_t hid[HID_LEN], struct kerr *err)
-{
-	int r = sql_change(s, "UPDATE requests SET abort=1 WHERE hid=?1",
-			   SQL_ARGS(SQL_BLOB(hid, HID_LEN)), err);
-
-	return r < 0 || sqlite3_changes(s->db) ? r : no_request(err);
-}
-
 int store_request_delete(struct store *s, const uint8_t hid[HID_LEN], struct kerr *err)
 {
 	int r = sql_change(s, "DELETE FROM requests WHERE hid=?1", SQL_ARGS(SQL_BLOB(hid, HID_LEN)),
 			   err);
 
 	return r < 0 || sqlite3_changes(s->db) ? r : no_request(err);
-}
-
-int store_request_list(struct store *s, struct store_request **ret, size_t *ret_n, struct kerr *err)
-{
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	_cleanup_free_ void *list = NULL;
-	size_t n = 0;
-	int r = sql_query(s, REQUEST_SELECT " ORDER BY time, hid", NULL, 0, &stmt, err);
-
-	if (r < 0)
-		return r;
-	while ((r = sql_step(s, stmt, err)) > 0) {
-		struct store_request *q = sql_list_grow(&list, &n, sizeof(*q));
-
-		if (!q)
-			return kerr_set(err, ENOMEM, KCODE_FAILED, "There is no memory left.");
-		r = read_request(stmt, q, err);
-		if (r < 0)
-			return r;
-	}
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(list);
-	*ret_n = n;
-	return 0;
 }
 
 int store_request_expire(struct store *s, uint64_t before, struct kerr *err)

@@ -86,17 +86,6 @@ int store_custody_get(struct store *s, const uint8_t uuid[UUID_LEN], struct cust
 	return 0;
 }
 
-int store_custody_by_name(struct store *s, const char *name, struct custody_view *ret,
-			  struct kerr *err)
-{
-	int r = find_view(s, CUSTODY_SELECT " WHERE name=?1", SQL_ARGS(SQL_TEXT(name)), ret, err);
-
-	if (r == 0)
-		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
-				"Kith on this device knows no VM called \"%s\".", name);
-	return r < 0 ? r : 0;
-}
-
 int store_custody_by_hid(struct store *s, const uint8_t hid[HID_LEN], struct custody_view *ret,
 			 struct kerr *err)
 {
@@ -204,36 +193,6 @@ int store_journal_last(struct store *s, const uint8_t hid[HID_LEN], struct journ
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
 				"There is no hand-off with this number here.");
 	return r < 0 ? r : 0;
-}
-
-int store_journal_list(struct store *s, uint64_t from, size_t max, struct journal_entry **ret,
-		       size_t *ret_n, struct kerr *err)
-{
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	_cleanup_free_ void *list = NULL;
-	size_t n = 0;
-	int r;
-
-	r = sql_query(s, JOURNAL_SELECT " WHERE seq>=?1 ORDER BY seq LIMIT ?2",
-		      SQL_ARGS(SQL_U64(MIN_OF(from, (uint64_t)INT64_MAX)),
-			       SQL_U64(MIN_OF(max, (size_t)INT32_MAX))),
-		      &stmt, err);
-	if (r < 0)
-		return r;
-	while ((r = sql_step(s, stmt, err)) > 0) {
-		struct journal_entry *e = sql_list_grow(&list, &n, sizeof(*e));
-
-		if (!e)
-			return kerr_set(err, ENOMEM, KCODE_FAILED, "There is no memory left.");
-		r = read_entry(stmt, e, err);
-		if (r < 0)
-			return r;
-	}
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(list);
-	*ret_n = n;
-	return 0;
 }
 
 int store_journal_verify(struct store *s, struct kerr *err)

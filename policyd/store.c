@@ -142,16 +142,6 @@ static void set_broken(struct store *s)
 	s->broken = true;
 }
 
-bool store_is_broken(const struct store *s)
-{
-	return s->broken;
-}
-
-uint64_t store_counter(const struct store *s)
-{
-	return s->counter;
-}
-
 /* -- Commit -- */
 
 /* Makes sure that the disk holds the last committed file, after a new one failed or was given up.

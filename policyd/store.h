@@ -80,8 +80,6 @@ DEFINE_CLEANUP(struct store *, store_free)
  * until it is opened again, which finds either the old or the new state. */
 int store_commit(struct store *s, enum commit_kind kind, struct kerr *err);
 void store_rollback(struct store *s);
-bool store_is_broken(const struct store *s);
-uint64_t store_counter(const struct store *s);
 
 /* Structure of the image and the hash chains of journal and audit. -EBADMSG with a sentence. */
 int store_verify(struct store *s, struct kerr *err);
@@ -254,9 +252,7 @@ int store_chain_get(struct store *s, const uint8_t uuid[UUID_LEN], struct custod
 /* Never -ENOENT: an unknown VM comes back with known = false. */
 int store_custody_get(struct store *s, const uint8_t uuid[UUID_LEN], struct custody_view *ret,
 		      struct kerr *err);
-/* -ENOENT/`not-found` for these two. By hid: the VM's present hand-off only. */
-int store_custody_by_name(struct store *s, const char *name, struct custody_view *ret,
-			  struct kerr *err);
+/* The VM's present hand-off only. -ENOENT/`not-found`. */
 int store_custody_by_hid(struct store *s, const uint8_t hid[HID_LEN], struct custody_view *ret,
 			 struct kerr *err);
 /* Is a VM of that owner with a device that is not his own, or nobody knows where? */
@@ -297,9 +293,6 @@ int store_custody_markers(struct store *s, int marker_dir, struct kerr *err);
  * refuse a replayed offer before anything else. -ENOENT/`not-found`. */
 int store_journal_last(struct store *s, const uint8_t hid[HID_LEN], struct journal_entry *ret,
 		       struct kerr *err);
-/* From sequence number `from` on, at most `max`; *ret is malloced. */
-int store_journal_list(struct store *s, uint64_t from, size_t max, struct journal_entry **ret,
-		       size_t *ret_n, struct kerr *err);
 
 /* -- Requests of people that no hand-off has used yet -- */
 
@@ -314,11 +307,7 @@ struct store_request {
 int store_request_put(struct store *s, const struct store_request *request, struct kerr *err);
 int store_request_get(struct store *s, const uint8_t hid[HID_LEN], struct store_request *ret,
 		      struct kerr *err);
-int store_request_set_abort(struct store *s, const uint8_t hid[HID_LEN], struct kerr *err);
 int store_request_delete(struct store *s, const uint8_t hid[HID_LEN], struct kerr *err);
-/* Oldest first; *ret is malloced (NULL for none). */
-int store_request_list(struct store *s, struct store_request **ret, size_t *ret_n,
-		       struct kerr *err);
 /* `time`: clock_ms() of the process that wrote it, so what a policyd finds at its start is void
  * (M11). Deletes those with time < `before`, except of hand-offs that are open. Count or negative.
  */

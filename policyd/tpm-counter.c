@@ -231,13 +231,3 @@ int tpm_counter_increment(struct tpm *t, uint32_t index, const uint8_t auth[TPM_
 		r = nv_increment(t, nv.tr, session.tr, err);
 	return r < 0 ? r : nv_read(t, nv.tr, session.tr, ret, err);
 }
-
-int tpm_counter_delete(struct tpm *t, uint32_t index, struct kerr *err)
-{
-	_cleanup_handle_ struct tpm_handle nv = TPM_HANDLE_INIT(t);
-	bool written;
-	int r;
-
-	r = counter_find(t, index, &nv, &written, err);
-	return r < 0 ? r : counter_undefine(t, &nv, err);
-}

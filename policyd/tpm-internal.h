@@ -64,7 +64,9 @@ int tpm_enter(struct tpm *t, struct kerr *err);
 /* Fills *err with KCODE_TPM and "Kith could not <what>: ..."; returns -EIO. */
 int tpm_fail(TSS2_RC rc, const char *what, struct kerr *err);
 
-/* The storage primary key, made from its template. */
+/* The storage primary key, made from its template. Its name says which TPM (and which owner seed:
+ * TPM2_Clear changes it) this is. The first one seen is pinned for the life of `t`: another one
+ * later is an error, because sessions are salted with this key (D12). */
 int tpm_srk(struct tpm *t, struct tpm_handle *ret, struct kerr *err);
 
 /* A primary key in `hierarchy` without outside information. The name may be NULL. */
@@ -95,7 +97,6 @@ void tpm_scrub(struct tpm *t);
 /* Wire form, checked to be canonical and complete: -EBADMSG otherwise. */
 int tpm_blob_get_public(const struct tpm_blob *b, TPM2B_PUBLIC *ret);
 int tpm_blob_put_public(const TPM2B_PUBLIC *pub, struct tpm_blob *ret);
-int tpm_blob_get_private(const struct tpm_blob *b, TPM2B_PRIVATE *ret);
 int tpm_blob_put_private(const TPM2B_PRIVATE *priv, struct tpm_blob *ret);
 
 TPML_PCR_SELECTION tpm_pcr_selection(uint32_t mask);

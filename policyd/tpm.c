@@ -299,11 +299,6 @@ struct tpm *tpm_free(struct tpm *t)
 	return NULL;
 }
 
-bool tpm_usable(const struct tpm *t)
-{
-	return !t->broken;
-}
-
 const struct tpm_facts *tpm_facts(const struct tpm *t)
 {
 	return &t->facts;
@@ -421,20 +416,6 @@ int tpm_srk(struct tpm *t, struct tpm_handle *ret, struct kerr *err)
 	return 0;
 }
 
-int tpm_srk_name(struct tpm *t, uint8_t ret[TPM_NAME_LEN], struct kerr *err)
-{
-	_cleanup_handle_ struct tpm_handle srk = TPM_HANDLE_INIT(t);
-	int r;
-
-	r = tpm_enter(t, err);
-	if (r == 0)
-		r = tpm_srk(t, &srk, err);
-	if (r < 0)
-		return r;
-	memcpy(ret, t->srk_name, TPM_NAME_LEN);
-	return 0;
-}
-
 void tpm_session_use(struct tpm *t, ESYS_TR session, TPMA_SESSION flags)
 {
 	/* Cannot fail for a session that exists. */
@@ -511,7 +492,7 @@ int tpm_blob_put_private(const TPM2B_PRIVATE *priv, struct tpm_blob *ret)
 	return 0;
 }
 
-int tpm_blob_get_private(const struct tpm_blob *b, TPM2B_PRIVATE *ret)
+static int tpm_blob_get_private(const struct tpm_blob *b, TPM2B_PRIVATE *ret)
 {
 	TPM2B_PRIVATE priv = {0};
 	size_t offset = 0;

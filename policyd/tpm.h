@@ -53,23 +53,16 @@ struct tpm;
 
 /* Connects by the TCTI configuration `tcti`, used exactly as it stands ("device:/dev/tpmrm0",
  * "swtpm:path=..."). Starts the TPM up if nobody did; without a resource manager also flushes
- * what a crashed predecessor left loaded. */
+ * what a crashed predecessor left loaded. After a call in which the connection itself failed or an
+ * answer was altered on its way, the next one connects again by itself; the storage key stays
+ * pinned. */
 int tpm_open(const char *tcti, struct tpm **ret, struct kerr *err);
 struct tpm *tpm_free(struct tpm *t);
 DEFINE_CLEANUP(struct tpm *, tpm_free)
 
-/* False after a call in which the connection itself failed or an answer was altered on its way.
- * The next call connects again by itself; the storage key stays pinned. */
-bool tpm_usable(const struct tpm *t);
-
 /* Read at tpm_open(); borrowed. */
 const struct tpm_facts *tpm_facts(const struct tpm *t);
 int tpm_clock(struct tpm *t, struct tpm_clock *ret, struct kerr *err);
-
-/* Name of the storage primary key: says which TPM (and which owner seed: TPM2_Clear changes it)
- * this is. The first one seen is pinned for the life of `t`: another one later is an error,
- * because sessions are salted with this key (D12). */
-int tpm_srk_name(struct tpm *t, uint8_t ret[TPM_NAME_LEN], struct kerr *err);
 
 /* SHA-256 bank. PCRs outside `mask` come back as zeros. Values are one consistent snapshot. */
 int tpm_pcr_read(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HASH_LEN], struct kerr *err);
@@ -151,9 +144,6 @@ int tpm_counter_read(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNT
 /* Adds one; the new value in *ret. The NV memory wears: once per commit, never per heartbeat. */
 int tpm_counter_increment(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
 			  uint64_t *ret, struct kerr *err);
-
-/* Removes the counter (`kith` reset of a device). */
-int tpm_counter_delete(struct tpm *t, uint32_t index, struct kerr *err);
 
 /* -- Sealing under PCR states that an authority key approves (D6, D7) -- */
 

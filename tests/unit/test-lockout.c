@@ -488,7 +488,7 @@ static void test_renew_errors(void)
 		if (r == 0)
 			g_strlcpy(d->recovery, key, sizeof(key));
 		g_assert_true(key_opens(d, d->recovery));
-		if (store_is_broken(d->core->store))
+		if (d->core->store->broken)
 			restart(d);
 		g_assert_cmpint(d->core->state, ==, POLICYD_STATE_READY);
 	}
@@ -520,7 +520,7 @@ static void test_init_after_pair(void)
 		bomb.armed = false;
 		if (r < 0)
 			g_assert_true(key_opens(d, first));
-		if (r < 0 && store_is_broken(d->core->store))
+		if (r < 0 && d->core->store->broken)
 			restart(d);
 	} while (r < 0 && n < 40);
 	g_assert_cmpint(n, >, 8);
@@ -803,7 +803,7 @@ static void test_counter_gone(void)
 	struct kerr err = {0};
 	struct tpm *t = open_tpm(d->tpm.tcti);
 
-	g_assert_cmpint(tpm_counter_delete(t, TPM_COUNTER_FIRST + 0x4b54, &err), ==, 0);
+	g_assert_cmpint(remove_index(t, TPM_COUNTER_FIRST + 0x4b54, &err), ==, 0);
 	tpm_free(t);
 	open_core(d);
 	g_assert_cmpint(d->core->state, ==, POLICYD_STATE_LOCKED);

@@ -232,8 +232,6 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_assert_cmpint(sodium_init(), >=, 0);
-	/* What fails here fails on purpose. */
-	log_set_max_level((enum log_level)0);
 #define ADD(name, data, fn) g_test_add(name, struct fixture, data, setup, fn, teardown)
 	ADD("/peers/put and found", NULL, test_peers);
 	ADD("/peers/they are limited", NULL, test_peer_limit);

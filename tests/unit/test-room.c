@@ -225,7 +225,6 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_assert_cmpint(sodium_init(), >=, 0);
-	log_set_max_level((enum log_level)0);
 #define ADD(name, fn) g_test_add(name, struct fixture, NULL, setup, fn, teardown)
 	ADD("/room/H4 VOID forgets what came", test_void_forgets);
 	ADD("/room/H4 OWN keeps it, also over restarts", test_own_keeps);

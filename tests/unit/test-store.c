@@ -11,7 +11,7 @@ static void test_basic(struct fixture *f, const void *data _unused_)
 	struct store *second = NULL;
 	struct kerr err = {0};
 
-	g_assert_cmpuint(store_counter(f->s), ==, 101);
+	g_assert_cmpuint(f->s->counter, ==, 101);
 	g_assert_cmpint(store_create(f->dir, &f->key, &f->guard, &second, &err), ==, -EEXIST);
 	g_assert_cmpint((int)err.code, ==, KCODE_EXISTS);
 	commit_pair(f, 1, COMMIT_PLAIN);
@@ -24,7 +24,7 @@ static void test_basic(struct fixture *f, const void *data _unused_)
 	g_assert_cmpuint(read_pair(f->s), ==, 2);
 	must_reopen(f);
 	g_assert_cmpuint(read_pair(f->s), ==, 2);
-	g_assert_cmpuint(store_counter(f->s), ==, 102);
+	g_assert_cmpuint(f->s->counter, ==, 102);
 	/* What was not committed is not there after a restart. */
 	g_assert_cmpint(write_pair(f->s, 4, NULL), ==, 0);
 	must_reopen(f);
@@ -199,7 +199,7 @@ static void test_increment_fails(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(write_pair(f->s, 2, NULL), ==, 0);
 	g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, &err), <, 0);
 	g_assert_cmpint((int)err.code, ==, KCODE_TPM);
-	g_assert_false(store_is_broken(f->s));
+	g_assert_false(f->s->broken);
 	g_assert_cmpuint(read_pair(f->s), ==, 1);
 	must_reopen(f);
 	g_assert_cmpuint(read_pair(f->s), ==, 1);
@@ -223,7 +223,7 @@ static void test_increment_unknown(struct fixture *f, const void *data _unused_)
 		f->counter->fail_read = 1;
 		g_assert_cmpint(write_pair(f->s, value, NULL), ==, 0);
 		g_assert_cmpint(store_commit(f->s, COMMIT_GUARDED, NULL), <, 0);
-		g_assert_true(store_is_broken(f->s));
+		g_assert_true(f->s->broken);
 		g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, &err), ==, -EIO);
 		g_assert_cmpint((int)err.code, ==, KCODE_NOT_READY);
 		g_assert_cmpint(write_pair(f->s, 5, NULL), ==, -EIO);
@@ -231,7 +231,7 @@ static void test_increment_unknown(struct fixture *f, const void *data _unused_)
 				-EIO);
 		must_reopen(f);
 		g_assert_cmpuint(read_pair(f->s), ==, value);
-		g_assert_cmpuint(store_counter(f->s), ==, f->counter->value);
+		g_assert_cmpuint(f->s->counter, ==, f->counter->value);
 	}
 }
 
@@ -265,7 +265,7 @@ static void test_kill_at_gaps(struct fixture *f, const void *data _unused_)
 		/* The file was complete: rolled forward, no false alarm. */
 		must_reopen(f);
 		g_assert_cmpuint(read_pair(f->s), ==, i);
-		g_assert_cmpuint(store_counter(f->s), ==, f->counter->value);
+		g_assert_cmpuint(f->s->counter, ==, f->counter->value);
 	}
 }
 
@@ -291,7 +291,7 @@ static void test_fail_each_call(struct fixture *f, const void *data)
 			if (r < 0) {
 				failures++;
 				/* One failure is always undone. */
-				g_assert_false(store_is_broken(f->s));
+				g_assert_false(f->s->broken);
 				g_assert_cmpuint(read_pair(f->s), ==, value);
 				must_reopen(f);
 				g_assert_cmpuint(read_pair(f->s), ==, value);
@@ -326,7 +326,7 @@ static void test_fail_for_good(struct fixture *f, const void *data)
 		arm(FAULT_ALL_ERRORS, n, EIO);
 		r = store_commit(f->s, kind, NULL);
 		reached = disarm();
-		if (r < 0 && store_is_broken(f->s)) {
+		if (r < 0 && f->s->broken) {
 			uint64_t found;
 
 			broken++;
@@ -391,7 +391,7 @@ static void test_fail_memory(struct fixture *f, const void *data _unused_)
 		if (r == 0)
 			break;
 		failures++;
-		if (!store_is_broken(f->s))
+		if (!f->s->broken)
 			g_assert_cmpuint(read_pair(f->s), ==, value);
 		must_reopen(f);
 		g_assert_cmpuint(read_pair(f->s), ==, value);
@@ -436,8 +436,6 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_assert_cmpint(sodium_init(), >=, 0);
-	/* What fails here fails on purpose. */
-	log_set_max_level((enum log_level)0);
 #define ADD(name, data, fn) g_test_add(name, struct fixture, data, setup, fn, teardown)
 	ADD("/store/commit, rollback, reopen", NULL, test_basic);
 	ADD("/store/a missing file is no empty store", NULL, test_missing);
