@@ -782,12 +782,6 @@ static int reply_error(struct gateway *g, const struct rpc_msg *m, const struct 
 		ret->event = GATEWAY_EVENT_FINISH_FAILED;
 	if (call->h.procedure == RPC_PROC_OPEN || ret->event != GATEWAY_EVENT_NONE)
 		set_state(g, GATEWAY_STATE_FINISHED);
-	if (call->own) {
-		ret->verdict = GATEWAY_DROP;
-		free(ret->data);
-		ret->data = NULL;
-		ret->len = 0;
-	}
 	return 0;
 }
 
@@ -864,35 +858,6 @@ int gateway_release_finish(struct gateway *g, struct gateway_action *ret)
 	return 0;
 }
 
-int gateway_reject_finish(struct gateway *g, const char *reason, struct gateway_action *ret)
-{
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
-
-	if (g->state != GATEWAY_STATE_HELD)
-		return -EPROTO;
-	gateway_action_clear(ret);
-	rpc_put_error(&out, &g->held_call, reason);
-	set_state(g, GATEWAY_STATE_FINISHED);
-	return give(ret, GATEWAY_FORWARD, &out);
-}
-
-int gateway_cancel(struct gateway *g, struct gateway_action *ret)
-{
-	struct rpc_header h = rpc_call_header(RPC_PROC_FINISH3_PARAMS, OWN_SERIAL + 1);
-	int r;
-
-	if (g->state != GATEWAY_STATE_PREPARED || g->pending.h.procedure)
-		return -EPROTO;
-	gateway_action_clear(ret);
-	r = put_finish(g, &h, NULL, 0, true, ret);
-	if (r < 0)
-		return r;
-	set_pending(g, &h, true, true);
-	set_state(g, GATEWAY_STATE_FINISH);
-	ret->event = GATEWAY_EVENT_FINISH_CANCEL;
-	return 0;
-}
-
 enum gateway_state gateway_state(const struct gateway *g)
 {
 	return g->state;
@@ -901,11 +866,6 @@ enum gateway_state gateway_state(const struct gateway *g)
 const char *gateway_domain_xml(const struct gateway *g)
 {
 	return g->xml;
-}
-
-const struct domain_facts *gateway_facts(const struct gateway *g)
-{
-	return g->xml ? &g->facts : NULL;
 }
 
 /* ---- making one ---- */

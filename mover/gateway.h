@@ -91,17 +91,7 @@ int gateway_from_libvirt(struct gateway *g, const struct rpc_msg *msg, struct ga
  * -EPROTO unless in state HELD. */
 int gateway_release_finish(struct gateway *g, struct gateway_action *ret);
 
-/* The commit decision was "abort": instead of the held reply the source's client gets an error
- * with `reason`, which makes it resume its guest. -EPROTO unless in state HELD. */
-int gateway_reject_finish(struct gateway *g, const char *reason, struct gateway_action *ret);
-
-/* Finish3 with cancelled=1 for the local libvirtd (FORWARD: send it there), which destroys the
- * incoming domain; its answer is dropped with GATEWAY_EVENT_FINISH_FAILED. Legal only in state
- * PREPARED with no call under way; -EPROTO else. */
-int gateway_cancel(struct gateway *g, struct gateway_action *ret);
-
 enum gateway_state gateway_state(const struct gateway *g);
 
-/* The rebuilt domain XML and its facts, NULL before GATEWAY_EVENT_PREPARE. Borrowed. */
+/* The rebuilt domain XML, NULL before GATEWAY_EVENT_PREPARE. Borrowed. */
 const char *gateway_domain_xml(const struct gateway *g);
-const struct domain_facts *gateway_facts(const struct gateway *g);

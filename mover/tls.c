@@ -242,11 +242,6 @@ int tls_write(struct tls *t, const void *buf, size_t len)
 	return r ? r : -ECONNRESET;
 }
 
-bool tls_pending(const struct tls *t)
-{
-	return SSL_has_pending(t->ssl) == 1;
-}
-
 short tls_read_events(const struct tls *t)
 {
 	return t->read_events;

@@ -42,9 +42,6 @@ int tls_handshake(struct tls *t);
 int tls_read(struct tls *t, void *buf, size_t len);
 int tls_write(struct tls *t, const void *buf, size_t len);
 
-/* True if tls_read() may return data without any new input on the socket. */
-bool tls_pending(const struct tls *t);
-
 /* What the last handshake, read or write that said "again" waits for, as poll(2) bits. */
 short tls_read_events(const struct tls *t);
 short tls_write_events(const struct tls *t);

@@ -511,13 +511,6 @@ bool destination_can_stop(enum destination_state state)
 	return state <= DESTINATION_CHECKING;
 }
 
-bool destination_is_bound(enum destination_state state)
-{
-	return state == DESTINATION_VOTING || state == DESTINATION_PREPARED ||
-	       state == DESTINATION_CLAIMING || state == DESTINATION_DECIDING ||
-	       state == DESTINATION_YIELDING;
-}
-
 /* Columns: copy gone, paused, running, halted, unknown. */
 static const enum recovery recoveries[_CUSTODY_RECORD_MAX][5] = {
 	[CUSTODY_PREP] = {RECOVERY_ASK, RECOVERY_ABORT, RECOVERY_ABORT, RECOVERY_ABORT,

@@ -144,8 +144,6 @@ struct transfer_step destination_step(enum destination_state state, enum transfe
 
 /* True from the decision on: whatever happens, this host's copy may not be resumed. */
 bool source_is_committed(enum source_state state);
-/* True while the destination waits for a decision that only the source can make. */
-bool destination_is_bound(enum destination_state state);
 /* True where a cancel still takes effect. */
 bool source_can_stop(enum source_state state);
 bool destination_can_stop(enum destination_state state);

@@ -9,7 +9,7 @@ struct xdr_in xdr_in_init(const void *data, size_t len)
 	return (struct xdr_in){.data = data, .left = data ? len : 0};
 }
 
-void xdr_fail(struct xdr_in *in, int error)
+static void xdr_fail(struct xdr_in *in, int error)
 {
 	if (!in->error)
 		in->error = error;
@@ -320,38 +320,15 @@ void xdr_put_params(struct xdr_out *out, const struct xdr_params *params)
 	}
 }
 
-static struct xdr_param *append(struct xdr_params *p, const char *field)
-{
-	struct xdr_param *item;
-	size_t len = strlen(field);
-
-	if (p->count >= XDR_PARAMS_MAX || !field_ok(field, len))
-		return NULL;
-	item = &p->items[p->count++];
-	*item = (struct xdr_param){.type = XDR_PARAM_INT};
-	memcpy(item->field, field, len);
-	return item;
-}
-
 int xdr_params_add_string(struct xdr_params *p, const char *field, const char *text, size_t len)
 {
-	struct xdr_param *item = append(p, field);
+	struct xdr_param *item;
+	size_t field_len = strlen(field);
 
-	if (!item)
+	if (p->count >= XDR_PARAMS_MAX || !field_ok(field, field_len))
 		return -ENOBUFS;
-	item->type = XDR_PARAM_STRING;
-	item->text = text;
-	item->text_len = len;
-	return 0;
-}
-
-int xdr_params_add_ullong(struct xdr_params *p, const char *field, uint64_t v)
-{
-	struct xdr_param *item = append(p, field);
-
-	if (!item)
-		return -ENOBUFS;
-	item->type = XDR_PARAM_ULLONG;
-	item->number = v;
+	item = &p->items[p->count++];
+	*item = (struct xdr_param){.type = XDR_PARAM_STRING, .text = text, .text_len = len};
+	memcpy(item->field, field, field_len);
 	return 0;
 }

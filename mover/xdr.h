@@ -45,8 +45,6 @@ const char *xdr_get_string(struct xdr_in *in, size_t max, size_t *ret_len);
 /* remote_string: a string that may be absent (then NULL without failure). */
 const char *xdr_get_optional(struct xdr_in *in, size_t max, size_t *ret_len);
 
-void xdr_fail(struct xdr_in *in, int error);
-
 /* 0 if all was read without failure and nothing is left over, else a negative errno. */
 int xdr_in_end(const struct xdr_in *in);
 
@@ -95,4 +93,3 @@ void xdr_put_params(struct xdr_out *out, const struct xdr_params *params);
 
 /* Appends; -ENOBUFS when full or the field name is too long. `text` is borrowed. */
 int xdr_params_add_string(struct xdr_params *p, const char *field, const char *text, size_t len);
-int xdr_params_add_ullong(struct xdr_params *p, const char *field, uint64_t v);
