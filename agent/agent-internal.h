@@ -90,7 +90,6 @@ enum places_rank agent_rank(struct agent *a, const char *address);
 
 /* Tells those who watch. */
 void agent_job_changed(struct agent *a, const struct job *job);
-void agent_devices_changed(struct agent *a);
 
 /* channel.c: the mover wants a data connection to the peer; a peer brought one. */
 void channel_dial(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel);

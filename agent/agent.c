@@ -34,7 +34,7 @@ static gboolean on_devices_timer(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-void agent_devices_changed(struct agent *a)
+static void agent_devices_changed(struct agent *a)
 {
 	/* Bundled, so that a flood of announcements is none of events (P2). */
 	if (!a->devices_timer)

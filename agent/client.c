@@ -58,11 +58,6 @@ struct agent_client *agent_client_free(struct agent_client *c)
 	return NULL;
 }
 
-int agent_client_fd(const struct agent_client *c)
-{
-	return c->fd;
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec ts;

@@ -16,9 +16,6 @@ int agent_client_new(const char *path, struct agent_client **ret, struct kerr *e
 struct agent_client *agent_client_free(struct agent_client *c);
 DEFINE_CLEANUP(struct agent_client *, agent_client_free)
 
-/* For poll(): readable means agent_client_event(c, 0, ...) may have something. */
-int agent_client_fd(const struct agent_client *c);
-
 /* Sends {"id":..,"op":op} with the members of `arguments` (taken over, may be NULL) and waits at
  * most `timeout_ms` for its reply. *ret_result (may be NULL if not wanted) is a new reference.
  * A refusal comes back as -EREMOTEIO with *err as kithd wrote it; kithd gone as -ECONNRESET with

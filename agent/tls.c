@@ -99,6 +99,8 @@ static bool in_time(const X509 *x)
 	       X509_cmp_time(X509_get0_notAfter(x), &early) > 0;
 }
 
+/* Judges a chain: exactly a leaf and the self-signed Ed25519 device certificate that issued it.
+ * ret_id = SHA-256 of the raw device key. -EBADMSG otherwise. */
 static int check_pair(X509 *leaf, X509 *device, uint8_t ret_id[DEVICE_ID_LEN])
 {
 	EVP_PKEY *issuer = X509_get0_pubkey(device), *key = X509_get0_pubkey(leaf);
@@ -115,15 +117,6 @@ static int check_pair(X509 *leaf, X509 *device, uint8_t ret_id[DEVICE_ID_LEN])
 		return -EIO;
 	memcpy(ret_id, id, sizeof(id));
 	return 0;
-}
-
-int tls_check_chain(const void *leaf, size_t leaf_len, const void *device, size_t device_len,
-		    uint8_t ret_id[DEVICE_ID_LEN])
-{
-	_cleanup_(X509_freep) X509 *l = parse(leaf, leaf_len);
-	_cleanup_(X509_freep) X509 *d = parse(device, device_len);
-
-	return l && d ? check_pair(l, d, ret_id) : -EBADMSG;
 }
 
 static int use_chain(const struct tls_identity *t, SSL_CTX *ctx)

@@ -52,8 +52,3 @@ void *tls_client_ctx(struct tls_identity *t);
 
 /* RFC 9266 tls-exporter channel binding of an established TLS 1.3 connection. */
 int tls_exporter(void *ssl, uint8_t ret[EXPORTER_LEN]);
-
-/* Judges a chain: exactly a leaf and the self-signed Ed25519 device certificate that issued it.
- * ret_id = SHA-256 of the raw device key. -EBADMSG otherwise. (The handshake uses this too.) */
-int tls_check_chain(const void *leaf, size_t leaf_len, const void *device, size_t device_len,
-		    uint8_t ret_id[DEVICE_ID_LEN]);
