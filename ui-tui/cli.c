@@ -97,7 +97,8 @@ int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *
 	return r < 0 ? r : 0;
 }
 
-int cli_read_line(char *buf, size_t size, const char *question)
+/* Reads one line from standard input, the question on standard error. -EPIPE at its end. */
+static int cli_read_line(char *buf, size_t size, const char *question)
 {
 	fputs(question, stderr);
 	fflush(stderr);

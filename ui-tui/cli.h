@@ -47,10 +47,9 @@ int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *
 /* Prints one JSON document on a line; `result` is stolen and gets "schema". */
 void cli_print_json(json_t *result);
 
-/* Reads one line from standard input, the question on standard error. -EPIPE at its end. */
-int cli_read_line(char *buf, size_t size, const char *question);
-/* The same for a secret: a terminal does not show it, and shows again what follows also when a
- * signal ends this. The caller wipes `buf`. */
+/* Reads a secret as one line from standard input, the question on standard error: a terminal does
+ * not show it, and shows again what follows also when a signal ends this. -EPIPE at the end of the
+ * input. The caller wipes `buf`. */
 int cli_read_secret(char *buf, size_t size, const char *question);
 /* 0 if the user said y, or --yes; else `cancelled`: nothing was changed. */
 int cli_confirm(const struct cli *cli, const char *question, struct kerr *err);
@@ -84,7 +83,6 @@ json_t *cli_kerr_json(const struct kerr *err);
 /* A text member of an object; "" if there is none. Borrowed. */
 const char *cli_text(const json_t *object, const char *key);
 json_t *cli_hex(const uint8_t *data, size_t len);
-void cli_uuid_text(const uint8_t uuid[UUID_LEN], char ret[37]);
 
 /* Commands, by file. */
 extern const struct cli_command cli_device_commands[];

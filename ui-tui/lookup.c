@@ -35,14 +35,6 @@ json_t *cli_hex(const uint8_t *data, size_t len)
 	return json_string(text);
 }
 
-void cli_uuid_text(const uint8_t uuid[UUID_LEN], char ret[37])
-{
-	char hex[2 * UUID_LEN + 1];
-
-	hex_encode(uuid, UUID_LEN, hex);
-	snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
-}
-
 static int parse_uuid(const char *text, uint8_t ret[UUID_LEN])
 {
 	char hex[2 * UUID_LEN + 1];
