@@ -21,11 +21,6 @@ void log_setup(const char *program)
 		max_level = LOG_LEVEL_DEBUG;
 }
 
-void log_set_max_level(enum log_level level)
-{
-	max_level = level;
-}
-
 static size_t escape(const char *in, char *out, size_t size)
 {
 	size_t n = 0;

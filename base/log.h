@@ -14,7 +14,6 @@ enum log_level {
 
 /* Lines above this level are dropped. Default LOG_LEVEL_INFO; `KITH_DEBUG=1` raises it. */
 void log_setup(const char *program);
-void log_set_max_level(enum log_level level);
 
 /* `area` is a short word such as "custody". Every byte below 0x20 and 0x7f is escaped, so a
  * hostile name cannot forge a line (N9). Never pass secrets or raw peer bytes. */
