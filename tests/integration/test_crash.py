@@ -17,8 +17,8 @@ from lab import Lab     # noqa: E402
 from tap import Tap     # noqa: E402
 from world import clear, root_of     # noqa: E402
 
-SPREAD = 26             # runs of the soak besides the named ones
-JOBS = 7                # labs side by side: most of the time is waiting
+SPREAD = 20             # runs of the soak besides the named ones
+JOBS = 5                # labs side by side: most of the time is waiting
 SEED = 5
 
 
