@@ -47,7 +47,7 @@ struct pairing {
 	struct pairing_hello own, peer; /* bytes as sent */
 	uint8_t commitment[HASH_LEN], transcript[HASH_LEN];
 	char code[PAIRING_CODE_LEN + 1];
-	bool peer_known, peer_refused;
+	bool peer_refused;
 
 	enum pairing_why why; /* what the peer is told of a refusal */
 
@@ -204,7 +204,6 @@ static int hello_accept(struct pairing *p, uint64_t now, struct kerr *err)
 	pairing_transcript(p->config.exporter, p->commitment, p->config.initiator ? own : peer,
 			   p->config.initiator ? peer : own, p->transcript);
 	pairing_code_of(p->transcript, p->code);
-	p->peer_known = true;
 	p->deadline = now + PAIRING_CONFIRM_MS;
 	stage_set(p, STAGE_COMPARE);
 	return 0;

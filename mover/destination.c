@@ -216,7 +216,7 @@ static void drop_images(struct worker *w)
 
 static int connect_libvirt(int *ret)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = LIBVIRT_SOCKET};
+	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = RPC_LIBVIRTD_SOCKET};
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||

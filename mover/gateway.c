@@ -49,10 +49,8 @@ struct gateway {
 	struct rpc_header auth_call; /* waits while polkit is asked */
 	uint32_t flags;		     /* of Prepare3, repeated in Finish3 */
 	char *xml;
-	struct domain_facts facts;
 	uint8_t *held; /* Finish3's reply for the source */
 	size_t held_len;
-	struct rpc_header held_call;
 };
 
 /* ---- what may pass ---- */
@@ -238,7 +236,7 @@ static int call_open(struct gateway *g, const struct rpc_msg *m, struct gateway_
 
 	if (rpc_get_open(m, &args) < 0)
 		return bad_message(ret, "open");
-	rpc_put_open(&out, &m->h, GATEWAY_CONNECT_URI, 0);
+	rpc_put_open(&out, &m->h, RPC_LIBVIRTD_URI, 0);
 	r = give(ret, GATEWAY_FORWARD, &out);
 	if (r < 0)
 		return r;
@@ -420,7 +418,7 @@ static int rebuild_prepare(struct gateway *g, const struct rpc_prepare_args *arg
 				   &g->map, &cookie, &own->cookie_len, &ret->err);
 	if (r == 0)
 		r = domain_rebuild(seen.xml->text, seen.xml->text_len, &g->limits, &g->map, &g->xml,
-				   &g->facts, &ret->err);
+				   NULL, &ret->err);
 	if (r < 0)
 		return r;
 	own->cookie = (const uint8_t *)cookie;
@@ -721,7 +719,6 @@ static int reply_finish(struct gateway *g, const struct rpc_msg *m, const struct
 	r = build_held(g, m, ret);
 	if (r < 0)
 		return r;
-	g->held_call = call->h;
 	set_state(g, GATEWAY_STATE_HELD);
 	ret->verdict = GATEWAY_HOLD;
 	ret->event = GATEWAY_EVENT_FINISHED;

@@ -7,8 +7,6 @@
 #include "mover/domain.h"
 #include "mover/rpc.h"
 
-#define GATEWAY_CONNECT_URI "qemu:///system"
-
 /* Everything the destination decided before the first byte arrives. All strings are copied. */
 struct gateway_config {
 	struct domain_limits limits;
@@ -79,7 +77,7 @@ DEFINE_CLEANUP(struct gateway *, gateway_free)
 
 /* One whole frame from the source's client (already reassembled with rpc_stream). Always fills
  * *ret (cleared first by the caller or zero); 0, or -ENOMEM with verdict REFUSE. Rules: exactly
- * the six procedures in order, `open` rewritten to GATEWAY_CONNECT_URI with flags 0, parameters
+ * the six procedures in order, `open` rewritten to RPC_LIBVIRTD_URI with flags 0, parameters
  * and flags rewritten or refused, VIR_MIGRATE_PAUSED forced, keepalive answered here. */
 int gateway_from_source(struct gateway *g, const struct rpc_msg *msg, struct gateway_action *ret);
 

@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "mover/rpc.h"
-#include "mover/virt.h"
 
 #define STEP_S 5
 
@@ -27,7 +26,7 @@ static void talk_done(struct talk *t)
 
 static int talk_open(struct talk *t)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = LIBVIRT_SOCKET};
+	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = RPC_LIBVIRTD_SOCKET};
 	struct timeval limit = {.tv_sec = STEP_S};
 
 	t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -107,7 +106,7 @@ static int open_driver(struct talk *t)
 	struct rpc_msg m;
 	int r;
 
-	rpc_put_open(&out, &h, VIRT_LOCAL_URI, 0);
+	rpc_put_open(&out, &h, RPC_LIBVIRTD_URI, 0);
 	r = call(t, &out, &m);
 	return r == 0 && m.h.status != RPC_STATUS_OK ? -EACCES : r;
 }
@@ -132,7 +131,7 @@ static int finish_cancelled(struct talk *t, const char *name)
 	return call(t, &out, &m);
 }
 
-int ghost_end(const char *name, struct kerr *err)
+int ghost_end(const char *name)
 {
 	_cleanup_(talk_done) struct talk t = {.fd = -EBADF};
 	int r = talk_open(&t);
@@ -141,11 +140,5 @@ int ghost_end(const char *name, struct kerr *err)
 		r = authenticate(&t);
 	if (r == 0)
 		r = open_driver(&t);
-	if (r == 0)
-		r = finish_cancelled(&t, name);
-	if (r < 0)
-		kerr_set(err, -r, KCODE_FAILED,
-			 "libvirt on this device holds on to a VM that never started: %s.",
-			 strerror(-r));
-	return r;
+	return r < 0 ? r : finish_cancelled(&t, name);
 }

@@ -6,6 +6,10 @@
 #include "base/kerr.h"
 #include "mover/xdr.h"
 
+/* Where this host's libvirtd is. */
+#define RPC_LIBVIRTD_URI "qemu:///system"
+#define RPC_LIBVIRTD_SOCKET "/run/libvirt/libvirt-sock"
+
 #define RPC_PROGRAM_REMOTE 0x20008086u
 #define RPC_PROGRAM_KEEPALIVE 0x6b656570u
 #define RPC_VERSION 1u

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "mover/ghost.h"
+#include "mover/rpc.h"
 
 /* A frozen libvirtd must not freeze the mover: 5 unanswered pings, 5 s apart. */
 #define KEEPALIVE_S 5
@@ -108,7 +109,7 @@ static int fail(struct kerr *err, const char *what)
 
 static int open_local(virConnectPtr *ret, struct kerr *err)
 {
-	virConnectPtr conn = virConnectOpen(VIRT_LOCAL_URI);
+	virConnectPtr conn = virConnectOpen(RPC_LIBVIRTD_URI);
 
 	if (!conn)
 		return kerr_set(err, ECONNREFUSED, KCODE_INTERRUPTED,
@@ -350,14 +351,16 @@ static bool is_starting(virDomainPtr dom)
 
 static int end_ghost(virDomainPtr dom, struct kerr *err)
 {
-	int r = ghost_end(virDomainGetName(dom), err);
+	int r = ghost_end(virDomainGetName(dom));
 
 	if (r == 0 && virDomainIsActive(dom) == 1)
-		r = kerr_set(err, EAGAIN, KCODE_FAILED,
-			     "libvirt on this device holds on to a VM that never started.");
-	if (r == 0)
-		log_notice("libvirt", "libvirtd had a VM left that never started; it is gone.");
-	return r;
+		r = -EAGAIN;
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED,
+				"libvirt on this device holds on to a VM that never started: %s.",
+				strerror(-r));
+	log_notice("libvirt", "libvirtd had a VM left that never started; it is gone.");
+	return 0;
 }
 
 int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)

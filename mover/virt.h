@@ -8,9 +8,6 @@
 #include "mover/domain.h"
 #include "mover/proto.h"
 
-#define VIRT_LOCAL_URI "qemu:///system"
-#define LIBVIRT_SOCKET "/run/libvirt/libvirt-sock"
-
 /* How a copy of the VM stands on this host. */
 enum copy_state {
 	COPY_GONE,   /* no such domain, or one without a process */

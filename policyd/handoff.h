@@ -57,7 +57,7 @@ struct handoff_entry {
 	bool copy_gone;	 /* the worker saw that this host's copy does not exist any more */
 };
 
-/* Writes it (HACKING.md, "One hand-off"); appends the statement it obliges us to make. */
+/* Writes it (docs/architecture.md, "One hand-off"); appends the statement it obliges us to make. */
 int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
 		    struct kerr *err);
 

@@ -95,7 +95,7 @@ enum conversation_state {
 	_CONVERSATION_STATE_MAX,
 };
 
-/* Custody records of one hand-off, in the order of HACKING.md, "One hand-off". */
+/* Custody records, in the order of docs/architecture.md, "One hand-off". */
 enum custody_record {
 	CUSTODY_PREP,	  /* S: before anything moves */
 	CUSTODY_RELEASED, /* S: commit point; proof = VOTE; statement = RELEASE */

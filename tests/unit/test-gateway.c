@@ -93,8 +93,8 @@ static void test_open(void)
 		g_assert_cmpint(a.verdict, ==, GATEWAY_FORWARD);
 		g_assert_cmpint(rpc_parse(a.data, a.len, &m), ==, 0);
 		g_assert_cmpint(rpc_get_open(&m, &args), ==, 0);
-		g_assert_cmpmem(args.name, (int)args.name_len, GATEWAY_CONNECT_URI,
-				(int)strlen(GATEWAY_CONNECT_URI));
+		g_assert_cmpmem(args.name, (int)args.name_len, RPC_LIBVIRTD_URI,
+				(int)strlen(RPC_LIBVIRTD_URI));
 		g_assert_cmpuint(args.flags, ==, 0);
 	}
 }
