@@ -4,6 +4,7 @@ base_libbase_a_SOURCES = \
 	base/buf.c base/buf.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \
+	base/code.c base/code.h \
 	base/config.c base/config.h \
 	base/file.c base/file.h \
 	base/ids.c base/ids.h \

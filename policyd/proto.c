@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Codecs and names of policyd/proto.h: fields in the order of the structs, nothing else. */
+/* Records and names of policyd/proto.h: fields in the order of the structs, nothing else. */
 #include "policyd/proto.h"
 
 static const char *const policyd_state_names[_POLICYD_STATE_MAX] = {
@@ -40,423 +40,147 @@ static const char *const custody_use_names[_CUSTODY_USE_MAX] = {
 };
 DEFINE_NAMES(custody_use, enum custody_use, _CUSTODY_USE_MAX)
 
-/* -- Fields -- */
+/* -- Records -- */
 
-static void put_fail(struct wbuf *w)
+static void policyd_status_code(struct coder *c, struct policyd_status *v)
 {
-	if (!w->error)
-		w->error = -EINVAL;
+	CODE_ENUM(c, v->state, _POLICYD_STATE_MAX);
+	CODE_BYTES(c, v->device_id);
+	code_name(c, v->name);
+	CODE_ENUM(c, v->role, _DEVICE_ROLE_MAX);
+	CODE_ENUM(c, v->tier, _TPM_TIER_MAX);
+	code_name(c, v->owner);
+	CODE_BYTES(c, v->owner_id);
+	CODE_TEXT(c, v->detail);
+	CODE_TEXT(c, v->alarm);
+	code_u64(c, &v->alarm_time);
 }
+DEFINE_CODEC(policyd_status)
 
-static void put_enum(struct wbuf *w, unsigned value, unsigned max)
+static void policyd_pair_status_code(struct coder *c, struct policyd_pair_status *v)
 {
-	if (value >= max)
-		put_fail(w);
-	wbuf_u8(w, (uint8_t)value);
+	CODE_FLAG(c, v->open);
+	CODE_FLAG(c, v->waiting);
+	CODE_FLAG(c, v->done);
+	CODE_TEXT(c, v->code);
+	code_name(c, v->peer_name);
+	code_name(c, v->peer_owner);
+	CODE_ENUM(c, v->peer_role, _DEVICE_ROLE_MAX);
+	CODE_ENUM(c, v->peer_tier, _TPM_TIER_MAX);
+	code_u32(c, &v->seconds_left);
+	code_kerr(c, &v->error);
+	CODE_BYTES(c, v->hash);
+	CODE_ENUM(c, v->past, _PAIR_PAST_MAX);
+	CODE_FLAG(c, v->known_there);
 }
+DEFINE_CODEC(policyd_pair_status)
 
-static unsigned get_enum(struct rbuf *r, unsigned max)
+static void policyd_peer_code(struct coder *c, struct policyd_peer *v)
 {
-	unsigned value = rbuf_u8(r);
-
-	if (value < max)
-		return value;
-	rbuf_fail(r, -EBADMSG);
-	return 0;
+	CODE_BYTES(c, v->id);
+	CODE_BYTES(c, v->sign_pk);
+	code_name(c, v->name);
+	CODE_ENUM(c, v->role, _DEVICE_ROLE_MAX);
+	CODE_ENUM(c, v->tier, _TPM_TIER_MAX);
+	CODE_FLAG(c, v->own);
+	code_name(c, v->person);
+	CODE_ENUM(c, v->person_role, _PERSON_ROLE_MAX);
+	CODE_ENUM(c, v->verdict, _VERDICT_MAX);
+	code_kerr(c, &v->reason);
+	code_u64(c, &v->evidence_time);
+	CODE_FLAG(c, v->receive);
 }
-
-static void put_flag(struct wbuf *w, unsigned value)
-{
-	put_enum(w, value, 2);
-}
-
-static uint8_t get_flag(struct rbuf *r)
-{
-	return (uint8_t)get_enum(r, 2);
-}
-
-/* `size` is that of the array, so that a text without its end is found. */
-static void put_text(struct wbuf *w, const char *text, size_t size)
-{
-	if (strnlen(text, size) == size || !text_is_clean(text)) {
-		put_fail(w);
-		return;
-	}
-	wbuf_string(w, text);
-}
-
-/* A name, or nothing: the empty string. */
-static void put_name(struct wbuf *w, const char name[NAME_MAX_LEN + 1])
-{
-	put_text(w, name, NAME_MAX_LEN + 1);
-	if (!w->error && name[0] && !text_is_name(name, NAME_MAX_LEN))
-		put_fail(w);
-}
-
-static void get_name(struct rbuf *r, char ret[NAME_MAX_LEN + 1])
-{
-	rbuf_string(r, ret, NAME_MAX_LEN + 1);
-	if (ret[0] && !text_is_name(ret, NAME_MAX_LEN))
-		rbuf_fail(r, -EBADMSG);
-}
-
-/* A text that snprintf() cut inside a character must not make its whole message unreadable. */
-static void scrub(char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c >= 0x7f || (c < 0x20 && c != '\t' && c != '\n'))
-			*text = '?';
-	}
-}
-
-static void put_kerr(struct wbuf *w, const struct kerr *v)
-{
-	struct kerr copy = *v;
-
-	if ((unsigned)v->code >= _KCODE_MAX) {
-		put_fail(w);
-		return;
-	}
-	copy.text[sizeof(copy.text) - 1] = '\0';
-	if (!text_is_clean(copy.text))
-		scrub(copy.text);
-	kerr_put(w, &copy);
-}
-
-static void get_kerr(struct rbuf *r, struct kerr *ret)
-{
-	if (kerr_get(r, ret) < 0)
-		rbuf_fail(r, -EBADMSG);
-}
-
-/* -- Structs -- */
-
-void policyd_status_put(struct wbuf *w, const struct policyd_status *v)
-{
-	put_enum(w, v->state, _POLICYD_STATE_MAX);
-	wbuf_bytes(w, v->device_id, sizeof(v->device_id));
-	put_name(w, v->name);
-	put_enum(w, v->role, _DEVICE_ROLE_MAX);
-	put_enum(w, v->tier, _TPM_TIER_MAX);
-	put_name(w, v->owner);
-	wbuf_bytes(w, v->owner_id, sizeof(v->owner_id));
-	put_text(w, v->detail, sizeof(v->detail));
-	put_text(w, v->alarm, sizeof(v->alarm));
-	wbuf_u64(w, v->alarm_time);
-}
-
-int policyd_status_get(struct rbuf *r, struct policyd_status *ret)
-{
-	struct policyd_status v = {0};
-
-	v.state = (enum policyd_state)get_enum(r, _POLICYD_STATE_MAX);
-	rbuf_bytes(r, v.device_id, sizeof(v.device_id));
-	get_name(r, v.name);
-	v.role = (enum device_role)get_enum(r, _DEVICE_ROLE_MAX);
-	v.tier = (enum tpm_tier)get_enum(r, _TPM_TIER_MAX);
-	get_name(r, v.owner);
-	rbuf_bytes(r, v.owner_id, sizeof(v.owner_id));
-	rbuf_string(r, v.detail, sizeof(v.detail));
-	rbuf_string(r, v.alarm, sizeof(v.alarm));
-	v.alarm_time = rbuf_u64(r);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
-}
-
-void policyd_pair_status_put(struct wbuf *w, const struct policyd_pair_status *v)
-{
-	put_flag(w, v->open);
-	put_flag(w, v->waiting);
-	put_flag(w, v->done);
-	put_text(w, v->code, sizeof(v->code));
-	put_name(w, v->peer_name);
-	put_name(w, v->peer_owner);
-	put_enum(w, v->peer_role, _DEVICE_ROLE_MAX);
-	put_enum(w, v->peer_tier, _TPM_TIER_MAX);
-	wbuf_u32(w, v->seconds_left);
-	put_kerr(w, &v->error);
-	wbuf_bytes(w, v->hash, sizeof(v->hash));
-	put_enum(w, v->past, _PAIR_PAST_MAX);
-	put_flag(w, v->known_there);
-}
-
-int policyd_pair_status_get(struct rbuf *r, struct policyd_pair_status *ret)
-{
-	struct policyd_pair_status v = {0};
-
-	v.open = get_flag(r);
-	v.waiting = get_flag(r);
-	v.done = get_flag(r);
-	rbuf_string(r, v.code, sizeof(v.code));
-	get_name(r, v.peer_name);
-	get_name(r, v.peer_owner);
-	v.peer_role = (enum device_role)get_enum(r, _DEVICE_ROLE_MAX);
-	v.peer_tier = (enum tpm_tier)get_enum(r, _TPM_TIER_MAX);
-	v.seconds_left = rbuf_u32(r);
-	get_kerr(r, &v.error);
-	rbuf_bytes(r, v.hash, sizeof(v.hash));
-	v.past = (enum pair_past)get_enum(r, _PAIR_PAST_MAX);
-	v.known_there = get_flag(r);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
-}
-
-void policyd_peer_put(struct wbuf *w, const struct policyd_peer *v)
-{
-	wbuf_bytes(w, v->id, sizeof(v->id));
-	wbuf_bytes(w, v->sign_pk, sizeof(v->sign_pk));
-	put_name(w, v->name);
-	put_enum(w, v->role, _DEVICE_ROLE_MAX);
-	put_enum(w, v->tier, _TPM_TIER_MAX);
-	put_flag(w, v->own);
-	put_name(w, v->person);
-	put_enum(w, v->person_role, _PERSON_ROLE_MAX);
-	put_enum(w, v->verdict, _VERDICT_MAX);
-	put_kerr(w, &v->reason);
-	wbuf_u64(w, v->evidence_time);
-	put_flag(w, v->receive);
-}
-
-int policyd_peer_get(struct rbuf *r, struct policyd_peer *ret)
-{
-	struct policyd_peer v = {0};
-
-	rbuf_bytes(r, v.id, sizeof(v.id));
-	rbuf_bytes(r, v.sign_pk, sizeof(v.sign_pk));
-	get_name(r, v.name);
-	v.role = (enum device_role)get_enum(r, _DEVICE_ROLE_MAX);
-	v.tier = (enum tpm_tier)get_enum(r, _TPM_TIER_MAX);
-	v.own = get_flag(r);
-	get_name(r, v.person);
-	v.person_role = (enum person_role)get_enum(r, _PERSON_ROLE_MAX);
-	v.verdict = (enum verdict)get_enum(r, _VERDICT_MAX);
-	get_kerr(r, &v.reason);
-	v.evidence_time = rbuf_u64(r);
-	v.receive = get_flag(r);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
-}
+DEFINE_CODEC(policyd_peer)
 
 /* Values follow for the PCRs in the mask only. */
-void policyd_trust_put(struct wbuf *w, const struct policyd_trust *v)
+static void policyd_trust_code(struct coder *c, struct policyd_trust *v)
 {
-	policyd_peer_put(w, &v->peer);
-	if (v->pcrs >> PCR_COUNT)
-		put_fail(w);
-	wbuf_u32(w, v->pcrs);
+	policyd_peer_code(c, &v->peer);
+	code_u32(c, &v->pcrs);
+	code_check(c, !(v->pcrs >> PCR_COUNT));
 	for (unsigned i = 0; i < PCR_COUNT; i++) {
 		if (!(v->pcrs & 1u << i))
 			continue;
-		wbuf_bytes(w, v->now[i], HASH_LEN);
-		wbuf_bytes(w, v->want[i], HASH_LEN);
+		CODE_BYTES(c, v->now[i]);
+		CODE_BYTES(c, v->want[i]);
 	}
-	put_text(w, v->versions, sizeof(v->versions));
-	wbuf_bytes(w, v->hash, sizeof(v->hash));
+	CODE_TEXT(c, v->versions);
+	CODE_BYTES(c, v->hash);
 }
+DEFINE_CODEC(policyd_trust)
 
-int policyd_trust_get(struct rbuf *r, struct policyd_trust *ret)
+static void policyd_plan_code(struct coder *c, struct policyd_plan *v)
 {
-	struct policyd_trust v = {0};
-
-	if (policyd_peer_get(r, &v.peer) < 0)
-		return -EBADMSG;
-	v.pcrs = rbuf_u32(r);
-	if (v.pcrs >> PCR_COUNT)
-		rbuf_fail(r, -EBADMSG);
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		if (!(v.pcrs & 1u << i))
-			continue;
-		rbuf_bytes(r, v.now[i], HASH_LEN);
-		rbuf_bytes(r, v.want[i], HASH_LEN);
-	}
-	rbuf_string(r, v.versions, sizeof(v.versions));
-	rbuf_bytes(r, v.hash, sizeof(v.hash));
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
+	CODE_FLAG(c, v->allowed);
+	code_kerr(c, &v->reason);
+	CODE_TEXT(c, v->rule);
+	CODE_ENUM(c, v->verdict, _VERDICT_MAX);
+	code_name(c, v->device);
 }
-
-void policyd_plan_put(struct wbuf *w, const struct policyd_plan *v)
-{
-	put_flag(w, v->allowed);
-	put_kerr(w, &v->reason);
-	put_text(w, v->rule, sizeof(v->rule));
-	put_enum(w, v->verdict, _VERDICT_MAX);
-	put_name(w, v->device);
-}
-
-int policyd_plan_get(struct rbuf *r, struct policyd_plan *ret)
-{
-	struct policyd_plan v = {0};
-
-	v.allowed = get_flag(r);
-	get_kerr(r, &v.reason);
-	rbuf_string(r, v.rule, sizeof(v.rule));
-	v.verdict = (enum verdict)get_enum(r, _VERDICT_MAX);
-	get_name(r, v.device);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
-}
+DEFINE_CODEC(policyd_plan)
 
 /* The hash stays last: audit_hash() covers what stands before it. */
-void policyd_audit_put(struct wbuf *w, const struct policyd_audit *v)
+static void policyd_audit_code(struct coder *c, struct policyd_audit *v)
 {
-	wbuf_u64(w, v->seq);
-	wbuf_u64(w, v->time);
-	put_flag(w, v->allowed);
-	put_name(w, v->person);
-	put_name(w, v->device);
-	put_name(w, v->vm);
-	put_text(w, v->action, sizeof(v->action));
-	put_kerr(w, &v->reason);
-	wbuf_bytes(w, v->hash, sizeof(v->hash));
+	code_u64(c, &v->seq);
+	code_u64(c, &v->time);
+	CODE_FLAG(c, v->allowed);
+	code_name(c, v->person);
+	code_name(c, v->device);
+	code_name(c, v->vm);
+	CODE_TEXT(c, v->action);
+	code_kerr(c, &v->reason);
+	CODE_BYTES(c, v->hash);
 }
+DEFINE_CODEC(policyd_audit)
 
-int policyd_audit_get(struct rbuf *r, struct policyd_audit *ret)
+static void policyd_vm_code(struct coder *c, struct policyd_vm *v)
 {
-	struct policyd_audit v = {0};
-
-	v.seq = rbuf_u64(r);
-	v.time = rbuf_u64(r);
-	v.allowed = get_flag(r);
-	get_name(r, v.person);
-	get_name(r, v.device);
-	get_name(r, v.vm);
-	rbuf_string(r, v.action, sizeof(v.action));
-	get_kerr(r, &v.reason);
-	rbuf_bytes(r, v.hash, sizeof(v.hash));
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
+	CODE_BYTES(c, v->uuid);
+	code_name(c, v->name);
+	code_u64(c, &v->epoch);
+	code_u64(c, &v->policy_version);
+	CODE_FLAG(c, v->here);
+	CODE_BYTES(c, v->holder);
+	code_name(c, v->holder_name);
+	CODE_FLAG(c, v->open);
+	CODE_BYTES(c, v->hid);
+	CODE_FLAG(c, v->doubt);
 }
+DEFINE_CODEC(policyd_vm)
 
-void policyd_vm_put(struct wbuf *w, const struct policyd_vm *v)
+static void policyd_grant_code(struct coder *c, struct policyd_grant *v)
 {
-	wbuf_bytes(w, v->uuid, sizeof(v->uuid));
-	put_name(w, v->name);
-	wbuf_u64(w, v->epoch);
-	wbuf_u64(w, v->policy_version);
-	put_flag(w, v->here);
-	wbuf_bytes(w, v->holder, sizeof(v->holder));
-	put_name(w, v->holder_name);
-	put_flag(w, v->open);
-	wbuf_bytes(w, v->hid, sizeof(v->hid));
-	put_flag(w, v->doubt);
+	CODE_BYTES(c, v->uuid);
+	code_name(c, v->vm);
+	code_u64(c, &v->epoch);
+	CODE_BYTES(c, v->peer);
+	code_name(c, v->peer_name);
+	CODE_BYTES(c, v->key);
 }
+DEFINE_CODEC(policyd_grant)
 
-int policyd_vm_get(struct rbuf *r, struct policyd_vm *ret)
+static void policyd_open_code(struct coder *c, struct policyd_open *v)
 {
-	struct policyd_vm v = {0};
-
-	rbuf_bytes(r, v.uuid, sizeof(v.uuid));
-	get_name(r, v.name);
-	v.epoch = rbuf_u64(r);
-	v.policy_version = rbuf_u64(r);
-	v.here = get_flag(r);
-	rbuf_bytes(r, v.holder, sizeof(v.holder));
-	get_name(r, v.holder_name);
-	v.open = get_flag(r);
-	rbuf_bytes(r, v.hid, sizeof(v.hid));
-	v.doubt = get_flag(r);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
+	CODE_BYTES(c, v->hid);
+	CODE_BYTES(c, v->uuid);
+	CODE_BYTES(c, v->peer);
+	code_name(c, v->vm);
+	code_u64(c, &v->epoch);
+	CODE_FLAG(c, v->source);
+	CODE_ENUM(c, v->record, _CUSTODY_RECORD_MAX);
+	CODE_FLAG(c, v->fresh);
+	CODE_FLAG(c, v->started);
 }
+DEFINE_CODEC(policyd_open)
 
-void policyd_grant_put(struct wbuf *w, const struct policyd_grant *v)
+static void policyd_conversation_code(struct coder *c, struct policyd_conversation *v)
 {
-	wbuf_bytes(w, v->uuid, sizeof(v->uuid));
-	put_name(w, v->vm);
-	wbuf_u64(w, v->epoch);
-	wbuf_bytes(w, v->peer, sizeof(v->peer));
-	put_name(w, v->peer_name);
-	wbuf_bytes(w, v->key, sizeof(v->key));
+	CODE_ENUM(c, v->state, _CONVERSATION_STATE_MAX);
+	code_kerr(c, &v->error);
+	code_blob(c, &v->blob, &v->len, POLICYD_BLOB_MAX);
 }
-
-int policyd_grant_get(struct rbuf *r, struct policyd_grant *ret)
-{
-	struct policyd_grant v = {0};
-	int error;
-
-	rbuf_bytes(r, v.uuid, sizeof(v.uuid));
-	get_name(r, v.vm);
-	v.epoch = rbuf_u64(r);
-	rbuf_bytes(r, v.peer, sizeof(v.peer));
-	get_name(r, v.peer_name);
-	rbuf_bytes(r, v.key, sizeof(v.key));
-	error = rbuf_error(r);
-	if (error == 0)
-		*ret = v;
-	explicit_bzero(&v, sizeof(v));
-	return error < 0 ? -EBADMSG : 0;
-}
-
-void policyd_open_put(struct wbuf *w, const struct policyd_open *v)
-{
-	wbuf_bytes(w, v->hid, sizeof(v->hid));
-	wbuf_bytes(w, v->uuid, sizeof(v->uuid));
-	wbuf_bytes(w, v->peer, sizeof(v->peer));
-	put_name(w, v->vm);
-	wbuf_u64(w, v->epoch);
-	put_flag(w, v->source);
-	put_enum(w, v->record, _CUSTODY_RECORD_MAX);
-	put_flag(w, v->fresh);
-	put_flag(w, v->started);
-}
-
-int policyd_open_get(struct rbuf *r, struct policyd_open *ret)
-{
-	struct policyd_open v = {0};
-
-	rbuf_bytes(r, v.hid, sizeof(v.hid));
-	rbuf_bytes(r, v.uuid, sizeof(v.uuid));
-	rbuf_bytes(r, v.peer, sizeof(v.peer));
-	get_name(r, v.vm);
-	v.epoch = rbuf_u64(r);
-	v.source = get_flag(r);
-	v.record = (enum custody_record)get_enum(r, _CUSTODY_RECORD_MAX);
-	v.fresh = get_flag(r);
-	v.started = get_flag(r);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
-}
-
-void policyd_conversation_put(struct wbuf *w, const struct policyd_conversation *v)
-{
-	put_enum(w, v->state, _CONVERSATION_STATE_MAX);
-	put_kerr(w, &v->error);
-	if (v->len > POLICYD_BLOB_MAX)
-		put_fail(w);
-	wbuf_blob(w, v->blob, v->len);
-}
-
-int policyd_conversation_get(struct rbuf *r, struct policyd_conversation *ret)
-{
-	struct policyd_conversation v = {0};
-
-	v.state = (enum conversation_state)get_enum(r, _CONVERSATION_STATE_MAX);
-	get_kerr(r, &v.error);
-	v.blob = rbuf_blob(r, POLICYD_BLOB_MAX, &v.len);
-	if (rbuf_error(r) < 0)
-		return -EBADMSG;
-	*ret = v;
-	return 0;
-}
+DEFINE_CODEC(policyd_conversation)
 
 /* -- Lists -- */
 
@@ -470,8 +194,8 @@ size_t policyd_count_begin(struct wbuf *w)
 
 void policyd_count_end(struct wbuf *w, size_t at, size_t count)
 {
-	if (count > UINT16_MAX || at > w->len || w->len - at < 2)
-		put_fail(w);
+	if (!w->error && (count > UINT16_MAX || at > w->len || w->len - at < 2))
+		w->error = -EINVAL;
 	if (w->error)
 		return;
 	w->data[at] = (uint8_t)count;

@@ -4,9 +4,7 @@
  * "blob" = u32 length + bytes, id32/uuid16/hid16 = raw bytes. */
 #pragma once
 
-#include "base/buf.h"
-#include "base/ids.h"
-#include "base/kerr.h"
+#include "base/code.h"
 
 #define POLICYD_SOCKET "policyd/policyd.sock" /* below the run directory */
 
@@ -280,26 +278,16 @@ struct policyd_conversation {
 DECLARE_NAMES(conversation_state, enum conversation_state);
 DECLARE_NAMES(custody_use, enum custody_use);
 
-void policyd_status_put(struct wbuf *w, const struct policyd_status *v);
-int policyd_status_get(struct rbuf *r, struct policyd_status *ret);
-void policyd_pair_status_put(struct wbuf *w, const struct policyd_pair_status *v);
-int policyd_pair_status_get(struct rbuf *r, struct policyd_pair_status *ret);
-void policyd_peer_put(struct wbuf *w, const struct policyd_peer *v);
-int policyd_peer_get(struct rbuf *r, struct policyd_peer *ret);
-void policyd_trust_put(struct wbuf *w, const struct policyd_trust *v);
-int policyd_trust_get(struct rbuf *r, struct policyd_trust *ret);
-void policyd_plan_put(struct wbuf *w, const struct policyd_plan *v);
-int policyd_plan_get(struct rbuf *r, struct policyd_plan *ret);
-void policyd_audit_put(struct wbuf *w, const struct policyd_audit *v);
-int policyd_audit_get(struct rbuf *r, struct policyd_audit *ret);
-void policyd_vm_put(struct wbuf *w, const struct policyd_vm *v);
-int policyd_vm_get(struct rbuf *r, struct policyd_vm *ret);
-void policyd_grant_put(struct wbuf *w, const struct policyd_grant *v);
-int policyd_grant_get(struct rbuf *r, struct policyd_grant *ret);
-void policyd_open_put(struct wbuf *w, const struct policyd_open *v);
-int policyd_open_get(struct rbuf *r, struct policyd_open *ret);
-void policyd_conversation_put(struct wbuf *w, const struct policyd_conversation *v);
-int policyd_conversation_get(struct rbuf *r, struct policyd_conversation *ret);
+DECLARE_CODEC(policyd_status);
+DECLARE_CODEC(policyd_pair_status);
+DECLARE_CODEC(policyd_peer);
+DECLARE_CODEC(policyd_trust);
+DECLARE_CODEC(policyd_plan);
+DECLARE_CODEC(policyd_audit);
+DECLARE_CODEC(policyd_vm);
+DECLARE_CODEC(policyd_grant);
+DECLARE_CODEC(policyd_open);
+DECLARE_CODEC(policyd_conversation);
 
 /* Lists are a u16 count, then the elements. Writes a count of 0 and returns where it stands... */
 size_t policyd_count_begin(struct wbuf *w);

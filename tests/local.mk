@@ -83,7 +83,7 @@ tests_soak_stopper_so_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIC
 tests_soak_stopper_so_LDFLAGS = -shared -fPIC
 tests_soak_stopper_so_LDADD =
 
-EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS)
+EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden/policyd.txt
 
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 # Static libraries: a test takes from them only what it uses.
@@ -223,7 +223,8 @@ tests_unit_test_promise_SOURCES = tests/unit/test-promise.c tests/unit/policyd-f
 tests_unit_test_promise_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_promise_LDADD = $(UNIT_LDADD)
 
-tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c
+tests_unit_test_policyd_proto_SOURCES = tests/unit/test-policyd-proto.c tests/unit/golden.h \
+	tests/unit/golden.c
 tests_unit_test_policyd_proto_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policyd_proto_LDADD = $(UNIT_LDADD)
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "policyd/client.h"
+#include "tests/unit/golden.h"
 
 /* -- One of each -- */
 
@@ -187,67 +188,29 @@ DEFINE_AGAIN(grant)
 DEFINE_AGAIN(open)
 DEFINE_AGAIN(conversation)
 
-/* Golden bytes in hex; NxXX is the byte XX, N times. */
 static const struct {
 	const char *name;
 	void (*put)(struct wbuf *w);
 	int (*again)(struct rbuf *r, struct wbuf *w);
-	const char *golden;
 } rows[] = {
-	{"status", put_status, again_status,
-	 "02 32x11 0600 6c6170746f70 03 01 0300 746f6d 32x22 0700 4c6f636b65642e 0600 4177616b652e "
-	 "1817161514131211"},
-	{"pair-status", put_pair_status, again_pair_status,
-	 "01 01 00 0800 3132332034353637 0500 70686f6e65 0300 626f62 00 03 77000000 0c00 0300 "
-	 "4e6f2e 32x33 02 01"},
-	{"peer", put_peer, again_peer,
-	 "32xa1 32xa2 0400 6465736b 02 02 01 0300 746f6d 02 03 0d00 0600 50435220342e "
-	 "0807060504030201 01"},
-	{"trust", put_trust, again_trust,
-	 "32xa1 32xa2 0400 6465736b 02 02 01 0300 746f6d 02 03 0d00 0600 50435220342e "
-	 "0807060504030201 01 01008000 32xc0 32xc1 32xd0 32xd1 0f00 "
-	 "71656d7520372e320a6b6974682031 32xe0"},
-	{"plan", put_plan, again_plan,
-	 "00 0900 0700 44656e6965642e 1200 64656e79206775657374206d6f76652d696e 02 0400 626f6273"},
-	{"audit", put_audit, again_audit,
-	 "0700000000000000 0800000000000000 01 0300 746f6d 0400 6465736b 0400 776f726b 0800 "
-	 "6d6f76652d6f7574 0000 0000 32xee"},
-	{"vm", put_vm, again_vm,
-	 "16x31 0400 776f726b 0300000000000000 0400000000000000 00 32x32 0400 6465736b 01 16x33 "
-	 "01"},
-	{"grant", put_grant, again_grant,
-	 "16x41 0400 776f726b 0900000000000000 32x42 0400 6465736b 32x43"},
-	{"open", put_open, again_open,
-	 "16x51 16x52 32x53 0400 776f726b 0900000000000000 01 06 00 01"},
-	{"conversation", put_conversation, again_conversation,
-	 "03 1d00 0800 546f6f206c6f772e 04000000 626c6f62"},
+	{"status", put_status, again_status},
+	{"pair-status", put_pair_status, again_pair_status},
+	{"peer", put_peer, again_peer},
+	{"trust", put_trust, again_trust},
+	{"plan", put_plan, again_plan},
+	{"audit", put_audit, again_audit},
+	{"vm", put_vm, again_vm},
+	{"grant", put_grant, again_grant},
+	{"open", put_open, again_open},
+	{"conversation", put_conversation, again_conversation},
 };
-
-static size_t parse_golden(const char *text, uint8_t *ret, size_t size)
-{
-	g_auto(GStrv) words = g_strsplit(text, " ", -1);
-	size_t n = 0;
-
-	for (size_t i = 0; words[i]; i++) {
-		char *x = strchr(words[i], 'x');
-		size_t times = x ? (size_t)g_ascii_strtoull(words[i], NULL, 10) : 1;
-		const char *hex = x ? x + 1 : words[i];
-
-		for (size_t k = 0; k < times; k++) {
-			g_assert_cmpuint(n + strlen(hex) / 2, <=, size);
-			g_assert_cmpint(hex_decode(hex, ret + n, strlen(hex) / 2), ==, 0);
-			n += strlen(hex) / 2;
-		}
-	}
-	return n;
-}
 
 static void test_golden(void)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
 		uint8_t got[4096], want[4096];
 		struct wbuf w = wbuf_init(got, sizeof(got));
-		size_t n = parse_golden(rows[i].golden, want, sizeof(want));
+		size_t n = golden_read("policyd.txt", rows[i].name, want, sizeof(want));
 
 		rows[i].put(&w);
 		g_assert_cmpint(wbuf_error(&w), ==, 0);
@@ -481,7 +444,7 @@ static struct wbuf reply(struct server *s)
 static void check_request(const struct server *s, uint16_t op, const char *golden)
 {
 	uint8_t want[256];
-	size_t n = golden[0] ? parse_golden(golden, want, sizeof(want)) : 0;
+	size_t n = golden[0] ? golden_parse(golden, want, sizeof(want)) : 0;
 
 	g_assert_cmpint(s->op, ==, op);
 	g_assert_cmpmem(s->request, s->request_len, want, n);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine under every record: a field in either direction. */
+#include "base/code.h"
+
+#include <string.h>
+
+static void code_fail(struct coder *c)
+{
+	if (c->r)
+		rbuf_fail(c->r, -EBADMSG);
+	else if (!c->w->error)
+		c->w->error = -EINVAL;
+}
+
+void code_check(struct coder *c, bool good)
+{
+	if (!good)
+		code_fail(c);
+}
+
+bool code_good(const struct coder *c)
+{
+	return (c->r ? rbuf_error(c->r) : wbuf_error(c->w)) == 0;
+}
+
+void code_u8(struct coder *c, uint8_t *v)
+{
+	if (c->r)
+		*v = rbuf_u8(c->r);
+	else
+		wbuf_u8(c->w, *v);
+}
+
+void code_u16(struct coder *c, uint16_t *v)
+{
+	if (c->r)
+		*v = rbuf_u16(c->r);
+	else
+		wbuf_u16(c->w, *v);
+}
+
+void code_u32(struct coder *c, uint32_t *v)
+{
+	if (c->r)
+		*v = rbuf_u32(c->r);
+	else
+		wbuf_u32(c->w, *v);
+}
+
+void code_u64(struct coder *c, uint64_t *v)
+{
+	if (c->r)
+		*v = rbuf_u64(c->r);
+	else
+		wbuf_u64(c->w, *v);
+}
+
+void code_bytes(struct coder *c, void *v, size_t len)
+{
+	if (c->r)
+		rbuf_bytes(c->r, v, len);
+	else
+		wbuf_bytes(c->w, v, len);
+}
+
+unsigned code_enum(struct coder *c, unsigned v, unsigned max)
+{
+	uint8_t byte = (uint8_t)v;
+
+	if (c->w)
+		code_check(c, v < max);
+	code_u8(c, &byte);
+	code_check(c, byte < max);
+	return byte < max ? byte : 0;
+}
+
+void code_text(struct coder *c, char *v, size_t size)
+{
+	if (c->r) {
+		rbuf_string(c->r, v, size);
+		return;
+	}
+	/* A text without its end is found before it is read to its end. */
+	code_check(c, strnlen(v, size) < size && text_is_clean(v));
+	if (code_good(c))
+		wbuf_string(c->w, v);
+}
+
+void code_name(struct coder *c, char v[NAME_MAX_LEN + 1])
+{
+	code_text(c, v, NAME_MAX_LEN + 1);
+	if (code_good(c) && v[0])
+		code_check(c, text_is_name(v, NAME_MAX_LEN));
+}
+
+/* What snprintf() cut inside a character must not make its whole message unreadable. */
+static void scrub(char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= 0x7f || (c < 0x20 && c != '\t' && c != '\n'))
+			*text = '?';
+	}
+}
+
+void code_kerr(struct coder *c, struct kerr *v)
+{
+	uint16_t code = (uint16_t)v->code;
+
+	if (c->w) {
+		code_check(c, (unsigned)v->code < _KCODE_MAX);
+		v->text[sizeof(v->text) - 1] = '\0';
+		if (!text_is_clean(v->text))
+			scrub(v->text);
+	}
+	code_u16(c, &code);
+	CODE_TEXT(c, v->text);
+	code_check(c, code < _KCODE_MAX);
+	if (c->r)
+		v->code = code < _KCODE_MAX ? (enum kcode)code : KCODE_OK;
+}
+
+void code_blob(struct coder *c, const uint8_t **v, size_t *len, size_t max)
+{
+	if (c->r) {
+		*v = rbuf_blob(c->r, max, len);
+		return;
+	}
+	code_check(c, *len <= max);
+	if (code_good(c))
+		wbuf_blob(c->w, *v, *len);
+}
+
+/* Both ways go through a copy: the struct of the caller is const where it is written, and stays as
+ * it was where reading fails. Some records hold keys. */
+void record_put(struct wbuf *w, const struct record *record, const void *v)
+{
+	_Alignas(max_align_t) uint8_t copy[RECORD_SIZE_MAX];
+	struct coder c = {.w = w};
+
+	memcpy(copy, v, record->size);
+	record->code(&c, copy);
+	explicit_bzero(copy, record->size);
+}
+
+int record_get(struct rbuf *r, const struct record *record, void *ret)
+{
+	_Alignas(max_align_t) uint8_t copy[RECORD_SIZE_MAX];
+	struct coder c = {.r = r};
+	bool good;
+
+	memset(copy, 0, record->size);
+	record->code(&c, copy);
+	good = code_good(&c);
+	if (good)
+		memcpy(ret, copy, record->size);
+	explicit_bzero(copy, record->size);
+	return good ? 0 : -EBADMSG;
+}
