@@ -209,70 +209,59 @@ int ask_vms(struct ipc_client *c, struct ask *a)
 	return r < 0 ? r : policyd_client_vms(c, &a->vms, &a->vm_count, &a->err);
 }
 
-/* The blob is the client's buffer, so it is copied before the next request. */
-static int keep_conversation(struct ask *a, int r, const struct policyd_conversation *conv)
+/* The blob of the answer is the client's buffer, so it is copied before the next request. */
+static int ask_talk(struct ipc_client *c, struct ask *a, enum talk_kind kind, enum talk_verb verb)
 {
+	struct policyd_talk talk = {.kind = kind, .verb = verb, .initiator = a->flag};
+	struct policyd_conversation conv;
+	int r;
+
+	memcpy(talk.hid, a->hid, sizeof(talk.hid));
+	memcpy(talk.peer, a->peer, sizeof(talk.peer));
+	memcpy(talk.exporter, a->exporter, sizeof(talk.exporter));
+	talk.blob = blob_data(a, &talk.len);
+	r = policyd_client_converse(c, &talk, &conv, &a->err);
 	if (r < 0)
 		return r;
-	a->state = conv->state;
-	a->refused = conv->error;
-	a->reply = g_bytes_new(conv->blob, conv->len);
+	a->state = conv.state;
+	a->refused = conv.error;
+	a->reply = g_bytes_new(conv.blob, conv.len);
 	return 0;
 }
 
 int ask_pair_start(struct ipc_client *c, struct ask *a)
 {
-	struct policyd_conversation conv;
-	int r = policyd_client_pair_start(c, a->flag, a->exporter, &conv, &a->err);
-
-	return keep_conversation(a, r, &conv);
+	return ask_talk(c, a, TALK_PAIRING, TALK_START);
 }
 
 int ask_pair_step(struct ipc_client *c, struct ask *a)
 {
-	struct policyd_conversation conv;
-	size_t len;
-	const uint8_t *blob = blob_data(a, &len);
-	int r = policyd_client_pair_step(c, blob, len, &conv, &a->err);
-
-	return keep_conversation(a, r, &conv);
+	return ask_talk(c, a, TALK_PAIRING, TALK_STEP);
 }
 
 int ask_pair_poll(struct ipc_client *c, struct ask *a)
 {
-	struct policyd_conversation conv;
-	int r = policyd_client_pair_poll(c, &conv, &a->err);
-
-	return keep_conversation(a, r, &conv);
+	return ask_talk(c, a, TALK_PAIRING, TALK_POLL);
 }
 
 int ask_pair_end(struct ipc_client *c, struct ask *a)
 {
-	return policyd_client_pair_end(c, &a->err);
+	return ask_talk(c, a, TALK_PAIRING, TALK_END);
 }
 
 int ask_session_start(struct ipc_client *c, struct ask *a)
 {
-	struct policyd_conversation conv;
-	int r = policyd_client_session_start(c, a->hid, a->exporter, &conv, &a->err);
-
-	return keep_conversation(a, r, &conv);
+	return ask_talk(c, a, TALK_SESSION, TALK_START);
 }
 
 int ask_session_step(struct ipc_client *c, struct ask *a)
 {
-	struct policyd_conversation conv;
-	size_t len;
-	const uint8_t *blob = blob_data(a, &len);
-	int r = policyd_client_session_step(c, a->hid, a->peer, a->exporter, blob, len, &conv,
-					    &a->err);
-
-	return keep_conversation(a, r, &conv);
+	return ask_talk(c, a, TALK_SESSION, TALK_STEP);
 }
 
 int ask_session_end(struct ipc_client *c, struct ask *a)
 {
-	return policyd_client_session_end(c, a->hid, a->exporter, &a->why, &a->err);
+	return ask_talk(c, a, TALK_SESSION, TALK_END);
 }
 
 int ask_custody(struct ipc_client *c, struct ask *a)

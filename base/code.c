@@ -158,3 +158,49 @@ int record_get(struct rbuf *r, const struct record *record, void *ret)
 	explicit_bzero(copy, record->size);
 	return good ? 0 : -EBADMSG;
 }
+
+void record_list_begin(struct record_list *list, struct wbuf *w, const struct record *record)
+{
+	*list = (struct record_list){w, record, w->len, 0};
+	wbuf_u16(w, 0);
+}
+
+void record_list_add(struct record_list *list, const void *v)
+{
+	record_put(list->w, list->record, v);
+	list->count++;
+}
+
+void record_list_end(struct record_list *list)
+{
+	struct wbuf *w = list->w;
+	struct wbuf count = wbuf_init(w->data + list->at, 2);
+
+	if (!w->error && list->count > UINT16_MAX)
+		w->error = -EINVAL;
+	if (!w->error)
+		wbuf_u16(&count, (uint16_t)list->count);
+}
+
+int record_list_get(struct rbuf *r, const struct record *record, void **ret, size_t *ret_n)
+{
+	_cleanup_free_ uint8_t *list = NULL;
+	size_t n = rbuf_u16(r);
+
+	/* Every element has more than one byte: a count beyond the bytes left is a lie. */
+	if (rbuf_error(r) < 0 || n > r->left)
+		return -EBADMSG;
+	if (n) {
+		list = calloc(n, record->size);
+		if (!list)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (record_get(r, record, list + i * record->size) < 0)
+			return -EBADMSG;
+	if (rbuf_end(r) < 0)
+		return -EBADMSG;
+	*ret = TAKE_PTR(list);
+	*ret_n = n;
+	return 0;
+}

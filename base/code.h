@@ -64,6 +64,21 @@ void record_put(struct wbuf *w, const struct record *record, const void *v);
 /* Reads into *ret, which stays as it was on -EBADMSG. Bytes may follow: ask rbuf_end(). */
 int record_get(struct rbuf *r, const struct record *record, void *ret);
 
+/* A list is a u16 count and so many records; begun, its elements added, ended. */
+struct record_list {
+	struct wbuf *w;
+	const struct record *record;
+	size_t at, count;
+};
+
+void record_list_begin(struct record_list *list, struct wbuf *w, const struct record *record);
+void record_list_add(struct record_list *list, const void *v);
+void record_list_end(struct record_list *list);
+
+/* Reads a whole list, and nothing may follow: *ret is an array of structs, malloced, NULL where
+ * empty. -EBADMSG, -ENOMEM. */
+int record_list_get(struct rbuf *r, const struct record *record, void **ret, size_t *ret_n);
+
 /* Defines `type##_record` over the function type##_code(struct coder *, struct type *), and the
  * typed pair that DECLARE_CODEC() declares. */
 #define DEFINE_RECORD(type)                                                          \

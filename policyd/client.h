@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Typed calls to kith-policyd, one per request of policyd/proto.h, over a blocking connection.
+/* Typed calls to kith-policyd, one per request of policyd/requests.h, over a blocking connection.
  *
  * All return 0 or a negative errno with *err filled: the server's refusal as it wrote it,
  * `interrupted` if it went away, `bad-message` for a reply that does not decode, `usage` for an
@@ -11,10 +11,6 @@
 #include "policyd/proto.h"
 
 #define POLICYD_CLIENT_TIMEOUT_MS 60000 /* a slow TPM may take seconds */
-#define POLICYD_RECOVERY_KEY_MAX 128	/* bytes of the recovery key's text with NUL */
-#define POLICYD_POLICY_MAX 32768	/* bytes of a policy's text or compiled form */
-#define POLICYD_CERT_MAX 4096		/* bytes of one DER certificate or public key */
-#define POLICYD_PROOF_MAX 512		/* bytes of a custody statement */
 
 /* -- anyone on this device -- */
 int policyd_client_status(struct ipc_client *c, struct policyd_status *ret, struct kerr *err);
@@ -89,34 +85,14 @@ int policyd_client_claim(struct ipc_client *c, const uint8_t uuid[UUID_LEN], uin
 int policyd_client_tls_leaf(struct ipc_client *c, const void *spki, size_t spki_len,
 			    uint8_t **ret_leaf, size_t *ret_leaf_len, uint8_t **ret_device,
 			    size_t *ret_device_len, struct kerr *err);
-int policyd_client_pair_start(struct ipc_client *c, bool initiator,
-			      const uint8_t exporter[EXPORTER_LEN],
-			      struct policyd_conversation *ret, struct kerr *err);
-int policyd_client_pair_step(struct ipc_client *c, const void *blob, size_t len,
-			     struct policyd_conversation *ret, struct kerr *err);
-int policyd_client_pair_poll(struct ipc_client *c, struct policyd_conversation *ret,
-			     struct kerr *err);
-int policyd_client_pair_end(struct ipc_client *c, struct kerr *err);
-int policyd_client_session_start(struct ipc_client *c, const uint8_t hid[HID_LEN],
-				 const uint8_t exporter[EXPORTER_LEN],
-				 struct policyd_conversation *ret, struct kerr *err);
-int policyd_client_session_step(struct ipc_client *c, const uint8_t hid[HID_LEN],
-				const uint8_t peer[DEVICE_ID_LEN],
-				const uint8_t exporter[EXPORTER_LEN], const void *blob, size_t len,
-				struct policyd_conversation *ret, struct kerr *err);
-int policyd_client_session_end(struct ipc_client *c, const uint8_t hid[HID_LEN],
-			       const uint8_t exporter[EXPORTER_LEN], const struct kerr *why,
-			       struct kerr *err);
+/* A step of a pairing or of a session, as *talk says. */
+int policyd_client_converse(struct ipc_client *c, const struct policyd_talk *talk,
+			    struct policyd_conversation *ret, struct kerr *err);
 int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_ID_LEN],
 				const void *statement, size_t len, uint8_t **ret_reply,
 				size_t *ret_len, struct kerr *err);
 
-/* Statements that a peer has to hear again and again until it answers. */
-struct policyd_letter {
-	uint8_t peer[DEVICE_ID_LEN];
-	uint8_t statement[POLICYD_PROOF_MAX];
-	size_t len;
-};
+/* Statements that peers have to hear again and again until they answer. */
 int policyd_client_custody_outbox(struct ipc_client *c, struct policyd_letter **ret, size_t *ret_n,
 				  struct kerr *err);
 

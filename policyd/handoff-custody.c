@@ -140,16 +140,24 @@ static void finish(struct core *core, struct handoff *ho, const uint8_t hid[HID_
 		store_commit(core->store, COMMIT_PLAIN, NULL);
 }
 
-void handoff_sign_statement(struct core *core, const struct custody_statement *st, struct wbuf *out)
+void handoff_sign_statement(struct core *core, const struct custody_statement *st,
+			    struct policyd_statement *ret)
 {
-	uint8_t bytes[CUSTODY_STATEMENT_LEN];
-
-	if (st->kind == CUSTODY_STATEMENT_NONE) {
-		wbuf_blob(out, NULL, 0);
+	*ret = (struct policyd_statement){0};
+	if (st->kind == CUSTODY_STATEMENT_NONE)
 		return;
-	}
-	custody_statement_sign(st, core->id.device_sk.data, bytes);
-	wbuf_blob(out, bytes, sizeof(bytes));
+	custody_statement_sign(st, core->id.device_sk.data, ret->bytes);
+	ret->len = CUSTODY_STATEMENT_LEN;
+}
+
+void handoff_add_letter(struct core *core, const struct custody_statement *st,
+			struct record_list *out)
+{
+	struct policyd_letter letter = {.len = CUSTODY_STATEMENT_LEN};
+
+	memcpy(letter.peer, st->to, sizeof(letter.peer));
+	custody_statement_sign(st, core->id.device_sk.data, letter.statement);
+	record_list_add(out, &letter);
 }
 
 static void audit_step(struct core *core, const struct handoff *ho, const uint8_t hid[HID_LEN],
@@ -188,7 +196,8 @@ static int check_worker(const struct handoff *ho, const struct handoff_entry *en
 
 /* The statement that the record obliges us to make, and the end of what it ended. */
 static void conclude(struct core *core, struct handoff *ho, const struct custody_view *after,
-		     const uint8_t hid[HID_LEN], enum custody_record record, struct wbuf *out)
+		     const uint8_t hid[HID_LEN], enum custody_record record,
+		     struct policyd_statement *out)
 {
 	struct custody_statement ours;
 
@@ -224,8 +233,8 @@ static int write_record(struct core *core, struct handoff *ho, const struct hand
 	return r;
 }
 
-int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
-		    struct kerr *err)
+int handoff_journal(struct core *core, const struct handoff_entry *entry,
+		    struct policyd_statement *out, struct kerr *err)
 {
 	struct handoff *ho = handoff_find(core->handoffs, entry->hid);
 	struct custody_step step = {.record = entry->record, .copy_gone = entry->copy_gone};

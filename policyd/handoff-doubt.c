@@ -32,8 +32,8 @@ static int settle(struct core *core, const struct custody_view *view, size_t unh
 	return end(core, view, &after, JOURNAL_DOUBT_OVER, NULL, 0, err);
 }
 
-static int ask(struct core *core, const struct custody_view *view, struct wbuf *out, size_t *count,
-	       struct kerr *err)
+static int ask(struct core *core, const struct custody_view *view, struct record_list *out,
+	       size_t *count, struct kerr *err)
 {
 	_cleanup_free_ struct doubt_peer *peers = NULL;
 	size_t n;
@@ -43,15 +43,14 @@ static int ask(struct core *core, const struct custody_view *view, struct wbuf *
 		struct custody_statement st;
 
 		custody_doubt_ask(view, core->id.id, peers[i].id, &st);
-		wbuf_bytes(out, st.to, DEVICE_ID_LEN);
-		handoff_sign_statement(core, &st, out);
+		handoff_add_letter(core, &st, out);
 		(*count)++;
 	}
 	return r < 0 ? r : settle(core, view, n, err);
 }
 
 int handoff_doubt_outbox(struct core *core, const struct custody_view *views, size_t n,
-			 struct wbuf *out, size_t *ret_count, struct kerr *err)
+			 struct record_list *out, struct kerr *err)
 {
 	size_t first = core->handoffs->doubt_next, count = 0;
 	int r = 0;
@@ -67,7 +66,6 @@ int handoff_doubt_outbox(struct core *core, const struct custody_view *views, si
 		if (custody_in_doubt(&views[at]))
 			r = ask(core, &views[at], out, &count, err);
 	}
-	*ret_count += count;
 	return r;
 }
 
@@ -106,7 +104,7 @@ bool handoff_is_about_doubt(enum custody_statement_kind kind)
 }
 
 int handoff_doubt_step(struct core *core, const struct custody_statement *said, const uint8_t *data,
-		       size_t len, struct wbuf *out, struct kerr *err)
+		       size_t len, struct policyd_statement *out, struct kerr *err)
 {
 	struct custody_statement ours = {0};
 	struct custody_view view;

@@ -99,8 +99,12 @@ enum person_role handoff_dest_person(const struct handoff_case *c);
 /* Signature and signer of a peer's statement; what it says is for the caller to judge. */
 int handoff_check_proof(struct core *core, const uint8_t *proof, size_t len,
 			struct custody_statement *ret, struct kerr *err);
+/* *ret is empty where the kind is NONE. */
 void handoff_sign_statement(struct core *core, const struct custody_statement *st,
-			    struct wbuf *out);
+			    struct policyd_statement *ret);
+/* Adds the signed statement to an outbox, for the device that it names. */
+void handoff_add_letter(struct core *core, const struct custody_statement *st,
+			struct record_list *out);
 
 /* Offer: what the source tells the destination about the VM, inside the attested session. */
 int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err);
@@ -122,8 +126,8 @@ int handoff_chain_grow(struct core *core, const struct custody_step *step,
 /* Adds the questions about VMs in doubt to an outbox, and ends a doubt that nobody is left to ask
  * about. */
 int handoff_doubt_outbox(struct core *core, const struct custody_view *views, size_t n,
-			 struct wbuf *out, size_t *ret_count, struct kerr *err);
+			 struct record_list *out, struct kerr *err);
 bool handoff_is_about_doubt(enum custody_statement_kind kind);
 /* A peer's question, which is answered, or its answer. */
 int handoff_doubt_step(struct core *core, const struct custody_statement *said, const uint8_t *data,
-		       size_t len, struct wbuf *out, struct kerr *err);
+		       size_t len, struct policyd_statement *out, struct kerr *err);

@@ -7,10 +7,10 @@
 
 #include "policyd/handoff-internal.h"
 
-int handoff_custody_outbox(struct core *core, struct wbuf *out, struct kerr *err)
+int handoff_custody_outbox(struct core *core, struct record_list *out, struct kerr *err)
 {
 	_cleanup_free_ struct custody_view *views = NULL;
-	size_t at = policyd_count_begin(out), n, count = 0;
+	size_t n;
 	int r = store_custody_list(core->store, &views, &n, err);
 
 	if (r < 0)
@@ -21,13 +21,9 @@ int handoff_custody_outbox(struct core *core, struct wbuf *out, struct kerr *err
 		custody_statement_again(&views[i], core->id.id, &st);
 		if (st.kind == CUSTODY_STATEMENT_NONE)
 			continue;
-		wbuf_bytes(out, st.to, DEVICE_ID_LEN);
-		handoff_sign_statement(core, &st, out);
-		count++;
+		handoff_add_letter(core, &st, out);
 	}
-	r = handoff_doubt_outbox(core, views, n, out, &count, err);
-	policyd_count_end(out, at, count);
-	return r < 0 ? r : wbuf_error(out);
+	return handoff_doubt_outbox(core, views, n, out, err);
 }
 
 /* Keeps what the mover has to act on; the newest of a hand-off counts. */
@@ -127,8 +123,8 @@ static bool is_question(enum custody_statement_kind kind)
 }
 
 /* What this side said when its last record was written, for one that asks again. */
-static int answer(struct core *core, const struct custody_statement *theirs, struct wbuf *out,
-		  struct kerr *err)
+static int answer(struct core *core, const struct custody_statement *theirs,
+		  struct policyd_statement *out, struct kerr *err)
 {
 	struct custody_statement ours = {0};
 	struct journal_entry last;
@@ -148,7 +144,7 @@ static int answer(struct core *core, const struct custody_statement *theirs, str
 }
 
 int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], const uint8_t *data,
-			 size_t len, struct wbuf *out, struct kerr *err)
+			 size_t len, struct policyd_statement *out, struct kerr *err)
 {
 	struct custody_statement st;
 	struct custody_view view;
@@ -165,7 +161,7 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);
 	if (r == 0 && journal_accepts(&view, core->id.id, &st, NULL) == 0) {
 		keep(core->handoffs, st.hid, data, len);
-		wbuf_blob(out, NULL, 0);
+		out->len = 0;
 		return 0;
 	}
 	return answer(core, &st, out, err);
@@ -187,19 +183,20 @@ int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const 
 	return r;
 }
 
-int handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct wbuf *out,
-			  struct kerr *err)
+void handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct policyd_news *ret)
 {
 	const uint8_t *data = NULL;
 	struct custody_statement st;
 	struct custody_view view;
 
-	(void)err;
+	*ret = (struct policyd_news){0};
 	if (store_custody_by_hid(core->store, hid, &view, NULL) == 0)
 		data = kept(core->handoffs, &view, &st);
-	wbuf_u8(out, (uint8_t)(data ? st.kind : CUSTODY_STATEMENT_NONE));
-	wbuf_blob(out, data, data ? CUSTODY_STATEMENT_LEN : 0);
-	return 0;
+	if (!data)
+		return;
+	ret->kind = st.kind;
+	ret->statement.len = CUSTODY_STATEMENT_LEN;
+	memcpy(ret->statement.bytes, data, CUSTODY_STATEMENT_LEN);
 }
 
 /* A copy that may not run until the other side spoke; with its ACK it never may again. With its
@@ -216,26 +213,25 @@ static bool is_bound(struct handoffs *h, const struct custody_view *v, enum fenc
 	return true;
 }
 
-int handoff_bound_list(struct core *core, struct wbuf *out, struct kerr *err)
+int handoff_bound_list(struct core *core, struct record_list *out, struct kerr *err)
 {
 	_cleanup_free_ struct custody_view *views = NULL;
-	size_t at = policyd_count_begin(out), n, count = 0;
-	enum fence_verdict verdict;
+	size_t n;
 	int r = store_custody_list(core->store, &views, &n, err);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++) {
-		if (!is_bound(core->handoffs, &views[i], &verdict))
+		struct policyd_fence f;
+
+		if (!is_bound(core->handoffs, &views[i], &f.verdict))
 			continue;
-		wbuf_bytes(out, views[i].uuid, UUID_LEN);
-		wbuf_string(out, views[i].name);
-		wbuf_string(out, views[i].peer_name);
-		wbuf_u8(out, (uint8_t)verdict);
-		count++;
+		memcpy(f.uuid, views[i].uuid, sizeof(f.uuid));
+		memcpy(f.name, views[i].name, sizeof(f.name));
+		memcpy(f.peer_name, views[i].peer_name, sizeof(f.peer_name));
+		record_list_add(out, &f);
 	}
-	policyd_count_end(out, at, count);
-	return wbuf_error(out);
+	return 0;
 }
 
 void handoff_end_workers(struct core *core)

@@ -57,9 +57,9 @@ struct handoff_entry {
 	bool copy_gone;	 /* the worker saw that this host's copy does not exist any more */
 };
 
-/* Writes it (docs/architecture.md, "One hand-off"); appends the statement it obliges us to make. */
-int handoff_journal(struct core *core, const struct handoff_entry *entry, struct wbuf *out,
-		    struct kerr *err);
+/* Writes it (docs/architecture.md, "One hand-off"); *ret is the statement it obliges us to make. */
+int handoff_journal(struct core *core, const struct handoff_entry *entry,
+		    struct policyd_statement *ret, struct kerr *err);
 
 /* B6: 0 if this device is as it was when it proved itself for this hand-off. */
 int handoff_requote(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err);
@@ -67,11 +67,10 @@ int handoff_requote(struct core *core, const uint8_t hid[HID_LEN], struct kerr *
 /* Custody statements outside a hand-off's own channel, so that no crash leaves a VM in doubt once
  * both devices are back (W7, W11): what peers have to hear again, what one says, and what waits
  * for the mover. */
-int handoff_custody_outbox(struct core *core, struct wbuf *out, struct kerr *err);
+int handoff_custody_outbox(struct core *core, struct record_list *out, struct kerr *err);
 int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], const uint8_t *data,
-			 size_t len, struct wbuf *out, struct kerr *err);
-int handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct wbuf *out,
-			  struct kerr *err);
+			 size_t len, struct policyd_statement *ret, struct kerr *err);
+void handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct policyd_news *ret);
 
 /* The same for a statement that came over the hand-off's own channel: 0 if it is genuine, belongs
  * to the hand-off and moves it on; then the inbox has it. */
@@ -79,7 +78,7 @@ int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const 
 			   size_t len, struct kerr *err);
 
 /* The copies on this device that may not run now, and those that never may again. */
-int handoff_bound_list(struct core *core, struct wbuf *out, struct kerr *err);
+int handoff_bound_list(struct core *core, struct record_list *out, struct kerr *err);
 /* R5, before libvirtd starts: takes from every worker the right to release: a frozen one could wake
  * up later. */
 void handoff_end_workers(struct core *core);

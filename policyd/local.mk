@@ -4,7 +4,7 @@ noinst_LIBRARIES += policyd/libpolicydclient.a
 policyd_libpolicydclient_a_SOURCES = \
 	policyd/client.c policyd/client.h \
 	policyd/custody-marker.c policyd/custody-marker.h \
-	policyd/proto.c policyd/proto.h
+	policyd/proto.c policyd/proto.h policyd/requests.h
 policyd_libpolicydclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 # The pure machines: the policy, which the command line compiles from text, and custody.
@@ -34,8 +34,8 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/op-cloud.c \
 	policyd/op-handoff.c \
 	policyd/op-pair.c \
+	policyd/op-talk.c \
 	policyd/op-vm.c \
-	policyd/ops.h \
 	policyd/pairdesk.c policyd/pairdesk.h \
 	policyd/sandbox.c policyd/sandbox.h \
 	policyd/seal.c policyd/seal.h \

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests about this device, its owner and its peers. */
-#include <sodium.h>
 #include <string.h>
 
 #include "attest/pk.h"
@@ -8,7 +7,6 @@
 #include "base/log.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
-#include "policyd/ops.h"
 #include "policyd/server.h"
 
 /* Whoever hijacks kithd has a certificate for its key: for a day (M13). */
@@ -16,23 +14,20 @@
 
 OP_HANDLER(op_status)
 {
-	struct core *core = core_of(ctx);
-	struct policyd_status st = {.state = core->state, .role = core->config.role};
-	int ret = op_request_end(r, err);
+	struct core *core = caller->core;
+	struct policyd_status *st = reply;
 
-	(void)msg;
-	if (ret < 0)
-		return ret;
-	memcpy(st.device_id, core->id.id, sizeof(st.device_id));
-	memcpy(st.name, core->config.name, sizeof(st.name));
-	st.tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE;
-	memcpy(st.owner, core->id.owner_name, sizeof(st.owner));
-	memcpy(st.owner_id, core->id.owner_id, sizeof(st.owner_id));
-	snprintf(st.detail, sizeof(st.detail), "%s", core->reason.text);
-	memcpy(st.alarm, core->alarm, sizeof(st.alarm));
-	st.alarm_time = core->alarm_time;
-	policyd_status_put(w, &st);
-	return wbuf_error(w);
+	st->state = core->state;
+	st->role = core->config.role;
+	memcpy(st->device_id, core->id.id, sizeof(st->device_id));
+	memcpy(st->name, core->config.name, sizeof(st->name));
+	st->tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE;
+	memcpy(st->owner, core->id.owner_name, sizeof(st->owner));
+	memcpy(st->owner_id, core->id.owner_id, sizeof(st->owner_id));
+	snprintf(st->detail, sizeof(st->detail), "%s", core->reason.text);
+	memcpy(st->alarm, core->alarm, sizeof(st->alarm));
+	st->alarm_time = core->alarm_time;
+	return 0;
 }
 
 /* After a change that failed; a key that nobody saw and that stays opens nothing for anybody. */
@@ -45,113 +40,88 @@ static void drop_recovery(struct core *core)
 			    strerror(-r));
 }
 
+/* The owner's name and the cloud are committed with the record of it. */
+static int found_cloud(struct core *core, const char *person, struct kerr *err)
+{
+	struct device_record rec;
+	int r;
+
+	core_own_record(core, &rec);
+	r = identity_found_cloud(core->store, &core->id, &rec, person, err);
+	if (r == 0)
+		r = core_audit(core, person, core->config.name, "", "init", NULL);
+	return r < 0 ? r : store_commit(core->store, COMMIT_GUARDED, err);
+}
+
 OP_HANDLER(op_init)
 {
-	struct core *core = core_of(ctx);
-	char person[NAME_MAX_LEN + 1], recovery[VAULT_RECOVERY_TEXT];
-	struct device_record rec;
+	const struct policyd_person *q = request;
+	struct policyd_recovery *ret = reply;
+	struct core *core = caller->core;
 	bool renewed = false;
-	int ret;
+	int r;
 
-	(void)msg;
-	rbuf_string(r, person, sizeof(person));
-	ret = op_request_end(r, err);
-	if (ret < 0)
-		return ret;
-	if (!text_is_name(person, NAME_MAX_LEN))
+	if (!text_is_name(q->name, NAME_MAX_LEN))
 		return kerr_set(err, EINVAL, KCODE_USAGE, "Give the owner's name, 1 to 63 bytes.");
 	if (core->id.cloud)
 		return kerr_set(err, EEXIST, KCODE_EXISTS, "This device belongs to %s already.",
 				core->id.owner_name);
-	ret = core_ensure_device(core, recovery, err);
-	if (ret == 0)
-		ret = core_require_tpm(core, err);
-	if (ret < 0)
-		return ret;
+	r = core_ensure_device(core, ret->key, err);
+	if (r == 0)
+		r = core_require_tpm(core, err);
+	if (r < 0)
+		return r;
 	/* The device was made for a pairing that did not happen: its key was shown then, and opens
 	 * it until the new one was shown too. */
-	if (!recovery[0]) {
-		ret = vault_recovery_add(core->state_fd, &core->keys, recovery, err);
-		renewed = ret == 0;
+	if (!ret->key[0]) {
+		r = vault_recovery_add(core->state_fd, &core->keys, ret->key, err);
+		renewed = r == 0;
 	}
-	core_own_record(core, &rec);
-	if (ret == 0)
-		ret = identity_found_cloud(core->store, &core->id, &rec, person, err);
-	if (ret == 0)
-		ret = core_audit(core, person, core->config.name, "", "init", NULL);
-	if (ret == 0)
-		ret = store_commit(core->store, COMMIT_GUARDED, err);
-	if (renewed && ret < 0)
+	if (r == 0)
+		r = found_cloud(core, q->name, err);
+	if (renewed && r < 0)
 		drop_recovery(core);
-	if (ret == 0)
-		wbuf_string(w, recovery);
-	sodium_memzero(recovery, sizeof(recovery));
-	if (ret < 0) {
+	if (r < 0)
 		core->id.cloud = false;
-		return ret;
-	}
-	core_update_state(core);
-	return wbuf_error(w);
+	else
+		core_update_state(core);
+	return r;
 }
 
 OP_HANDLER(op_unlock)
 {
-	struct core *core = core_of(ctx);
-	char recovery[128];
-	int ret;
+	const struct policyd_recovery *q = request;
+	struct policyd_flag *new_ak = reply;
+	int r = core_unlock(caller->core, q->key, err);
 
-	(void)msg;
-	rbuf_string(r, recovery, sizeof(recovery));
-	ret = op_request_end(r, err);
-	if (ret == 0)
-		ret = core_unlock(core, recovery, err);
-	sodium_memzero(recovery, sizeof(recovery));
-	if (ret < 0)
-		return ret;
-	wbuf_u8(w, core->new_ak);
-	return wbuf_error(w);
+	new_ak->on = caller->core->new_ak;
+	return r;
 }
 
 OP_HANDLER(op_recovery_renew)
 {
-	struct core *core = core_of(ctx);
-	char recovery[VAULT_RECOVERY_TEXT];
-	int ret = op_request_end(r, err);
+	struct policyd_recovery *ret = reply;
+	struct core *core = caller->core;
+	int r = vault_recovery_add(core->state_fd, &core->keys, ret->key, err);
 
-	(void)msg;
-	if (ret == 0)
-		ret = core_require_device(core, err);
-	if (ret == 0)
-		ret = vault_recovery_add(core->state_fd, &core->keys, recovery, err);
-	if (ret < 0)
-		return ret;
-	ret = core_audit(core, core->id.owner_name, core->config.name, "", "recovery-renew", NULL);
-	if (ret == 0)
-		ret = store_commit(core->store, COMMIT_GUARDED, err);
-	if (ret == 0)
-		wbuf_string(w, recovery);
-	else
+	if (r < 0)
+		return r;
+	r = core_audit(core, core->id.owner_name, core->config.name, "", "recovery-renew", NULL);
+	if (r == 0)
+		r = store_commit(core->store, COMMIT_GUARDED, err);
+	if (r < 0)
 		drop_recovery(core);
-	sodium_memzero(recovery, sizeof(recovery));
-	return ret < 0 ? ret : wbuf_error(w);
+	return r;
 }
 
 OP_HANDLER(op_recovery_shown)
 {
-	struct core *core = core_of(ctx);
-	int ret = op_request_end(r, err);
+	int r = vault_recovery_settle(caller->core->state_fd, true);
 
-	(void)msg;
-	(void)w;
-	if (ret == 0)
-		ret = core_require_device(core, err);
-	if (ret < 0)
-		return ret;
-	ret = vault_recovery_settle(core->state_fd, true);
-	return ret < 0 ? kerr_set(err, -ret, KCODE_FAILED,
-				  "The earlier recovery key still opens this device too: %s.",
-				  strerror(-ret))
-		       : 0;
+	return r < 0 ? kerr_set(err, -r, KCODE_FAILED,
+				"The earlier recovery key still opens this device too: %s.",
+				strerror(-r))
+		     : 0;
 }
 
 /* An old verdict is said to be old; an untrusted one stays what it is. */
@@ -164,58 +134,38 @@ static void age_verdict(const struct core *core, struct policyd_peer *p)
 
 OP_HANDLER(op_peers)
 {
-	struct core *core = core_of(ctx);
+	struct core *core = caller->core;
 	_cleanup_free_ struct store_peer *peers = NULL;
 	size_t n = 0;
-	int ret = op_request_end(r, err);
+	int r = 0;
 
-	(void)msg;
 	/* kithd goes on without peers; a person must not read "none" where it is "locked". */
-	if (ret == 0 && core->state != POLICYD_STATE_NO_CLOUD &&
-	    !(((struct caller *)ctx)->who & WHO_AGENT))
-		ret = core_require_device(core, err);
-	if (ret == 0 && core->store)
-		ret = store_peer_list(core->store, &peers, &n, err);
-	if (ret < 0)
-		return ret;
-	wbuf_u16(w, (uint16_t)n);
-	for (size_t i = 0; i < n; i++) {
+	if (core->state != POLICYD_STATE_NO_CLOUD && !(caller->who & WHO_AGENT))
+		r = core_require_device(core, err);
+	if (r == 0 && core->store)
+		r = store_peer_list(core->store, &peers, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct policyd_peer p;
 
 		store_peer_to_wire(&peers[i], &p);
 		age_verdict(core, &p);
-		policyd_peer_put(w, &p);
+		record_list_add(reply, &p);
 	}
-	return wbuf_error(w);
-}
-
-static int get_device(struct core *core, struct rbuf *r, uint8_t ret_id[DEVICE_ID_LEN],
-		      struct kerr *err)
-{
-	int ret;
-
-	rbuf_bytes(r, ret_id, DEVICE_ID_LEN);
-	ret = op_request_end(r, err);
-	return ret < 0 ? ret : core_require_device(core, err);
+	return r;
 }
 
 OP_HANDLER(op_trust_show)
 {
-	struct core *core = core_of(ctx);
-	uint8_t id[DEVICE_ID_LEN];
-	struct policyd_trust trust;
+	const struct policyd_device *q = request;
+	struct policyd_trust *trust = reply;
 	struct store_peer peer;
-	int ret = get_device(core, r, id, err);
+	int r = store_peer_get(caller->core->store, q->id, &peer, err);
 
-	(void)msg;
-	if (ret == 0)
-		ret = store_peer_get(core->store, id, &peer, err);
-	if (ret < 0)
-		return ret;
-	store_peer_to_trust(&peer, &trust);
-	age_verdict(core, &trust.peer);
-	policyd_trust_put(w, &trust);
-	return wbuf_error(w);
+	if (r < 0)
+		return r;
+	store_peer_to_trust(&peer, trust);
+	age_verdict(caller->core, &trust->peer);
+	return 0;
 }
 
 /* Records and commits what changed with one peer, under the counter. */
@@ -242,34 +192,21 @@ static int change_peer(struct core *core, const uint8_t id[DEVICE_ID_LEN], const
 
 OP_HANDLER(op_trust_accept)
 {
-	struct core *core = core_of(ctx);
-	uint8_t id[DEVICE_ID_LEN], shown[HASH_LEN];
+	const struct policyd_accept *q = request;
+	struct core *core = caller->core;
 	struct store_peer peer;
-	int ret;
+	int r = store_peer_get(core->store, q->id, &peer, err);
 
-	(void)msg;
-	(void)w;
-	rbuf_bytes(r, id, sizeof(id));
-	rbuf_bytes(r, shown, sizeof(shown));
-	ret = op_request_end(r, err);
-	if (ret == 0)
-		ret = core_require_device(core, err);
-	if (ret == 0)
-		ret = store_peer_get(core->store, id, &peer, err);
-	if (ret == 0)
-		ret = store_peer_accept(core->store, id, core->config.pcrs, shown, err);
-	return ret < 0 ? ret : peer_changed(core, &peer, "trust-accept", err);
+	if (r == 0)
+		r = store_peer_accept(core->store, q->id, core->config.pcrs, q->shown, err);
+	return r < 0 ? r : peer_changed(core, &peer, "trust-accept", err);
 }
 
 OP_HANDLER(op_peer_forget)
 {
-	struct core *core = core_of(ctx);
-	uint8_t id[DEVICE_ID_LEN];
-	int ret = get_device(core, r, id, err);
+	const struct policyd_device *q = request;
 
-	(void)msg;
-	(void)w;
-	return ret < 0 ? ret : change_peer(core, id, "forget", store_peer_revoke, err);
+	return change_peer(caller->core, q->id, "forget", store_peer_revoke, err);
 }
 
 static int receive_on(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct kerr *err)
@@ -284,48 +221,29 @@ static int receive_off(struct store *s, const uint8_t id[DEVICE_ID_LEN], struct 
 
 OP_HANDLER(op_peer_receive)
 {
-	struct core *core = core_of(ctx);
-	uint8_t id[DEVICE_ID_LEN], on;
-	int ret;
+	const struct policyd_receive *q = request;
 
-	(void)msg;
-	(void)w;
-	rbuf_bytes(r, id, sizeof(id));
-	on = rbuf_u8(r);
-	if (on > 1)
-		rbuf_fail(r, -EBADMSG);
-	ret = op_request_end(r, err);
-	if (ret == 0)
-		ret = core_require_ready(core, err);
-	if (ret < 0)
-		return ret;
-	return on ? change_peer(core, id, "receive-on", receive_on, err)
-		  : change_peer(core, id, "receive-off", receive_off, err);
+	return q->on ? change_peer(caller->core, q->id, "receive-on", receive_on, err)
+		     : change_peer(caller->core, q->id, "receive-off", receive_off, err);
 }
 
 OP_HANDLER(op_tls_leaf)
 {
-	struct core *core = core_of(ctx);
-	uint8_t leaf[CERT_DER_MAX], device[CERT_DER_MAX];
-	size_t len, leaf_len, device_len;
-	const uint8_t *spki = rbuf_blob(r, SPKI_DER_MAX, &len);
-	int ret = op_request_end(r, err);
-
-	(void)msg;
-	if (ret == 0)
-		ret = core_require_device(core, err);
-	if (ret < 0)
-		return ret;
+	const struct policyd_spki *q = request;
+	struct policyd_leaf *ret = reply;
+	const uint8_t *seed = caller->core->id.device_sk.data;
+	uint8_t *leaf = op_room().data, *device = leaf + CERT_DER_MAX;
 	/* libsodium keeps the seed in the first half of the secret key. An hour back for peers
 	 * whose clock is behind. */
-	ret = pk_device_cert(core->id.device_sk.data, device, &device_len);
-	if (ret == 0)
-		ret = pk_leaf_cert(core->id.device_sk.data, spki, len, (int64_t)clock_unix() - 3600,
-				   LEAF_DAYS, leaf, &leaf_len);
-	if (ret < 0)
-		return kerr_set(err, -ret, KCODE_FAILED, "The certificate could not be made: %s.",
-				strerror(-ret));
-	wbuf_blob(w, leaf, leaf_len);
-	wbuf_blob(w, device, device_len);
-	return wbuf_error(w);
+	int r = pk_device_cert(seed, device, &ret->device_len);
+
+	if (r == 0)
+		r = pk_leaf_cert(seed, q->der, q->len, (int64_t)clock_unix() - 3600, LEAF_DAYS,
+				 leaf, &ret->leaf_len);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The certificate could not be made: %s.",
+				strerror(-r));
+	ret->leaf = leaf;
+	ret->device = device;
+	return 0;
 }

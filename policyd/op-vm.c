@@ -6,7 +6,6 @@
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff.h"
-#include "policyd/ops.h"
 #include "policyd/policy.h"
 #include "policyd/server.h"
 
@@ -84,129 +83,87 @@ static int save_policy(struct core *core, struct store_policy *p, struct kerr *e
 
 OP_HANDLER(op_policy_set)
 {
-	struct core *core = core_of(ctx);
-	struct store_policy p = {0};
-	_cleanup_free_ char *text = NULL;
-	const uint8_t *text_at, *compiled;
-	int ret;
+	const struct policyd_rules *q = request;
+	struct policyd_number *ret = reply;
+	_cleanup_free_ char *text = strndup((const char *)q->text, q->text_len);
+	struct store_policy p = {.text = text,
+				 .text_len = q->text_len,
+				 .compiled = (uint8_t *)(uintptr_t)q->compiled,
+				 .compiled_len = q->compiled_len};
+	int r;
 
-	(void)msg;
-	rbuf_bytes(r, p.uuid, UUID_LEN);
-	rbuf_string(r, p.name, sizeof(p.name));
-	text_at = rbuf_blob(r, STORE_POLICY_MAX, &p.text_len);
-	compiled = rbuf_blob(r, STORE_POLICY_MAX, &p.compiled_len);
-	ret = op_request_end(r, err);
-	if (ret == 0)
-		ret = core_require_ready(core, err);
-	if (ret < 0)
-		return ret;
-	text = calloc(1, p.text_len + 1);
 	if (!text)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	memcpy(text, text_at, p.text_len);
-	p.text = text;
-	p.compiled = (uint8_t *)(uintptr_t)compiled;
-	if (!text_is_name(p.name, NAME_MAX_LEN) || !text_is_clean(text))
+	memcpy(p.uuid, q->uuid, sizeof(p.uuid));
+	memcpy(p.name, q->name, sizeof(p.name));
+	if (!text_is_name(p.name, NAME_MAX_LEN) || strlen(text) != q->text_len ||
+	    !text_is_clean(text))
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"The name or the policy is not plain UTF-8 text.");
-	ret = check_compiled(&p, err);
-	if (ret == 0)
-		ret = save_policy(core, &p, err);
-	if (ret == 0)
-		wbuf_u64(w, p.version);
-	return ret;
+	r = check_compiled(&p, err);
+	if (r == 0)
+		r = save_policy(caller->core, &p, err);
+	ret->value = p.version;
+	return r;
 }
 
 OP_HANDLER(op_policy_get)
 {
-	struct core *core = core_of(ctx);
-	struct store_policy p = {0};
-	uint8_t uuid[UUID_LEN], owner_id[HASH_LEN];
-	int ret;
+	const struct policyd_uuid *q = request;
+	struct policyd_rules_held *ret = reply;
+	_cleanup_(store_policy_clear) struct store_policy p = {0};
+	int r = store_policy_get(caller->core->store, q->uuid, &p, err);
 
-	(void)msg;
-	rbuf_bytes(r, uuid, sizeof(uuid));
-	ret = op_request_end(r, err);
-	if (ret == 0)
-		ret = core_require_ready(core, err);
-	if (ret == 0)
-		ret = store_policy_get(core->store, uuid, &p, err);
-	if (ret < 0)
-		return ret;
-	device_id_of(p.owner_pk, owner_id);
-	wbuf_u64(w, p.version);
-	wbuf_bytes(w, owner_id, sizeof(owner_id));
-	wbuf_string(w, p.name);
-	wbuf_blob(w, p.text, p.text_len);
-	store_policy_clear(&p);
-	return wbuf_error(w);
+	if (r < 0)
+		return r;
+	ret->version = p.version;
+	device_id_of(p.owner_pk, ret->owner_id);
+	memcpy(ret->name, p.name, sizeof(ret->name));
+	ret->text_len = p.text_len;
+	ret->text = caller->kept = TAKE_PTR(p.text);
+	return 0;
 }
 
 OP_HANDLER(op_vms)
 {
-	struct core *core = core_of(ctx);
+	struct core *core = caller->core;
 	_cleanup_free_ struct custody_view *views = NULL;
 	size_t n = 0;
-	int ret = op_request_end(r, err);
+	int r = 0;
 
-	(void)msg;
 	/* As in op_peers(): a person is told why there is nothing. */
-	if (ret == 0 && core->state != POLICYD_STATE_NO_CLOUD &&
-	    !(((struct caller *)ctx)->who & (WHO_AGENT | WHO_MOVER)))
-		ret = core_require_device(core, err);
-	if (ret == 0 && core->store)
-		ret = store_custody_list(core->store, &views, &n, err);
-	if (ret < 0)
-		return ret;
-	wbuf_u16(w, (uint16_t)n);
-	for (size_t i = 0; i < n; i++) {
+	if (core->state != POLICYD_STATE_NO_CLOUD && !(caller->who & (WHO_AGENT | WHO_MOVER)))
+		r = core_require_device(core, err);
+	if (r == 0 && core->store)
+		r = store_custody_list(core->store, &views, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct policyd_vm vm;
 		uint64_t version = 0;
 
 		store_policy_version(core->store, views[i].uuid, &version, NULL);
 		custody_to_vm(&views[i], version, &vm);
-		policyd_vm_put(w, &vm);
+		record_list_add(reply, &vm);
 	}
-	return wbuf_error(w);
+	return r;
 }
 
 OP_HANDLER(op_claim)
 {
-	struct core *core = core_of(ctx);
-	uint8_t uuid[UUID_LEN];
-	uint64_t epoch = 0;
-	int ret;
+	const struct policyd_uuid *q = request;
+	struct policyd_number *ret = reply;
 
-	(void)msg;
-	rbuf_bytes(r, uuid, sizeof(uuid));
-	ret = op_request_end(r, err);
-	if (ret == 0)
-		ret = core_require_ready(core, err);
-	if (ret == 0)
-		ret = handoff_claim(core, uuid, &epoch, err);
-	if (ret == 0)
-		wbuf_u64(w, epoch);
-	return ret;
+	return handoff_claim(caller->core, q->uuid, &ret->value, err);
 }
 
 OP_HANDLER(op_audit_read)
 {
-	struct core *core = core_of(ctx);
+	const struct policyd_range *q = request;
 	_cleanup_free_ struct policyd_audit *list = NULL;
-	uint64_t from = rbuf_u64(r);
-	size_t max = rbuf_u16(r), n = 0;
-	int ret = op_request_end(r, err);
-
-	(void)msg;
-	if (ret == 0)
-		ret = core_require_device(core, err);
+	size_t n = 0;
 	/* So many fit one frame whatever their texts are. */
-	if (ret == 0)
-		ret = store_audit_list(core->store, from, MIN_OF(max, 64u), &list, &n, err);
-	if (ret < 0)
-		return ret;
-	wbuf_u16(w, (uint16_t)n);
-	for (size_t i = 0; i < n; i++)
-		policyd_audit_put(w, &list[i]);
-	return wbuf_error(w);
+	int r = store_audit_list(caller->core->store, q->from, MIN_OF(q->max, 64u), &list, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		record_list_add(reply, &list[i]);
+	return r;
 }

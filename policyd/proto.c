@@ -2,6 +2,8 @@
 /* Records and names of policyd/proto.h: fields in the order of the structs, nothing else. */
 #include "policyd/proto.h"
 
+#include <string.h>
+
 static const char *const policyd_state_names[_POLICYD_STATE_MAX] = {
 	[POLICYD_STATE_NO_CLOUD] = "no-cloud", [POLICYD_STATE_READY] = "ready",
 	[POLICYD_STATE_LOCKED] = "locked",     [POLICYD_STATE_ROLLBACK] = "rollback",
@@ -182,22 +184,211 @@ static void policyd_conversation_code(struct coder *c, struct policyd_conversati
 }
 DEFINE_CODEC(policyd_conversation)
 
-/* -- Lists -- */
-
-size_t policyd_count_begin(struct wbuf *w)
+static void policyd_nothing_code(struct coder *c _unused_, struct policyd_nothing *v _unused_)
 {
-	size_t at = w->len;
+}
+DEFINE_CODEC(policyd_nothing)
 
-	wbuf_u16(w, 0);
-	return at;
+static void policyd_flag_code(struct coder *c, struct policyd_flag *v)
+{
+	CODE_FLAG(c, v->on);
+}
+DEFINE_CODEC(policyd_flag)
+
+static void policyd_number_code(struct coder *c, struct policyd_number *v)
+{
+	code_u64(c, &v->value);
+}
+DEFINE_CODEC(policyd_number)
+
+static void policyd_uuid_code(struct coder *c, struct policyd_uuid *v)
+{
+	CODE_BYTES(c, v->uuid);
+}
+DEFINE_CODEC(policyd_uuid)
+
+static void policyd_hid_code(struct coder *c, struct policyd_hid *v)
+{
+	CODE_BYTES(c, v->hid);
+}
+DEFINE_CODEC(policyd_hid)
+
+static void policyd_device_code(struct coder *c, struct policyd_device *v)
+{
+	CODE_BYTES(c, v->id);
+}
+DEFINE_CODEC(policyd_device)
+
+static void policyd_person_code(struct coder *c, struct policyd_person *v)
+{
+	CODE_TEXT(c, v->name);
+}
+DEFINE_CODEC(policyd_person)
+
+static void policyd_recovery_code(struct coder *c, struct policyd_recovery *v)
+{
+	CODE_TEXT(c, v->key);
+}
+DEFINE_CODEC(policyd_recovery)
+
+static void policyd_window_code(struct coder *c, struct policyd_window *v)
+{
+	CODE_ENUM(c, v->role, _PERSON_ROLE_MAX);
+	code_u32(c, &v->seconds);
+	CODE_FLAG(c, v->replace);
+}
+DEFINE_CODEC(policyd_window)
+
+static void policyd_yes_code(struct coder *c, struct policyd_yes *v)
+{
+	CODE_BYTES(c, v->hash);
+	CODE_FLAG(c, v->same);
+}
+DEFINE_CODEC(policyd_yes)
+
+static void policyd_accept_code(struct coder *c, struct policyd_accept *v)
+{
+	CODE_BYTES(c, v->id);
+	CODE_BYTES(c, v->shown);
+}
+DEFINE_CODEC(policyd_accept)
+
+static void policyd_receive_code(struct coder *c, struct policyd_receive *v)
+{
+	CODE_BYTES(c, v->id);
+	CODE_FLAG(c, v->on);
+}
+DEFINE_CODEC(policyd_receive)
+
+static void policyd_rules_code(struct coder *c, struct policyd_rules *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_TEXT(c, v->name);
+	code_blob(c, &v->text, &v->text_len, POLICYD_POLICY_MAX);
+	code_blob(c, &v->compiled, &v->compiled_len, POLICYD_POLICY_MAX);
+}
+DEFINE_CODEC(policyd_rules)
+
+static void policyd_rules_held_code(struct coder *c, struct policyd_rules_held *v)
+{
+	code_u64(c, &v->version);
+	CODE_BYTES(c, v->owner_id);
+	CODE_TEXT(c, v->name);
+	code_blob(c, &v->text, &v->text_len, POLICYD_POLICY_MAX);
+}
+DEFINE_CODEC(policyd_rules_held)
+
+static void policyd_target_code(struct coder *c, struct policyd_target *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_BYTES(c, v->device);
+}
+DEFINE_CODEC(policyd_target)
+
+static void policyd_range_code(struct coder *c, struct policyd_range *v)
+{
+	code_u64(c, &v->from);
+	code_u16(c, &v->max);
+}
+DEFINE_CODEC(policyd_range)
+
+static void policyd_spki_code(struct coder *c, struct policyd_spki *v)
+{
+	code_blob(c, &v->der, &v->len, POLICYD_SPKI_MAX);
+}
+DEFINE_CODEC(policyd_spki)
+
+static void policyd_leaf_code(struct coder *c, struct policyd_leaf *v)
+{
+	code_blob(c, &v->leaf, &v->leaf_len, POLICYD_CERT_MAX);
+	code_blob(c, &v->device, &v->device_len, POLICYD_CERT_MAX);
+}
+DEFINE_CODEC(policyd_leaf)
+
+static void policyd_talk_code(struct coder *c, struct policyd_talk *v)
+{
+	CODE_ENUM(c, v->kind, _TALK_KIND_MAX);
+	CODE_ENUM(c, v->verb, _TALK_VERB_MAX);
+	CODE_FLAG(c, v->initiator);
+	CODE_BYTES(c, v->hid);
+	CODE_BYTES(c, v->peer);
+	CODE_BYTES(c, v->exporter);
+	code_blob(c, &v->blob, &v->len, POLICYD_BLOB_MAX);
+}
+DEFINE_CODEC(policyd_talk)
+
+static void code_statement(struct coder *c, uint8_t bytes[POLICYD_PROOF_MAX], size_t *len)
+{
+	const uint8_t *at = bytes;
+
+	code_blob(c, &at, len, POLICYD_PROOF_MAX);
+	if (c->r && *len)
+		memcpy(bytes, at, *len);
 }
 
-void policyd_count_end(struct wbuf *w, size_t at, size_t count)
+static void policyd_statement_code(struct coder *c, struct policyd_statement *v)
 {
-	if (!w->error && (count > UINT16_MAX || at > w->len || w->len - at < 2))
-		w->error = -EINVAL;
-	if (w->error)
-		return;
-	w->data[at] = (uint8_t)count;
-	w->data[at + 1] = (uint8_t)(count >> 8);
+	code_statement(c, v->bytes, &v->len);
 }
+DEFINE_CODEC(policyd_statement)
+
+static void policyd_letter_code(struct coder *c, struct policyd_letter *v)
+{
+	CODE_BYTES(c, v->peer);
+	code_statement(c, v->statement, &v->len);
+}
+DEFINE_CODEC(policyd_letter)
+
+static void policyd_word_code(struct coder *c, struct policyd_word *v)
+{
+	CODE_BYTES(c, v->hid);
+	policyd_statement_code(c, &v->statement);
+}
+DEFINE_CODEC(policyd_word)
+
+static void policyd_news_code(struct coder *c, struct policyd_news *v)
+{
+	CODE_ENUM(c, v->kind, _CUSTODY_STATEMENT_MAX);
+	policyd_statement_code(c, &v->statement);
+	code_check(c, (v->kind == CUSTODY_STATEMENT_NONE) == (v->statement.len == 0));
+}
+DEFINE_CODEC(policyd_news)
+
+static void policyd_side_code(struct coder *c, struct policyd_side *v)
+{
+	CODE_BYTES(c, v->hid);
+	CODE_FLAG(c, v->source);
+}
+DEFINE_CODEC(policyd_side)
+
+static void policyd_entry_code(struct coder *c, struct policyd_entry *v)
+{
+	CODE_BYTES(c, v->hid);
+	CODE_ENUM(c, v->record, _CUSTODY_RECORD_MAX);
+	policyd_statement_code(c, &v->proof);
+	CODE_FLAG(c, v->copy_gone);
+}
+DEFINE_CODEC(policyd_entry)
+
+static void policyd_use_code(struct coder *c, struct policyd_use *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_ENUM(c, v->use, _CUSTODY_USE_MAX);
+}
+DEFINE_CODEC(policyd_use)
+
+static void policyd_alarm_code(struct coder *c, struct policyd_alarm *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_TEXT(c, v->text);
+}
+DEFINE_CODEC(policyd_alarm)
+
+static void policyd_fence_code(struct coder *c, struct policyd_fence *v)
+{
+	CODE_BYTES(c, v->uuid);
+	code_name(c, v->name);
+	code_name(c, v->peer_name);
+	CODE_ENUM(c, v->verdict, _FENCE_VERDICT_MAX);
+}
+DEFINE_CODEC(policyd_fence)

@@ -1,78 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The requests that kith-policyd answers: numbers and layouts. Append only; see dispatch.c for
- * the op table that says who may ask what. Integers little-endian, "str" = u16 length + UTF-8,
- * "blob" = u32 length + bytes, id32/uuid16/hid16 = raw bytes. */
+/* What the requests to kith-policyd carry (policyd/requests.h has them): a struct each, and its
+ * wire form in proto.c. Append only. Integers are little-endian, a text is u16 length and UTF-8, a
+ * blob u32 length and bytes. */
 #pragma once
 
 #include "base/code.h"
+#include "policyd/requests.h"
 
 #define POLICYD_SOCKET "policyd/policyd.sock" /* below the run directory */
 
 /* Longest message of the conversation between two policyds, as a blob inside one frame. */
 #define POLICYD_BLOB_MAX 49152
+#define POLICYD_RECOVERY_KEY_MAX 128 /* bytes of the recovery key's text with NUL */
+#define POLICYD_POLICY_MAX 32768     /* bytes of a policy's text or compiled form */
+#define POLICYD_SPKI_MAX 256	     /* bytes of a DER SubjectPublicKeyInfo */
+#define POLICYD_CERT_MAX 4096	     /* bytes of one DER certificate or public key */
+#define POLICYD_PROOF_MAX 512	     /* bytes of a custody statement */
 
-enum policyd_op {
-	/* -- anyone on this device -- */
-	POLICYD_OP_STATUS = 1, /* () -> policyd_status */
-
-	/* -- people (the peer uid maps to a principal) -- */
-	POLICYD_OP_INIT = 16,	 /* (str person) -> (str recovery_key) : makes the cloud */
-	POLICYD_OP_UNLOCK,	 /* (str recovery_key) -> (u8 new_ak) : pair again */
-	POLICYD_OP_PAIR_OPEN,	 /* (u8 person_role for a foreign owner, u32 seconds, u8 replace)
-				    -> (str recovery_key or "") : open while the connection is */
-	POLICYD_OP_PAIR_CLOSE,	 /* () -> () */
-	POLICYD_OP_PAIR_STATUS,	 /* () -> policyd_pair_status */
-	POLICYD_OP_PAIR_CONFIRM, /* (id32 hash, u8 same_code) -> () : of the code that was shown */
-	POLICYD_OP_PEERS,	 /* () -> u16 n, n x policyd_peer   (agent too) */
-	POLICYD_OP_TRUST_SHOW,	 /* (id32) -> policyd_trust */
-	POLICYD_OP_TRUST_ACCEPT, /* (id32, hash32 of what was shown) -> () : it is the reference */
-	POLICYD_OP_PEER_FORGET,	 /* (id32) -> () */
-	POLICYD_OP_POLICY_SET,	 /* (uuid16, str name, blob text, blob compiled) -> (u64 version) */
-	POLICYD_OP_POLICY_GET,	 /* (uuid16) -> (u64 version, id32 owner_id, str name, blob text) */
-	POLICYD_OP_PLAN,	 /* (uuid16, id32) -> policyd_plan : decides, changes nothing */
-	POLICYD_OP_MOVE_REQUEST, /* (uuid16, id32) -> (hid16) */
-	POLICYD_OP_ABORT_REQUEST, /* (hid16) -> () */
-	POLICYD_OP_AUDIT_READ,	  /* (u64 from_seq, u16 max) -> u16 n, n x policyd_audit */
-	POLICYD_OP_VMS,		  /* () -> u16 n, n x policyd_vm     (agent, mover too) */
-	POLICYD_OP_CLAIM, /* (uuid16) -> (u64 epoch) : the owner says that a VM in doubt is here */
-	POLICYD_OP_RECOVERY_RENEW =
-		35,		      /* () -> (str recovery_key) : opens beside the earlier one */
-	POLICYD_OP_PEER_RECEIVE = 36, /* (id32, u8 on) -> () : may a device of another person send
-					 VMs here? */
-	POLICYD_OP_RECOVERY_SHOWN = 37, /* () -> () : the newest was shown, and opens alone */
-
-	/* -- kithd -- */
-	POLICYD_OP_TLS_LEAF = 64, /* (blob spki_der) -> (blob leaf_der, blob device_der) */
-	POLICYD_OP_PAIR_START,	  /* (u8 initiator, id32 exporter) -> policyd_conversation */
-	POLICYD_OP_PAIR_STEP,	  /* (blob from_peer) -> policyd_conversation */
-	POLICYD_OP_PAIR_POLL,	  /* () -> policyd_conversation : after the owner confirmed */
-	POLICYD_OP_PAIR_END,	  /* () -> () : the channel is gone */
-	POLICYD_OP_SESSION_START, /* (hid16, id32 exporter) -> policyd_conversation : source */
-	POLICYD_OP_SESSION_STEP,  /* (hid16, id32 peer, id32 exporter, blob) -> policyd_conversation
-				   */
-	POLICYD_OP_SESSION_END,	  /* (hid16, id32 exporter, kerr) -> () : channel gone before grant
-				   */
-	POLICYD_OP_CUSTODY_STEP,  /* (id32 peer, blob statement) -> (blob reply or empty) */
-	POLICYD_OP_CUSTODY_OUTBOX, /* () -> u16 n, n x (id32 peer, blob statement) */
-
-	/* -- kith-mover -- */
-	POLICYD_OP_GRANT_TAKE =
-		128,		   /* (hid16, u8 source) -> policyd_grant : once per hid and side */
-	POLICYD_OP_JOURNAL,	   /* (hid16, u8 record, blob proof, u8 copy_gone) -> (blob) */
-	POLICYD_OP_OPEN_LIST,	   /* () -> u16 n, n x policyd_open */
-	POLICYD_OP_ABORT_ALLOWED,  /* (hid16) -> () : refused unless a person asked for it */
-	POLICYD_OP_REQUOTE,	   /* (hid16) -> () : own PCRs unchanged since the session (B6) */
-	POLICYD_OP_CUSTODY_INBOX,  /* (hid16) -> (u8 statement_kind, blob statement or empty) */
-	POLICYD_OP_CUSTODY_ACCEPT, /* (hid16, blob statement) -> () : came over the control channel;
-				      checked against the journal, then kept as by the inbox */
-
-	/* -- the libvirt hook and the fence (root) -- */
-	POLICYD_OP_CUSTODY_CHECK = 192, /* (uuid16, u8 custody_use) -> () or a refusal */
-	POLICYD_OP_FENCE, /* () -> u16 n, n x policyd_fence : ends the incarnation of every worker
-			   */
-	POLICYD_OP_WARD,  /* () -> u16 n, n x policyd_fence : the same list, nothing ended */
-	POLICYD_OP_ALARM, /* (uuid16, str text) -> () : a copy that must not run was woken up */
-};
+#define POLICYD_OP_NUMBER(op, number, ...) POLICYD_OP_##op = (number),
+enum policyd_op { POLICYD_REQUESTS(POLICYD_OP_NUMBER) };
+#undef POLICYD_OP_NUMBER
 
 enum policyd_state {
 	POLICYD_STATE_NO_CLOUD, /* no owner yet: `kith init` or pair with a device that has one */
@@ -272,6 +219,167 @@ struct policyd_conversation {
 	size_t len; /* at most POLICYD_BLOB_MAX */
 };
 
+/* -- What requests carry, where it is not one of the above. What is borrowed is so from the caller
+ * when written, from the buffer that is read when read. -- */
+
+struct policyd_nothing {
+	uint8_t unused;
+};
+
+struct policyd_flag {
+	uint8_t on;
+};
+
+struct policyd_number {
+	uint64_t value; /* a version, an epoch */
+};
+
+struct policyd_uuid {
+	uint8_t uuid[UUID_LEN];
+};
+
+struct policyd_hid {
+	uint8_t hid[HID_LEN];
+};
+
+struct policyd_device {
+	uint8_t id[DEVICE_ID_LEN];
+};
+
+struct policyd_person {
+	char name[NAME_MAX_LEN + 1]; /* any text: the handler says what is wrong with it */
+};
+
+struct policyd_recovery {
+	char key[POLICYD_RECOVERY_KEY_MAX]; /* secret */
+};
+
+/* A pairing window. */
+struct policyd_window {
+	enum person_role role; /* of a foreign owner */
+	uint32_t seconds;
+	uint8_t replace; /* a known device may show another TPM */
+};
+
+struct policyd_yes {
+	uint8_t hash[HASH_LEN]; /* of what the code stood for */
+	uint8_t same;		/* the codes are the same */
+};
+
+struct policyd_accept {
+	uint8_t id[DEVICE_ID_LEN], shown[HASH_LEN]; /* policyd_trust.hash */
+};
+
+struct policyd_receive {
+	uint8_t id[DEVICE_ID_LEN], on;
+};
+
+struct policyd_rules {
+	uint8_t uuid[UUID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	const uint8_t *text, *compiled; /* borrowed */
+	size_t text_len, compiled_len;	/* at most POLICYD_POLICY_MAX */
+};
+
+struct policyd_rules_held {
+	uint64_t version;
+	uint8_t owner_id[HASH_LEN];
+	char name[NAME_MAX_LEN + 1];
+	const uint8_t *text; /* borrowed */
+	size_t text_len;
+};
+
+struct policyd_target {
+	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
+};
+
+struct policyd_range {
+	uint64_t from; /* seq */
+	uint16_t max;
+};
+
+struct policyd_spki {
+	const uint8_t *der; /* borrowed */
+	size_t len;
+};
+
+struct policyd_leaf {
+	const uint8_t *leaf, *device; /* certificates as DER, borrowed */
+	size_t leaf_len, device_len;
+};
+
+/* One verb for every conversation of two policyds that kithd carries. */
+enum talk_kind {
+	TALK_PAIRING,
+	TALK_SESSION,
+	_TALK_KIND_MAX,
+};
+
+enum talk_verb {
+	TALK_START,
+	TALK_STEP, /* the peer's blob */
+	TALK_POLL, /* did the owner answer? */
+	TALK_END,  /* the channel is gone */
+	_TALK_VERB_MAX,
+};
+
+struct policyd_talk {
+	enum talk_kind kind;
+	enum talk_verb verb;
+	uint8_t initiator;		/* pairing, START */
+	uint8_t hid[HID_LEN];		/* session */
+	uint8_t peer[DEVICE_ID_LEN];	/* session, STEP: whose blob it is */
+	uint8_t exporter[EXPORTER_LEN]; /* of the channel; not for STEP and POLL of a pairing */
+	const uint8_t *blob;		/* STEP; borrowed */
+	size_t len;			/* at most POLICYD_BLOB_MAX */
+};
+
+/* A signed custody statement; empty: none. */
+struct policyd_statement {
+	uint8_t bytes[POLICYD_PROOF_MAX];
+	size_t len;
+};
+
+/* One that a peer has to hear, or says. */
+struct policyd_letter {
+	uint8_t peer[DEVICE_ID_LEN];
+	uint8_t statement[POLICYD_PROOF_MAX];
+	size_t len;
+};
+
+/* One of the peer that belongs to a hand-off. */
+struct policyd_word {
+	uint8_t hid[HID_LEN];
+	struct policyd_statement statement;
+};
+
+/* The one that moves a hand-off on; kind NONE and empty if none came. */
+struct policyd_news {
+	enum custody_statement_kind kind;
+	struct policyd_statement statement;
+};
+
+struct policyd_side {
+	uint8_t hid[HID_LEN], source;
+};
+
+struct policyd_entry {
+	uint8_t hid[HID_LEN];
+	enum custody_record record;
+	struct policyd_statement proof;
+	uint8_t copy_gone; /* this host's copy does not exist any more */
+};
+
+struct policyd_use {
+	uint8_t uuid[UUID_LEN];
+	enum custody_use use;
+};
+
+struct policyd_alarm {
+	uint8_t uuid[UUID_LEN];
+	char text[KERR_TEXT_MAX];
+};
+
 /* -- Codecs (proto.c). Writing fails by wbuf_error(): -ENOBUFS, or -EINVAL for a value that the
  * reader would refuse. Reading fails by the returned -EBADMSG and leaves *ret as it was: enums
  * are checked, flags are 0 or 1, names and texts are clean and bounded. -- */
@@ -288,8 +396,31 @@ DECLARE_CODEC(policyd_vm);
 DECLARE_CODEC(policyd_grant);
 DECLARE_CODEC(policyd_open);
 DECLARE_CODEC(policyd_conversation);
-
-/* Lists are a u16 count, then the elements. Writes a count of 0 and returns where it stands... */
-size_t policyd_count_begin(struct wbuf *w);
-/* ...and sets it when the elements are written. */
-void policyd_count_end(struct wbuf *w, size_t at, size_t count);
+DECLARE_CODEC(policyd_nothing);
+DECLARE_CODEC(policyd_flag);
+DECLARE_CODEC(policyd_number);
+DECLARE_CODEC(policyd_uuid);
+DECLARE_CODEC(policyd_hid);
+DECLARE_CODEC(policyd_device);
+DECLARE_CODEC(policyd_person);
+DECLARE_CODEC(policyd_recovery);
+DECLARE_CODEC(policyd_window);
+DECLARE_CODEC(policyd_yes);
+DECLARE_CODEC(policyd_accept);
+DECLARE_CODEC(policyd_receive);
+DECLARE_CODEC(policyd_rules);
+DECLARE_CODEC(policyd_rules_held);
+DECLARE_CODEC(policyd_target);
+DECLARE_CODEC(policyd_range);
+DECLARE_CODEC(policyd_spki);
+DECLARE_CODEC(policyd_leaf);
+DECLARE_CODEC(policyd_talk);
+DECLARE_CODEC(policyd_statement);
+DECLARE_CODEC(policyd_letter);
+DECLARE_CODEC(policyd_word);
+DECLARE_CODEC(policyd_news);
+DECLARE_CODEC(policyd_side);
+DECLARE_CODEC(policyd_entry);
+DECLARE_CODEC(policyd_use);
+DECLARE_CODEC(policyd_alarm);
+DECLARE_CODEC(policyd_fence);

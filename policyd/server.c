@@ -192,7 +192,8 @@ static int serve(struct server *s, struct client *c)
 	if (msg.flags) {
 		r = -EBADMSG; /* people ask, they do not answer */
 	} else {
-		struct caller caller = {s->core, c->who, c->peer.uid, c->id};
+		struct caller caller = {
+			.core = s->core, .who = c->who, .uid = c->peer.uid, .connection = c->id};
 
 		r = dispatch(&caller, c->fd, &msg, s->out, sizeof(s->out));
 	}

@@ -83,7 +83,7 @@ tests_soak_stopper_so_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIC
 tests_soak_stopper_so_LDFLAGS = -shared -fPIC
 tests_soak_stopper_so_LDADD =
 
-EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden/policyd.txt
+EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden/policyd.txt tests/lint/requests
 
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 # Static libraries: a test takes from them only what it uses.

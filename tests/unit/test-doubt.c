@@ -3,7 +3,6 @@
  * word. */
 #include "policyd/custody-doubt.h"
 #include "policyd/dispatch.h"
-#include "policyd/ops.h"
 #include "tests/unit/policyd-fixture.h"
 
 static const uint8_t SELF[DEVICE_ID_LEN] = {1}, PEER[DEVICE_ID_LEN] = {2};
@@ -232,25 +231,16 @@ static struct custody_view view_of(struct device *d)
 /* Everything that `d` wants to ask goes to `to` if it is for it, and the answer comes back. */
 static int ask_and_answer(struct device *d, struct device *to, struct wire *ret_answer)
 {
+	_cleanup_free_ struct policyd_letter *list = NULL;
 	struct kerr err = {0};
-	struct wire out, question, none;
-	struct rbuf r;
-	unsigned n;
+	struct wire question, none;
+	size_t n = take_list(d, handoff_custody_outbox, &policyd_letter_record, (void **)&list);
 
-	wire_clear(&out);
 	wire_clear(ret_answer);
-	g_assert_cmpint(handoff_custody_outbox(d->core, &out.buf, &err), ==, 0);
-	r = rbuf_init(out.room, out.buf.len);
-	n = rbuf_u16(&r);
-	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *id = rbuf_view(&r, DEVICE_ID_LEN), *at;
-		size_t len;
-
-		at = rbuf_blob(&r, CUSTODY_STATEMENT_LEN, &len);
-		if (memcmp(id, to->core->id.id, DEVICE_ID_LEN) != 0)
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(list[i].peer, to->core->id.id, DEVICE_ID_LEN) != 0)
 			continue;
-		wire_clear(&question);
-		wbuf_bytes(&question.buf, at, len);
+		wire_set(&question, list[i].statement, list[i].len);
 		g_assert_cmpint(tell(d, to, &question, ret_answer, &err), ==, 0);
 		if (ret_answer->buf.len)
 			g_assert_cmpint(tell(to, d, ret_answer, &none, &err), ==, 0);
@@ -392,18 +382,17 @@ static void test_h2_later_epoch(void)
 static int claim_by_request(struct device *d, uint64_t *ret, struct kerr *err)
 {
 	struct caller caller = {.core = d->core};
-	struct wire reply;
-	struct rbuf r = rbuf_init(vm, UUID_LEN);
-	int result;
+	struct policyd_number epoch = {0};
+	struct policyd_uuid uuid;
+	int r;
 
+	memcpy(uuid.uuid, vm, UUID_LEN);
 	kerr_clear(err);
-	result = op_claim(&caller, NULL, &r, wire_clear(&reply), err);
-	if (result == 0) {
-		r = rbuf_init(reply.room, reply.buf.len);
-		*ret = rbuf_u64(&r);
-	}
+	r = op_claim(&caller, &uuid, &epoch, err);
+	if (r == 0)
+		*ret = epoch.value;
 	store_rollback(d->core->store);
-	return result;
+	return r;
 }
 
 /* A peer's lie, or a peer that is gone, does not take the VM from its owner for ever. */

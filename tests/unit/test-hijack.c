@@ -11,41 +11,6 @@
 
 #define OPS 256
 
-struct reply {
-	bool refused;
-	enum kcode code;
-	uint8_t body[IPC_MAX_FRAME];
-	size_t len;
-};
-
-/* Through the op table, as a program with these rights. */
-static void ask_as(struct device *d, unsigned who, uint16_t op, const uint8_t *body, size_t len,
-		   struct reply *ret)
-{
-	static uint8_t out[IPC_MAX_BODY], in[IPC_MAX_FRAME];
-	struct caller caller = {d->core, who, 990, 4711};
-	struct ipc_msg msg = {.op = op, .serial = 1, .body = body, .len = len, .fd = -1}, got;
-	struct kerr err = {0};
-	struct rbuf r;
-	int fds[2];
-
-	g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), ==, 0);
-	g_assert_cmpint(dispatch(&caller, fds[0], &msg, out, sizeof(out)), ==, 0);
-	g_assert_cmpint(ipc_recv(fds[1], in, &got), ==, 1);
-	ret->refused = got.flags & IPC_FLAG_ERROR;
-	ret->code = KCODE_OK;
-	ret->len = got.len;
-	if (got.len)
-		memcpy(ret->body, got.body, got.len);
-	if (ret->refused) {
-		r = rbuf_init(ret->body, ret->len);
-		g_assert_cmpint(kerr_get(&r, &err), ==, 0);
-		ret->code = err.code;
-	}
-	close(fds[0]);
-	close(fds[1]);
-}
-
 static void ask(struct device *kithd, uint16_t op, const struct wire *w, struct reply *ret)
 {
 	ask_as(kithd, WHO_ANYONE | WHO_AGENT, op, w->room, w->buf.len, ret);
@@ -71,13 +36,7 @@ static bool kithds_own(unsigned op)
 	case POLICYD_OP_PEERS:
 	case POLICYD_OP_VMS:
 	case POLICYD_OP_TLS_LEAF:
-	case POLICYD_OP_PAIR_START:
-	case POLICYD_OP_PAIR_STEP:
-	case POLICYD_OP_PAIR_POLL:
-	case POLICYD_OP_PAIR_END:
-	case POLICYD_OP_SESSION_START:
-	case POLICYD_OP_SESSION_STEP:
-	case POLICYD_OP_SESSION_END:
+	case POLICYD_OP_CONVERSE:
 	case POLICYD_OP_CUSTODY_STEP:
 	case POLICYD_OP_CUSTODY_OUTBOX:
 		return true;
@@ -201,16 +160,21 @@ static void test_secrets(void)
 
 /* -- What it may set in motion -- */
 
+/* A START where there is no peer yet. */
 static void session_body(struct wire *w, const uint8_t *hid, const uint8_t *peer,
 			 const struct wire *blob)
 {
-	wire_clear(w);
-	wbuf_bytes(&w->buf, hid, HID_LEN);
+	struct policyd_talk talk = {.kind = TALK_SESSION, .verb = peer ? TALK_STEP : TALK_START};
+
+	memcpy(talk.hid, hid, sizeof(talk.hid));
 	if (peer)
-		wbuf_bytes(&w->buf, peer, DEVICE_ID_LEN);
-	wbuf_bytes(&w->buf, exporter, EXPORTER_LEN);
-	if (blob)
-		wbuf_blob(&w->buf, blob->room, blob->buf.len);
+		memcpy(talk.peer, peer, sizeof(talk.peer));
+	memcpy(talk.exporter, exporter, sizeof(talk.exporter));
+	if (blob) {
+		talk.blob = blob->room;
+		talk.len = blob->buf.len;
+	}
+	policyd_talk_put(wire_clear(w), &talk);
 }
 
 /* State of a conversation reply. */
@@ -238,10 +202,10 @@ static void carry(struct world *w, struct device *to, uint8_t ret_hid[HID_LEN], 
 					w->desktop->core->id.id, ret_hid, &err),
 			==, 0);
 	session_body(&body, ret_hid, NULL, NULL);
-	ask(w->laptop, POLICYD_OP_SESSION_START, &body, &reply);
+	ask(w->laptop, POLICYD_OP_CONVERSE, &body, &reply);
 	g_assert_cmpint(state_of(&reply, &blob), ==, CONVERSATION_SEND);
 	session_body(&body, ret_hid, w->laptop->core->id.id, &blob);
-	ask(to, POLICYD_OP_SESSION_STEP, &body, &reply);
+	ask(to, POLICYD_OP_CONVERSE, &body, &reply);
 	g_assert_cmpint(state_of(&reply, ret), ==, CONVERSATION_SEND);
 }
 
@@ -256,7 +220,7 @@ static void test_moves(void)
 	struct kerr err = {0};
 
 	session_body(&body, invented, NULL, NULL);
-	ask(w->laptop, POLICYD_OP_SESSION_START, &body, &reply);
+	ask(w->laptop, POLICYD_OP_CONVERSE, &body, &reply);
 	g_assert_cmpint(state_of(&reply, &blob), ==, CONVERSATION_REFUSED);
 
 	/* What is for the desktop goes to Bob's, which would take it, and whose evidence comes back
@@ -266,7 +230,7 @@ static void test_moves(void)
 		==, 0);
 	carry(w, w->bobs, hid, &other);
 	session_body(&body, hid, w->desktop->core->id.id, &other);
-	ask(w->laptop, POLICYD_OP_SESSION_STEP, &body, &reply);
+	ask(w->laptop, POLICYD_OP_CONVERSE, &body, &reply);
 	g_assert_cmpint(state_of(&reply, &blob), ==, CONVERSATION_REFUSED);
 	g_assert_cmpint(handoff_grant_take(w->laptop->core, hid, true, WORKER, &grant, &err), <, 0);
 	g_assert_cmpint(handoff_grant_take(w->bobs->core, hid, false, WORKER, &grant, &err), <, 0);
@@ -342,7 +306,7 @@ static void test_verdicts(void)
 		carry(w, w->desktop, hid, &blob);
 		blob.room[blob.buf.len * step / 6] ^= (uint8_t)(1u << step % 8);
 		session_body(&body, hid, w->desktop->core->id.id, &blob);
-		ask(w->laptop, POLICYD_OP_SESSION_STEP, &body, &reply);
+		ask(w->laptop, POLICYD_OP_CONVERSE, &body, &reply);
 		g_assert_cmpint(state_of(&reply, &out), ==, CONVERSATION_REFUSED);
 		g_assert_cmpint(store_peer_get(w->laptop->core->store, w->desktop->core->id.id,
 					       &peer, NULL),

@@ -9,7 +9,6 @@
 
 #include "policyd/dispatch.h"
 #include "policyd/measure.h"
-#include "policyd/ops.h"
 #include "policyd/server.h"
 #include "tests/unit/policyd-fixture.h"
 
@@ -92,45 +91,31 @@ int openat(int dir, const char *name, int flags, ...)
 
 /* -- Requests, as kith sends them -- */
 
-static int ask(struct device *d,
-	       int (*op)(void *, struct ipc_msg *, struct rbuf *, struct wbuf *, struct kerr *),
-	       const struct wbuf *request, char *ret_text, struct kerr *err)
+static int ask(struct device *d, int (*op)(struct caller *, const void *, void *, struct kerr *),
+	       const void *request, char *ret_text, struct kerr *err)
 {
-	struct caller caller = {d->core, WHO_OWNER, 0, 1};
-	struct rbuf r = rbuf_init(request ? request->data : NULL, request ? request->len : 0);
-	struct wire reply;
-	struct rbuf answer;
-	int result;
+	struct caller caller = {.core = d->core, .who = WHO_OWNER, .connection = 1};
+	struct policyd_recovery key = {0};
+	int r;
 
 	kerr_clear(err);
-	result = op(&caller, NULL, &r, wire_clear(&reply), err);
-	if (result < 0 && d->core->store)
+	r = op(&caller, request, &key, err);
+	if (r < 0 && d->core->store)
 		store_rollback(d->core->store);
-	if (result < 0 || !ret_text)
-		return result;
-	answer = rbuf_init(reply.room, reply.buf.len);
-	rbuf_string(&answer, ret_text, VAULT_RECOVERY_TEXT);
-	return rbuf_error(&answer);
+	if (r == 0 && ret_text)
+		g_strlcpy(ret_text, key.key, VAULT_RECOVERY_TEXT);
+	return r;
 }
 
 static int do_init(struct device *d, char *ret_key, struct kerr *err)
 {
-	uint8_t room[64];
-	struct wbuf w = wbuf_init(room, sizeof(room));
-
-	wbuf_string(&w, "Tom");
-	return ask(d, op_init, &w, ret_key, err);
+	return ask(d, op_init, &(struct policyd_person){"Tom"}, ret_key, err);
 }
 
 static int do_pair_open(struct device *d, char *ret_key, struct kerr *err)
 {
-	uint8_t room[64];
-	struct wbuf w = wbuf_init(room, sizeof(room));
-
-	wbuf_u8(&w, PERSON_ROLE_GUEST);
-	wbuf_u32(&w, 60);
-	wbuf_u8(&w, 0);
-	return ask(d, op_pair_open, &w, ret_key, err);
+	return ask(d, op_pair_open, &(struct policyd_window){PERSON_ROLE_GUEST, 60, 0}, ret_key,
+		   err);
 }
 
 static int do_renew(struct device *d, char *ret_key, struct kerr *err)
@@ -158,19 +143,18 @@ static int do_unlock(struct device *d, char *ret_key _unused_, struct kerr *err)
 
 static int do_policy(struct device *d, char *ret_key _unused_, struct kerr *err)
 {
-	static uint8_t room[65536], compiled[STORE_POLICY_MAX];
-	struct wbuf w = wbuf_init(room, sizeof(room));
+	struct policyd_rules q = {.name = "work",
+				  .text = (const uint8_t *)policytext_default,
+				  .text_len = strlen(policytext_default)};
+	static uint8_t compiled[STORE_POLICY_MAX];
 	static struct policy rules;
-	size_t len;
 
 	if (policytext_compile(policytext_default, &rules, err) < 0 ||
-	    policy_encode(&rules, compiled, sizeof(compiled), &len) < 0)
+	    policy_encode(&rules, compiled, sizeof(compiled), &q.compiled_len) < 0)
 		return -EINVAL;
-	wbuf_bytes(&w, vm, UUID_LEN);
-	wbuf_string(&w, "work");
-	wbuf_blob(&w, policytext_default, strlen(policytext_default));
-	wbuf_blob(&w, compiled, len);
-	return ask(d, op_policy_set, &w, NULL, err);
+	memcpy(q.uuid, vm, sizeof(q.uuid));
+	q.compiled = compiled;
+	return ask(d, op_policy_set, &q, NULL, err);
 }
 
 /* Does this key open the vault? No TPM is asked. */
@@ -723,18 +707,18 @@ static void find_tpm(struct device *d)
 	open_core(d);
 }
 
-static int ask_about(struct device *d,
-		     int (*op)(void *, struct ipc_msg *, struct rbuf *, struct wbuf *,
-			       struct kerr *),
-		     const struct device *peer, struct kerr *err)
+/* Of a peer, through the op table; the code of the answer. */
+static enum kcode ask_about(struct device *d, uint16_t op, const struct device *peer)
 {
-	uint8_t room[64];
-	struct wbuf w = wbuf_init(room, sizeof(room));
+	static struct reply reply;
+	struct wire w;
 
-	if (op != op_peer_forget)
-		wbuf_bytes(&w, vm, UUID_LEN);
-	wbuf_bytes(&w, peer->core->id.id, DEVICE_ID_LEN);
-	return ask(d, op, &w, NULL, err);
+	wire_clear(&w);
+	if (op != POLICYD_OP_PEER_FORGET)
+		wbuf_bytes(&w.buf, vm, UUID_LEN);
+	wbuf_bytes(&w.buf, peer->core->id.id, DEVICE_ID_LEN);
+	ask_as(d, WHO_OWNER, op, w.room, w.buf.len, &reply);
+	return reply.code;
 }
 
 /* M4: without a TPM the recovery key opens it until the next start: everything can be seen and
@@ -775,10 +759,8 @@ static void test_m4_peers(void)
 
 	lose_tpm(d);
 	g_assert_cmpint(core_unlock(d->core, d->recovery, &err), ==, 0);
-	g_assert_cmpint(ask_about(d, op_move_request, w->desktop, &err), <, 0);
-	g_assert_cmpint(err.code, ==, KCODE_TPM);
-	g_assert_cmpint(ask_about(d, op_plan, w->desktop, &err), <, 0);
-	g_assert_cmpint(err.code, ==, KCODE_TPM);
+	g_assert_cmpint(ask_about(d, POLICYD_OP_MOVE_REQUEST, w->desktop), ==, KCODE_TPM);
+	g_assert_cmpint(ask_about(d, POLICYD_OP_PLAN, w->desktop), ==, KCODE_TPM);
 	g_assert_cmpint(do_pair_open(d, text, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_TPM);
 	/* Nobody can tell without the TPM whether this is the newest state. */
@@ -786,7 +768,7 @@ static void test_m4_peers(void)
 	kerr_clear(&err);
 	g_assert_cmpint(handoff_claim(d->core, vm, &epoch, &err), ==, 0);
 	g_assert_cmpint(may_start(d), ==, 0);
-	g_assert_cmpint(ask_about(d, op_peer_forget, w->bobs, &err), ==, 0);
+	g_assert_cmpint(ask_about(d, POLICYD_OP_PEER_FORGET, w->bobs), ==, KCODE_OK);
 	find_tpm(d);
 	g_assert_cmpint(d->core->state, ==, POLICYD_STATE_ROLLBACK);
 	g_assert_cmpint(core_unlock(d->core, d->recovery, &err), ==, 0);

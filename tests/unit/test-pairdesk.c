@@ -2,7 +2,6 @@
 /* The window of pairing with whole cores: whose yes counts for whom, what ends it, what each side
  * reads, and devices that know each other from before. */
 #include "policyd/dispatch.h"
-#include "policyd/ops.h"
 #include "tests/unit/policyd-fixture.h"
 
 #define KITH_PAIR 7	  /* number of the connection of `kith pair` */
@@ -314,22 +313,14 @@ static void test_a4_whose_window(void)
 /* PAIR_OPEN as `kith` sends it; the recovery key that it got. */
 static void request_window(struct device *d, char ret_key[VAULT_RECOVERY_TEXT])
 {
-	struct caller caller = {d->core, 0, 0, KITH_PAIR};
-	struct ipc_msg msg = {.fd = -EBADF};
-	uint8_t body[16], room[256];
-	struct wbuf w = wbuf_init(body, sizeof(body)), out = wbuf_init(room, sizeof(room));
+	const struct policyd_window window = {.role = PERSON_ROLE_GUEST, .seconds = 60};
+	struct caller caller = {.core = d->core, .connection = KITH_PAIR};
+	struct policyd_recovery key = {0};
 	struct kerr err = {0};
-	struct rbuf r;
 
-	wbuf_u8(&w, PERSON_ROLE_GUEST);
-	wbuf_u32(&w, 60);
-	wbuf_u8(&w, 0);
-	r = rbuf_init(body, w.len);
-	g_assert_cmpint(op_pair_open(&caller, &msg, &r, &out, &err), ==, 0);
+	g_assert_cmpint(op_pair_open(&caller, &window, &key, &err), ==, 0);
 	g_assert_cmpstr(err.text, ==, "");
-	r = rbuf_init(room, out.len);
-	rbuf_string(&r, ret_key, VAULT_RECOVERY_TEXT);
-	g_assert_cmpint(rbuf_end(&r), ==, 0);
+	g_strlcpy(ret_key, key.key, VAULT_RECOVERY_TEXT);
 }
 
 static bool opens(struct device *d, const char *key)

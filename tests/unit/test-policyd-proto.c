@@ -361,20 +361,51 @@ static void test_names(void)
 	g_assert_cmpint(custody_record_from_string("nonsense"), ==, -1);
 }
 
+/* As a server writes them, by hand. */
+static size_t count_begin(struct wbuf *w)
+{
+	wbuf_u16(w, 0);
+	return w->len - 2;
+}
+
+static void count_end(struct wbuf *w, size_t at, size_t count)
+{
+	w->data[at] = (uint8_t)count;
+	w->data[at + 1] = (uint8_t)(count >> 8);
+}
+
 static void test_lists(void)
 {
+	const struct policyd_hid hid = {"0123456789abcde"};
+	struct policyd_hid *back;
 	uint8_t buf[100];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
-	size_t at = policyd_count_begin(&w);
+	struct record_list list;
+	struct rbuf r;
+	void *ret;
+	size_t n;
 
+	record_list_begin(&list, &w, &policyd_hid_record);
 	for (int i = 0; i < 6; i++)
-		wbuf_bytes(&w, "0123456789abcdef", 16);
-	policyd_count_end(&w, at, 6);
+		record_list_add(&list, &hid);
+	record_list_end(&list);
 	g_assert_cmpint(wbuf_error(&w), ==, 0);
 	g_assert_cmpuint(w.len, ==, 2 + 6 * 16);
 	g_assert_cmpint(buf[0], ==, 6);
 	g_assert_cmpint(buf[1], ==, 0);
-	policyd_count_end(&w, at, 65536);
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(record_list_get(&r, &policyd_hid_record, &ret, &n), ==, 0);
+	g_assert_cmpuint(n, ==, 6);
+	back = ret;
+	g_assert_cmpmem(back[5].hid, HID_LEN, hid.hid, HID_LEN);
+	free(back);
+	/* One more has no room, and one too many no number. */
+	record_list_add(&list, &hid);
+	g_assert_cmpint(wbuf_error(&w), ==, -ENOBUFS);
+	w = wbuf_init(buf, sizeof(buf));
+	record_list_begin(&list, &w, &policyd_hid_record);
+	list.count = 65536;
+	record_list_end(&list);
 	g_assert_cmpint(wbuf_error(&w), ==, -EINVAL);
 }
 
@@ -457,6 +488,8 @@ static void test_stub_values(struct server *s, const void *data _unused_)
 	struct policyd_status st;
 	struct policyd_grant g;
 	char key[POLICYD_RECOVERY_KEY_MAX];
+	struct policyd_talk talk = {
+		.kind = TALK_SESSION, .verb = TALK_STEP, .blob = (const uint8_t *)"xyz", .len = 3};
 	struct wbuf w = reply(s);
 
 	set(uuid, sizeof(uuid), 0x61);
@@ -475,14 +508,15 @@ static void test_stub_values(struct server *s, const void *data _unused_)
 	g_assert_cmpint((int)st.state, ==, POLICYD_STATE_LOCKED);
 	g_assert_cmpstr(st.name, ==, "laptop");
 
+	memcpy(talk.hid, hid, sizeof(hid));
+	memcpy(talk.peer, device, sizeof(device));
+	memcpy(talk.exporter, device, sizeof(device));
 	w = reply(s);
 	put_conversation(&w);
 	s->reply_len = w.len;
-	g_assert_cmpint(
-		policyd_client_session_step(s->client, hid, device, device, "xyz", 3, &c, NULL), ==,
-		0);
-	check_request(s, POLICYD_OP_SESSION_STEP,
-		      "30313233343536373839616263646566 64x62 03000000 78797a");
+	g_assert_cmpint(policyd_client_converse(s->client, &talk, &c, NULL), ==, 0);
+	check_request(s, POLICYD_OP_CONVERSE,
+		      "01 01 00 30313233343536373839616263646566 64x62 03000000 78797a");
 	g_assert_cmpmem(c.blob, c.len, "blob", 4);
 	g_assert_cmpint((int)c.error.code, ==, KCODE_TIER);
 
@@ -516,10 +550,10 @@ static void test_stub_lists(struct server *s, const void *data _unused_)
 	size_t n = 99, at;
 	struct wbuf w = reply(s);
 
-	at = policyd_count_begin(&w);
+	at = count_begin(&w);
 	put_peer(&w);
 	put_peer(&w);
-	policyd_count_end(&w, at, 2);
+	count_end(&w, at, 2);
 	s->reply_len = w.len;
 	g_assert_cmpint(policyd_client_peers(s->client, &peers, &n, NULL), ==, 0);
 	g_assert_cmpuint(n, ==, 2);
@@ -531,17 +565,17 @@ static void test_stub_lists(struct server *s, const void *data _unused_)
 
 		if (lie == 2)
 			continue;
-		policyd_count_end(&w, at, lie);
+		count_end(&w, at, lie);
 		n = 99;
 		g_assert_cmpint(policyd_client_peers(s->client, &peers, &n, &err), ==, -EBADMSG);
 		g_assert_cmpint((int)err.code, ==, KCODE_BAD_MESSAGE);
 		g_assert_cmpuint(n, ==, 99);
 	}
-	policyd_count_end(&w, at, 65535);
+	count_end(&w, at, 65535);
 	g_assert_cmpint(policyd_client_peers(s->client, &peers, &n, NULL), ==, -EBADMSG);
 
 	w = reply(s);
-	at = policyd_count_begin(&w);
+	at = count_begin(&w);
 	s->reply_len = w.len;
 	g_assert_cmpint(policyd_client_audit_read(s->client, 5, 6, &audit, &n, NULL), ==, 0);
 	check_request(s, POLICYD_OP_AUDIT_READ, "0500000000000000 0600");
@@ -549,16 +583,16 @@ static void test_stub_lists(struct server *s, const void *data _unused_)
 	g_assert_cmpuint(n, ==, 0);
 
 	put_vm(&w);
-	policyd_count_end(&w, at, 1);
+	count_end(&w, at, 1);
 	s->reply_len = w.len;
 	g_assert_cmpint(policyd_client_vms(s->client, &vms, &n, NULL), ==, 0);
 	g_assert_cmpstr(vms[0].name, ==, "work");
 	free(vms);
 
 	w = reply(s);
-	at = policyd_count_begin(&w);
+	at = count_begin(&w);
 	put_open(&w);
-	policyd_count_end(&w, at, 1);
+	count_end(&w, at, 1);
 	s->reply_len = w.len;
 	g_assert_cmpint(policyd_client_open_list(s->client, &opens, &n, NULL), ==, 0);
 	g_assert_cmpint((int)opens[0].record, ==, CUSTODY_PREPARED);
@@ -634,10 +668,10 @@ static void test_stub_letters(struct server *s, const void *data _unused_)
 	size_t n = 99, at, len;
 
 	set(peer, sizeof(peer), 0x62);
-	at = policyd_count_begin(&w);
+	at = count_begin(&w);
 	wbuf_bytes(&w, peer, sizeof(peer));
 	wbuf_blob(&w, "abort", 5);
-	policyd_count_end(&w, at, 1);
+	count_end(&w, at, 1);
 	s->reply_len = w.len;
 	g_assert_cmpint(policyd_client_custody_outbox(s->client, &letters, &n, NULL), ==, 0);
 	check_request(s, POLICYD_OP_CUSTODY_OUTBOX, "");
@@ -661,12 +695,12 @@ static void test_stub_letters(struct server *s, const void *data _unused_)
 		int want = verdict < _FENCE_VERDICT_MAX ? 0 : -EBADMSG;
 
 		w = reply(s);
-		at = policyd_count_begin(&w);
+		at = count_begin(&w);
 		wbuf_bytes(&w, hid, UUID_LEN);
 		wbuf_string(&w, "work");
 		wbuf_string(&w, "desktop");
 		wbuf_u8(&w, (uint8_t)verdict);
-		policyd_count_end(&w, at, 1);
+		count_end(&w, at, 1);
 		s->reply_len = w.len;
 		g_assert_cmpint(policyd_client_fence(s->client, &fence, &n, NULL), ==, want);
 		if (want == 0) {
@@ -716,12 +750,12 @@ static void test_stub_warden(struct server *s, const void *data _unused_)
 	uint64_t epoch;
 	size_t n, at;
 
-	at = policyd_count_begin(&w);
+	at = count_begin(&w);
 	wbuf_bytes(&w, uuid, UUID_LEN);
 	wbuf_string(&w, "work");
 	wbuf_string(&w, "desktop");
 	wbuf_u8(&w, FENCE_KILL);
-	policyd_count_end(&w, at, 1);
+	count_end(&w, at, 1);
 	s->reply_len = w.len;
 	g_assert_cmpint(policyd_client_ward(s->client, &list, &n, NULL), ==, 0);
 	check_request(s, POLICYD_OP_WARD, "");
@@ -747,6 +781,7 @@ static void test_stub_warden(struct server *s, const void *data _unused_)
 static void test_stub_refusals(struct server *s, const void *data _unused_)
 {
 	uint8_t id[DEVICE_ID_LEN] = {1};
+	struct policyd_talk talk = {.kind = TALK_PAIRING};
 	struct policyd_conversation c;
 	struct policyd_pair_status ps;
 	char recovery[POLICYD_RECOVERY_KEY_MAX];
@@ -783,12 +818,10 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		CHECK(policyd_client_peer_receive(s->client, id, true, &err));
 		CHECK(policyd_client_plan(s->client, id, id, &p, &err));
 		CHECK(policyd_client_abort_request(s->client, id, &err));
-		CHECK(policyd_client_pair_start(s->client, true, id, &c, &err));
-		CHECK(policyd_client_pair_step(s->client, "x", 1, &c, &err));
-		CHECK(policyd_client_pair_poll(s->client, &c, &err));
-		CHECK(policyd_client_pair_end(s->client, &err));
-		CHECK(policyd_client_session_start(s->client, id, id, &c, &err));
-		CHECK(policyd_client_session_end(s->client, id, id, &why, &err));
+		for (unsigned verb = 0; verb < _TALK_VERB_MAX; verb++) {
+			talk.verb = (enum talk_verb)verb;
+			CHECK(policyd_client_converse(s->client, &talk, &c, &err));
+		}
 		CHECK(policyd_client_abort_allowed(s->client, id, &err));
 		CHECK(policyd_client_requote(s->client, id, &err));
 	}
@@ -799,6 +832,8 @@ static void test_stub_limits(struct server *s, const void *data _unused_)
 {
 	g_autofree char *text = g_strnfill(POLICYD_POLICY_MAX + 1, 'x');
 	g_autofree uint8_t *blob = g_malloc0(POLICYD_BLOB_MAX + 1);
+	struct policyd_talk talk = {
+		.kind = TALK_PAIRING, .verb = TALK_STEP, .blob = blob, .len = POLICYD_BLOB_MAX + 1};
 	struct policyd_conversation c;
 	struct kerr err = {0};
 	uint8_t id[DEVICE_ID_LEN] = {0};
@@ -809,8 +844,7 @@ static void test_stub_limits(struct server *s, const void *data _unused_)
 		policyd_client_policy_set(s->client, id, "work", text, NULL, 0, &version, &err), ==,
 		-EMSGSIZE);
 	g_assert_cmpint((int)err.code, ==, KCODE_USAGE);
-	g_assert_cmpint(policyd_client_pair_step(s->client, blob, POLICYD_BLOB_MAX + 1, &c, NULL),
-			==, -EMSGSIZE);
+	g_assert_cmpint(policyd_client_converse(s->client, &talk, &c, NULL), ==, -EMSGSIZE);
 	g_assert_cmpint(policyd_client_unlock(s->client, text, &new_ak, NULL), ==, -EMSGSIZE);
 	g_assert_cmpint(s->op, ==, 0);
 	/* And the longest that is allowed gets through. */
@@ -820,9 +854,10 @@ static void test_stub_limits(struct server *s, const void *data _unused_)
 		put_conversation(&w);
 		s->reply_len = w.len;
 	}
-	g_assert_cmpint(policyd_client_pair_step(s->client, blob, POLICYD_BLOB_MAX, &c, NULL), ==,
-			0);
-	g_assert_cmpuint(s->request_len, ==, POLICYD_BLOB_MAX + 4);
+	talk.len = POLICYD_BLOB_MAX;
+	g_assert_cmpint(policyd_client_converse(s->client, &talk, &c, NULL), ==, 0);
+	g_assert_cmpuint(s->request_len, ==,
+			 3 + HID_LEN + DEVICE_ID_LEN + EXPORTER_LEN + 4 + POLICYD_BLOB_MAX);
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Never two, never none: what attacks and aimed crashes once broke, on real cores. */
 #include "policyd/dispatch.h"
-#include "policyd/ops.h"
 #include "tests/unit/policyd-fixture.h"
 
 /* -- C2 -- */
@@ -294,23 +293,20 @@ static int set_policy(struct device *d, const char *text, struct kerr *err)
 	g_autofree struct policy *rules = g_new0(struct policy, 1);
 	static uint8_t compiled[STORE_POLICY_MAX];
 	struct caller caller = {.core = d->core};
-	struct wire request, reply;
-	struct rbuf r;
-	size_t len;
-	int result;
+	struct policyd_rules q = {.name = "work",
+				  .text = (const uint8_t *)text,
+				  .text_len = strlen(text),
+				  .compiled = compiled};
+	struct policyd_number version;
+	int r;
 
 	kerr_clear(err);
 	g_assert_cmpint(policytext_compile(text, rules, err), ==, 0);
-	g_assert_cmpint(policy_encode(rules, compiled, sizeof(compiled), &len), ==, 0);
-	wire_clear(&request);
-	wbuf_bytes(&request.buf, vm, UUID_LEN);
-	wbuf_string(&request.buf, "work");
-	wbuf_blob(&request.buf, text, strlen(text));
-	wbuf_blob(&request.buf, compiled, len);
-	r = rbuf_init(request.room, request.buf.len);
-	result = op_policy_set(&caller, NULL, &r, wire_clear(&reply), err);
+	g_assert_cmpint(policy_encode(rules, compiled, sizeof(compiled), &q.compiled_len), ==, 0);
+	memcpy(q.uuid, vm, sizeof(q.uuid));
+	r = op_policy_set(&caller, &q, &version, err);
 	store_rollback(d->core->store);
-	return result;
+	return r;
 }
 
 static void test_gap5_policy_bound(void)
