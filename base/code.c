@@ -134,7 +134,7 @@ void code_blob(struct coder *c, const uint8_t **v, size_t *len, size_t max)
 
 /* Both ways go through a copy: the struct of the caller is const where it is written, and stays as
  * it was where reading fails. Some records hold keys. */
-void record_put(struct wbuf *w, const struct record *record, const void *v)
+int record_put(struct wbuf *w, const struct record *record, const void *v)
 {
 	_Alignas(max_align_t) uint8_t copy[RECORD_SIZE_MAX];
 	struct coder c = {.w = w};
@@ -142,6 +142,7 @@ void record_put(struct wbuf *w, const struct record *record, const void *v)
 	memcpy(copy, v, record->size);
 	record->code(&c, copy);
 	explicit_bzero(copy, record->size);
+	return wbuf_error(w);
 }
 
 int record_get(struct rbuf *r, const struct record *record, void *ret)

@@ -58,8 +58,8 @@ bool code_good(const struct coder *c);
 	((field) = (__typeof__(field))code_enum(c, (unsigned)(field), (unsigned)(max)))
 #define CODE_FLAG(c, field) CODE_ENUM(c, field, 2)
 
-/* Appends *v; the failure is in wbuf_error(). */
-void record_put(struct wbuf *w, const struct record *record, const void *v);
+/* Appends *v; returns wbuf_error(), which keeps the failure. */
+int record_put(struct wbuf *w, const struct record *record, const void *v);
 
 /* Reads into *ret, which stays as it was on -EBADMSG. Bytes may follow: ask rbuf_end(). */
 int record_get(struct rbuf *r, const struct record *record, void *ret);
@@ -88,17 +88,17 @@ int record_list_get(struct rbuf *r, const struct record *record, void **ret, siz
 		type##_code(c, v);                                                   \
 	}                                                                            \
 	const struct record type##_record = {sizeof(struct type), type##_code_any};
-#define DEFINE_CODEC(type)                                    \
-	DEFINE_RECORD(type)                                   \
-	void type##_put(struct wbuf *w, const struct type *v) \
-	{                                                     \
-		record_put(w, &type##_record, v);             \
-	}                                                     \
-	int type##_get(struct rbuf *r, struct type *ret)      \
-	{                                                     \
-		return record_get(r, &type##_record, ret);    \
+#define DEFINE_CODEC(type)                                   \
+	DEFINE_RECORD(type)                                  \
+	int type##_put(struct wbuf *w, const struct type *v) \
+	{                                                    \
+		return record_put(w, &type##_record, v);     \
+	}                                                    \
+	int type##_get(struct rbuf *r, struct type *ret)     \
+	{                                                    \
+		return record_get(r, &type##_record, ret);   \
 	}
-#define DECLARE_CODEC(type)                                    \
-	extern const struct record type##_record;              \
-	void type##_put(struct wbuf *w, const struct type *v); \
+#define DECLARE_CODEC(type)                                   \
+	extern const struct record type##_record;             \
+	int type##_put(struct wbuf *w, const struct type *v); \
 	int type##_get(struct rbuf *r, struct type *ret)

@@ -8,7 +8,6 @@
 #include "base/ipc.h"
 
 #define PENDING_MAX 64
-#define RECORDS_MAX 1024
 
 struct pending {
 	uint16_t op; /* 0 = free */
@@ -135,36 +134,31 @@ int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg)
 			    &(struct pending){.op = MOVER_OP_VMS, .vms = done, .arg = arg});
 }
 
+static int bad_answer(struct kerr *err)
+{
+	return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The mover's answer is unreadable.");
+}
+
 static void answer_jobs(const struct pending *p, int r, struct kerr *err, struct rbuf *body)
 {
-	_cleanup_free_ struct mover_progress *jobs = NULL;
-	size_t n = r < 0 ? 0 : rbuf_u16(body);
+	_cleanup_free_ void *jobs = NULL;
+	size_t n = 0;
 
-	if (n <= RECORDS_MAX)
-		jobs = calloc(n ? n : 1, sizeof(*jobs));
-	for (size_t i = 0; jobs && i < n; i++)
-		if (mover_progress_get(body, &jobs[i]) < 0)
-			break;
-	if (r >= 0 && (!jobs || rbuf_end(body) < 0))
-		r = kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The mover's answer is unreadable.");
+	if (r >= 0 && record_list_get(body, &mover_progress_record, &jobs, &n) < 0)
+		r = bad_answer(err);
 	if (p->jobs)
-		p->jobs(p->arg, r, err, jobs, r < 0 ? 0 : n);
+		p->jobs(p->arg, r, err, jobs, n);
 }
 
 static void answer_vms(const struct pending *p, int r, struct kerr *err, struct rbuf *body)
 {
-	_cleanup_free_ struct mover_vm *vms = NULL;
-	size_t n = r < 0 ? 0 : rbuf_u16(body);
+	_cleanup_free_ void *vms = NULL;
+	size_t n = 0;
 
-	if (n <= RECORDS_MAX)
-		vms = calloc(n ? n : 1, sizeof(*vms));
-	for (size_t i = 0; vms && i < n; i++)
-		if (mover_vm_get(body, &vms[i]) < 0)
-			break;
-	if (r >= 0 && (!vms || rbuf_end(body) < 0))
-		r = kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The mover's answer is unreadable.");
+	if (r >= 0 && record_list_get(body, &mover_vm_record, &vms, &n) < 0)
+		r = bad_answer(err);
 	if (p->vms)
-		p->vms(p->arg, r, err, vms, r < 0 ? 0 : n);
+		p->vms(p->arg, r, err, vms, n);
 }
 
 /* Frees the slot before the callback, which may send the next request. */

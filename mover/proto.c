@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "base/buf.h"
-
 static const char *const mover_vm_state_names[_MOVER_VM_STATE_MAX] = {
 	[MOVER_VM_RUNNING] = "running",
 	[MOVER_VM_PAUSED] = "paused",
@@ -14,81 +12,37 @@ static const char *const mover_vm_state_names[_MOVER_VM_STATE_MAX] = {
 };
 DEFINE_NAMES(mover_vm_state, enum mover_vm_state, _MOVER_VM_STATE_MAX)
 
-int mover_progress_put(struct wbuf *w, const struct mover_progress *p)
+static void mover_progress_code(struct coder *c, struct mover_progress *v)
 {
-	wbuf_bytes(w, p->hid, sizeof(p->hid));
-	wbuf_bytes(w, p->uuid, sizeof(p->uuid));
-	wbuf_bytes(w, p->peer, sizeof(p->peer));
-	wbuf_string(w, p->vm);
-	wbuf_string(w, p->peer_name);
-	wbuf_u8(w, p->source);
-	wbuf_u8(w, (uint8_t)p->phase);
-	wbuf_u64(w, p->ram_bytes);
-	wbuf_u64(w, p->ram_total);
-	wbuf_u64(w, p->disk_bytes);
-	wbuf_u64(w, p->disk_total);
-	wbuf_u64(w, p->rate_bytes_s);
-	wbuf_u64(w, p->elapsed_ms);
-	wbuf_u64(w, p->left_ms);
-	wbuf_u64(w, p->downtime_ms);
-	return kerr_put(w, &p->error);
+	CODE_BYTES(c, v->hid);
+	CODE_BYTES(c, v->uuid);
+	CODE_BYTES(c, v->peer);
+	CODE_TEXT(c, v->vm);
+	CODE_TEXT(c, v->peer_name);
+	CODE_FLAG(c, v->source);
+	CODE_ENUM(c, v->phase, _PHASE_MAX);
+	code_u64(c, &v->ram_bytes);
+	code_u64(c, &v->ram_total);
+	code_u64(c, &v->disk_bytes);
+	code_u64(c, &v->disk_total);
+	code_u64(c, &v->rate_bytes_s);
+	code_u64(c, &v->elapsed_ms);
+	code_u64(c, &v->left_ms);
+	code_u64(c, &v->downtime_ms);
+	code_kerr(c, &v->error);
 }
+DEFINE_CODEC(mover_progress)
 
-int mover_progress_get(struct rbuf *r, struct mover_progress *ret)
+static void mover_vm_code(struct coder *c, struct mover_vm *v)
 {
-	struct mover_progress p = {0};
-	uint8_t phase;
-
-	rbuf_bytes(r, p.hid, sizeof(p.hid));
-	rbuf_bytes(r, p.uuid, sizeof(p.uuid));
-	rbuf_bytes(r, p.peer, sizeof(p.peer));
-	rbuf_string(r, p.vm, sizeof(p.vm));
-	rbuf_string(r, p.peer_name, sizeof(p.peer_name));
-	p.source = rbuf_u8(r);
-	phase = rbuf_u8(r);
-	p.ram_bytes = rbuf_u64(r);
-	p.ram_total = rbuf_u64(r);
-	p.disk_bytes = rbuf_u64(r);
-	p.disk_total = rbuf_u64(r);
-	p.rate_bytes_s = rbuf_u64(r);
-	p.elapsed_ms = rbuf_u64(r);
-	p.left_ms = rbuf_u64(r);
-	p.downtime_ms = rbuf_u64(r);
-	if (kerr_get(r, &p.error) < 0 || p.source > 1 || phase >= _PHASE_MAX)
-		return -EBADMSG;
-	p.phase = (enum phase)phase;
-	*ret = p;
-	return 0;
+	CODE_BYTES(c, v->uuid);
+	CODE_TEXT(c, v->name);
+	CODE_ENUM(c, v->state, _MOVER_VM_STATE_MAX);
+	code_u64(c, &v->memory_bytes);
+	code_u64(c, &v->disk_bytes);
+	code_u32(c, &v->vcpus);
 }
-
-int mover_vm_put(struct wbuf *w, const struct mover_vm *vm)
-{
-	wbuf_bytes(w, vm->uuid, sizeof(vm->uuid));
-	wbuf_string(w, vm->name);
-	wbuf_u8(w, (uint8_t)vm->state);
-	wbuf_u64(w, vm->memory_bytes);
-	wbuf_u64(w, vm->disk_bytes);
-	wbuf_u32(w, vm->vcpus);
-	return wbuf_error(w);
-}
-
-int mover_vm_get(struct rbuf *r, struct mover_vm *ret)
-{
-	struct mover_vm vm = {0};
-	uint8_t state;
-
-	rbuf_bytes(r, vm.uuid, sizeof(vm.uuid));
-	rbuf_string(r, vm.name, sizeof(vm.name));
-	state = rbuf_u8(r);
-	vm.memory_bytes = rbuf_u64(r);
-	vm.disk_bytes = rbuf_u64(r);
-	vm.vcpus = rbuf_u32(r);
-	if (rbuf_error(r) < 0 || state >= _MOVER_VM_STATE_MAX)
-		return -EBADMSG;
-	vm.state = (enum mover_vm_state)state;
-	*ret = vm;
-	return 0;
-}
+DEFINE_CODEC(mover_vm)
 
 void data_preface_put(uint8_t ret[DATA_PREFACE_LEN], const uint8_t hid[HID_LEN], uint16_t channel)
 {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages between kithd and kith-mover (and between the mover's supervisor and its workers).
- * Layout conventions as in policyd/proto.h. Append only. */
+ * Wire forms as base/code.h has them. Append only. */
 #pragma once
 
 #include <stdint.h>
 
-#include "base/ids.h"
-#include "base/kerr.h"
+#include "base/code.h"
 
 #define MOVER_SOCKET "mover/mover.sock" /* below the run directory */
 
@@ -69,15 +68,8 @@ struct mover_vm {
 
 #define MOVER_GONE_MAX (HID_LEN + 2 + 2 + KERR_TEXT_MAX)
 
-struct rbuf;
-struct wbuf;
-
-/* Codecs. The get functions check every field; -EBADMSG leaves *ret untouched. They read one
- * record from the cursor and leave what follows: the caller asks rbuf_end(). */
-int mover_progress_put(struct wbuf *w, const struct mover_progress *p);
-int mover_progress_get(struct rbuf *r, struct mover_progress *ret);
-int mover_vm_put(struct wbuf *w, const struct mover_vm *vm);
-int mover_vm_get(struct rbuf *r, struct mover_vm *ret);
+DECLARE_CODEC(mover_progress);
+DECLARE_CODEC(mover_vm);
 
 /* The clear preface of a data connection. get: -EBADMSG for another magic, version or a channel
  * out of range. It names a hand-off and a channel and proves nothing: the PSK does. */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/code.h"
 #include "base/file.h"
 
 #define REMNANT_VERSION 2
@@ -36,37 +37,44 @@ int remnant_folder_open(const char *state, int *ret_fd)
 	return dir_open(path, 0700, ret_fd);
 }
 
+/* `xml` apart, as one direction allocates what the other borrows. */
+static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml, size_t *xml_len)
+{
+	uint16_t version = REMNANT_VERSION, count = (uint16_t)r->count;
+
+	code_u16(c, &version);
+	code_check(c, version == REMNANT_VERSION);
+	CODE_BYTES(c, r->hid);
+	CODE_BYTES(c, r->uuid);
+	CODE_FLAG(c, r->source);
+	CODE_FLAG(c, r->paused);
+	code_u16(c, &count);
+	code_check(c, count <= DOMAIN_DISKS_MAX);
+	r->count = count;
+	for (size_t i = 0; code_good(c) && i < r->count; i++)
+		CODE_TEXT(c, r->paths[i]);
+	code_blob(c, xml, xml_len, REMNANT_XML_MAX);
+}
+
 int remnant_put(struct wbuf *w, const struct remnant *r)
 {
-	wbuf_u16(w, REMNANT_VERSION);
-	wbuf_bytes(w, r->hid, HID_LEN);
-	wbuf_bytes(w, r->uuid, UUID_LEN);
-	wbuf_u8(w, r->source);
-	wbuf_u8(w, r->paused);
-	wbuf_u16(w, (uint16_t)r->count);
-	for (size_t i = 0; i < r->count; i++)
-		wbuf_string(w, r->paths[i]);
-	wbuf_blob(w, r->xml, r->xml ? strlen(r->xml) : 0);
+	const uint8_t *xml = (const uint8_t *)r->xml;
+	size_t len = xml ? strlen(r->xml) : 0;
+	struct coder c = {.w = w};
+	struct remnant copy = *r;
+
+	remnant_code(&c, &copy, &xml, &len);
 	return wbuf_error(w);
 }
 
 int remnant_get(struct rbuf *in, struct remnant *ret)
 {
+	struct coder c = {.r = in};
 	struct remnant r = {0};
-	uint16_t version = rbuf_u16(in);
-	const uint8_t *xml;
-	size_t len;
+	const uint8_t *xml = NULL;
+	size_t len = 0;
 
-	rbuf_bytes(in, r.hid, HID_LEN);
-	rbuf_bytes(in, r.uuid, UUID_LEN);
-	r.source = rbuf_u8(in) == 1;
-	r.paused = rbuf_u8(in) == 1;
-	r.count = rbuf_u16(in);
-	if (version != REMNANT_VERSION || r.count > DOMAIN_DISKS_MAX)
-		return -EBADMSG;
-	for (size_t i = 0; i < r.count; i++)
-		rbuf_string(in, r.paths[i], sizeof(r.paths[i]));
-	xml = rbuf_blob(in, REMNANT_XML_MAX, &len);
+	remnant_code(&c, &r, &xml, &len);
 	if (rbuf_end(in) < 0 || (len && memchr(xml, 0, len)))
 		return -EBADMSG;
 	if (len) {

@@ -83,7 +83,7 @@ tests_soak_stopper_so_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIC
 tests_soak_stopper_so_LDFLAGS = -shared -fPIC
 tests_soak_stopper_so_LDADD =
 
-EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden/policyd.txt tests/lint/requests
+EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden/policyd.txt tests/golden/mover.txt tests/lint/requests
 
 UNIT_CFLAGS = $(AM_CFLAGS) -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 # Static libraries: a test takes from them only what it uses.
@@ -174,7 +174,8 @@ tests_unit_test_memory_SOURCES = tests/unit/test-memory.c tests/unit/swtpm-fixtu
 tests_unit_test_memory_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_memory_LDADD = $(UNIT_LDADD)
 
-tests_unit_test_mover_proto_SOURCES = tests/unit/test-mover-proto.c
+tests_unit_test_mover_proto_SOURCES = tests/unit/test-mover-proto.c tests/unit/golden.h \
+	tests/unit/golden.c
 tests_unit_test_mover_proto_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_mover_proto_LDADD = $(UNIT_LDADD)
 

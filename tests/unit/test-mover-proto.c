@@ -8,6 +8,7 @@
 #include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
+#include "tests/unit/golden.h"
 
 static struct mover_progress progress(void)
 {
@@ -79,6 +80,43 @@ static void test_progress_values(void)
 	buf[at - 1] = '\x1b'; /* N9: a name with a control byte */
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
+}
+
+static void same_as_golden(const char *name, const struct wbuf *w)
+{
+	uint8_t want[1024];
+	size_t n = golden_read("mover.txt", name, want, sizeof(want));
+
+	g_assert_cmpint(wbuf_error(w), ==, 0);
+	g_assert_cmpmem(w->data, w->len, want, n);
+}
+
+static void test_golden(void)
+{
+	struct mover_progress p = progress();
+	struct mover_vm v = {.uuid = {9},
+			     .name = "a",
+			     .state = MOVER_VM_PAUSED,
+			     .memory_bytes = 1,
+			     .disk_bytes = 2,
+			     .vcpus = 3};
+	static struct remnant note = {
+		.hid = {1}, .uuid = {2}, .source = true, .paused = true, .count = 2};
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	mover_progress_put(&w, &p);
+	same_as_golden("progress", &w);
+	w = wbuf_init(buf, sizeof(buf));
+	mover_vm_put(&w, &v);
+	same_as_golden("vm", &w);
+	w = wbuf_init(buf, sizeof(buf));
+	g_strlcpy(note.paths[0], "/a", sizeof(note.paths[0]));
+	g_strlcpy(note.paths[1], "/b", sizeof(note.paths[1]));
+	note.xml = g_strdup("<x/>");
+	remnant_put(&w, &note);
+	remnant_clear(&note);
+	same_as_golden("remnant", &w);
 }
 
 static void test_vm(void)
@@ -334,6 +372,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/offer", test_offer);
 	g_test_add_func("/mover-proto/H12 offer with hostile targets", test_offer_targets);
 	g_test_add_func("/mover-proto/H23 offer with impossible sizes", test_offer_sizes);
+	g_test_add_func("/mover-proto/golden bytes", test_golden);
 	g_test_add_func("/mover-proto/remnant", test_remnant);
 	g_test_add_func("/mover-proto/remnant files", test_remnant_files);
 	return g_test_run();
