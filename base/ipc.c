@@ -3,11 +3,9 @@
 #include "base/ipc.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define IPC_MAGIC 0x4854494bu /* "KITH" */
 
@@ -37,7 +35,7 @@ const struct ipc_op *ipc_op_check(const struct ipc_op *table, size_t count, unsi
 	return NULL;
 }
 
-static int address(const char *path, struct sockaddr_un *ret)
+int ipc_address(const char *path, struct sockaddr_un *ret)
 {
 	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(ret->sun_path))
@@ -51,7 +49,7 @@ int ipc_listen(const char *path, mode_t mode, int *ret_fd)
 	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un sa;
 	mode_t old;
-	int r = address(path, &sa);
+	int r = ipc_address(path, &sa);
 
 	if (r < 0)
 		return r;
@@ -82,21 +80,6 @@ int ipc_accept(int listen_fd, struct ipc_peer *ret_peer, int *ret_fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
 	*ret_peer = (struct ipc_peer){cred.pid, cred.uid, cred.gid};
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-int ipc_connect(const char *path, int *ret_fd)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct sockaddr_un sa;
-	int r = address(path, &sa);
-
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return -errno;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -216,92 +199,4 @@ void ipc_msg_release(struct ipc_msg *msg)
 	if (msg->fd >= 0)
 		close(msg->fd);
 	msg->fd = -EBADF;
-}
-
-struct ipc_client {
-	int fd;
-	uint32_t serial;
-	uint8_t buf[IPC_MAX_FRAME];
-};
-
-int ipc_client_new(const char *path, struct ipc_client **ret)
-{
-	_cleanup_(ipc_client_freep) struct ipc_client *c = calloc(1, sizeof(*c));
-	int r;
-
-	if (!c)
-		return -ENOMEM;
-	c->fd = -EBADF;
-	r = ipc_connect(path, &c->fd);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(c);
-	return 0;
-}
-
-struct ipc_client *ipc_client_free(struct ipc_client *c)
-{
-	if (!c)
-		return NULL;
-	if (c->fd >= 0)
-		close(c->fd);
-	/* Replies may have held secrets. */
-	explicit_bzero(c->buf, sizeof(c->buf));
-	free(c);
-	return NULL;
-}
-
-int ipc_client_fd(const struct ipc_client *c)
-{
-	return c->fd;
-}
-
-static int lost(struct kerr *err, int num)
-{
-	return kerr_set(err, num, KCODE_INTERRUPTED, "The local service went away or is too slow.");
-}
-
-static int read_reply(struct ipc_msg *m, struct rbuf *ret_reply, struct kerr *err)
-{
-	struct rbuf r = rbuf_init(m->body, m->len);
-	struct kerr remote;
-
-	if (!(m->flags & IPC_FLAG_ERROR)) {
-		*ret_reply = r;
-		return 0;
-	}
-	if (kerr_get(&r, &remote) < 0 || remote.code == KCODE_OK)
-		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
-				"The local service sent an unreadable refusal.");
-	return kerr_set(err, EREMOTEIO, remote.code, "%s", remote.text);
-}
-
-int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd, int timeout_ms,
-	     struct rbuf *ret_reply, struct kerr *err)
-{
-	uint32_t serial = ++c->serial;
-	int r;
-
-	if (request && wbuf_error(request) < 0)
-		return kerr_set(err, EMSGSIZE, KCODE_USAGE, "The request is too long.");
-	r = ipc_send(c->fd, op, 0, serial, request ? request->data : NULL,
-		     request ? request->len : 0, fd);
-	if (r < 0)
-		return lost(err, ECONNRESET);
-	for (;;) {
-		struct pollfd p = {.fd = c->fd, .events = POLLIN};
-		struct ipc_msg m = {.fd = -EBADF};
-
-		r = poll(&p, 1, timeout_ms);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return lost(err, ETIMEDOUT);
-		r = ipc_recv(c->fd, c->buf, &m);
-		if (r <= 0)
-			return lost(err, ECONNRESET);
-		ipc_msg_release(&m);
-		if ((m.flags & IPC_FLAG_REPLY) && m.serial == serial && m.op == op)
-			return read_reply(&m, ret_reply, err);
-	}
 }

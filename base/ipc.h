@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -55,15 +56,15 @@ struct ipc_op {
 const struct ipc_op *ipc_op_check(const struct ipc_op *table, size_t count, unsigned who,
 				  const struct ipc_msg *msg, struct kerr *err);
 
+/* The address of a socket; -ENAMETOOLONG. */
+int ipc_address(const char *path, struct sockaddr_un *ret);
+
 /* Makes, binds and listens on `path`; a stale socket is replaced. The mode is in force from the
  * first moment (umask), never loosened later. Non-blocking. */
 int ipc_listen(const char *path, mode_t mode, int *ret_fd);
 
 /* Accepts one connection (CLOEXEC, non-blocking) with its SO_PEERCRED. -EAGAIN if none. */
 int ipc_accept(int listen_fd, struct ipc_peer *ret_peer, int *ret_fd);
-
-/* Connects (CLOEXEC, blocking). */
-int ipc_connect(const char *path, int *ret_fd);
 
 /* Sends one message, passing a duplicate of `fd` if >= 0. -EMSGSIZE above IPC_MAX_BODY. */
 int ipc_send(int sock, uint16_t op, uint32_t flags, uint32_t serial, const void *body, size_t len,
@@ -76,17 +77,3 @@ void ipc_msg_release(struct ipc_msg *msg);
 
 /* Parses a frame that is already in memory (used by ipc_recv() and the fuzz target). */
 int ipc_parse(const uint8_t *data, size_t len, struct ipc_msg *ret);
-
-/* A blocking client connection with its own buffers. Not thread-safe. */
-struct ipc_client;
-int ipc_client_new(const char *path, struct ipc_client **ret);
-struct ipc_client *ipc_client_free(struct ipc_client *c);
-DEFINE_CLEANUP(struct ipc_client *, ipc_client_free)
-int ipc_client_fd(const struct ipc_client *c);
-
-/* Sends a request and waits (at most `timeout_ms`, -1 = for ever) for its reply; events that
- * arrive meanwhile are dropped. On success *ret_reply borrows the client's buffer until the next
- * call. A refusal comes back as a negative errno with *err as the server wrote it; a lost
- * server as -ECONNRESET with code INTERRUPTED. */
-int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd, int timeout_ms,
-	     struct rbuf *ret_reply, struct kerr *err);

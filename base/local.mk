@@ -9,6 +9,7 @@ base_libbase_a_SOURCES = \
 	base/file.c base/file.h \
 	base/ids.c base/ids.h \
 	base/ipc.c base/ipc.h \
+	base/ipc-client.c base/ipc-client.h \
 	base/kerr.c base/kerr.h \
 	base/log.c base/log.h \
 	base/names.h \

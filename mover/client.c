@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "base/ipc.h"
+#include "base/ipc-client.h"
 
 #define PENDING_MAX 64
 

@@ -2,7 +2,7 @@
 /* One connection for each call: calls are rare, and a restarted kith-warden is no special case. */
 #include "mover/warden-client.h"
 
-#include "base/ipc.h"
+#include "base/ipc-client.h"
 
 #define TIMEOUT_MS 6000 /* longer than kith-warden's own limits */
 
@@ -29,7 +29,7 @@ static int ask(const struct config *config, uint16_t op, const uint8_t *uuid, ui
 		return not_ready(err);
 	if (uuid)
 		wbuf_bytes(&w, uuid, UUID_LEN);
-	e = ipc_call(c, op, &w, -EBADF, TIMEOUT_MS, &r, err);
+	e = ipc_call(c, op, &w, TIMEOUT_MS, &r, err);
 	if (e < 0)
 		return err->code == KCODE_INTERRUPTED ? not_ready(err) : e;
 	*ret_copy = uuid ? rbuf_u8(&r) : 0;

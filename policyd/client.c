@@ -49,7 +49,7 @@ static int send_request(struct ipc_client *c, const struct shape *shape, const v
 		r = kerr_set(err, -r, KCODE_USAGE,
 			     "What was given is too long for kith-policyd, or not plain text.");
 	else
-		r = ipc_call(c, shape->op, &w, -1, POLICYD_CLIENT_TIMEOUT_MS, ret, err);
+		r = ipc_call(c, shape->op, &w, POLICYD_CLIENT_TIMEOUT_MS, ret, err);
 	explicit_bzero(buf, w.len);
 	return r;
 }

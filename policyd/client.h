@@ -7,7 +7,7 @@
  * malloced (NULL where empty) and belong to the caller. */
 #pragma once
 
-#include "base/ipc.h"
+#include "base/ipc-client.h"
 #include "policyd/proto.h"
 
 #define POLICYD_CLIENT_TIMEOUT_MS 60000 /* a slow TPM may take seconds */

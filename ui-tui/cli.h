@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "base/config.h"
-#include "base/ipc.h"
+#include "base/ipc-client.h"
 #include "policyd/proto.h"
 
 struct agent_client;

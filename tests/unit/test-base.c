@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "base/file.h"
-#include "base/ipc.h"
+#include "base/ipc-client.h"
 #include "base/secret.h"
 
 static void test_cursor_round_trip(void)
@@ -246,14 +246,14 @@ static void test_ipc_call(void)
 	g_assert_cmpint(st.st_mode & 0777, ==, 0600);
 	thread = g_thread_new("server", answer_once, GINT_TO_POINTER(fd));
 	g_assert_cmpint(ipc_client_new(path, &c), ==, 0);
-	g_assert_cmpint(ipc_call(c, 3, NULL, -1, 5000, &r, &err), ==, 0);
+	g_assert_cmpint(ipc_call(c, 3, NULL, 5000, &r, &err), ==, 0);
 	g_assert_cmpuint(rbuf_u8(&r), ==, 42);
-	g_assert_cmpint(ipc_call(c, 3, NULL, -1, 5000, &r, &err), ==, -EREMOTEIO);
+	g_assert_cmpint(ipc_call(c, 3, NULL, 5000, &r, &err), ==, -EREMOTEIO);
 	g_assert_cmpint(err.code, ==, KCODE_BUSY);
 	g_assert_cmpstr(err.text, ==, "Later.");
 	g_thread_join(thread);
 	kerr_clear(&err);
-	g_assert_cmpint(ipc_call(c, 3, NULL, -1, 5000, &r, &err), ==, -ECONNRESET);
+	g_assert_cmpint(ipc_call(c, 3, NULL, 5000, &r, &err), ==, -ECONNRESET);
 	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
 	close(fd);
 	g_unlink(path);

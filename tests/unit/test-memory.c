@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "base/ipc.h"
+#include "base/ipc-client.h"
 #include "policyd/client.h"
 #include "policyd/store.h"
 #include "tests/unit/swtpm-fixture.h"
