@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "base/advice.h"
 #include "base/buf.h"
 
 #define MEMBER_ID 0x1u

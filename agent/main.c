@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "base/advice.h"
 #include "base/log.h"
 #include "base/secret.h"
 

@@ -8,8 +8,8 @@
 struct rbuf;
 struct wbuf;
 
-/* Stable codes. The order is the wire value: append only. The table in kerr.c gives each its
- * name (used in JSON and audit), the exit status of `kith`, and the usual next step. */
+/* Stable codes. The order is the wire value: append only. kerr.c gives each its name (used in
+ * JSON and audit), advice.c the exit status of `kith` and the usual next step. */
 enum kcode {
 	KCODE_OK = 0,
 	KCODE_FAILED,	      /* internal failure that has no better name */
@@ -61,12 +61,6 @@ int kerr_set(struct kerr *err, int num, enum kcode code, const char *fmt, ...) _
 
 /* Makes *err empty again. */
 void kerr_clear(struct kerr *err);
-
-/* Exit status of the `kith` command for this code (0, 1, 2, 3, 4, 5, 6, 75, 130). */
-int kcode_exit_status(enum kcode code);
-
-/* The usual next step for a person, a sentence, never NULL ("" where there is none). */
-const char *kcode_next_step(enum kcode code);
 
 /* Wire form: u16 code, string text. -EBADMSG for an unknown code or bad text. */
 int kerr_put(struct wbuf *w, const struct kerr *err);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
+	base/advice.c base/advice.h \
 	base/buf.c base/buf.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "base/advice.h"
 #include "base/config.h"
 #include "base/ipc-client.h"
 #include "policyd/proto.h"

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/advice.h"
 #include "base/buf.h"
 #include "base/config.h"
 #include "base/file.h"
