@@ -136,7 +136,8 @@ CLEANFILES += $(FUZZERS)
 fuzzers: $(FUZZERS)
 $(FUZZERS): AM_LDFLAGS += -fsanitize=fuzzer
 
-EXTRA_DIST += tests/fuzz/corpus \
+EXTRA_DIST += tests/check \
+	tests/fuzz/corpus \
 	tests/guest/guestimage.py \
 	tests/guest/init.c \
 	tests/guest/layout.py \
