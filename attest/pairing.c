@@ -77,7 +77,7 @@ static void stage_set(struct pairing *p, enum stage stage)
 	p->stage = stage;
 }
 
-static enum attest_state state_of(const struct pairing *p)
+static enum conversation_state state_of(const struct pairing *p)
 {
 	switch (p->stage) {
 	case STAGE_NEW:
@@ -85,16 +85,16 @@ static enum attest_state state_of(const struct pairing *p)
 	case STAGE_WAIT_ANSWER:
 	case STAGE_WAIT_REVEAL:
 	case STAGE_PROVE:
-		return ATTEST_SEND;
+		return CONVERSATION_SEND;
 	case STAGE_COMPARE:
-		return ATTEST_WAIT_OWNER;
+		return CONVERSATION_WAIT_OWNER;
 	case STAGE_DONE:
-		return ATTEST_DONE;
+		return CONVERSATION_DONE;
 	case STAGE_REFUSED:
 	case _STAGE_MAX:
 		break;
 	}
-	return ATTEST_REFUSED;
+	return CONVERSATION_REFUSED;
 }
 
 /* -- outgoing messages: begin, fields, end -- */
@@ -643,7 +643,7 @@ static void refuse(struct pairing *p, struct wbuf *out, size_t out_start, const 
 	}
 }
 
-static enum attest_state answer(const struct pairing *p, struct kerr *err)
+static enum conversation_state answer(const struct pairing *p, struct kerr *err)
 {
 	if (p->stage == STAGE_REFUSED)
 		*err = p->error;
@@ -676,7 +676,7 @@ static int input_check(struct pairing *p, size_t len, uint64_t now, const struct
 	return expired(p, now, err);
 }
 
-enum attest_state pairing_start(struct pairing *p, struct wbuf *out, struct kerr *err)
+enum conversation_state pairing_start(struct pairing *p, struct wbuf *out, struct kerr *err)
 {
 	size_t out_start = out->len, start;
 	struct kerr cause = {0};
@@ -700,8 +700,8 @@ enum attest_state pairing_start(struct pairing *p, struct wbuf *out, struct kerr
 	return answer(p, err);
 }
 
-enum attest_state pairing_step(struct pairing *p, const uint8_t *data, size_t len, uint64_t now_ms,
-			       struct wbuf *out, struct kerr *err)
+enum conversation_state pairing_step(struct pairing *p, const uint8_t *data, size_t len,
+				     uint64_t now_ms, struct wbuf *out, struct kerr *err)
 {
 	struct rbuf r = rbuf_init(data, len);
 	size_t out_start = out->len;
@@ -718,8 +718,8 @@ enum attest_state pairing_step(struct pairing *p, const uint8_t *data, size_t le
 	return answer(p, err);
 }
 
-enum attest_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_ms,
-				struct wbuf *out, struct kerr *err)
+enum conversation_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_ms,
+				      struct wbuf *out, struct kerr *err)
 {
 	size_t out_start = out->len;
 	struct kerr cause = {0};
@@ -743,7 +743,7 @@ enum attest_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_
 	return answer(p, err);
 }
 
-enum attest_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr *err)
+enum conversation_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr *err)
 {
 	struct kerr cause = {0};
 
@@ -755,8 +755,8 @@ enum attest_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr 
 	return answer(p, err);
 }
 
-enum attest_state pairing_poll(struct pairing *p, uint64_t now_ms, struct wbuf *out,
-			       struct kerr *err)
+enum conversation_state pairing_poll(struct pairing *p, uint64_t now_ms, struct wbuf *out,
+				     struct kerr *err)
 {
 	struct kerr cause = {0};
 

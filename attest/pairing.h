@@ -100,8 +100,8 @@ struct pairing *pairing_free(struct pairing *p);
 DEFINE_CLEANUP(struct pairing *, pairing_free)
 
 /* Inputs. Each appends what is to be sent to `out` (ATTEST_BLOB_MAX bytes of room, else the
- * pairing fails) and returns the state; on ATTEST_REFUSED *err says why, and the machine stays
- * refused for ever: one failure, new code. `err` must be given.
+ * pairing fails) and returns the state; on CONVERSATION_REFUSED *err says why, and the machine
+ * stays refused for ever: one failure, new code. `err` must be given.
  *
  * pairing_start(): once; the initiator's first message, nothing for the responder.
  * pairing_step():  a blob from the peer.
@@ -109,16 +109,16 @@ DEFINE_CLEANUP(struct pairing *, pairing_free)
  * pairing_stop():  the owner gave up; the peer is told so.
  * pairing_poll():  time passes; nothing to send unless it ran out.
  *
- * From when the code is known until both owners confirmed the state is ATTEST_WAIT_OWNER: people
- * are waited for, here or there. */
-enum attest_state pairing_start(struct pairing *p, struct wbuf *out, struct kerr *err);
-enum attest_state pairing_step(struct pairing *p, const uint8_t *data, size_t len, uint64_t now_ms,
-			       struct wbuf *out, struct kerr *err);
-enum attest_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_ms,
-				struct wbuf *out, struct kerr *err);
-enum attest_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr *err);
-enum attest_state pairing_poll(struct pairing *p, uint64_t now_ms, struct wbuf *out,
-			       struct kerr *err);
+ * From when the code is known until both owners confirmed the state is CONVERSATION_WAIT_OWNER:
+ * people are waited for, here or there. */
+enum conversation_state pairing_start(struct pairing *p, struct wbuf *out, struct kerr *err);
+enum conversation_state pairing_step(struct pairing *p, const uint8_t *data, size_t len,
+				     uint64_t now_ms, struct wbuf *out, struct kerr *err);
+enum conversation_state pairing_owner(struct pairing *p, bool same_code, uint64_t now_ms,
+				      struct wbuf *out, struct kerr *err);
+enum conversation_state pairing_stop(struct pairing *p, struct wbuf *out, struct kerr *err);
+enum conversation_state pairing_poll(struct pairing *p, uint64_t now_ms, struct wbuf *out,
+				     struct kerr *err);
 
 /* The code as people read it ("123 4567", PAIRING_CODE_LEN characters); NULL before it is known
  * and after a refusal. Borrowed. */
@@ -131,5 +131,5 @@ const uint8_t *pairing_hash(const struct pairing *p);
 /* True once the peer said that it counts this device as paired already. */
 bool pairing_known_there(const struct pairing *p);
 
-/* The result after ATTEST_DONE, NULL otherwise. Borrowed. */
+/* The result after CONVERSATION_DONE, NULL otherwise. Borrowed. */
 const struct pairing_result *pairing_result(const struct pairing *p);

@@ -83,7 +83,7 @@ static void stage_set(struct session *s, enum stage stage)
 	s->stage = stage;
 }
 
-static enum attest_state state_of(const struct session *s)
+static enum conversation_state state_of(const struct session *s)
 {
 	switch (s->stage) {
 	case STAGE_NEW:
@@ -91,14 +91,14 @@ static enum attest_state state_of(const struct session *s)
 	case STAGE_WAIT_EVIDENCE:
 	case STAGE_WAIT_OFFER:
 	case STAGE_WAIT_ANSWER:
-		return ATTEST_SEND;
+		return CONVERSATION_SEND;
 	case STAGE_DONE:
-		return ATTEST_DONE;
+		return CONVERSATION_DONE;
 	case STAGE_REFUSED:
 	case _STAGE_MAX:
 		break;
 	}
-	return ATTEST_REFUSED;
+	return CONVERSATION_REFUSED;
 }
 
 /* -- transcript and keys -- */
@@ -532,7 +532,7 @@ static void refuse(struct session *s, struct wbuf *out, size_t out_start, const 
 	stage_set(s, STAGE_REFUSED);
 }
 
-static enum attest_state answer(const struct session *s, struct kerr *err)
+static enum conversation_state answer(const struct session *s, struct kerr *err)
 {
 	if (s->stage == STAGE_REFUSED)
 		*err = s->error;
@@ -560,7 +560,7 @@ static int input_check(const struct session *s, const uint8_t *peer, const uint8
 	return expired(s, now, err);
 }
 
-enum attest_state session_start(struct session *s, struct wbuf *out, struct kerr *err)
+enum conversation_state session_start(struct session *s, struct wbuf *out, struct kerr *err)
 {
 	size_t out_start = out->len, body;
 	struct kerr cause = {0};
@@ -584,9 +584,10 @@ enum attest_state session_start(struct session *s, struct wbuf *out, struct kerr
 	return answer(s, err);
 }
 
-enum attest_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_LEN],
-			       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
-			       size_t len, uint64_t now_ms, struct wbuf *out, struct kerr *err)
+enum conversation_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_LEN],
+				     const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
+				     size_t len, uint64_t now_ms, struct wbuf *out,
+				     struct kerr *err)
 {
 	struct rbuf r = rbuf_init(data, len);
 	size_t out_start = out->len;

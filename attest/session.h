@@ -49,11 +49,12 @@ DEFINE_CLEANUP(struct session *, session_free)
  * session_step():  a blob that came from device `peer` over the channel with `exporter`; both must
  *                  be those of the session (ATTEST_BINDING otherwise).
  * The destination is DONE with blob 4 in `out`, the source when it has read blob 4. */
-enum attest_state session_start(struct session *s, struct wbuf *out, struct kerr *err);
-enum attest_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_LEN],
-			       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
-			       size_t len, uint64_t now_ms, struct wbuf *out, struct kerr *err);
+enum conversation_state session_start(struct session *s, struct wbuf *out, struct kerr *err);
+enum conversation_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_LEN],
+				     const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
+				     size_t len, uint64_t now_ms, struct wbuf *out,
+				     struct kerr *err);
 
-/* The data key of the movers (SESSION_KEY_LEN bytes), once the state is ATTEST_DONE: both verdicts
- * trusted, offer accepted. -EACCES otherwise. The caller owns *ret. */
+/* The data key of the movers (SESSION_KEY_LEN bytes), once the state is CONVERSATION_DONE: both
+ * verdicts trusted, offer accepted. -EACCES otherwise. The caller owns *ret. */
 int session_data_key(const struct session *s, struct secret *ret);

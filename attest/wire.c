@@ -2,14 +2,6 @@
 /* Labelled hashes and the refusal message. */
 #include "attest/wire.h"
 
-static const char *const attest_state_names[_ATTEST_STATE_MAX] = {
-	[ATTEST_SEND] = "send",
-	[ATTEST_WAIT_OWNER] = "wait-owner",
-	[ATTEST_DONE] = "done",
-	[ATTEST_REFUSED] = "refused",
-};
-DEFINE_NAMES(attest_state, enum attest_state, _ATTEST_STATE_MAX)
-
 void digest_begin(struct digest *d, const char *label)
 {
 	crypto_hash_sha256_init(&d->state);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the conversations of attest/ share: states, labelled hashes, the refusal message. */
+/* What the conversations of attest/ share: labelled hashes, the refusal message. */
 #pragma once
 
 #include <sodium.h>
@@ -11,16 +11,6 @@
 /* Longest blob a conversation makes or accepts (the local IPC carries it in one frame). */
 #define ATTEST_BLOB_MAX 49152
 #define ATTEST_NONCE_LEN 32
-
-/* What a conversation wants next. Same order and meaning as policyd's conversation_state. */
-enum attest_state {
-	ATTEST_SEND,	   /* send what is in `out` (may be nothing) and wait for the peer */
-	ATTEST_WAIT_OWNER, /* send `out` if any; people compare the code, here or there */
-	ATTEST_DONE,	   /* send `out` if any; complete */
-	ATTEST_REFUSED,	   /* send `out` if any; the error says why; over */
-	_ATTEST_STATE_MAX,
-};
-DECLARE_NAMES(attest_state, enum attest_state);
 
 /* SHA-256 over length-prefixed fields (u32 little-endian + bytes), the label first, so that no
  * two different lists of fields give the same input. */

@@ -53,6 +53,15 @@ enum verdict {
 };
 DECLARE_NAMES(verdict, enum verdict);
 
+/* What a conversation of two policyds, carried by kithd, wants next. */
+enum conversation_state {
+	CONVERSATION_SEND,	 /* send what there is (may be nothing) and wait for the peer */
+	CONVERSATION_WAIT_OWNER, /* send it if any; people compare the code, here or there */
+	CONVERSATION_DONE,	 /* send it if any; complete (session: the grant is ready) */
+	CONVERSATION_REFUSED,	 /* send it if any; the error says why; over */
+	_CONVERSATION_STATE_MAX,
+};
+
 /* Where a hand-off stands, for people. */
 enum phase {
 	PHASE_CHECKING,

@@ -412,25 +412,26 @@ static const struct session_ops ops = {
 	.accept = op_accept,
 };
 
-static enum attest_state settle(struct handoff *ho, enum attest_state state, struct kerr *err)
+static enum conversation_state settle(struct handoff *ho, enum conversation_state state,
+				      struct kerr *err)
 {
 	switch (state) {
-	case ATTEST_SEND:
-	case ATTEST_WAIT_OWNER:
+	case CONVERSATION_SEND:
+	case CONVERSATION_WAIT_OWNER:
 		return state;
-	case ATTEST_DONE:
+	case CONVERSATION_DONE:
 		ho->deadline_ms = clock_ms() + HANDOFF_GRANT_MS;
 		handoff_enter(ho, HANDOFF_GRANTED);
 		return state;
-	case ATTEST_REFUSED:
-	case _ATTEST_STATE_MAX:
+	case CONVERSATION_REFUSED:
+	case _CONVERSATION_STATE_MAX:
 		break;
 	}
 	audit_session(ho, ho->source ? "move-out" : "move-in", err);
 	if (ho->source && store_request_delete(ho->core->store, ho->hid, NULL) == 0)
 		store_commit(ho->core->store, COMMIT_PLAIN, NULL);
 	handoff_enter(ho, HANDOFF_FREE);
-	return ATTEST_REFUSED;
+	return CONVERSATION_REFUSED;
 }
 
 static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
@@ -478,27 +479,27 @@ static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
 	return ho;
 }
 
-enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
-					const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
-					struct kerr *err)
+enum conversation_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
+					      const uint8_t exporter[EXPORTER_LEN],
+					      struct wbuf *out, struct kerr *err)
 {
 	struct store_request req;
 	struct custody_view view;
 	struct handoff *ho;
 
 	if (store_request_get(core->store, hid, &req, err) < 0)
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	/* Asked for later than now is asked for before a reboot. */
 	if (clock_ms() > req.time + HANDOFF_REQUEST_MS || clock_ms() < req.time) {
 		kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
 			 "The request to move is more than a minute old. Ask again.");
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	}
 	if (store_custody_get(core->store, req.uuid, &view, err) < 0)
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	ho = begin(core, hid, req.device, exporter, true, err);
 	if (!ho)
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	memcpy(ho->uuid, req.uuid, UUID_LEN);
 	memcpy(ho->vm, view.name, sizeof(ho->vm));
 	memcpy(ho->person, req.person, sizeof(ho->person));
@@ -514,27 +515,28 @@ static bool is_its_peer(const struct handoff *ho, const uint8_t peer[DEVICE_ID_L
 	       sodium_memcmp(ho->exporter, exporter, EXPORTER_LEN) == 0;
 }
 
-enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
-				       const uint8_t peer[DEVICE_ID_LEN],
-				       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
-				       size_t len, struct wbuf *out, struct kerr *err)
+enum conversation_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
+					     const uint8_t peer[DEVICE_ID_LEN],
+					     const uint8_t exporter[EXPORTER_LEN],
+					     const uint8_t *data, size_t len, struct wbuf *out,
+					     struct kerr *err)
 {
 	struct handoff *ho = handoff_find(core->handoffs, hid);
 
 	if (!ho)
 		ho = begin(core, hid, peer, exporter, false, err);
 	if (!ho)
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	if (!is_its_peer(ho, peer, exporter)) {
 		kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
 			 "A message of the hand-off came over another channel or from another "
 			 "device.");
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	}
 	if (ho->state != HANDOFF_SESSION) {
 		kerr_set(err, EPROTO, KCODE_ATTEST_REPLAY,
 			 "This hand-off is past the point where devices prove themselves.");
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	}
 	return settle(ho,
 		      session_step(ho->session, peer, exporter, data, len, clock_ms(), out, err),

@@ -31,13 +31,14 @@ int handoff_abort_request(struct core *core, enum person_role person, const uint
 int handoff_abort_allowed(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err);
 
 /* The conversation with the other policyd, carried by kithd. */
-enum attest_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
-					const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
-					struct kerr *err);
-enum attest_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
-				       const uint8_t peer[DEVICE_ID_LEN],
-				       const uint8_t exporter[EXPORTER_LEN], const uint8_t *data,
-				       size_t len, struct wbuf *out, struct kerr *err);
+enum conversation_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
+					      const uint8_t exporter[EXPORTER_LEN],
+					      struct wbuf *out, struct kerr *err);
+enum conversation_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
+					     const uint8_t peer[DEVICE_ID_LEN],
+					     const uint8_t exporter[EXPORTER_LEN],
+					     const uint8_t *data, size_t len, struct wbuf *out,
+					     struct kerr *err);
 /* That channel is gone; another one's end is nothing to the hand-off (M10). */
 void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN],
 			 const uint8_t exporter[EXPORTER_LEN]);

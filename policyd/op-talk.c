@@ -5,9 +5,9 @@
 #include "policyd/handoff.h"
 #include "policyd/pairdesk.h"
 
-#define TALK(name)                                                                         \
-	static enum attest_state name(struct caller *caller, const struct policyd_talk *t, \
-				      struct wbuf *out _unused_, struct kerr *err _unused_)
+#define TALK(name)                                                                               \
+	static enum conversation_state name(struct caller *caller, const struct policyd_talk *t, \
+					    struct wbuf *out _unused_, struct kerr *err _unused_)
 
 TALK(talk_pairing_start)
 {
@@ -30,7 +30,7 @@ TALK(talk_pairing_end)
 {
 	(void)t;
 	pairdesk_end(caller->core->pairdesk);
-	return ATTEST_DONE;
+	return CONVERSATION_DONE;
 }
 
 TALK(talk_session_start)
@@ -47,15 +47,15 @@ TALK(talk_session_step)
 TALK(talk_session_end)
 {
 	handoff_session_end(caller->core, t->hid, t->exporter);
-	return ATTEST_DONE;
+	return CONVERSATION_DONE;
 }
 
 /* A pairing that began needs no more than it had then; the end of anything needs nothing. */
 static const struct {
 	enum op_needs needs;
 	bool tpm;
-	enum attest_state (*run)(struct caller *caller, const struct policyd_talk *t,
-				 struct wbuf *out, struct kerr *err);
+	enum conversation_state (*run)(struct caller *caller, const struct policyd_talk *t,
+				       struct wbuf *out, struct kerr *err);
 } talks[_TALK_KIND_MAX][_TALK_VERB_MAX] = {
 	[TALK_PAIRING] =
 		{
@@ -89,7 +89,7 @@ OP_HANDLER(op_converse)
 		r = core_require_tpm(caller->core, err);
 	if (r < 0)
 		return r;
-	ret->state = (enum conversation_state)talks[t->kind][t->verb].run(caller, t, &out, err);
+	ret->state = talks[t->kind][t->verb].run(caller, t, &out, err);
 	ret->error = *err;
 	ret->blob = out.data;
 	ret->len = out.len;

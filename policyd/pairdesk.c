@@ -26,7 +26,7 @@ struct pairdesk {
 	struct policyd_pair_status last; /* who came to the code; filled as far as that goes */
 	/* Left by the owner, or by time, for the next poll of kithd. */
 	bool pending;
-	enum attest_state pending_state;
+	enum conversation_state pending_state;
 	size_t pending_len;
 	uint8_t pending_blob[ATTEST_BLOB_MAX];
 };
@@ -238,11 +238,11 @@ int pairdesk_open(struct pairdesk *d, const struct pairdesk_window *w, struct ke
 	return 0;
 }
 
-static enum attest_state settle(struct pairdesk *d, enum attest_state state, struct wbuf *out,
-				struct kerr *err);
+static enum conversation_state settle(struct pairdesk *d, enum conversation_state state,
+				      struct wbuf *out, struct kerr *err);
 
 /* Keeps for kithd what an end by the owner or by time made; it asks soon. */
-static void leave_pending(struct pairdesk *d, enum attest_state state, const struct wbuf *out)
+static void leave_pending(struct pairdesk *d, enum conversation_state state, const struct wbuf *out)
 {
 	d->pending = true;
 	d->pending_state = state;
@@ -276,12 +276,12 @@ static void look_at_clock(struct pairdesk *d)
 {
 	struct wbuf out = wbuf_init(d->pending_blob, sizeof(d->pending_blob));
 	struct kerr err = {0};
-	enum attest_state state;
+	enum conversation_state state;
 
 	if (!d->machine || d->pending)
 		return;
 	state = settle(d, pairing_poll(d->machine, clock_ms(), &out, &err), &out, &err);
-	if (state == ATTEST_REFUSED)
+	if (state == CONVERSATION_REFUSED)
 		leave_pending(d, state, &out);
 }
 
@@ -465,14 +465,14 @@ static void failed(struct pairdesk *d, const struct kerr *why)
 }
 
 /* Ends the machine where the state says so. */
-static enum attest_state settle(struct pairdesk *d, enum attest_state state, struct wbuf *out,
-				struct kerr *err)
+static enum conversation_state settle(struct pairdesk *d, enum conversation_state state,
+				      struct wbuf *out, struct kerr *err)
 {
 	switch (state) {
-	case ATTEST_SEND:
-	case ATTEST_WAIT_OWNER:
+	case CONVERSATION_SEND:
+	case CONVERSATION_WAIT_OWNER:
 		return state;
-	case ATTEST_DONE:
+	case CONVERSATION_DONE:
 		if (save_result(d, err) == 0) {
 			d->done = true;
 			d->machine = pairing_free(d->machine);
@@ -481,17 +481,17 @@ static enum attest_state settle(struct pairdesk *d, enum attest_state state, str
 		}
 		out->len = 0;
 		break;
-	case ATTEST_REFUSED:
-	case _ATTEST_STATE_MAX:
+	case CONVERSATION_REFUSED:
+	case _CONVERSATION_STATE_MAX:
 		break;
 	}
 	failed(d, err);
-	return ATTEST_REFUSED;
+	return CONVERSATION_REFUSED;
 }
 
-enum attest_state pairdesk_start(struct pairdesk *d, bool initiator,
-				 const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
-				 struct kerr *err)
+enum conversation_state pairdesk_start(struct pairdesk *d, bool initiator,
+				       const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
+				       struct kerr *err)
 {
 	/* Of a channel that came from outside the other device's owner reads it. */
 	if (!window_open(d) || d->error.code != KCODE_OK) {
@@ -499,15 +499,15 @@ enum attest_state pairdesk_start(struct pairdesk *d, bool initiator,
 			 "%s has no pairing window open: run `kith "
 			 "pair` there.",
 			 initiator ? "This device" : "The other device");
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	}
 	if (d->machine) {
 		kerr_set(err, EBUSY, KCODE_BUSY, "%s is pairing with another one just now.",
 			 initiator ? "This device" : "The other device");
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	}
 	if (make_machine(d, initiator, exporter, err) < 0)
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	return settle(d, pairing_start(d->machine, out, err), out, err);
 }
 
@@ -520,25 +520,25 @@ static bool machine_present(const struct pairdesk *d, struct kerr *err)
 	return d->machine;
 }
 
-static enum attest_state take_pending(struct pairdesk *d, struct wbuf *out, struct kerr *err)
+static enum conversation_state take_pending(struct pairdesk *d, struct wbuf *out, struct kerr *err)
 {
 	d->pending = false;
 	wbuf_bytes(out, d->pending_blob, d->pending_len);
-	if (d->pending_state == ATTEST_REFUSED)
+	if (d->pending_state == CONVERSATION_REFUSED)
 		*err = d->error;
 	return d->pending_state;
 }
 
-enum attest_state pairdesk_step(struct pairdesk *d, const uint8_t *data, size_t len,
-				struct wbuf *out, struct kerr *err)
+enum conversation_state pairdesk_step(struct pairdesk *d, const uint8_t *data, size_t len,
+				      struct wbuf *out, struct kerr *err)
 {
 	/* What the owner's answer made leaves before what this message makes. */
 	if (d->pending)
 		take_pending(d, out, err);
 	if (!d->machine && d->done)
-		return ATTEST_DONE;
+		return CONVERSATION_DONE;
 	if (!machine_present(d, err))
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	d->heard = true;
 	return settle(d, pairing_step(d->machine, data, len, clock_ms(), out, err), out, err);
 }
@@ -546,7 +546,7 @@ enum attest_state pairdesk_step(struct pairdesk *d, const uint8_t *data, size_t 
 int pairdesk_confirm(struct pairdesk *d, const uint8_t *hash, bool same_code, struct kerr *err)
 {
 	struct wbuf out = wbuf_init(d->pending_blob, sizeof(d->pending_blob));
-	enum attest_state state;
+	enum conversation_state state;
 
 	if (!d->machine && d->error.code != KCODE_OK)
 		return kerr_set(err, ECONNRESET, d->error.code, "%s", d->error.text);
@@ -561,21 +561,21 @@ int pairdesk_confirm(struct pairdesk *d, const uint8_t *hash, bool same_code, st
 	state = settle(d, pairing_owner(d->machine, same_code, clock_ms(), &out, err), &out, err);
 	leave_pending(d, state, &out);
 	/* Saying no is a success of the one who says it. */
-	if (state == ATTEST_REFUSED && same_code)
+	if (state == CONVERSATION_REFUSED && same_code)
 		return -EACCES;
 	if (!same_code)
 		kerr_clear(err);
 	return 0;
 }
 
-enum attest_state pairdesk_poll(struct pairdesk *d, struct wbuf *out, struct kerr *err)
+enum conversation_state pairdesk_poll(struct pairdesk *d, struct wbuf *out, struct kerr *err)
 {
 	if (d->pending)
 		return take_pending(d, out, err);
 	if (!d->machine && d->done)
-		return ATTEST_DONE;
+		return CONVERSATION_DONE;
 	if (!machine_present(d, err))
-		return ATTEST_REFUSED;
+		return CONVERSATION_REFUSED;
 	return settle(d, pairing_poll(d->machine, clock_ms(), out, err), out, err);
 }
 

@@ -30,11 +30,11 @@ void pairdesk_status(struct pairdesk *d, struct policyd_pair_status *ret);
 /* A channel to somebody exists: refuses outside the window (P7), while a pairing runs, and after
  * one failed in it (P6). These append to `out` what goes to the peer and give the state of the
  * conversation. */
-enum attest_state pairdesk_start(struct pairdesk *d, bool initiator,
-				 const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
-				 struct kerr *err);
-enum attest_state pairdesk_step(struct pairdesk *d, const uint8_t *data, size_t len,
-				struct wbuf *out, struct kerr *err);
+enum conversation_state pairdesk_start(struct pairdesk *d, bool initiator,
+				       const uint8_t exporter[EXPORTER_LEN], struct wbuf *out,
+				       struct kerr *err);
+enum conversation_state pairdesk_step(struct pairdesk *d, const uint8_t *data, size_t len,
+				      struct wbuf *out, struct kerr *err);
 
 /* The connection that carries it: with it the channel is gone. */
 void pairdesk_set_carrier(struct pairdesk *d, uint64_t connection);
@@ -42,7 +42,7 @@ void pairdesk_set_carrier(struct pairdesk *d, uint64_t connection);
 /* The owner compared the code that was shown with `hash` (HASH_LEN bytes); an answer to another one
  * is refused (C1). What follows from it is fetched by pairdesk_poll(). */
 int pairdesk_confirm(struct pairdesk *d, const uint8_t *hash, bool same_code, struct kerr *err);
-enum attest_state pairdesk_poll(struct pairdesk *d, struct wbuf *out, struct kerr *err);
+enum conversation_state pairdesk_poll(struct pairdesk *d, struct wbuf *out, struct kerr *err);
 
 /* The channel is gone. Once the peer has said anything that is a failure like any other: it could
  * have seen the code before it hung up. Before, the window stays open. */

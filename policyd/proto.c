@@ -19,14 +19,6 @@ static const char *const pair_past_names[_PAIR_PAST_MAX] = {
 };
 DEFINE_NAMES(pair_past, enum pair_past, _PAIR_PAST_MAX)
 
-static const char *const conversation_state_names[_CONVERSATION_STATE_MAX] = {
-	[CONVERSATION_SEND] = "send",
-	[CONVERSATION_WAIT_OWNER] = "wait-owner",
-	[CONVERSATION_DONE] = "done",
-	[CONVERSATION_REFUSED] = "refused",
-};
-DEFINE_NAMES(conversation_state, enum conversation_state, _CONVERSATION_STATE_MAX)
-
 static const char *const custody_record_names[_CUSTODY_RECORD_MAX] = {
 	[CUSTODY_PREP] = "prep",	 [CUSTODY_RELEASED] = "released",
 	[CUSTODY_ABORTED] = "aborted",	 [CUSTODY_DONE] = "done",

@@ -31,15 +31,6 @@ enum policyd_state {
 };
 DECLARE_NAMES(policyd_state, enum policyd_state);
 
-/* What a conversation between the two policyds (carried by kithd) wants next. */
-enum conversation_state {
-	CONVERSATION_SEND,	 /* send `blob` (may be empty: just wait) and wait for the peer */
-	CONVERSATION_WAIT_OWNER, /* send `blob` if any; the owner has to compare the code */
-	CONVERSATION_DONE,	 /* send `blob` if any; complete (session: the grant is ready) */
-	CONVERSATION_REFUSED,	 /* send `blob` if any; `error` says why; over */
-	_CONVERSATION_STATE_MAX,
-};
-
 /* Custody records, in the order of docs/architecture.md, "One hand-off". */
 enum custody_record {
 	CUSTODY_PREP,	  /* S: before anything moves */
@@ -383,7 +374,6 @@ struct policyd_alarm {
 /* -- Codecs (proto.c). Writing fails by wbuf_error(): -ENOBUFS, or -EINVAL for a value that the
  * reader would refuse. Reading fails by the returned -EBADMSG and leaves *ret as it was: enums
  * are checked, flags are 0 or 1, names and texts are clean and bounded. -- */
-DECLARE_NAMES(conversation_state, enum conversation_state);
 DECLARE_NAMES(custody_use, enum custody_use);
 
 DECLARE_CODEC(policyd_status);

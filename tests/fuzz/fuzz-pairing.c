@@ -13,7 +13,7 @@ struct end {
 	uint8_t sk[64], owner_sk[64];
 	struct pairing_config config;
 	struct pairing *pairing;
-	enum attest_state state;
+	enum conversation_state state;
 	bool tainted;
 	uint8_t out[ATTEST_BLOB_MAX], sent[ATTEST_BLOB_MAX];
 	size_t len, sent_len;
@@ -114,11 +114,12 @@ static void output_take(struct end *e, const struct wbuf *w, const struct kerr *
 {
 	e->len = e->sent_len = w->len;
 	memcpy(e->sent, e->out, w->len);
-	if ((e->state == ATTEST_REFUSED) != (err->code != KCODE_OK) || !text_is_clean(err->text))
+	if ((e->state == CONVERSATION_REFUSED) != (err->code != KCODE_OK) ||
+	    !text_is_clean(err->text))
 		abort();
-	if ((e->state == ATTEST_DONE) != (pairing_result(e->pairing) != NULL))
+	if ((e->state == CONVERSATION_DONE) != (pairing_result(e->pairing) != NULL))
 		abort();
-	if (e->state == ATTEST_DONE &&
+	if (e->state == CONVERSATION_DONE &&
 	    (e->tainted || memcmp(pairing_result(e->pairing)->peer.sign_pk,
 				  e->peer->config.own.sign_pk, SIGN_PK_LEN) != 0))
 		abort();

@@ -12,7 +12,7 @@ struct end {
 	struct end *peer;
 	uint8_t id[DEVICE_ID_LEN];
 	struct session *session;
-	enum attest_state state;
+	enum conversation_state state;
 	bool tainted; /* read something the peer did not send */
 	uint8_t out[ATTEST_BLOB_MAX], sent[ATTEST_BLOB_MAX];
 	size_t len, sent_len;
@@ -79,7 +79,7 @@ static void end_open(struct end *e)
 	memcpy(config.own, e->id, DEVICE_ID_LEN);
 	memcpy(config.peer, e->peer->id, DEVICE_ID_LEN);
 	memcpy(config.exporter, exporter, EXPORTER_LEN);
-	e->state = ATTEST_SEND;
+	e->state = CONVERSATION_SEND;
 	e->tainted = false;
 	e->len = e->sent_len = 0;
 	if (session_new(&config, &ops, e, 0, &e->session) < 0)
@@ -90,7 +90,8 @@ static void output_take(struct end *e, const struct wbuf *w, const struct kerr *
 {
 	e->len = e->sent_len = w->len;
 	memcpy(e->sent, e->out, w->len);
-	if ((e->state == ATTEST_REFUSED) != (err->code != KCODE_OK) || !text_is_clean(err->text))
+	if ((e->state == CONVERSATION_REFUSED) != (err->code != KCODE_OK) ||
+	    !text_is_clean(err->text))
 		abort();
 }
 
@@ -104,7 +105,7 @@ static void feed(struct end *e, const uint8_t *data, size_t len)
 		e->tainted = true;
 	e->state = session_step(e->session, e->peer->id, exporter, data, len, 1, &w, &err);
 	output_take(e, &w, &err);
-	if (e->tainted && e->state == ATTEST_DONE)
+	if (e->tainted && e->state == CONVERSATION_DONE)
 		abort();
 }
 
@@ -122,8 +123,8 @@ static void check(void)
 	_cleanup_secret_ struct secret a = SECRET_INIT, b = SECRET_INIT;
 	int ra = session_data_key(ends[0].session, &a), rb = session_data_key(ends[1].session, &b);
 
-	if ((ra == 0) != (ends[0].state == ATTEST_DONE) ||
-	    (rb == 0) != (ends[1].state == ATTEST_DONE))
+	if ((ra == 0) != (ends[0].state == CONVERSATION_DONE) ||
+	    (rb == 0) != (ends[1].state == CONVERSATION_DONE))
 		abort();
 	if (ra == 0 && rb == 0 && memcmp(a.data, b.data, SESSION_KEY_LEN) != 0)
 		abort();

@@ -159,9 +159,9 @@ static inline void pair(struct device *a, struct device *b, enum person_role rol
 	wire_clear(&to_a);
 	wire_clear(&to_b);
 	g_assert_cmpint(pairdesk_start(b->core->pairdesk, false, exporter, &to_a.buf, &err), ==,
-			ATTEST_SEND);
+			CONVERSATION_SEND);
 	g_assert_cmpint(pairdesk_start(a->core->pairdesk, true, exporter, &to_b.buf, &err), ==,
-			ATTEST_SEND);
+			CONVERSATION_SEND);
 	exchange(a, b, &to_b, &to_a);
 	pairdesk_status(a->core->pairdesk, &sa);
 	pairdesk_status(b->core->pairdesk, &sb);
@@ -222,7 +222,7 @@ struct run {
  * exporters of the two ends of the channel: equal unless somebody sits between. */
 static inline bool attest(struct run *run, const uint8_t *source_sees, const uint8_t *dest_sees)
 {
-	enum attest_state state;
+	enum conversation_state state;
 
 	kerr_clear(&run->err);
 	for (int i = 0; i < 5; i++)
@@ -232,7 +232,7 @@ static inline bool attest(struct run *run, const uint8_t *source_sees, const uin
 		return false;
 	state = handoff_session_start(run->s->core, run->hid, source_sees, &run->blob[1].buf,
 				      &run->err);
-	for (int i = 1; i < 4 && state == ATTEST_SEND; i++) {
+	for (int i = 1; i < 4 && state == CONVERSATION_SEND; i++) {
 		struct device *to = i % 2 ? run->d : run->s;
 		struct device *from = i % 2 ? run->s : run->d;
 
@@ -240,12 +240,12 @@ static inline bool attest(struct run *run, const uint8_t *source_sees, const uin
 			to->core, run->hid, from->core->id.id, i % 2 ? dest_sees : source_sees,
 			run->blob[i].room, run->blob[i].buf.len, &run->blob[i + 1].buf, &run->err);
 	}
-	if (state != ATTEST_DONE)
+	if (state != CONVERSATION_DONE)
 		return false;
 	state = handoff_session_step(run->s->core, run->hid, run->d->core->id.id, source_sees,
 				     run->blob[4].room, run->blob[4].buf.len, &run->blob[0].buf,
 				     &run->err);
-	return state == ATTEST_DONE;
+	return state == CONVERSATION_DONE;
 }
 
 static inline int journal(struct device *d, const struct run *run, enum custody_record record,

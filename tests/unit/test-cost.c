@@ -71,7 +71,7 @@ static size_t under_way(struct device *d)
 }
 
 /* The first message of a session, genuine in form, under a number of its own. */
-static enum attest_state hello(struct device *from, struct device *to, struct kerr *err)
+static enum conversation_state hello(struct device *from, struct device *to, struct kerr *err)
 {
 	uint8_t data[66] = {1, 1}, hid[HID_LEN];
 	static struct wire out;
@@ -325,7 +325,7 @@ static void test_h5_places(void)
 	take_from(w->laptop, w->bobs);
 	for (int i = 0; i < 8; i++) {
 		rest(w->laptop);
-		sessions += hello(w->bobs, w->laptop, &err) == ATTEST_SEND;
+		sessions += hello(w->bobs, w->laptop, &err) == CONVERSATION_SEND;
 	}
 	g_assert_cmpint(sessions, ==, 1);
 	g_assert_cmpint(err.code, ==, KCODE_BUSY);
@@ -382,22 +382,22 @@ static void test_h5_pace(void)
 
 	take_from(w->laptop, w->bobs);
 	for (int i = 0; i < 4; i++) {
-		g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, ATTEST_SEND);
+		g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_SEND);
 		idle(w->laptop);
 	}
 	before = file_of(w->laptop);
-	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, ATTEST_REFUSED);
+	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_REFUSED);
 	g_assert_cmpint(err.code, ==, KCODE_BUSY);
 	g_assert_false(wrote(w->laptop, before));
 	/* Others have a pace of their own, and his goes on when he waited. */
-	g_assert_cmpint(hello(w->desktop, w->laptop, &err), ==, ATTEST_SEND);
+	g_assert_cmpint(hello(w->desktop, w->laptop, &err), ==, CONVERSATION_SEND);
 	idle(w->laptop);
 	for (size_t i = 0; i < STORE_PEERS_MAX; i++)
 		if (w->laptop->core->handoffs->pace[i].full_ms)
 			w->laptop->core->handoffs->pace[i].full_ms -= 5000;
-	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, ATTEST_SEND);
+	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_SEND);
 	idle(w->laptop);
-	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, ATTEST_REFUSED);
+	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_REFUSED);
 	world_free(w);
 }
 
@@ -512,12 +512,13 @@ static void test_m10_stranger(void)
 			==, 0);
 	g_assert_cmpint(handoff_session_start(w->laptop->core, run->hid, exporter,
 					      &run->blob[1].buf, &run->err),
-			==, ATTEST_SEND);
+			==, CONVERSATION_SEND);
 	for (int i = 1; i < 5; i++) {
 		struct device *to = i % 2 ? w->desktop : w->laptop;
 		struct device *from = i % 2 ? w->laptop : w->desktop;
-		enum attest_state want = i < 4 && i != 4 ? ATTEST_SEND : ATTEST_DONE;
-		enum attest_state state;
+		enum conversation_state want =
+			i < 4 && i != 4 ? CONVERSATION_SEND : CONVERSATION_DONE;
+		enum conversation_state state;
 
 		/* Bob has seen the number, and talks to whichever side has a session of it; then
 		 * his channel ends. The same from the right device over another channel. */
@@ -528,7 +529,7 @@ static void test_m10_stranger(void)
 							     (other ? from : w->bobs)->core->id.id,
 							     other_exporter, junk, sizeof(junk),
 							     &out.buf, &err),
-					==, ATTEST_REFUSED);
+					==, CONVERSATION_REFUSED);
 			g_assert_cmpint(err.code, ==, KCODE_ATTEST_BINDING);
 			g_assert_cmpuint(out.buf.len, ==, 0);
 			handoff_session_end(to->core, run->hid, other_exporter);
@@ -540,7 +541,7 @@ static void test_m10_stranger(void)
 		if (i < 3)
 			g_assert_cmpint(state, ==, want);
 		else
-			g_assert_cmpint(state, ==, ATTEST_DONE);
+			g_assert_cmpint(state, ==, CONVERSATION_DONE);
 	}
 	commit(run);
 	g_assert_cmpint(may_start(w->desktop), ==, 0);

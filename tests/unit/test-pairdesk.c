@@ -40,7 +40,7 @@ static void open_both(struct device *a, struct device *b)
 	g_assert_cmpint(open_for(b, KITH_PAIR, false), ==, 0);
 }
 
-static enum attest_state start(struct device *d, bool initiator, struct wire *out)
+static enum conversation_state start(struct device *d, bool initiator, struct wire *out)
 {
 	struct kerr err = {0};
 
@@ -52,8 +52,8 @@ static enum attest_state start(struct device *d, bool initiator, struct wire *ou
 /* `a` calls; up to the code, if both get that far. */
 static void meet(struct device *a, struct device *b)
 {
-	g_assert_cmpint(start(b, false, &to_a), ==, ATTEST_SEND);
-	g_assert_cmpint(start(a, true, &to_b), ==, ATTEST_SEND);
+	g_assert_cmpint(start(b, false, &to_a), ==, CONVERSATION_SEND);
+	g_assert_cmpint(start(a, true, &to_b), ==, CONVERSATION_SEND);
 	exchange(a, b, &to_b, &to_a);
 }
 
@@ -148,8 +148,8 @@ static void test_c1_reset(void)
 	g_assert_true(shown.waiting);
 	pairdesk_end(desk(t.laptop));
 	pairdesk_end(desk(t.desktop));
-	g_assert_cmpint(start(t.laptop, false, &to_a), ==, ATTEST_REFUSED);
-	g_assert_cmpint(start(t.laptop, true, &to_a), ==, ATTEST_REFUSED);
+	g_assert_cmpint(start(t.laptop, false, &to_a), ==, CONVERSATION_REFUSED);
+	g_assert_cmpint(start(t.laptop, true, &to_a), ==, CONVERSATION_REFUSED);
 	g_assert_cmpint(answer(t.laptop, &shown, true, &err), <, 0);
 	g_assert_nonnull(strstr(err.text, "was lost while pairing"));
 	assert_says(t.laptop, "start again on both");
@@ -198,9 +198,9 @@ static void test_c1_scanner(void)
 	three_new(&t);
 	open_both(t.laptop, t.desktop);
 	for (int i = 0; i < 3; i++) {
-		g_assert_cmpint(start(t.laptop, i & 1, &to_a), ==, ATTEST_SEND);
+		g_assert_cmpint(start(t.laptop, i & 1, &to_a), ==, CONVERSATION_SEND);
 		/* Nobody gets in between, and who tries ends nothing. */
-		g_assert_cmpint(start(t.laptop, false, &to_b), ==, ATTEST_REFUSED);
+		g_assert_cmpint(start(t.laptop, false, &to_b), ==, CONVERSATION_REFUSED);
 		pairdesk_end(desk(t.laptop));
 		g_assert_true(status(t.laptop).open);
 		g_assert_cmpstr(status(t.laptop).error.text, ==, "");
@@ -220,14 +220,14 @@ static void test_c1_one_try(void)
 
 	three_new(&t);
 	open_both(t.laptop, t.mallory);
-	g_assert_cmpint(start(t.laptop, false, &to_a), ==, ATTEST_SEND);
-	g_assert_cmpint(start(t.mallory, true, &to_b), ==, ATTEST_SEND);
+	g_assert_cmpint(start(t.laptop, false, &to_a), ==, CONVERSATION_SEND);
+	g_assert_cmpint(start(t.mallory, true, &to_b), ==, CONVERSATION_SEND);
 	wire_clear(&out);
 	g_assert_cmpint(pairdesk_step(desk(t.laptop), to_b.room, to_b.buf.len, &out.buf, &err), ==,
-			ATTEST_SEND);
+			CONVERSATION_SEND);
 	pairdesk_end(desk(t.laptop));
 	assert_says(t.laptop, "was lost while pairing");
-	g_assert_cmpint(start(t.laptop, false, &to_a), ==, ATTEST_REFUSED);
+	g_assert_cmpint(start(t.laptop, false, &to_a), ==, CONVERSATION_REFUSED);
 	three_free(&t);
 }
 
@@ -271,7 +271,7 @@ static void test_a4_killed(void)
 	g_assert_true(status(t.laptop).open);
 	pairdesk_connection_gone(t.laptop->core, KITH_PAIR);
 	g_assert_false(status(t.laptop).open);
-	g_assert_cmpint(start(t.laptop, false, &to_a), ==, ATTEST_REFUSED);
+	g_assert_cmpint(start(t.laptop, false, &to_a), ==, CONVERSATION_REFUSED);
 	for (int yes = 0; yes < 2; yes++) {
 		open_both(t.laptop, t.desktop);
 		meet(t.laptop, t.desktop);

@@ -25,7 +25,7 @@ struct end {
 	struct pairing_ops ops;
 	struct pairing *pairing;
 
-	enum attest_state state;
+	enum conversation_state state;
 	uint8_t out[ATTEST_BLOB_MAX];
 	size_t len;
 	struct kerr err;
@@ -217,7 +217,7 @@ static void conclude(void)
 
 static void assert_refused(const struct end *e, enum kcode code)
 {
-	g_assert_cmpint(e->state, ==, ATTEST_REFUSED);
+	g_assert_cmpint(e->state, ==, CONVERSATION_REFUSED);
 	g_assert_cmpstr(kcode_to_string(e->err.code), ==, kcode_to_string(code));
 	g_assert_null(pairing_result(e->pairing));
 	g_assert_null(pairing_code(e->pairing));
@@ -231,7 +231,7 @@ static const struct pairing_result *assert_done(const struct end *e, enum pairin
 	struct kerr err = {0};
 	uint8_t id[DEVICE_ID_LEN];
 
-	g_assert_cmpint(e->state, ==, ATTEST_DONE);
+	g_assert_cmpint(e->state, ==, CONVERSATION_DONE);
 	g_assert_cmpstr(e->err.text, ==, "");
 	g_assert_nonnull(r);
 	if (!r)
@@ -260,8 +260,8 @@ static void test_join(void)
 
 	open_as(NULL, &tom);
 	meet();
-	g_assert_cmpint(laptop.state, ==, ATTEST_WAIT_OWNER);
-	g_assert_cmpint(desktop.state, ==, ATTEST_WAIT_OWNER);
+	g_assert_cmpint(laptop.state, ==, CONVERSATION_WAIT_OWNER);
+	g_assert_cmpint(desktop.state, ==, CONVERSATION_WAIT_OWNER);
 	g_assert_cmpstr(pairing_code(laptop.pairing), ==, pairing_code(desktop.pairing));
 	g_assert_cmpuint(strlen(pairing_code(laptop.pairing)), ==, PAIRING_CODE_LEN);
 	g_assert_null(pairing_result(laptop.pairing));
@@ -284,9 +284,9 @@ static void test_join_mirrored(void)
 	open_as(&tom, NULL);
 	meet();
 	owner_says(&desktop, true);
-	g_assert_cmpint(desktop.state, ==, ATTEST_WAIT_OWNER);
+	g_assert_cmpint(desktop.state, ==, CONVERSATION_WAIT_OWNER);
 	deliver(&laptop, &desktop);
-	g_assert_cmpint(laptop.state, ==, ATTEST_WAIT_OWNER);
+	g_assert_cmpint(laptop.state, ==, CONVERSATION_WAIT_OWNER);
 	g_assert_cmpuint(laptop.len, ==, 0);
 	owner_says(&laptop, true);
 	for (int i = 0; i < 6 && laptop.len; i++) {
@@ -456,8 +456,8 @@ static void test_middle(void)
 		deliver(&desktop, &to_desktop);
 		deliver(&to_laptop, &laptop);
 		deliver(&laptop, &to_laptop);
-		g_assert_cmpint(laptop.state, ==, ATTEST_WAIT_OWNER);
-		g_assert_cmpint(desktop.state, ==, ATTEST_WAIT_OWNER);
+		g_assert_cmpint(laptop.state, ==, CONVERSATION_WAIT_OWNER);
+		g_assert_cmpint(desktop.state, ==, CONVERSATION_WAIT_OWNER);
 		equal += strcmp(pairing_code(laptop.pairing), pairing_code(desktop.pairing)) == 0;
 	}
 	g_assert_cmpuint(equal, <=, 1);
@@ -552,10 +552,10 @@ static void test_owner_says_no(void)
 	/* A yes before there is a code is none. */
 	open_as(NULL, &tom);
 	owner_says(&laptop, true);
-	g_assert_cmpint(laptop.state, ==, ATTEST_SEND);
+	g_assert_cmpint(laptop.state, ==, CONVERSATION_SEND);
 	g_assert_cmpuint(laptop.len, ==, 0);
 	meet();
-	g_assert_cmpint(laptop.state, ==, ATTEST_WAIT_OWNER);
+	g_assert_cmpint(laptop.state, ==, CONVERSATION_WAIT_OWNER);
 }
 
 /* A8: a device that knows the other one already says so, signed with its yes. */
@@ -596,7 +596,7 @@ static void test_timeout(void)
 	meet();
 	/* People have all of it from when the code is shown. */
 	poll_at(&desktop, START_MS + 5 + PAIRING_CONFIRM_MS - 1);
-	g_assert_cmpint(desktop.state, ==, ATTEST_WAIT_OWNER);
+	g_assert_cmpint(desktop.state, ==, CONVERSATION_WAIT_OWNER);
 	poll_at(&desktop, START_MS + 5 + PAIRING_CONFIRM_MS);
 	assert_refused(&desktop, KCODE_PAIRING);
 	g_assert_cmpuint(desktop.len, >, 0);
@@ -625,7 +625,7 @@ static void test_timeout(void)
 	deliver(&desktop, &laptop);
 	owner_says(&desktop, true); /* at START_MS + 9 */
 	poll_at(&desktop, START_MS + 8 + PAIRING_PROOF_MS);
-	g_assert_cmpint(desktop.state, ==, ATTEST_SEND);
+	g_assert_cmpint(desktop.state, ==, CONVERSATION_SEND);
 	poll_at(&desktop, START_MS + 9 + PAIRING_PROOF_MS);
 	assert_refused(&desktop, KCODE_PAIRING);
 }
@@ -639,7 +639,7 @@ static void test_activation(void)
 	conclude();
 	reset_faults(&laptop);
 	assert_refused(&desktop, KCODE_ATTEST_QUOTE);
-	g_assert_cmpint(laptop.state, !=, ATTEST_DONE);
+	g_assert_cmpint(laptop.state, !=, CONVERSATION_DONE);
 	laptop.tpm_broken = true;
 	open_as(NULL, &tom);
 	meet();
@@ -664,7 +664,7 @@ static void test_foreign_ak(void)
 	meet();
 	conclude();
 	assert_refused(&laptop, KCODE_TPM);
-	g_assert_cmpint(desktop.state, ==, ATTEST_REFUSED);
+	g_assert_cmpint(desktop.state, ==, CONVERSATION_REFUSED);
 }
 
 /* B1: evidence of the other role. */
@@ -835,15 +835,15 @@ static void test_tampering(void)
 					laptop.out[at] ^= 0x20;
 				}
 				deliver(&desktop, &laptop);
-				if (desktop.state == ATTEST_WAIT_OWNER)
+				if (desktop.state == CONVERSATION_WAIT_OWNER)
 					owner_says(&desktop, true);
 				laptop.len = 0;
 				if (desktop.len)
 					deliver(&laptop, &desktop);
-				if (laptop.state == ATTEST_WAIT_OWNER && !laptop.len)
+				if (laptop.state == CONVERSATION_WAIT_OWNER && !laptop.len)
 					owner_says(&laptop, true);
 			}
-			g_assert_cmpint(desktop.state, !=, ATTEST_DONE);
+			g_assert_cmpint(desktop.state, !=, CONVERSATION_DONE);
 		}
 		g_test_message("message %u: %zu bytes", which + 1, sent[which].len);
 		g_assert_cmpuint(sent[which].len, >, 30);
@@ -884,9 +884,11 @@ static void test_order(void)
 		start(&laptop);
 		start(&desktop);
 		deliver(&laptop, &spare);
-		g_assert_cmpint(laptop.state, ==, i == 1 ? ATTEST_WAIT_OWNER : ATTEST_REFUSED);
+		g_assert_cmpint(laptop.state, ==,
+				i == 1 ? CONVERSATION_WAIT_OWNER : CONVERSATION_REFUSED);
 		deliver(&desktop, &spare);
-		g_assert_cmpint(desktop.state, ==, i == 0 ? ATTEST_SEND : ATTEST_REFUSED);
+		g_assert_cmpint(desktop.state, ==,
+				i == 0 ? CONVERSATION_SEND : CONVERSATION_REFUSED);
 		/* While codes are compared, old messages are none. */
 		open_as(NULL, &tom);
 		meet();

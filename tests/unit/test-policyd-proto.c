@@ -351,10 +351,6 @@ static void test_names(void)
 		g_assert_cmpint(custody_record_from_string(
 					custody_record_to_string((enum custody_record)i)),
 				==, i);
-	for (int i = 0; i < _CONVERSATION_STATE_MAX; i++)
-		g_assert_cmpint(conversation_state_from_string(
-					conversation_state_to_string((enum conversation_state)i)),
-				==, i);
 	for (int i = 0; i < _CUSTODY_USE_MAX; i++)
 		g_assert_cmpint(custody_use_from_string(custody_use_to_string((enum custody_use)i)),
 				==, i);

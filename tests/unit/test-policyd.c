@@ -61,7 +61,7 @@ static void test_attacks_on_session(void)
 	g_assert_cmpint(handoff_session_step(desktop->core, run->hid, laptop->core->id.id, exporter,
 					     run->blob[1].room, run->blob[1].buf.len, &out.buf,
 					     &run->err),
-			==, ATTEST_REFUSED);
+			==, CONVERSATION_REFUSED);
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_REPLAY);
 	handoff_session_end(desktop->core, run->hid, exporter);
 	wire_clear(&out);
@@ -69,7 +69,7 @@ static void test_attacks_on_session(void)
 	g_assert_cmpint(handoff_session_step(desktop->core, run->hid, laptop->core->id.id, exporter,
 					     run->blob[1].room, run->blob[1].buf.len, &out.buf,
 					     &run->err),
-			==, ATTEST_REFUSED);
+			==, CONVERSATION_REFUSED);
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_REPLAY);
 	handoff_session_end(laptop->core, run->hid, exporter);
 	/* S1-10, S1-15: the desktop's boot loader changed after pairing. */
@@ -206,12 +206,12 @@ static void test_p7_window(void)
 
 	wire_clear(&out);
 	g_assert_cmpint(pairdesk_start(laptop->core->pairdesk, false, exporter, &out.buf, &err), ==,
-			ATTEST_REFUSED);
+			CONVERSATION_REFUSED);
 	g_assert_cmpint(err.code, ==, KCODE_PAIRING);
 	kerr_clear(&err);
 	g_assert_cmpint(pairdesk_open(laptop->core->pairdesk, &window, &err), ==, 0);
 	g_assert_cmpint(pairdesk_start(laptop->core->pairdesk, false, exporter, &out.buf, &err), ==,
-			ATTEST_SEND);
+			CONVERSATION_SEND);
 	device_free(laptop);
 }
 

@@ -21,7 +21,7 @@ struct end {
 	unsigned offers, accepts, quotes;
 	char got[64];
 
-	enum attest_state state;
+	enum conversation_state state;
 	uint8_t out[ATTEST_BLOB_MAX];
 	size_t len;
 	struct kerr err;
@@ -138,7 +138,7 @@ static void assert_refused(const struct end *e, enum kcode code)
 {
 	struct secret key = SECRET_INIT;
 
-	g_assert_cmpint(e->state, ==, ATTEST_REFUSED);
+	g_assert_cmpint(e->state, ==, CONVERSATION_REFUSED);
 	g_assert_cmpstr(kcode_to_string(e->err.code), ==, kcode_to_string(code));
 	g_assert_cmpint(session_data_key(e->session, &key), ==, -EACCES);
 }
@@ -149,19 +149,19 @@ static void test_good(void)
 
 	open_both();
 	start();
-	g_assert_cmpint(source.state, ==, ATTEST_SEND);
+	g_assert_cmpint(source.state, ==, CONVERSATION_SEND);
 	deliver(&destination, &source);
-	g_assert_cmpint(destination.state, ==, ATTEST_SEND);
+	g_assert_cmpint(destination.state, ==, CONVERSATION_SEND);
 	deliver(&source, &destination);
-	g_assert_cmpint(source.state, ==, ATTEST_SEND);
+	g_assert_cmpint(source.state, ==, CONVERSATION_SEND);
 	g_assert_cmpint(session_data_key(source.session, &a), ==, -EACCES);
 	g_assert_null(memmem(source.out, source.len, "offer of a guest", 16)); /* sealed */
 	g_assert_cmpint(session_data_key(destination.session, &b), ==, -EACCES);
 	deliver(&destination, &source);
-	g_assert_cmpint(destination.state, ==, ATTEST_DONE);
+	g_assert_cmpint(destination.state, ==, CONVERSATION_DONE);
 	g_assert_cmpstr(destination.got, ==, "offer of a guest, epoch 7");
 	deliver(&source, &destination);
-	g_assert_cmpint(source.state, ==, ATTEST_DONE);
+	g_assert_cmpint(source.state, ==, CONVERSATION_DONE);
 	g_assert_cmpuint(source.len, ==, 0);
 	g_assert_cmpint(session_data_key(source.session, &a), ==, 0);
 	g_assert_cmpint(session_data_key(destination.session, &b), ==, 0);
@@ -199,7 +199,7 @@ static void test_relay(void)
 	end_open(&destination, false, &source, other);
 	start();
 	deliver_on(&destination, &source, other, START_MS);
-	g_assert_cmpint(destination.state, ==, ATTEST_SEND);
+	g_assert_cmpint(destination.state, ==, CONVERSATION_SEND);
 	deliver(&source, &destination);
 	assert_refused(&source, KCODE_ATTEST_BINDING);
 	g_assert_cmpuint(source.offers, ==, 0);
@@ -301,7 +301,7 @@ static void test_too_old(void)
 	open_both();
 	start();
 	deliver_on(&destination, &source, exporter, START_MS + SESSION_MAX_MS - 1);
-	g_assert_cmpint(destination.state, ==, ATTEST_SEND);
+	g_assert_cmpint(destination.state, ==, CONVERSATION_SEND);
 	deliver_on(&source, &destination, exporter, START_MS + SESSION_MAX_MS);
 	assert_refused(&source, KCODE_ATTEST_REPLAY);
 	open_both();
@@ -398,7 +398,7 @@ static void test_tamper(void)
 					break;
 				deliver(reader[i], writer[i]);
 			}
-			g_assert_cmpint(source.state, ==, ATTEST_REFUSED);
+			g_assert_cmpint(source.state, ==, CONVERSATION_REFUSED);
 			g_assert_cmpint(session_data_key(source.session, &key), ==, -EACCES);
 			if (blob < 3) {
 				g_assert_cmpint(session_data_key(destination.session, &key), ==,
@@ -532,12 +532,12 @@ static void test_order(void)
 		start();
 		deliver(&destination, &source);
 		deliver(&destination, &spare); /* waits for blob 3 of this exchange */
-		g_assert_cmpint(destination.state, ==, ATTEST_REFUSED);
+		g_assert_cmpint(destination.state, ==, CONVERSATION_REFUSED);
 		memcpy(spare.id, destination.id, sizeof(spare.id));
 		open_both();
 		start();
 		deliver(&source, &spare);
-		g_assert_cmpint(source.state, ==, ATTEST_REFUSED);
+		g_assert_cmpint(source.state, ==, CONVERSATION_REFUSED);
 	}
 	open_both();
 	start();
@@ -574,7 +574,7 @@ static void test_malformed(void)
 		end_open(&destination, false, &source, exporter);
 		memcpy(spare.out, source.out, spare.len = cut);
 		deliver(&destination, &spare);
-		g_assert_cmpint(destination.state, ==, ATTEST_REFUSED);
+		g_assert_cmpint(destination.state, ==, CONVERSATION_REFUSED);
 	}
 }
 

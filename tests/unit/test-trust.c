@@ -167,13 +167,13 @@ static void fetch(struct world *w, uint8_t ret_hid[HID_LEN], struct wire *ret)
 					w->desktop->core->id.id, ret_hid, &err),
 			==, 0);
 	g_assert_cmpint(handoff_session_start(w->laptop->core, ret_hid, exporter, &hello.buf, &err),
-			==, ATTEST_SEND);
+			==, CONVERSATION_SEND);
 	g_assert_cmpint(handoff_session_step(w->desktop->core, ret_hid, w->laptop->core->id.id,
 					     exporter, hello.room, hello.buf.len, &ret->buf, &err),
-			==, ATTEST_SEND);
+			==, CONVERSATION_SEND);
 }
 
-static enum attest_state bring(struct world *w, const uint8_t *hid, const struct wire *said)
+static enum conversation_state bring(struct world *w, const uint8_t *hid, const struct wire *said)
 {
 	static struct wire out;
 	struct kerr err = {0};
@@ -194,9 +194,9 @@ static void test_m3_overtaken(void)
 	fetch(w, one, &first);
 	g_usleep(5000);
 	fetch(w, two, &second);
-	g_assert_cmpint(bring(w, two, &second), ==, ATTEST_SEND);
+	g_assert_cmpint(bring(w, two, &second), ==, CONVERSATION_SEND);
 	verdict_on(w->laptop, w->desktop, &p);
-	g_assert_cmpint(bring(w, one, &first), ==, ATTEST_SEND);
+	g_assert_cmpint(bring(w, one, &first), ==, CONVERSATION_SEND);
 	g_assert_cmpint(verdict_on(w->laptop, w->desktop, &q), ==, VERDICT_TRUSTED);
 	/* What is compared with later is the newest. */
 	g_assert_cmpuint(q.quote.clock, ==, p.quote.clock);
@@ -205,7 +205,7 @@ static void test_m3_overtaken(void)
 	/* The twin: a session that began afterwards. */
 	fetch(w, one, &first);
 	memset(&w->laptop->core->handoffs->list[0].before.clock, 0x7f, 8);
-	g_assert_cmpint(bring(w, one, &first), ==, ATTEST_REFUSED);
+	g_assert_cmpint(bring(w, one, &first), ==, CONVERSATION_REFUSED);
 	world_free(w);
 }
 
@@ -236,7 +236,7 @@ static void test_m3_restart(void)
 	}
 }
 
-static enum attest_state start(struct world *w, const uint8_t *hid)
+static enum conversation_state start(struct world *w, const uint8_t *hid)
 {
 	struct kerr err = {0};
 	static struct wire out;
@@ -262,7 +262,8 @@ static void test_m11_request(void)
 			restart(w->laptop);
 		else if (way == 2) /* of a boot that lasted longer */
 			rewrite(w->laptop, "UPDATE requests SET time = time + 9999999");
-		g_assert_cmpint(start(w, hid), ==, way == 3 ? ATTEST_SEND : ATTEST_REFUSED);
+		g_assert_cmpint(start(w, hid), ==,
+				way == 3 ? CONVERSATION_SEND : CONVERSATION_REFUSED);
 	}
 	world_free(w);
 }
