@@ -17,6 +17,7 @@ UNIT_TESTS = \
 	tests/unit/test-domain \
 	tests/unit/test-doubt \
 	tests/unit/test-evidence \
+	tests/unit/test-exchange \
 	tests/unit/test-gateway \
 	tests/unit/test-hijack \
 	tests/unit/test-journal \
