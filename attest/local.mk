@@ -2,6 +2,7 @@
 noinst_LIBRARIES += attest/libattest.a
 attest_libattest_a_SOURCES = \
 	attest/evidence.c attest/evidence.h \
+	attest/exchange.c attest/exchange.h \
 	attest/pairing.c attest/pairing.h \
 	attest/pairing-wire.c attest/pairing-wire.h \
 	attest/pk.c attest/pk.h \

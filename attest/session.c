@@ -2,7 +2,7 @@
 /* The attested exchange: hello, evidence, evidence with a sealed offer, sealed answer. */
 #include "attest/session.h"
 
-#include "base/log.h"
+#include "attest/exchange.h"
 
 #define SESSION_VERSION 1
 #define SEAL_NONCE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
@@ -29,14 +29,14 @@ enum stage {
 	_STAGE_MAX,
 };
 
-static const char *const stage_names[_STAGE_MAX] = {
-	[STAGE_NEW] = "new",
-	[STAGE_WAIT_HELLO] = "wait-hello",
-	[STAGE_WAIT_EVIDENCE] = "wait-evidence",
-	[STAGE_WAIT_OFFER] = "wait-offer",
-	[STAGE_WAIT_ANSWER] = "wait-answer",
-	[STAGE_DONE] = "done",
-	[STAGE_REFUSED] = "refused",
+static const struct exchange_stage stages[_STAGE_MAX] = {
+	[STAGE_NEW] = {"new", CONVERSATION_SEND},
+	[STAGE_WAIT_HELLO] = {"wait-hello", CONVERSATION_SEND},
+	[STAGE_WAIT_EVIDENCE] = {"wait-evidence", CONVERSATION_SEND},
+	[STAGE_WAIT_OFFER] = {"wait-offer", CONVERSATION_SEND},
+	[STAGE_WAIT_ANSWER] = {"wait-answer", CONVERSATION_SEND},
+	[STAGE_DONE] = {"done", CONVERSATION_DONE},
+	[STAGE_REFUSED] = {"refused", CONVERSATION_REFUSED},
 };
 
 struct hello {
@@ -44,61 +44,28 @@ struct hello {
 	uint8_t eph[crypto_scalarmult_BYTES];
 };
 
+struct session_keys {
+	uint8_t ephemeral[SESSION_KEY_LEN]; /* own X25519 scalar */
+	uint8_t shared[SESSION_KEY_LEN], data[SESSION_KEY_LEN];
+};
+
 struct session {
 	struct session_config config;
 	const struct session_ops *ops;
 	void *ctx;
-	enum stage stage;
-	uint64_t deadline;
-	struct kerr error;
-
+	struct exchange x;
 	bool offer_opened; /* destination: a refusal is for the source alone from here on */
-	bool peer_refused; /* so it need not be told */
 
 	struct hello own, peer;
 	/* Hash over all that was said: each message extends it. */
 	uint8_t transcript[HASH_LEN];
-	/* [0] own X25519 scalar, [1] shared secret, [2] data key, SESSION_KEY_LEN each. */
-	struct secret keys;
+	struct secret locked; /* where the keys are */
+	struct session_keys *keys;
 };
 
-#define KEY_EPHEMERAL 0
-#define KEY_SHARED 1
-#define KEY_DATA 2
-#define KEY_COUNT 3
-
-static uint8_t *key_at(const struct session *s, unsigned which)
+static int session_malformed(struct session *s)
 {
-	return s->keys.data + (size_t)which * SESSION_KEY_LEN;
-}
-
-static int fail(struct kerr *err, const char *sentence)
-{
-	return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "%s", sentence);
-}
-
-static void stage_set(struct session *s, enum stage stage)
-{
-	log_debug("session", "%s -> %s", stage_names[s->stage], stage_names[stage]);
-	s->stage = stage;
-}
-
-static enum conversation_state state_of(const struct session *s)
-{
-	switch (s->stage) {
-	case STAGE_NEW:
-	case STAGE_WAIT_HELLO:
-	case STAGE_WAIT_EVIDENCE:
-	case STAGE_WAIT_OFFER:
-	case STAGE_WAIT_ANSWER:
-		return CONVERSATION_SEND;
-	case STAGE_DONE:
-		return CONVERSATION_DONE;
-	case STAGE_REFUSED:
-	case _STAGE_MAX:
-		break;
-	}
-	return CONVERSATION_REFUSED;
+	return exchange_fail(&s->x, "A message of the hand-off is malformed.");
 }
 
 /* -- transcript and keys -- */
@@ -126,12 +93,18 @@ static void transcript_add(struct session *s, const void *data, size_t len)
 	digest_end(&d, s->transcript);
 }
 
+/* Adds what was written from `start` on. */
+static void transcript_said(struct session *s, size_t start)
+{
+	transcript_add(s, s->x.out->data + start, s->x.out->len - start);
+}
+
 /* BLAKE2b-256 keyed with the X25519 secret over label and transcript. */
 static void key_derive(const struct session *s, const char *label, uint8_t ret[SESSION_KEY_LEN])
 {
 	crypto_generichash_state state;
 
-	crypto_generichash_init(&state, key_at(s, KEY_SHARED), SESSION_KEY_LEN, SESSION_KEY_LEN);
+	crypto_generichash_init(&state, s->keys->shared, SESSION_KEY_LEN, SESSION_KEY_LEN);
 	crypto_generichash_update(&state, (const uint8_t *)label, strlen(label) + 1);
 	crypto_generichash_update(&state, s->transcript, sizeof(s->transcript));
 	crypto_generichash_final(&state, ret, SESSION_KEY_LEN);
@@ -139,34 +112,40 @@ static void key_derive(const struct session *s, const char *label, uint8_t ret[S
 }
 
 /* X25519 (RFC 7748); a point of low order would fix the secret, so it is refused (section 6.1). */
-static int secret_agree(struct session *s, struct kerr *err)
+static int secret_agree(struct session *s)
 {
-	if (crypto_scalarmult(key_at(s, KEY_SHARED), key_at(s, KEY_EPHEMERAL), s->peer.eph) != 0)
-		return fail(err, "The other device offers a weak key.");
-	sodium_memzero(key_at(s, KEY_EPHEMERAL), SESSION_KEY_LEN);
+	if (crypto_scalarmult(s->keys->shared, s->keys->ephemeral, s->peer.eph) != 0)
+		return exchange_fail(&s->x, "The other device offers a weak key.");
+	sodium_memzero(s->keys->ephemeral, SESSION_KEY_LEN);
 	return 0;
 }
 
-/* Appends nonce and ciphertext, and adds them to the transcript. */
-static int seal_put(struct session *s, const char *label, const uint8_t *plain, size_t len,
-		    struct wbuf *out)
+/* What is written in between is sealed where it stands, and added to the transcript. */
+static size_t seal_begin(struct session *s)
 {
-	uint8_t key[SESSION_KEY_LEN], nonce[SEAL_NONCE];
-	_cleanup_free_ uint8_t *sealed = malloc(len + SEAL_TAG);
-	size_t start = out->len;
+	uint8_t nonce[SEAL_NONCE];
 
-	if (!sealed)
-		return -ENOMEM;
-	key_derive(s, label, key);
 	randombytes_buf(nonce, sizeof(nonce));
-	crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, NULL, plain, len, NULL, 0, NULL, nonce,
-						   key);
+	wbuf_bytes(s->x.out, nonce, sizeof(nonce));
+	return s->x.out->len;
+}
+
+static int seal_end(struct session *s, const char *label, size_t start)
+{
+	static const uint8_t tag[SEAL_TAG];
+	size_t len = s->x.out->len - start;
+	uint8_t key[SESSION_KEY_LEN], *at = s->x.out->data + start;
+	int r;
+
+	wbuf_bytes(s->x.out, tag, sizeof(tag));
+	r = exchange_message_end(&s->x);
+	if (r < 0)
+		return r;
+	key_derive(s, label, key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(at, NULL, at, len, NULL, 0, NULL,
+						   at - SEAL_NONCE, key);
 	sodium_memzero(key, sizeof(key));
-	wbuf_bytes(out, nonce, sizeof(nonce));
-	wbuf_bytes(out, sealed, len + SEAL_TAG);
-	if (wbuf_error(out) < 0)
-		return wbuf_error(out);
-	transcript_add(s, out->data + start, out->len - start);
+	transcript_said(s, start - SEAL_NONCE);
 	return 0;
 }
 
@@ -213,23 +192,15 @@ static struct evidence_binding binding_of(const struct session *s, enum evidence
 	return b;
 }
 
-static int quote_put(struct session *s, enum evidence_role role, struct wbuf *out, struct kerr *err)
+static int quote_put(struct session *s, enum evidence_role role)
 {
 	struct evidence_binding binding = binding_of(s, role);
-	_cleanup_evidence_ struct evidence ev = {0};
-	int r = s->ops->quote(s->ctx, &binding, &ev, err);
 
-	if (r < 0)
-		return r;
-	r = evidence_put(out, &ev);
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_FAILED, "This device's evidence is too large.");
-	return 0;
+	return exchange_evidence_put(&s->x, s->ops->quote, s->ctx, &binding);
 }
 
 /* Everything but TRUSTED ends the hand-off, with or without a reason (B12). */
-static int peer_judge(struct session *s, enum evidence_role role, const uint8_t *data, size_t len,
-		      struct kerr *err)
+static int peer_judge(struct session *s, enum evidence_role role, const uint8_t *data, size_t len)
 {
 	struct evidence_binding binding = binding_of(s, role);
 	_cleanup_evidence_ struct evidence ev = {0};
@@ -238,178 +209,154 @@ static int peer_judge(struct session *s, enum evidence_role role, const uint8_t 
 	enum verdict verdict;
 
 	if (evidence_get(&r, &ev) < 0)
-		return fail(err, "The evidence of the other device is malformed.");
+		return exchange_fail(&s->x, "The evidence of the other device is malformed.");
 	evidence_qualifying(&binding, &ev, qualifying);
-	verdict = s->ops->judge(s->ctx, &ev, qualifying, err);
+	verdict = s->ops->judge(s->ctx, &ev, qualifying, &s->x.error);
 	if (verdict == VERDICT_TRUSTED)
 		return 0;
-	return kerr_set(err, EACCES, KCODE_ATTEST_ERROR,
+	return kerr_set(&s->x.error, EACCES, KCODE_ATTEST_ERROR,
 			"The evidence of the other device could not be judged (%s).",
 			verdict_to_string(verdict));
 }
 
 /* -- messages -- */
 
-static void message_begin(struct wbuf *out, enum session_message type)
+static void hello_put(struct session *s, uint8_t type)
 {
-	wbuf_u8(out, (uint8_t)type);
-	wbuf_u8(out, SESSION_VERSION);
+	exchange_message_begin(&s->x, type);
+	wbuf_bytes(s->x.out, s->own.nonce, sizeof(s->own.nonce));
+	wbuf_bytes(s->x.out, s->own.eph, sizeof(s->own.eph));
 }
 
-static int room_check(const struct wbuf *out, struct kerr *err)
-{
-	if (wbuf_error(out) < 0)
-		return kerr_set(err, ENOBUFS, KCODE_FAILED,
-				"The message for the other device is too large.");
-	return 0;
-}
-
-static void hello_put(struct session *s, struct wbuf *out)
-{
-	wbuf_bytes(out, s->own.nonce, sizeof(s->own.nonce));
-	wbuf_bytes(out, s->own.eph, sizeof(s->own.eph));
-}
-
-static int hello_get(struct session *s, struct rbuf *r, struct kerr *err)
+static int hello_get(struct session *s, struct rbuf *r)
 {
 	rbuf_bytes(r, s->peer.nonce, sizeof(s->peer.nonce));
 	rbuf_bytes(r, s->peer.eph, sizeof(s->peer.eph));
 	if (rbuf_error(r) < 0)
-		return fail(err, "A message of the hand-off is malformed.");
+		return session_malformed(s);
 	if (memcmp(s->peer.nonce, s->own.nonce, sizeof(s->own.nonce)) == 0 ||
 	    memcmp(s->peer.eph, s->own.eph, sizeof(s->own.eph)) == 0)
-		return kerr_set(err, EACCES, KCODE_ATTEST_REPLAY,
+		return kerr_set(&s->x.error, EACCES, KCODE_ATTEST_REPLAY,
 				"The other device sends this device's own message back.");
 	if (s->ops->seen(s->ctx, s->config.source ? NULL : s->config.hid, s->peer.nonce))
-		return kerr_set(err, EACCES, KCODE_ATTEST_REPLAY,
+		return kerr_set(&s->x.error, EACCES, KCODE_ATTEST_REPLAY,
 				"This hand-off, or a message of it, was seen before.");
 	return 0;
 }
 
-/* Destination: blob 1 in, blob 2 out. */
-static int on_hello(struct session *s, struct rbuf *r, struct wbuf *out, struct kerr *err)
+/* Source: blob 1 out. */
+static int hello_send(struct session *s)
 {
-	const uint8_t *body = r->data;
-	size_t len = r->left, start;
-	int e = hello_get(s, r, err);
+	hello_put(s, SESSION_HELLO);
+	transcript_said(s, s->x.body);
+	exchange_stage_set(&s->x, STAGE_WAIT_EVIDENCE);
+	return exchange_message_end(&s->x);
+}
+
+/* Destination: blob 1 in, blob 2 out. */
+static int on_hello(void *self, struct rbuf *r)
+{
+	struct session *s = self;
+	const struct rbuf body = *r;
+	int e = hello_get(s, r);
 
 	if (e < 0)
 		return e;
 	if (rbuf_end(r) < 0)
-		return fail(err, "A message of the hand-off is malformed.");
-	e = secret_agree(s, err);
+		return session_malformed(s);
+	e = secret_agree(s);
 	if (e < 0)
 		return e;
-	transcript_add(s, body, len);
-	message_begin(out, SESSION_EVIDENCE);
-	start = out->len;
-	hello_put(s, out);
-	e = quote_put(s, EVIDENCE_ROLE_DESTINATION, out, err);
+	transcript_add(s, body.data, body.left);
+	hello_put(s, SESSION_EVIDENCE);
+	e = quote_put(s, EVIDENCE_ROLE_DESTINATION);
 	if (e < 0)
 		return e;
-	transcript_add(s, out->data + start, out->len - start);
-	stage_set(s, STAGE_WAIT_OFFER);
-	return room_check(out, err);
+	transcript_said(s, s->x.body);
+	exchange_stage_set(&s->x, STAGE_WAIT_OFFER);
+	return exchange_message_end(&s->x);
 }
 
-/* Appends this device's evidence as a blob and adds it to the transcript. */
-static int evidence_blob_put(struct session *s, struct wbuf *out, struct kerr *err)
+static int offer_put(struct session *s)
 {
-	size_t prefix_at = out->len;
-	struct wbuf prefix;
-	int r;
+	struct wbuf *out = s->x.out;
+	size_t start = seal_begin(s), left = out->size - out->len;
+	struct wbuf w = wbuf_init(out->data + start, MIN_OF(left, (size_t)SESSION_OFFER_MAX));
+	int r = s->ops->offer(s->ctx, &w, &s->x.error);
 
-	wbuf_u32(out, 0);
-	r = quote_put(s, EVIDENCE_ROLE_SOURCE, out, err);
+	out->len += w.len;
 	if (r < 0)
 		return r;
-	prefix = wbuf_init(out->data + prefix_at, 4);
-	wbuf_u32(&prefix, (uint32_t)(out->len - prefix_at - 4));
-	transcript_add(s, out->data + prefix_at, out->len - prefix_at);
-	return 0;
-}
-
-static int offer_put(struct session *s, struct wbuf *out, struct kerr *err)
-{
-	_cleanup_free_ uint8_t *plain = malloc(SESSION_OFFER_MAX);
-	struct wbuf w = wbuf_init(plain, SESSION_OFFER_MAX);
-	int r;
-
-	if (!plain)
-		return -ENOMEM;
-	r = s->ops->offer(s->ctx, &w, err);
-	if (r < 0)
-		return r;
-	r = room_check(&w, err);
-	if (r >= 0)
-		r = seal_put(s, "kith-session-offer-v1", plain, w.len, out);
-	sodium_memzero(plain, w.len);
-	return r;
+	if (wbuf_error(&w) < 0)
+		return exchange_no_room(&s->x);
+	return seal_end(s, "kith-session-offer-v1", start);
 }
 
 /* Source: blob 2 in, blob 3 out. Nothing about the VM is said before the verdict (S1-11). */
-static int on_evidence(struct session *s, struct rbuf *r, struct wbuf *out, struct kerr *err)
+static int on_evidence(void *self, struct rbuf *r)
 {
-	const uint8_t *body = r->data;
-	size_t len = r->left;
-	int e = hello_get(s, r, err);
+	struct session *s = self;
+	const struct rbuf body = *r;
+	size_t evidence;
+	int e = hello_get(s, r);
 
 	if (e >= 0)
-		e = secret_agree(s, err);
+		e = secret_agree(s);
 	if (e >= 0)
-		e = peer_judge(s, EVIDENCE_ROLE_DESTINATION, r->data, r->left, err);
+		e = peer_judge(s, EVIDENCE_ROLE_DESTINATION, r->data, r->left);
 	if (e < 0)
 		return e;
-	transcript_add(s, body, len);
-	message_begin(out, SESSION_OFFER);
-	e = evidence_blob_put(s, out, err);
-	if (e >= 0)
-		e = offer_put(s, out, err);
+	transcript_add(s, body.data, body.left);
+	exchange_message_begin(&s->x, SESSION_OFFER);
+	evidence = exchange_length_begin(&s->x);
+	e = quote_put(s, EVIDENCE_ROLE_SOURCE);
 	if (e < 0)
 		return e;
-	stage_set(s, STAGE_WAIT_ANSWER);
-	return room_check(out, err);
+	exchange_length_end(&s->x, evidence);
+	transcript_said(s, s->x.body);
+	exchange_stage_set(&s->x, STAGE_WAIT_ANSWER);
+	return offer_put(s);
 }
 
-static int answer_put(struct session *s, const struct kerr *refusal, struct wbuf *out)
+static int answer_put(struct session *s, const struct kerr *refusal)
 {
-	uint8_t plain[ANSWER_MAX];
-	struct wbuf w = wbuf_init(plain, sizeof(plain));
+	size_t start;
 
-	wbuf_u8(&w, !refusal);
+	exchange_message_begin(&s->x, SESSION_ANSWER);
+	start = seal_begin(s);
+	wbuf_u8(s->x.out, !refusal);
 	if (refusal)
-		refusal_put(&w, refusal);
-	message_begin(out, SESSION_ANSWER);
-	return seal_put(s, "kith-session-answer-v1", plain, w.len, out);
+		refusal_put(s->x.out, refusal);
+	return seal_end(s, "kith-session-answer-v1", start);
 }
 
-static void done(struct session *s)
+static void session_done(struct session *s)
 {
-	key_derive(s, "kith-session-data-v1", key_at(s, KEY_DATA));
-	sodium_memzero(key_at(s, KEY_SHARED), SESSION_KEY_LEN);
-	stage_set(s, STAGE_DONE);
+	key_derive(s, "kith-session-data-v1", s->keys->data);
+	sodium_memzero(s->keys->shared, SESSION_KEY_LEN);
+	exchange_stage_set(&s->x, STAGE_DONE);
 }
 
-static int offer_get(struct session *s, struct rbuf *r, uint8_t **ret, size_t *ret_len,
-		     struct kerr *err)
+static int offer_get(struct session *s, struct rbuf *r, uint8_t **ret, size_t *ret_len)
 {
 	_cleanup_free_ uint8_t *plain = NULL;
 
 	if (r->left > SEAL_NONCE + SESSION_OFFER_MAX + SEAL_TAG)
-		return fail(err, "The offer of the other device is too large.");
+		return exchange_fail(&s->x, "The offer of the other device is too large.");
 	plain = malloc(r->left + 1);
 	if (!plain)
 		return -ENOMEM;
 	if (seal_get(s, "kith-session-offer-v1", r, plain, ret_len) < 0)
-		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
+		return kerr_set(&s->x.error, EBADMSG, KCODE_ATTEST_BINDING,
 				"The offer was not sealed for this hand-off and channel.");
 	*ret = TAKE_PTR(plain);
 	return 0;
 }
 
 /* Destination: blob 3 in, blob 4 out. A refusal of the offer itself is told sealed. */
-static int on_offer(struct session *s, struct rbuf *r, struct wbuf *out, struct kerr *err)
+static int on_offer(void *self, struct rbuf *r)
 {
+	struct session *s = self;
 	_cleanup_free_ uint8_t *offer = NULL;
 	const uint8_t *body = r->data, *evidence;
 	size_t len = 0, evidence_len;
@@ -417,171 +364,114 @@ static int on_offer(struct session *s, struct rbuf *r, struct wbuf *out, struct 
 
 	evidence = rbuf_blob(r, EVIDENCE_MAX, &evidence_len);
 	if (!evidence)
-		return fail(err, "A message of the hand-off is malformed.");
-	e = peer_judge(s, EVIDENCE_ROLE_SOURCE, evidence, evidence_len, err);
+		return session_malformed(s);
+	e = peer_judge(s, EVIDENCE_ROLE_SOURCE, evidence, evidence_len);
 	if (e < 0)
 		return e;
 	transcript_add(s, body, 4 + evidence_len);
-	e = offer_get(s, r, &offer, &len, err);
+	e = offer_get(s, r, &offer, &len);
 	if (e < 0)
 		return e;
 	s->offer_opened = true;
-	e = s->ops->accept(s->ctx, offer, len, err);
+	e = s->ops->accept(s->ctx, offer, len, &s->x.error);
 	sodium_memzero(offer, len);
 	if (e >= 0)
-		e = answer_put(s, NULL, out);
+		e = answer_put(s, NULL);
 	if (e >= 0)
-		done(s);
+		session_done(s);
 	return e;
 }
 
 /* Source: blob 4 in. */
-static int on_answer(struct session *s, struct rbuf *r, _unused_ struct wbuf *out, struct kerr *err)
+static int on_answer(void *self, struct rbuf *r)
 {
+	struct session *s = self;
 	uint8_t plain[ANSWER_MAX], accepted;
 	struct rbuf p;
 	size_t len;
 
 	if (r->left > SEAL_NONCE + sizeof(plain) + SEAL_TAG)
-		return fail(err, "A message of the hand-off is malformed.");
+		return session_malformed(s);
 	if (seal_get(s, "kith-session-answer-v1", r, plain, &len) < 0)
-		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
+		return kerr_set(&s->x.error, EBADMSG, KCODE_ATTEST_BINDING,
 				"The answer was not sealed for this hand-off and channel.");
 	p = rbuf_init(plain, len);
 	accepted = rbuf_u8(&p);
-	if (rbuf_error(&p) == 0 && accepted == 0) {
-		s->peer_refused = true;
-		return refusal_get(&p, err);
-	}
+	if (rbuf_error(&p) == 0 && accepted == 0)
+		return exchange_refused(&s->x, &p);
 	if (rbuf_end(&p) < 0 || accepted != 1)
-		return fail(err, "A message of the hand-off is malformed.");
-	done(s);
+		return session_malformed(s);
+	session_done(s);
 	return 0;
 }
 
-static int on_refused(struct session *s, struct rbuf *r, _unused_ struct wbuf *out,
-		      struct kerr *err)
+static int on_refused(void *self, struct rbuf *r)
 {
-	s->peer_refused = true;
-	return refusal_get(r, err);
+	return exchange_refused(&((struct session *)self)->x, r);
 }
 
 /* -- the machine -- */
 
-#define IN(stage) (1u << (stage))
-#define IN_ANY (IN(_STAGE_MAX) - 1)
-
-static const struct message {
-	enum session_message type;
-	unsigned stages; /* in which it may arrive */
-	int (*handle)(struct session *s, struct rbuf *r, struct wbuf *out, struct kerr *err);
-} messages[] = {
-	{SESSION_HELLO, IN(STAGE_WAIT_HELLO), on_hello},
-	{SESSION_EVIDENCE, IN(STAGE_WAIT_EVIDENCE), on_evidence},
-	{SESSION_OFFER, IN(STAGE_WAIT_OFFER), on_offer},
-	{SESSION_ANSWER, IN(STAGE_WAIT_ANSWER), on_answer},
-	{SESSION_REFUSED, IN_ANY, on_refused},
-};
-
-static const struct message *message_find(const struct session *s, uint8_t type)
+static int session_late(void *self)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
-		if (messages[i].type == type && (messages[i].stages & IN(s->stage)))
-			return &messages[i];
-	return NULL;
-}
-
-static int message_take(struct session *s, struct rbuf *r, struct wbuf *out, struct kerr *err)
-{
-	uint8_t type = rbuf_u8(r), version = rbuf_u8(r);
-	const struct message *m;
-
-	if (rbuf_error(r) < 0)
-		return fail(err, "A message of the hand-off is malformed.");
-	if (version != SESSION_VERSION)
-		return fail(err, "The other device speaks another version of the hand-off.");
-	m = message_find(s, type);
-	if (!m)
-		return fail(err, "A message of the hand-off came out of order.");
-	return m->handle(s, r, out, err);
-}
-
-/* One failure ends the machine: nothing half-made is sent, keys go. */
-static void refuse(struct session *s, struct wbuf *out, size_t out_start, const struct kerr *cause)
-{
-	bool sealed = s->offer_opened && s->stage == STAGE_WAIT_OFFER;
-	int r = 0;
-
-	s->error = *cause;
-	kerr_set(&s->error, EIO, KCODE_FAILED, "The hand-off failed inside this device.");
-	out->len = out_start;
-	out->error = 0;
-	if (s->peer_refused) {
-		log_debug("session", "the peer knows already");
-	} else if (sealed) {
-		r = answer_put(s, &s->error, out);
-	} else {
-		message_begin(out, SESSION_REFUSED);
-		refusal_put(out, &s->error);
-	}
-	if (r < 0 || wbuf_error(out) < 0) {
-		out->len = out_start;
-		out->error = 0;
-	}
-	sodium_memzero(s->keys.data, s->keys.len);
-	stage_set(s, STAGE_REFUSED);
-}
-
-static enum conversation_state answer(const struct session *s, struct kerr *err)
-{
-	if (s->stage == STAGE_REFUSED)
-		*err = s->error;
-	return state_of(s);
-}
-
-static int expired(const struct session *s, uint64_t now, struct kerr *err)
-{
-	if (s->stage == STAGE_DONE || now < s->deadline)
-		return 0;
-	return kerr_set(err, ETIME, KCODE_ATTEST_REPLAY,
+	return kerr_set(&((struct session *)self)->x.error, ETIME, KCODE_ATTEST_REPLAY,
 			"The proof of what both devices run took too long and is no longer fresh.");
 }
 
-static int input_check(const struct session *s, const uint8_t *peer, const uint8_t *exporter,
-		       size_t len, uint64_t now, struct kerr *err)
+static int session_refusal(void *self)
 {
-	if (memcmp(peer, s->config.peer, DEVICE_ID_LEN) != 0 ||
-	    sodium_memcmp(exporter, s->config.exporter, EXPORTER_LEN) != 0)
-		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
-				"A message of the hand-off came over another channel or from "
-				"another device.");
-	if (!len || len > ATTEST_BLOB_MAX)
-		return fail(err, "A message of the hand-off has an impossible size.");
-	return expired(s, now, err);
+	struct session *s = self;
+
+	if (s->offer_opened && s->x.stage == STAGE_WAIT_OFFER)
+		return answer_put(s, &s->x.error);
+	exchange_message_begin(&s->x, SESSION_REFUSED);
+	refusal_put(s->x.out, &s->x.error);
+	return exchange_message_end(&s->x);
 }
+
+static void session_wipe(void *self)
+{
+	struct session *s = self;
+
+	sodium_memzero(s->keys, sizeof(*s->keys));
+}
+
+static const struct exchange_message messages[] = {
+	{SESSION_HELLO, EXCHANGE_IN(STAGE_WAIT_HELLO), on_hello},
+	{SESSION_EVIDENCE, EXCHANGE_IN(STAGE_WAIT_EVIDENCE), on_evidence},
+	{SESSION_OFFER, EXCHANGE_IN(STAGE_WAIT_OFFER), on_offer},
+	{SESSION_ANSWER, EXCHANGE_IN(STAGE_WAIT_ANSWER), on_answer},
+	{SESSION_REFUSED, EXCHANGE_IN_ANY, on_refused},
+};
+
+static const struct exchange_kind session_kind = {
+	.name = "session",
+	.version = SESSION_VERSION,
+	.code = KCODE_BAD_MESSAGE,
+	.refused = STAGE_REFUSED,
+	.stages = stages,
+	.messages = messages,
+	.message_count = ARRAY_SIZE(messages),
+	.malformed = "A message of the hand-off is malformed.",
+	.other_version = "The other device speaks another version of the hand-off.",
+	.out_of_order = "A message of the hand-off came out of order.",
+	.bad_size = "A message of the hand-off has an impossible size.",
+	.no_room = "The message for the other device is too large.",
+	.failed = "The hand-off failed inside this device.",
+	.late = session_late,
+	.refusal = session_refusal,
+	.wipe = session_wipe,
+};
 
 enum conversation_state session_start(struct session *s, struct wbuf *out, struct kerr *err)
 {
-	size_t out_start = out->len, body;
-	struct kerr cause = {0};
-	int r;
+	int r = exchange_begin(&s->x, out);
 
-	if (s->stage == STAGE_REFUSED)
-		return answer(s, err);
-	if (s->stage != STAGE_NEW) {
-		r = fail(&cause, "This hand-off was started twice, or by the wrong side.");
-	} else {
-		message_begin(out, SESSION_HELLO);
-		body = out->len;
-		hello_put(s, out);
-		r = room_check(out, &cause);
-		if (r >= 0)
-			transcript_add(s, out->data + body, out->len - body);
-		stage_set(s, STAGE_WAIT_EVIDENCE);
-	}
-	if (r < 0)
-		refuse(s, out, out_start, &cause);
-	return answer(s, err);
+	if (r >= 0 && s->x.stage != STAGE_NEW)
+		r = exchange_fail(&s->x, "This hand-off was started twice, or by the wrong side.");
+	if (r >= 0)
+		r = hello_send(s);
+	return exchange_end(&s->x, r, err);
 }
 
 enum conversation_state session_step(struct session *s, const uint8_t peer[DEVICE_ID_LEN],
@@ -589,19 +479,16 @@ enum conversation_state session_step(struct session *s, const uint8_t peer[DEVIC
 				     size_t len, uint64_t now_ms, struct wbuf *out,
 				     struct kerr *err)
 {
-	struct rbuf r = rbuf_init(data, len);
-	size_t out_start = out->len;
-	struct kerr cause = {0};
-	int e;
+	int r = exchange_begin(&s->x, out);
 
-	if (s->stage == STAGE_REFUSED)
-		return answer(s, err);
-	e = input_check(s, peer, exporter, len, now_ms, &cause);
-	if (e >= 0)
-		e = message_take(s, &r, out, &cause);
-	if (e < 0)
-		refuse(s, out, out_start, &cause);
-	return answer(s, err);
+	if (r >= 0 && (memcmp(peer, s->config.peer, DEVICE_ID_LEN) != 0 ||
+		       sodium_memcmp(exporter, s->config.exporter, EXPORTER_LEN) != 0))
+		r = kerr_set(&s->x.error, EACCES, KCODE_ATTEST_BINDING,
+			     "A message of the hand-off came over another channel or from another "
+			     "device.");
+	if (r >= 0)
+		r = exchange_take(&s->x, data, len, now_ms);
+	return exchange_end(&s->x, r, err);
 }
 
 static bool ops_valid(const struct session_config *config, const struct session_ops *ops)
@@ -624,14 +511,15 @@ int session_new(const struct session_config *config, const struct session_ops *o
 	s->config = *config;
 	s->ops = ops;
 	s->ctx = ctx;
-	s->stage = config->source ? STAGE_NEW : STAGE_WAIT_HELLO;
-	s->deadline = now_ms + SESSION_MAX_MS;
-	r = secret_new((size_t)KEY_COUNT * SESSION_KEY_LEN, &s->keys);
+	exchange_init(&s->x, &session_kind, s, config->source ? STAGE_NEW : STAGE_WAIT_HELLO,
+		      now_ms + SESSION_MAX_MS);
+	r = secret_new(sizeof(*s->keys), &s->locked);
 	if (r < 0)
 		return r;
+	s->keys = (struct session_keys *)s->locked.data;
 	randombytes_buf(s->own.nonce, sizeof(s->own.nonce));
-	randombytes_buf(key_at(s, KEY_EPHEMERAL), SESSION_KEY_LEN);
-	if (crypto_scalarmult_base(s->own.eph, key_at(s, KEY_EPHEMERAL)) != 0)
+	randombytes_buf(s->keys->ephemeral, SESSION_KEY_LEN);
+	if (crypto_scalarmult_base(s->own.eph, s->keys->ephemeral) != 0)
 		return -EIO;
 	transcript_begin(s);
 	*ret = TAKE_PTR(s);
@@ -641,7 +529,7 @@ int session_new(const struct session_config *config, const struct session_ops *o
 struct session *session_free(struct session *s)
 {
 	if (s) {
-		secret_clear(&s->keys);
+		secret_clear(&s->locked);
 		sodium_memzero(s, sizeof(*s));
 		free(s);
 	}
@@ -650,7 +538,7 @@ struct session *session_free(struct session *s)
 
 int session_data_key(const struct session *s, struct secret *ret)
 {
-	if (s->stage != STAGE_DONE)
+	if (s->x.stage != STAGE_DONE)
 		return -EACCES;
-	return secret_from(key_at(s, KEY_DATA), SESSION_KEY_LEN, ret);
+	return secret_from(s->keys->data, SESSION_KEY_LEN, ret);
 }
