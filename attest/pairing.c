@@ -525,7 +525,7 @@ static int pairing_refusal(void *self)
 
 	exchange_message_begin(&p->x, PAIRING_REFUSED);
 	wbuf_u8(p->x.out, (uint8_t)p->why);
-	refusal_put(p->x.out, &p->x.error);
+	kerr_put(p->x.out, &p->x.error);
 	return exchange_message_end(&p->x);
 }
 

@@ -326,7 +326,7 @@ static int answer_put(struct session *s, const struct kerr *refusal)
 	start = seal_begin(s);
 	wbuf_u8(s->x.out, !refusal);
 	if (refusal)
-		refusal_put(s->x.out, refusal);
+		kerr_put(s->x.out, refusal);
 	return seal_end(s, "kith-session-answer-v1", start);
 }
 
@@ -425,7 +425,7 @@ static int session_refusal(void *self)
 	if (s->offer_opened && s->x.stage == STAGE_WAIT_OFFER)
 		return answer_put(s, &s->x.error);
 	exchange_message_begin(&s->x, SESSION_REFUSED);
-	refusal_put(s->x.out, &s->x.error);
+	kerr_put(s->x.out, &s->x.error);
 	return exchange_message_end(&s->x);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Labelled hashes and the refusal message. */
+/* Labelled hashes and the reading of refusals. */
 #include "attest/wire.h"
 
 void digest_begin(struct digest *d, const char *label)
@@ -38,25 +38,6 @@ void device_id_of(const uint8_t sign_pk[SIGN_PK_LEN], uint8_t ret_id[DEVICE_ID_L
 	crypto_hash_sha256(ret_id, sign_pk, SIGN_PK_LEN);
 }
 
-/* Cuts text back to its longest clean beginning: a sentence that did not fit may end inside a
- * character. */
-static void text_repair(char *text)
-{
-	size_t len = strlen(text);
-
-	while (len && !text_is_clean(text))
-		text[--len] = '\0';
-}
-
-void refusal_put(struct wbuf *w, const struct kerr *err)
-{
-	struct kerr copy = *err;
-
-	copy.text[sizeof(copy.text) - 1] = '\0';
-	text_repair(copy.text);
-	kerr_put(w, &copy);
-}
-
 int refusal_get(struct rbuf *r, struct kerr *err)
 {
 	struct kerr peer = {0};
@@ -66,7 +47,5 @@ int refusal_get(struct rbuf *r, struct kerr *err)
 				"The other device refused, but its reason cannot be read.");
 	kerr_set(err, ECONNREFUSED, peer.code, "The other device refused and says: %s",
 		 peer.text[0] ? peer.text : "it gave no reason.");
-	if (err)
-		text_repair(err->text);
 	return -ECONNREFUSED;
 }

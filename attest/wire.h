@@ -26,11 +26,7 @@ void digest_end(struct digest *d, uint8_t ret[HASH_LEN]);
 /* Device id of a raw Ed25519 public key: its SHA-256. */
 void device_id_of(const uint8_t sign_pk[SIGN_PK_LEN], uint8_t ret_id[DEVICE_ID_LEN]);
 
-/* Appends the body of a refusal for the peer; text that was cut inside a character is repaired
- * first, so that the peer's decoder accepts it. */
-void refusal_put(struct wbuf *w, const struct kerr *err);
-
-/* Reads the peer's refusal and sets *err: its code, and its text marked as the other device's
- * words. A refusal that says OK or does not decode becomes BAD_MESSAGE: a refusal is never read
- * as success (B12). Always negative. */
+/* Reads the peer's refusal (kerr_put()) and sets *err: its code, and its text marked as the other
+ * device's words. A refusal that says OK or does not decode becomes BAD_MESSAGE: a refusal is never
+ * read as success (B12). Always negative. */
 int refusal_get(struct rbuf *r, struct kerr *err);

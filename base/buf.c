@@ -138,26 +138,32 @@ static bool turns_lines(const uint8_t *s, int tail)
 	       text_turns_lines((s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu));
 }
 
+/* Length of the clean character at `s`, which has `left` bytes; 0 if there is none. */
+static size_t clean_char(const uint8_t *s, size_t left)
+{
+	int tail = utf8_tail(s[0]);
+
+	if (tail < 0 || (size_t)tail >= left)
+		return 0;
+	if ((s[0] < 0x20 && s[0] != '\t' && s[0] != '\n') || s[0] == 0x7f)
+		return 0;
+	if (tail && !utf8_second_ok(s[0], s[1]))
+		return 0;
+	/* 8-bit controls drive terminals too (N9). */
+	if (s[0] == 0xc2 && s[1] < 0xa0)
+		return 0;
+	for (int k = 1; k <= tail; k++)
+		if ((s[k] & 0xc0) != 0x80)
+			return 0;
+	return turns_lines(s, tail) ? 0 : (size_t)tail + 1;
+}
+
 static bool clean_bytes(const uint8_t *s, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		int tail = utf8_tail(s[i]);
-
-		if (tail < 0 || (size_t)tail > len - i - 1)
+	for (size_t i = 0, n; i < len; i += n) {
+		n = clean_char(s + i, len - i);
+		if (!n)
 			return false;
-		if ((s[i] < 0x20 && s[i] != '\t' && s[i] != '\n') || s[i] == 0x7f)
-			return false;
-		if (tail && !utf8_second_ok(s[i], s[i + 1]))
-			return false;
-		/* 8-bit controls drive terminals too (N9). */
-		if (s[i] == 0xc2 && s[i + 1] < 0xa0)
-			return false;
-		for (int k = 1; k <= tail; k++)
-			if ((s[i + (size_t)k] & 0xc0) != 0x80)
-				return false;
-		if (turns_lines(s + i, tail))
-			return false;
-		i += (size_t)tail;
 	}
 	return true;
 }
@@ -184,6 +190,23 @@ void rbuf_string(struct rbuf *r, char *ret, size_t size)
 bool text_is_clean(const char *text)
 {
 	return clean_bytes((const uint8_t *)text, strlen(text));
+}
+
+void text_mend(char *text)
+{
+	uint8_t *at = (uint8_t *)text;
+
+	for (size_t left = strlen(text), n; left; left -= n, at += n) {
+		n = clean_char(at, left);
+		if (n)
+			continue;
+		if (utf8_tail(*at) >= (int)left) {
+			*at = '\0';
+			return;
+		}
+		*at = '?';
+		n = 1;
+	}
 }
 
 struct wbuf wbuf_init(void *data, size_t size)

@@ -64,6 +64,9 @@ int wbuf_error(const struct wbuf *w);
 bool text_is_clean(const char *text);
 bool text_is_name(const char *text, size_t max);
 
+/* Makes `text` clean: what is not becomes '?', and a character that was cut at the end goes. */
+void text_mend(char *text);
+
 /* Lower-case hex; `ret` needs 2 * len + 1 bytes. */
 void hex_encode(const void *data, size_t len, char *ret);
 /* Exactly 2 * len hex digits, either case; -EBADMSG otherwise. */

@@ -43,30 +43,16 @@ static const char *const kcode_names[_KCODE_MAX] = {
 
 DEFINE_NAMES(kcode, enum kcode, _KCODE_MAX)
 
-/* A text that did not fit must not end inside a character: the peer's decoder refuses that. */
-static void mend_end(char *text)
-{
-	size_t len = strlen(text), start = len;
-
-	while (start && len - start < 4 && ((uint8_t)text[start - 1] & 0xc0) == 0x80)
-		start--;
-	if (start && !text_is_clean(text + start - 1))
-		text[start - 1] = '\0';
-}
-
 int kerr_set(struct kerr *err, int num, enum kcode code, const char *fmt, ...)
 {
-	int n;
-
 	va_list ap;
 
 	if (err && err->code == KCODE_OK) {
 		err->code = code;
 		va_start(ap, fmt);
-		n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
+		vsnprintf(err->text, sizeof(err->text), fmt, ap);
 		va_end(ap);
-		if (n >= (int)sizeof(err->text))
-			mend_end(err->text);
+		text_mend(err->text);
 	}
 	return -num;
 }

@@ -49,14 +49,16 @@ DECLARE_NAMES(kcode, enum kcode);
 
 #define KERR_TEXT_MAX 480
 
-/* One error, by value; code KCODE_OK means none. `text` holds whole sentences. */
+/* One error, by value; code KCODE_OK means none. `text` holds whole sentences, and is always clean
+ * (text_is_clean()): kerr_set() and kerr_get() see to it, so that whoever sends it need not. */
 struct kerr {
 	enum kcode code;
 	char text[KERR_TEXT_MAX];
 };
 
 /* Fills *err (if not NULL and still empty: the first cause wins) and returns -`num`, so that
- * `return kerr_set(err, EACCES, KCODE_POLICY, "...")` is one statement. Sentences, no newline. */
+ * `return kerr_set(err, EACCES, KCODE_POLICY, "...")` is one statement. Sentences, no newline.
+ * Words of others may stand in by %s, whole or cut: what is not clean in them is mended. */
 int kerr_set(struct kerr *err, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
 
 /* Makes *err empty again. */

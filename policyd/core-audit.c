@@ -71,7 +71,8 @@ static void end_run(struct core *core, struct audit_run *run)
 
 	if (run->repeats) {
 		a.time = clock_unix();
-		snprintf(a.reason.text, sizeof(a.reason.text), "%.400s (%llu more times in %llu s)",
+		kerr_clear(&a.reason);
+		kerr_set(&a.reason, 0, run->first.reason.code, "%.400s (%llu more times in %llu s)",
 			 run->first.reason.text, (unsigned long long)run->repeats,
 			 (unsigned long long)(age_ms(run) / 1000));
 		append(core, AUDIT_PEER, &a);

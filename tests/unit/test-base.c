@@ -74,8 +74,17 @@ static void test_n9_text(void)
 	g_assert_false(text_is_name("two\nlines", 63));
 	g_assert_false(text_is_name("", 63));
 	g_assert_false(text_is_name("long", 3));
-	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		struct kerr err = {0};
+
 		g_assert_false(text_is_clean(bad[i]));
+		/* In a sentence it is mended, wherever it stands; the rest stays. */
+		kerr_set(&err, EIO, KCODE_FAILED, "libvirt says: %s, ü. %s", bad[i], bad[i]);
+		g_test_message("%s", err.text);
+		g_assert_true(text_is_clean(err.text));
+		g_assert_true(g_str_has_prefix(err.text, "libvirt says: "));
+		g_assert_nonnull(strstr(err.text, ", ü. "));
+	}
 }
 
 /* What is on the screen must be what the name says; each row beside a twin that passes. */

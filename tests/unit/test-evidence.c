@@ -394,18 +394,20 @@ static void test_refusal(void)
 	struct wbuf w = wbuf_init(bytes, sizeof(bytes));
 	struct rbuf r;
 
-	/* 479 bytes that end in the middle of a character, as vsnprintf() may leave them. */
-	memset(out.text, 'x', KERR_TEXT_MAX - 2);
-	out.text[KERR_TEXT_MAX - 2] = (char)0xc3;
-	refusal_put(&w, &out);
+	/* The longest one: behind "says:" it is cut, inside a character. */
+	memset(out.text, 'x', KERR_TEXT_MAX - 1);
+	for (size_t i = 101; i + 2 < KERR_TEXT_MAX; i += 2)
+		memcpy(out.text + i, "ü", 2);
+	kerr_put(&w, &out);
 	g_assert_cmpint(wbuf_error(&w), ==, 0);
 	r = rbuf_init(bytes, w.len);
 	g_assert_cmpint(refusal_get(&r, &in), <, 0);
 	g_assert_cmpint(in.code, ==, KCODE_POLICY);
 	g_assert_true(g_str_has_prefix(in.text, "The other device refused and says: xxx"));
+	g_assert_true(text_is_clean(in.text));
 	w = wbuf_init(bytes, sizeof(bytes));
 	out = (struct kerr){.code = KCODE_OK};
-	refusal_put(&w, &out);
+	kerr_put(&w, &out);
 	kerr_clear(&in);
 	r = rbuf_init(bytes, w.len);
 	g_assert_cmpint(refusal_get(&r, &in), <, 0);

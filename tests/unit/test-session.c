@@ -587,7 +587,7 @@ static void test_refusal(void)
 	memcpy(spare.id, destination.id, sizeof(spare.id));
 	wbuf_u8(&w, 5);
 	wbuf_u8(&w, 1);
-	refusal_put(&w, &(struct kerr){.code = KCODE_OK, .text = "All is fine."});
+	kerr_put(&w, &(struct kerr){.code = KCODE_OK, .text = "All is fine."});
 	spare.len = w.len;
 	open_both();
 	start();
