@@ -19,8 +19,7 @@ static bool owner_consistent(const struct pairing_material *m)
 
 bool pairing_material_valid(const struct pairing_material *m, struct kerr *err)
 {
-	if (!text_is_name(m->name, NAME_MAX_LEN) || (unsigned)m->role >= _DEVICE_ROLE_MAX ||
-	    (unsigned)m->tier >= _TPM_TIER_MAX || !owner_consistent(m) ||
+	if (!text_is_name(m->name, NAME_MAX_LEN) || !owner_consistent(m) ||
 	    !evidence_versions_valid(m->versions))
 		kerr_set(err, EBADMSG, KCODE_PAIRING,
 			 "What that device says about itself is "
@@ -40,53 +39,54 @@ bool pairing_material_valid(const struct pairing_material *m, struct kerr *err)
 	return false;
 }
 
+/* Names are names where pairing_material_valid() says so, which knows the sentences. */
+static void pairing_material_code(struct coder *c, struct pairing_material *v)
+{
+	CODE_TEXT(c, v->name);
+	CODE_ENUM(c, v->role, _DEVICE_ROLE_MAX);
+	CODE_BYTES(c, v->sign_pk);
+	CODE_ENUM(c, v->tier, _TPM_TIER_MAX);
+	CODE_ARRAY(c, v->ak_public, &v->ak_public_len);
+	CODE_ARRAY(c, v->ek_public, &v->ek_public_len);
+	CODE_FLAG(c, v->has_cloud);
+	CODE_BYTES(c, v->owner_pk);
+	CODE_TEXT(c, v->owner_name);
+	CODE_TEXT(c, v->versions);
+}
+DEFINE_CODEC(pairing_material)
+
+static void pairing_hello_code(struct coder *c, struct pairing_hello *v)
+{
+	CODE_BYTES(c, v->nonce);
+	CODE_ARRAY(c, v->material, &v->material_len);
+}
+DEFINE_CODEC(pairing_hello)
+
+static void pairing_confirm_code(struct coder *c, struct pairing_confirm *v)
+{
+	CODE_BYTES(c, v->signature);
+	CODE_FLAG(c, v->known);
+	CODE_ARRAY(c, v->challenge.blob, &v->challenge.blob_len);
+	CODE_ARRAY(c, v->challenge.secret, &v->challenge.secret_len);
+	code_check(c, v->challenge.blob_len && v->challenge.secret_len);
+}
+DEFINE_CODEC(pairing_confirm)
+
 int pairing_material_encode(const struct pairing_material *m, struct pairing_hello *ret)
 {
 	struct wbuf w = wbuf_init(ret->material, sizeof(ret->material));
 
-	wbuf_string(&w, m->name);
-	wbuf_u8(&w, (uint8_t)m->role);
-	wbuf_bytes(&w, m->sign_pk, sizeof(m->sign_pk));
-	wbuf_u8(&w, (uint8_t)m->tier);
-	wbuf_blob(&w, m->ak_public, m->ak_public_len);
-	wbuf_blob(&w, m->ek_public, m->ek_public_len);
-	wbuf_u8(&w, m->has_cloud);
-	wbuf_bytes(&w, m->owner_pk, sizeof(m->owner_pk));
-	wbuf_string(&w, m->owner_name);
-	wbuf_string(&w, m->versions);
+	pairing_material_put(&w, m);
 	ret->material_len = w.len;
 	return wbuf_error(&w);
 }
 
-static void public_get(struct rbuf *r, uint8_t ret[TPM_PUBLIC_MAX], size_t *ret_len)
-{
-	const uint8_t *at = rbuf_blob(r, TPM_PUBLIC_MAX, ret_len);
-
-	if (at && *ret_len)
-		memcpy(ret, at, *ret_len);
-}
-
 int pairing_material_decode(const struct pairing_hello *hello, struct pairing_material *ret)
 {
-	struct pairing_material m = {0};
 	struct rbuf r = rbuf_init(hello->material, hello->material_len);
-	uint8_t cloud;
+	int e = pairing_material_get(&r, ret);
 
-	rbuf_string(&r, m.name, sizeof(m.name));
-	m.role = (enum device_role)rbuf_u8(&r);
-	rbuf_bytes(&r, m.sign_pk, sizeof(m.sign_pk));
-	m.tier = (enum tpm_tier)rbuf_u8(&r);
-	public_get(&r, m.ak_public, &m.ak_public_len);
-	public_get(&r, m.ek_public, &m.ek_public_len);
-	cloud = rbuf_u8(&r);
-	m.has_cloud = cloud == 1;
-	rbuf_bytes(&r, m.owner_pk, sizeof(m.owner_pk));
-	rbuf_string(&r, m.owner_name, sizeof(m.owner_name));
-	rbuf_string(&r, m.versions, sizeof(m.versions));
-	if (rbuf_end(&r) < 0 || cloud > 1)
-		return -EBADMSG;
-	*ret = m;
-	return 0;
+	return e < 0 ? e : rbuf_end(&r);
 }
 
 void pairing_commitment(const struct pairing_hello *hello, uint8_t ret[HASH_LEN])
@@ -131,9 +131,11 @@ void pairing_code_of(const uint8_t transcript[HASH_LEN], char ret[PAIRING_CODE_L
 	snprintf(ret, PAIRING_CODE_LEN + 1, "%03u %04u", code / 10000 % 1000, code % 10000);
 }
 
-void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator, bool known,
-			  const struct pairing_credential *challenge, struct wbuf *w)
+size_t pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator, bool known,
+			    const struct pairing_credential *challenge,
+			    uint8_t ret[PAIRING_CONFIRM_BODY_MAX])
 {
+	struct wbuf w = wbuf_init(ret, PAIRING_CONFIRM_BODY_MAX);
 	uint8_t hash[HASH_LEN];
 	struct digest d;
 
@@ -141,11 +143,12 @@ void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator,
 	digest_field(&d, challenge->blob, challenge->blob_len);
 	digest_field(&d, challenge->secret, challenge->secret_len);
 	digest_end(&d, hash);
-	wbuf_string(w, CONFIRM_LABEL);
-	wbuf_u8(w, by_initiator);
-	wbuf_u8(w, known);
-	wbuf_bytes(w, transcript, HASH_LEN);
-	wbuf_bytes(w, hash, sizeof(hash));
+	wbuf_string(&w, CONFIRM_LABEL);
+	wbuf_u8(&w, by_initiator);
+	wbuf_u8(&w, known);
+	wbuf_bytes(&w, transcript, HASH_LEN);
+	wbuf_bytes(&w, hash, sizeof(hash));
+	return w.len;
 }
 
 void pairing_activation(const uint8_t transcript[HASH_LEN], bool by_initiator,

@@ -36,9 +36,19 @@ struct pairing_hello {
 	size_t material_len;
 };
 
+struct pairing_confirm {
+	uint8_t signature[SIGN_LEN]; /* over pairing_confirm_body() */
+	bool known;
+	struct pairing_credential challenge;
+};
+
 /* True if another device would accept it: names, keys on their curves, AK and EK as they should
  * be. *err says what is wrong. */
 bool pairing_material_valid(const struct pairing_material *m, struct kerr *err);
+
+DECLARE_CODEC(pairing_material);
+DECLARE_CODEC(pairing_hello);
+DECLARE_CODEC(pairing_confirm);
 
 int pairing_material_encode(const struct pairing_material *m, struct pairing_hello *ret);
 int pairing_material_decode(const struct pairing_hello *hello, struct pairing_material *ret);
@@ -57,8 +67,9 @@ void pairing_code_of(const uint8_t transcript[HASH_LEN], char ret[PAIRING_CODE_L
 /* What a device's confirmation signs: label, its role, the transcript, whether it knows the other
  * one already, and its challenge. */
 #define PAIRING_CONFIRM_BODY_MAX 128
-void pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator, bool known,
-			  const struct pairing_credential *challenge, struct wbuf *w);
+size_t pairing_confirm_body(const uint8_t transcript[HASH_LEN], bool by_initiator, bool known,
+			    const struct pairing_credential *challenge,
+			    uint8_t ret[PAIRING_CONFIRM_BODY_MAX]);
 
 /* The answer to a challenge: shows the secret, for this transcript and role only. */
 void pairing_activation(const uint8_t transcript[HASH_LEN], bool by_initiator,

@@ -86,20 +86,8 @@ static int pairing_end(struct pairing *p, enum pairing_why why)
 static int hello_send(struct pairing *p, enum pairing_message type)
 {
 	exchange_message_begin(&p->x, (uint8_t)type);
-	wbuf_bytes(p->x.out, p->own.nonce, sizeof(p->own.nonce));
-	wbuf_blob(p->x.out, p->own.material, p->own.material_len);
+	pairing_hello_put(p->x.out, &p->own);
 	return exchange_message_end(&p->x);
-}
-
-static int hello_get(struct rbuf *r, struct pairing_hello *ret)
-{
-	const uint8_t *at;
-
-	rbuf_bytes(r, ret->nonce, sizeof(ret->nonce));
-	at = rbuf_blob(r, sizeof(ret->material), &ret->material_len);
-	if (at)
-		memcpy(ret->material, at, ret->material_len);
-	return rbuf_end(r);
 }
 
 static bool same_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
@@ -124,9 +112,8 @@ static int mode_choose(struct pairing *p)
 	const struct pairing_material *own = &p->config.own, *peer = &p->result.peer;
 
 	if (!own->has_cloud && !peer->has_cloud)
-		return exchange_fail(
-			&p->x, "Neither device belongs to anybody yet: run `kith init` on one "
-			       "of them.");
+		return exchange_fail(&p->x, "Neither device belongs to anybody yet: run `kith "
+					    "init` on one of them.");
 	if (!own->has_cloud)
 		p->result.mode = PAIRING_MODE_JOINED;
 	else if (!peer->has_cloud)
@@ -190,7 +177,7 @@ static int on_answer(void *self, struct rbuf *r)
 	struct pairing *p = self;
 	int e;
 
-	if (hello_get(r, &p->peer) < 0)
+	if (pairing_hello_get(r, &p->peer) < 0 || rbuf_end(r) < 0)
 		return exchange_fail(&p->x, "The answer of that device is malformed.");
 	e = hello_accept(p);
 	return e < 0 ? e : hello_send(p, PAIRING_REVEAL);
@@ -201,7 +188,7 @@ static int on_reveal(void *self, struct rbuf *r)
 	struct pairing *p = self;
 	uint8_t hash[HASH_LEN];
 
-	if (hello_get(r, &p->peer) < 0)
+	if (pairing_hello_get(r, &p->peer) < 0 || rbuf_end(r) < 0)
 		return exchange_fail(&p->x, "The second message of that device is malformed.");
 	/* Without this check a man in the middle may search for a matching code
 	 * (CVE-2016-6271). */
@@ -217,42 +204,25 @@ static int on_reveal(void *self, struct rbuf *r)
 static int confirm_send(struct pairing *p)
 {
 	const struct pairing_material *peer = &p->result.peer;
-	struct pairing_credential challenge = {0};
-	uint8_t body[PAIRING_CONFIRM_BODY_MAX], sig[SIGN_LEN], name[TPM_NAME_LEN];
-	struct wbuf b = wbuf_init(body, sizeof(body));
+	uint8_t body[PAIRING_CONFIRM_BODY_MAX], name[TPM_NAME_LEN];
+	struct pairing_confirm m = {.known = p->known};
+	size_t len;
 	int r;
 
 	randombytes_buf(p->challenge_secret, sizeof(p->challenge_secret));
 	r = quote_ak_name(peer->ak_public, peer->ak_public_len, name);
 	if (r >= 0)
 		r = p->ops->make_credential(p->ctx, peer->ek_public, peer->ek_public_len, name,
-					    p->challenge_secret, &challenge, &p->x.error);
+					    p->challenge_secret, &m.challenge, &p->x.error);
 	if (r < 0)
 		return r;
-	pairing_confirm_body(p->transcript, p->config.initiator, p->known, &challenge, &b);
-	r = wbuf_error(&b);
-	if (r >= 0)
-		r = p->ops->sign(p->ctx, body, b.len, sig);
+	len = pairing_confirm_body(p->transcript, p->config.initiator, m.known, &m.challenge, body);
+	r = p->ops->sign(p->ctx, body, len, m.signature);
 	if (r < 0)
 		return r;
 	exchange_message_begin(&p->x, PAIRING_CONFIRM);
-	wbuf_bytes(p->x.out, sig, sizeof(sig));
-	wbuf_u8(p->x.out, p->known);
-	wbuf_blob(p->x.out, challenge.blob, challenge.blob_len);
-	wbuf_blob(p->x.out, challenge.secret, challenge.secret_len);
+	pairing_confirm_put(p->x.out, &m);
 	return exchange_message_end(&p->x);
-}
-
-static int challenge_get(struct rbuf *r, struct pairing_credential *ret)
-{
-	const uint8_t *blob = rbuf_blob(r, sizeof(ret->blob), &ret->blob_len);
-	const uint8_t *secret = rbuf_blob(r, sizeof(ret->secret), &ret->secret_len);
-
-	if (rbuf_end(r) < 0 || !ret->blob_len || !ret->secret_len)
-		return -EBADMSG;
-	memcpy(ret->blob, blob, ret->blob_len);
-	memcpy(ret->secret, secret, ret->secret_len);
-	return 0;
 }
 
 static struct evidence_binding binding_of(const struct pairing *p, bool by_initiator)
@@ -302,23 +272,21 @@ static int confirmed_both(struct pairing *p)
 static int on_confirm(void *self, struct rbuf *r)
 {
 	struct pairing *p = self;
-	uint8_t body[PAIRING_CONFIRM_BODY_MAX], sig[SIGN_LEN], known;
-	struct wbuf b = wbuf_init(body, sizeof(body));
+	uint8_t body[PAIRING_CONFIRM_BODY_MAX];
+	struct pairing_confirm m;
+	size_t len;
 
 	if (p->peer_confirmed)
 		return exchange_fail(&p->x, "That device confirmed twice.");
-	rbuf_bytes(r, sig, sizeof(sig));
-	known = rbuf_u8(r);
-	if (known > 1 || challenge_get(r, &p->peer_challenge) < 0)
+	if (pairing_confirm_get(r, &m) < 0 || rbuf_end(r) < 0)
 		return exchange_fail(&p->x, "The confirmation of that device is malformed.");
-	pairing_confirm_body(p->transcript, !p->config.initiator, known == 1, &p->peer_challenge,
-			     &b);
-	if (wbuf_error(&b) < 0 ||
-	    crypto_sign_verify_detached(sig, body, b.len, p->result.peer.sign_pk) != 0)
-		return exchange_fail(
-			&p->x, "The confirmation is not signed by the device that this pairing "
-			       "is with.");
-	p->known_there = known == 1;
+	len = pairing_confirm_body(p->transcript, !p->config.initiator, m.known, &m.challenge,
+				   body);
+	if (crypto_sign_verify_detached(m.signature, body, len, p->result.peer.sign_pk) != 0)
+		return exchange_fail(&p->x, "The confirmation is not signed by the device that "
+					    "this pairing is with.");
+	p->peer_challenge = m.challenge;
+	p->known_there = m.known;
 	p->peer_confirmed = true;
 	return confirmed_both(p);
 }

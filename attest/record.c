@@ -4,30 +4,30 @@
 
 #define RECORD_LABEL "kith-record-v1"
 
-static void record_put(struct wbuf *w, const struct device_record *rec)
+static void device_record_code(struct coder *c, struct device_record *v)
 {
-	wbuf_string(w, RECORD_LABEL);
-	wbuf_u8(w, rec->version);
-	wbuf_string(w, rec->name);
-	wbuf_u8(w, (uint8_t)rec->role);
-	wbuf_bytes(w, rec->sign_pk, sizeof(rec->sign_pk));
-	wbuf_blob(w, rec->ak_public, rec->ak_public_len);
-	wbuf_bytes(w, rec->ek_hash, sizeof(rec->ek_hash));
-	wbuf_u8(w, (uint8_t)rec->tier);
-	wbuf_bytes(w, rec->owner_pk, sizeof(rec->owner_pk));
-	wbuf_u64(w, rec->issued);
-	wbuf_u64(w, rec->expires);
-}
+	char label[] = RECORD_LABEL;
 
-static bool record_valid(const struct device_record *rec)
-{
-	return rec->version == RECORD_VERSION && text_is_name(rec->name, NAME_MAX_LEN) &&
-	       (unsigned)rec->role < _DEVICE_ROLE_MAX && (unsigned)rec->tier < _TPM_TIER_MAX &&
-	       !sodium_is_zero(rec->sign_pk, sizeof(rec->sign_pk)) &&
-	       !sodium_is_zero(rec->owner_pk, sizeof(rec->owner_pk)) &&
-	       rec->issued < rec->expires && rec->ak_public_len <= sizeof(rec->ak_public) &&
-	       (rec->ak_public_len > 0 || rec->tier == TPM_TIER_NONE);
+	CODE_TEXT(c, label);
+	code_check(c, strcmp(label, RECORD_LABEL) == 0);
+	code_u8(c, &v->version);
+	code_check(c, v->version == RECORD_VERSION);
+	code_name(c, v->name);
+	code_check(c, v->name[0]);
+	CODE_ENUM(c, v->role, _DEVICE_ROLE_MAX);
+	CODE_BYTES(c, v->sign_pk);
+	code_check(c, !sodium_is_zero(v->sign_pk, sizeof(v->sign_pk)));
+	CODE_ARRAY(c, v->ak_public, &v->ak_public_len);
+	CODE_BYTES(c, v->ek_hash);
+	CODE_ENUM(c, v->tier, _TPM_TIER_MAX);
+	code_check(c, v->ak_public_len > 0 || v->tier == TPM_TIER_NONE);
+	CODE_BYTES(c, v->owner_pk);
+	code_check(c, !sodium_is_zero(v->owner_pk, sizeof(v->owner_pk)));
+	code_u64(c, &v->issued);
+	code_u64(c, &v->expires);
+	code_check(c, v->issued < v->expires);
 }
+DEFINE_CODEC(device_record)
 
 int record_sign(const struct device_record *rec,
 		int (*sign)(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN]),
@@ -37,9 +37,7 @@ int record_sign(const struct device_record *rec,
 	struct wbuf b = wbuf_init(body, sizeof(body) - SIGN_LEN);
 	int r;
 
-	if (!record_valid(rec))
-		return -EINVAL;
-	record_put(&b, rec);
+	device_record_put(&b, rec);
 	if (wbuf_error(&b) < 0)
 		return wbuf_error(&b);
 	r = sign(ctx, body, b.len, sig);
@@ -63,38 +61,15 @@ int record_sign_with_key(const struct device_record *rec, const uint8_t owner_sk
 	return record_sign(rec, sign_with_key, (void *)owner_sk, w);
 }
 
-static void record_get(struct rbuf *r, struct device_record *rec)
-{
-	char label[sizeof(RECORD_LABEL)];
-	const uint8_t *ak;
-
-	rbuf_string(r, label, sizeof(label));
-	if (strcmp(label, RECORD_LABEL) != 0)
-		rbuf_fail(r, -EBADMSG);
-	rec->version = rbuf_u8(r);
-	rbuf_string(r, rec->name, sizeof(rec->name));
-	rec->role = (enum device_role)rbuf_u8(r);
-	rbuf_bytes(r, rec->sign_pk, sizeof(rec->sign_pk));
-	ak = rbuf_blob(r, sizeof(rec->ak_public), &rec->ak_public_len);
-	if (ak && rec->ak_public_len)
-		memcpy(rec->ak_public, ak, rec->ak_public_len);
-	rbuf_bytes(r, rec->ek_hash, sizeof(rec->ek_hash));
-	rec->tier = (enum tpm_tier)rbuf_u8(r);
-	rbuf_bytes(r, rec->owner_pk, sizeof(rec->owner_pk));
-	rec->issued = rbuf_u64(r);
-	rec->expires = rbuf_u64(r);
-}
-
 int record_decode(const uint8_t *data, size_t len, struct device_record *ret)
 {
-	struct device_record rec = {0};
+	struct device_record rec;
 	struct rbuf r;
 
 	if (len <= SIGN_LEN || len > RECORD_MAX)
 		return -EBADMSG;
 	r = rbuf_init(data, len - SIGN_LEN);
-	record_get(&r, &rec);
-	if (rbuf_end(&r) < 0 || !record_valid(&rec))
+	if (device_record_get(&r, &rec) < 0 || rbuf_end(&r) < 0)
 		return -EBADMSG;
 	*ret = rec;
 	return 0;

@@ -4,6 +4,7 @@
 
 #include "attest/quote.h"
 #include "attest/wire.h"
+#include "base/code.h"
 
 #define RECORD_MAX 1024 /* encoded and signed */
 #define RECORD_VERSION 1
@@ -20,6 +21,9 @@ struct device_record {
 	uint8_t owner_pk[SIGN_PK_LEN];
 	uint64_t issued, expires; /* Unix seconds */
 };
+
+/* The fields without the signature. */
+DECLARE_CODEC(device_record);
 
 /* Encodes the record, has `sign` (ctx, bytes, Ed25519 signature of the owner; negative errno)
  * sign exactly those bytes, checks the signature against rec->owner_pk and appends it to `w`.

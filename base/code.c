@@ -132,6 +132,15 @@ void code_blob(struct coder *c, const uint8_t **v, size_t *len, size_t max)
 		wbuf_blob(c->w, *v, *len);
 }
 
+void code_array(struct coder *c, uint8_t *v, size_t *len, size_t max)
+{
+	const uint8_t *at = v;
+
+	code_blob(c, &at, len, max);
+	if (c->r && *len)
+		memcpy(v, at, *len);
+}
+
 /* Both ways go through a copy: the struct of the caller is const where it is written, and stays as
  * it was where reading fails. Some records hold keys. */
 int record_put(struct wbuf *w, const struct record *record, const void *v)

@@ -43,6 +43,9 @@ void code_kerr(struct coder *c, struct kerr *v);
 /* u32 length and at most `max` bytes. */
 void code_blob(struct coder *c, const uint8_t **v, size_t *len, size_t max);
 
+/* The same bytes in an array of the struct, *len of at most `max` of them. */
+void code_array(struct coder *c, uint8_t *v, size_t *len, size_t max);
+
 /* A byte below `max`: returns it, or 0 when that fails. */
 unsigned code_enum(struct coder *c, unsigned v, unsigned max);
 
@@ -53,6 +56,7 @@ void code_check(struct coder *c, bool good);
 bool code_good(const struct coder *c);
 
 #define CODE_BYTES(c, array) code_bytes(c, array, sizeof(array))
+#define CODE_ARRAY(c, array, len) code_array(c, array, len, sizeof(array))
 #define CODE_TEXT(c, array) code_text(c, array, sizeof(array))
 #define CODE_ENUM(c, field, max) \
 	((field) = (__typeof__(field))code_enum(c, (unsigned)(field), (unsigned)(max)))
