@@ -412,53 +412,35 @@ static int record_take(struct pairing *p, const struct pairing_material *m, cons
 	return 0;
 }
 
-static int peer_record_take(struct pairing *p, const uint8_t *data, size_t len)
-{
-	struct pairing_material *peer = &p->result.peer;
-	struct device_record rec;
-	int r = record_take(p, peer, data, len, &rec);
-
-	if (r < 0)
-		return r;
-	memcpy(p->result.peer_record, data, len);
-	p->result.peer_record_len = len;
-	/* Only the own owner's word, not a stranger's, can raise a tier above PINNED. */
-	peer->tier = p->result.mode == PAIRING_MODE_MET ? tier_of_claim(rec.tier) : rec.tier;
-	return 0;
-}
-
-static int own_record_take(struct pairing *p, const uint8_t *data, size_t len)
-{
-	struct device_record rec;
-	int r = record_take(p, &p->config.own, data, len, &rec);
-
-	if (r < 0)
-		return r;
-	memcpy(p->result.own_record, data, len);
-	p->result.own_record_len = len;
-	return 0;
-}
-
 static int on_result(void *self, struct rbuf *r)
 {
 	struct pairing *p = self;
-	enum pairing_mode mode = p->result.mode;
+	struct pairing_result *to = &p->result;
 	size_t ours_len, theirs_len;
 	const uint8_t *ours = rbuf_blob(r, RECORD_MAX, &ours_len);
 	const uint8_t *theirs = rbuf_blob(r, RECORD_MAX, &theirs_len);
-	int e = 0;
+	struct device_record rec;
+	int e;
 
 	if (!p->peer_proven || !p->result_sent)
 		return exchange_fail(&p->x, "That device wants to conclude before its proof.");
-	if (rbuf_end(r) < 0 || !ours_len != (mode != PAIRING_MODE_JOINED) ||
-	    !theirs_len != (mode == PAIRING_MODE_ADOPTED))
+	if (rbuf_end(r) < 0 || !ours_len != (to->mode != PAIRING_MODE_JOINED) ||
+	    !theirs_len != (to->mode == PAIRING_MODE_ADOPTED))
 		return exchange_fail(&p->x, "The last message of that device is malformed.");
-	if (mode == PAIRING_MODE_JOINED)
-		e = own_record_take(p, ours, ours_len);
-	if (e >= 0 && mode != PAIRING_MODE_ADOPTED)
-		e = peer_record_take(p, theirs, theirs_len);
-	if (e < 0)
-		return e;
+	if (to->mode == PAIRING_MODE_JOINED) {
+		e = record_take(p, &p->config.own, ours, ours_len, &rec);
+		if (e < 0)
+			return e;
+		memcpy(to->own_record, ours, to->own_record_len = ours_len);
+	}
+	if (to->mode != PAIRING_MODE_ADOPTED) {
+		e = record_take(p, &to->peer, theirs, theirs_len, &rec);
+		if (e < 0)
+			return e;
+		memcpy(to->peer_record, theirs, to->peer_record_len = theirs_len);
+		/* Only the own owner's word, not a stranger's, can raise a tier above PINNED. */
+		to->peer.tier = to->mode == PAIRING_MODE_MET ? tier_of_claim(rec.tier) : rec.tier;
+	}
 	exchange_stage_set(&p->x, STAGE_DONE);
 	return 0;
 }
