@@ -104,6 +104,7 @@ $(TEST_OBJECTS): AM_CFLAGS += $(UNIT_CFLAGS)
 
 check_LIBRARIES = tests/unit/libfixtures.a
 tests_unit_libfixtures_a_SOURCES = \
+	tests/unit/ends.c tests/unit/ends.h \
 	tests/unit/golden.c tests/unit/golden.h \
 	tests/unit/softtpm.c tests/unit/softtpm.h
 tests_unit_libfixtures_a_CFLAGS = $(AM_CFLAGS) $(UNIT_CFLAGS)

@@ -160,6 +160,21 @@ void softtpm_evidence(const struct softtpm *t, const struct evidence_binding *bi
 	softtpm_quote(t, qualifying, NULL, ret);
 }
 
+int softtpm_op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
+		     struct kerr *err)
+{
+	struct softtpm *t = ctx;
+	struct evidence_binding b = *binding;
+
+	t->quotes++;
+	if (t->broken)
+		return kerr_set(err, EIO, KCODE_TPM, "The TPM does not answer.");
+	if (t->lies)
+		b.role = t->lie;
+	softtpm_evidence(t, &b, ret);
+	return 0;
+}
+
 static void credential_key(const uint8_t *ek_public, size_t len, const uint8_t *ak_name,
 			   uint8_t ret[32])
 {

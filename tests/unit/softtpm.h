@@ -24,6 +24,11 @@ struct softtpm {
 	struct pcr_set pcrs;
 	struct quote_info info;
 	char versions[EVIDENCE_VERSIONS_MAX + 1];
+
+	/* Of softtpm_op_quote(). */
+	bool broken, lies;
+	enum evidence_role lie; /* what it says to be, if it lies */
+	unsigned quotes;
 };
 
 /* What a test spoils: before signing (a TPM that lies, or a quote of something else), in the
@@ -45,9 +50,13 @@ size_t softtpm_ak_public(const struct softtpm *t, void (*change)(TPMT_PUBLIC *ar
 void softtpm_quote(const struct softtpm *t, const uint8_t qualifying[HASH_LEN],
 		   const struct softtpm_mutant *mutant, struct evidence *ret);
 
-/* As the quote op of sessions and pairings: versions first, then the qualifying data. */
+/* As a quote op of sessions and pairings: versions first, then the qualifying data. */
 void softtpm_evidence(const struct softtpm *t, const struct evidence_binding *binding,
 		      struct evidence *ret);
+
+/* The quote op itself; `ctx` is a struct that begins with the TPM. */
+int softtpm_op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
+		     struct kerr *err);
 
 /* Credential activation with a stand-in for the TPM's encryption: only the TPM with this EK that
  * also holds the AK of this name gets the secret back. */

@@ -15,11 +15,11 @@ struct person {
 
 /* One device with its machine. */
 struct end {
-	struct softtpm tpm;
+	struct softtpm tpm; /* first: softtpm_op_quote() */
 	uint8_t sign_pk[SIGN_PK_LEN], sign_sk[64];
 	const struct person *owner; /* NULL: no cloud */
 	bool owner_key_elsewhere;   /* in the cloud, but cannot sign for its owner */
-	bool refuse_peer, knows_peer, tpm_broken, wrong_secret, other_quote;
+	bool refuse_peer, knows_peer, tpm_broken, wrong_secret;
 	enum tpm_tier tier;
 	struct pairing_config config;
 	struct pairing_ops ops;
@@ -51,18 +51,6 @@ static int op_activate(void *ctx, const struct pairing_credential *credential,
 		return kerr_set(err, EIO, KCODE_TPM, "The TPM does not open the challenge.");
 	if (e->wrong_secret)
 		ret_secret[3] ^= 1;
-	return 0;
-}
-
-static int op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
-		    _unused_ struct kerr *err)
-{
-	struct end *e = ctx;
-	struct evidence_binding b = *binding;
-
-	if (e->other_quote)
-		b.role ^= 1; /* initiator <-> responder */
-	softtpm_evidence(&e->tpm, &b, ret);
 	return 0;
 }
 
@@ -129,7 +117,7 @@ static void end_open(struct end *e, const char *name, bool initiator, const uint
 	e->ops = (struct pairing_ops){
 		.make_credential = op_make,
 		.activate_credential = op_activate,
-		.quote = op_quote,
+		.quote = softtpm_op_quote,
 		.sign = op_sign,
 		.owner_sign = e->owner && !e->owner_key_elsewhere ? op_owner_sign : NULL,
 		.check_peer = op_check_peer,
@@ -151,7 +139,7 @@ static void end_open(struct end *e, const char *name, bool initiator, const uint
 static void reset_faults(struct end *e)
 {
 	e->owner_key_elsewhere = e->refuse_peer = e->knows_peer = e->tpm_broken = e->wrong_secret =
-		e->other_quote = false;
+		e->tpm.lies = false;
 	e->tier = TPM_TIER_PINNED;
 }
 
@@ -670,7 +658,8 @@ static void test_foreign_ak(void)
 /* B1: evidence of the other role. */
 static void test_evidence_role(void)
 {
-	laptop.other_quote = true;
+	laptop.tpm.lies = true;
+	laptop.tpm.lie = EVIDENCE_ROLE_PAIRING_RESPONDER;
 	open_as(NULL, &tom);
 	meet();
 	conclude();

@@ -9,16 +9,15 @@
 
 /* One end: a device with its TPM, and what it knows of the other. */
 struct end {
-	struct softtpm tpm;
+	struct softtpm tpm; /* first: softtpm_op_quote() */
 	uint8_t id[DEVICE_ID_LEN];
 	const struct softtpm *peer; /* pinned AK, accepted PCRs */
 	struct session *session;
-	enum evidence_role role_forced; /* with `force_role`: what it claims to be */
-	bool force_role, seen, break_quote;
+	bool seen;
 	enum verdict verdict_forced;
 	bool force_verdict;
 	enum kcode accept_code;
-	unsigned offers, accepts, quotes;
+	unsigned offers, accepts;
 	char got[64];
 
 	enum conversation_state state;
@@ -29,21 +28,6 @@ struct end {
 
 static struct end source, destination;
 static uint8_t exporter[EXPORTER_LEN], hid[HID_LEN];
-
-static int op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
-		    struct kerr *err)
-{
-	struct end *e = ctx;
-	struct evidence_binding b = *binding;
-
-	e->quotes++;
-	if (e->break_quote)
-		return kerr_set(err, EIO, KCODE_TPM, "The TPM does not answer.");
-	if (e->force_role)
-		b.role = e->role_forced;
-	softtpm_evidence(&e->tpm, &b, ret);
-	return 0;
-}
 
 static enum verdict op_judge(void *ctx, const struct evidence *peer,
 			     const uint8_t qualifying[HASH_LEN], struct kerr *err)
@@ -82,7 +66,7 @@ static int op_accept(void *ctx, const uint8_t *offer, size_t len, struct kerr *e
 }
 
 static const struct session_ops ops = {
-	.quote = op_quote,
+	.quote = softtpm_op_quote,
 	.judge = op_judge,
 	.seen = op_seen,
 	.offer = op_offer,
@@ -99,7 +83,7 @@ static void end_open(struct end *e, bool is_source, const struct end *peer, cons
 	memcpy(config.peer, peer->id, sizeof(peer->id));
 	e->session = session_free(e->session);
 	e->peer = &peer->tpm;
-	e->offers = e->accepts = e->quotes = 0;
+	e->offers = e->accepts = e->tpm.quotes = 0;
 	e->len = 0;
 	kerr_clear(&e->err);
 	g_assert_cmpint(session_new(&config, &ops, e, START_MS, &e->session), ==, 0);
@@ -203,7 +187,7 @@ static void test_relay(void)
 	deliver(&source, &destination);
 	assert_refused(&source, KCODE_ATTEST_BINDING);
 	g_assert_cmpuint(source.offers, ==, 0);
-	g_assert_cmpuint(source.quotes, ==, 0);
+	g_assert_cmpuint(source.tpm.quotes, ==, 0);
 	/* The other side hears the reason. */
 	deliver_on(&destination, &source, other, START_MS);
 	assert_refused(&destination, KCODE_ATTEST_BINDING);
@@ -215,13 +199,13 @@ static void test_relay(void)
 static void test_relay_source(void)
 {
 	open_both();
-	source.force_role = true;
-	source.role_forced = EVIDENCE_ROLE_DESTINATION;
+	source.tpm.lies = true;
+	source.tpm.lie = EVIDENCE_ROLE_DESTINATION;
 	start();
 	deliver(&destination, &source);
 	deliver(&source, &destination);
 	deliver(&destination, &source);
-	source.force_role = false;
+	source.tpm.lies = false;
 	assert_refused(&destination, KCODE_ATTEST_BINDING);
 	g_assert_cmpuint(destination.accepts, ==, 0);
 }
@@ -234,12 +218,12 @@ static void test_role_swap(void)
 
 	for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
 		open_both();
-		destination.force_role = true;
-		destination.role_forced = wrong[i];
+		destination.tpm.lies = true;
+		destination.tpm.lie = wrong[i];
 		start();
 		deliver(&destination, &source);
 		deliver(&source, &destination);
-		destination.force_role = false;
+		destination.tpm.lies = false;
 		assert_refused(&source, KCODE_ATTEST_BINDING);
 	}
 }
@@ -286,7 +270,7 @@ static void test_seen(void)
 	deliver(&destination, &source);
 	destination.seen = false;
 	assert_refused(&destination, KCODE_ATTEST_REPLAY);
-	g_assert_cmpuint(destination.quotes, ==, 0);
+	g_assert_cmpuint(destination.tpm.quotes, ==, 0);
 	open_both();
 	start();
 	deliver(&destination, &source);
@@ -487,19 +471,19 @@ static void test_not_accepted(void)
 static void test_tpm_fails(void)
 {
 	open_both();
-	destination.break_quote = true;
+	destination.tpm.broken = true;
 	start();
 	deliver(&destination, &source);
-	destination.break_quote = false;
+	destination.tpm.broken = false;
 	assert_refused(&destination, KCODE_TPM);
 	deliver(&source, &destination);
 	assert_refused(&source, KCODE_TPM);
 	open_both();
-	source.break_quote = true;
+	source.tpm.broken = true;
 	start();
 	deliver(&destination, &source);
 	deliver(&source, &destination);
-	source.break_quote = false;
+	source.tpm.broken = false;
 	assert_refused(&source, KCODE_TPM);
 	g_assert_cmpuint(source.offers, ==, 0);
 }
