@@ -12,7 +12,6 @@ mover_libmover_a_SOURCES = \
 	mover/control.h \
 	mover/cookie.c \
 	mover/cookie.h \
-	mover/destination.c \
 	mover/disk.c \
 	mover/disk.h \
 	mover/domain-rules.h \
@@ -35,9 +34,10 @@ mover_libmover_a_SOURCES = \
 	mover/remnant.h \
 	mover/rpc.c \
 	mover/rpc.h \
-	mover/source-rpc.c \
-	mover/source.c \
-	mover/source.h \
+	mover/side-destination.c \
+	mover/side-source-rpc.c \
+	mover/side-source.c \
+	mover/side-source.h \
 	mover/supervisor.c \
 	mover/supervisor.h \
 	mover/task.c \

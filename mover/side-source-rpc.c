@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "mover/cookie.h"
-#include "mover/source.h"
+#include "mover/side-source.h"
 
 static struct source *self(struct worker *w)
 {

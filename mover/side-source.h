@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to source.c and source-rpc.c: what the source of a hand-off knows. */
+/* Private to side-source.c and side-source-rpc.c: what the source of a hand-off knows. */
 #pragma once
 
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The source of a hand-off: carries out what the table in transfer.c says. */
-#include "mover/source.h"
+#include "mover/side-source.h"
 
 #include <string.h>
 
