@@ -561,10 +561,11 @@ static void journal(struct worker *w, enum custody_record record, const struct s
 	} else {
 		free(got.data);
 	}
-	if (record == CUSTODY_DONE)
-		w->clean = e == TRANSFER_EVENT_JOURNALLED;
-	if (record == CUSTODY_VOID)
-		self(w)->voided = e == TRANSFER_EVENT_JOURNALLED;
+	/* What is written stays written, whatever a second try gets for an answer. */
+	if (record == CUSTODY_DONE && e == TRANSFER_EVENT_JOURNALLED)
+		w->clean = true;
+	if (record == CUSTODY_VOID && e == TRANSFER_EVENT_JOURNALLED)
+		self(w)->voided = true;
 	worker_post(w, e);
 }
 
