@@ -38,6 +38,8 @@ mover_libmover_a_SOURCES = \
 	mover/side-source-rpc.c \
 	mover/side-source.c \
 	mover/side-source.h \
+	mover/side.c \
+	mover/side.h \
 	mover/supervisor.c \
 	mover/supervisor.h \
 	mover/task.c \

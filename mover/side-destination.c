@@ -20,14 +20,7 @@
 #define GOODBYE_MS 60000 /* RUNNING: how long to wait for the source's last word */
 #define LONELY_MS 3000	 /* the same without a channel: policyd has the rest of the talking */
 
-struct statement {
-	uint8_t *data;
-	size_t len;
-};
-
 struct destination {
-	enum destination_state state;
-	uint64_t entered_ms;
 	struct control_offer offer;
 	bool offered, prepare_sent, hold_seen;
 	struct domain_disk_map map;
@@ -40,7 +33,6 @@ struct destination {
 	struct xdr_out to_libvirt;
 	size_t to_libvirt_at;
 
-	struct statement vote, release, abort, ack, nack;
 	uint64_t watch_ms, vote_ms, resumed_ns;
 	bool watching, defined, source_gave_up, was_here, voided, dropped;
 	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
@@ -52,27 +44,9 @@ static struct destination *self(struct worker *w)
 	return w->ctx;
 }
 
-static void set_state(struct worker *w, enum destination_state next)
+static enum destination_state state_of(const struct worker *w)
 {
-	struct destination *d = self(w);
-
-	if (d->state == next)
-		return;
-	log_info("destination", "%s: %s after %s.", w->hex, destination_state_to_string(next),
-		 destination_state_to_string(d->state));
-	d->state = next;
-	d->entered_ms = d->watch_ms = worker_now_ms();
-}
-
-static void keep(struct statement *st, const struct control_frame *f)
-{
-	uint8_t *copy = malloc(f->len ? f->len : 1);
-
-	if (!copy)
-		return;
-	memcpy(copy, f->body, f->len);
-	free(st->data);
-	*st = (struct statement){copy, f->len};
+	return (enum destination_state)w->machine.state;
 }
 
 static void start(struct worker *w)
@@ -84,7 +58,6 @@ static void start(struct worker *w)
 		_exit(1);
 	d->libvirt = -EBADF;
 	d->to_libvirt = xdr_out_init(WORKER_RPC_FRAME_MAX);
-	d->entered_ms = worker_now_ms();
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
 		d->image_fd[i] = -EBADF;
 	w->ctx = d;
@@ -93,7 +66,7 @@ static void start(struct worker *w)
 	if (warden_ping(&w->config, &err) < 0)
 		worker_stop_err(w, &err);
 	else
-		worker_post(w, TRANSFER_EVENT_GRANTED);
+		side_post(w, TRANSFER_EVENT_GRANTED);
 }
 
 /* -- room and images -- */
@@ -336,7 +309,7 @@ static void on_gateway_event(struct worker *w, const struct gateway_action *a)
 		break;
 	case GATEWAY_EVENT_FINISHED:
 		d->hold_seen = true;
-		worker_post(w, TRANSFER_EVENT_FINISH_HELD);
+		side_post(w, TRANSFER_EVENT_FINISH_HELD);
 		break;
 	case GATEWAY_EVENT_PREPARE_FAILED:
 	case GATEWAY_EVENT_FINISH_FAILED:
@@ -414,7 +387,7 @@ static void on_libvirt(struct worker *w, int fd, short revents)
 	if (n <= 0 || pump(w, d->from_libvirt, buf, (size_t)n, false) < 0) {
 		closep(&d->libvirt);
 		d->libvirt = -EBADF;
-		if (destination_can_stop(d->state))
+		if (destination_can_stop(state_of(w)))
 			worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
 				    "libvirt at the destination went away.");
 	}
@@ -424,7 +397,7 @@ static void on_source_rpc(struct worker *w, const struct control_frame *f)
 {
 	struct destination *d = self(w);
 
-	if (!d->gateway || d->libvirt < 0 || d->state != DESTINATION_RECEIVING)
+	if (!d->gateway || d->libvirt < 0 || state_of(w) != DESTINATION_RECEIVING)
 		return;
 	if (pump(w, d->from_source, f->body, f->len, true) < 0)
 		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
@@ -451,14 +424,14 @@ static void images_done(void *arg)
 		worker_stop_err(w, &d->task_err);
 		return;
 	}
-	if (!destination_can_stop(d->state))
+	if (!destination_can_stop(state_of(w)))
 		return; /* stopped meanwhile */
 	r = open_gateway(w);
 	if (r < 0)
 		worker_stop(w, -r, KCODE_NOT_READY,
 			    "libvirt at the destination cannot be used: %s.", strerror(-r));
 	else
-		worker_post(w, TRANSFER_EVENT_IMAGES);
+		side_post(w, TRANSFER_EVENT_IMAGES);
 }
 
 /* D4b: nothing of the disks may be in memory only when we vote (F9). */
@@ -500,7 +473,7 @@ static int destroy_copy(struct worker *w)
 
 	/* A domain that we never asked for is not ours to destroy. */
 	if (d->prepare_sent) {
-		if (worker_settle(w) == -EBUSY && d->state == DESTINATION_VOIDING)
+		if (worker_settle(w) == -EBUSY && state_of(w) == DESTINATION_VOIDING)
 			return 1;
 		r = virt_end(w->virt, w->grant.uuid, &err);
 	}
@@ -543,59 +516,39 @@ static void define_done(void *arg)
 	if (!d->defined)
 		log_error("destination", "The VM runs here, but is not permanent yet: %s",
 			  d->task_err.text);
-	worker_post(w, d->defined ? TRANSFER_EVENT_DEFINED : TRANSFER_EVENT_UNDEFINED);
+	side_post(w, d->defined ? TRANSFER_EVENT_DEFINED : TRANSFER_EVENT_UNDEFINED);
 }
 
 /* -- actions -- */
-
-static void journal(struct worker *w, enum custody_record record, const struct statement *proof,
-		    struct statement *ret)
-{
-	struct statement none = {0}, got = {0};
-	const struct statement *p = proof ? proof : &none;
-	enum transfer_event e = worker_journal(w, record, p->data, p->len, &got.data, &got.len);
-
-	if (e == TRANSFER_EVENT_JOURNALLED && ret) {
-		free(ret->data);
-		*ret = got;
-	} else {
-		free(got.data);
-	}
-	/* What is written stays written, whatever a second try gets for an answer. */
-	if (record == CUSTODY_DONE && e == TRANSFER_EVENT_JOURNALLED)
-		w->clean = true;
-	if (record == CUSTODY_VOID && e == TRANSFER_EVENT_JOURNALLED)
-		self(w)->voided = true;
-	worker_post(w, e);
-}
 
 static void journal_recv(struct worker *w)
 {
 	struct policyd_open o;
 
-	journal(w, CUSTODY_RECV, NULL, NULL);
+	side_journal(w, CUSTODY_RECV, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 	/* If that is unknown, nothing of libvirt's is touched. */
 	self(w)->was_here = worker_open(w, &o) == 0 && !o.fresh;
 }
 
 static void journal_prepared(struct worker *w)
 {
-	journal(w, CUSTODY_PREPARED, NULL, &self(w)->vote);
+	side_journal(w, CUSTODY_PREPARED, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_VOTE);
 }
 
 static void journal_own(struct worker *w)
 {
-	journal(w, CUSTODY_OWN, &self(w)->release, &self(w)->ack);
+	side_journal(w, CUSTODY_OWN, CUSTODY_STATEMENT_RELEASE, CUSTODY_STATEMENT_ACK);
 }
 
 static void journal_void(struct worker *w)
 {
-	journal(w, CUSTODY_VOID, &self(w)->abort, &self(w)->nack);
+	if (side_journal(w, CUSTODY_VOID, CUSTODY_STATEMENT_ABORT, CUSTODY_STATEMENT_NACK))
+		self(w)->voided = true;
 }
 
 static void journal_close(struct worker *w)
 {
-	journal(w, CUSTODY_DONE, NULL, NULL);
+	side_journal(w, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 }
 
 static void make(struct worker *w)
@@ -611,27 +564,26 @@ static void send_images(struct worker *w)
 
 static void send_vote(struct worker *w)
 {
-	struct destination *d = self(w);
-
-	worker_send(w, CONTROL_VOTE, d->vote.data, d->vote.len);
-	d->vote_ms = worker_now_ms();
+	side_say(w, CONTROL_VOTE, CUSTODY_STATEMENT_VOTE);
+	self(w)->vote_ms = worker_now_ms();
 }
 
 static void send_ack(struct worker *w)
 {
 	struct destination *d = self(w);
+	const struct side_word *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
 	uint8_t body[POLICYD_PROOF_MAX + 16];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
 	wbuf_u64(&b, d->resumed_ns ? (worker_now_ns() - d->resumed_ns) / 1000 : 0);
-	wbuf_blob(&b, d->ack.data, d->ack.len);
+	wbuf_blob(&b, ack->data, ack->len);
 	if (wbuf_error(&b) == 0)
 		worker_send(w, CONTROL_ACK, body, b.len);
 }
 
 static void send_nack(struct worker *w)
 {
-	worker_send(w, CONTROL_NACK, self(w)->nack.data, self(w)->nack.len);
+	side_say(w, CONTROL_NACK, CUSTODY_STATEMENT_NACK);
 }
 
 /* The held reply goes to the source, which holds it in turn until the decision. */
@@ -654,7 +606,7 @@ static void report(struct worker *w)
  * only the warden knows whether it is still there. */
 static void check(struct worker *w)
 {
-	switch (self(w)->state) {
+	switch (state_of(w)) {
 	case DESTINATION_CHECKING:
 		worker_check_copy(w, flush_images, WORKER_LOOK_STATE);
 		break;
@@ -698,20 +650,20 @@ static void boot(struct worker *w)
 static void define(struct worker *w)
 {
 	if (tasks_run(w->tasks, define_work, define_done, w) < 0)
-		worker_post(w, TRANSFER_EVENT_UNDEFINED);
+		side_post(w, TRANSFER_EVENT_UNDEFINED);
 }
 
 /* What failed is done again, not only looked at (F7). */
 static void later(struct worker *w)
 {
-	enum destination_state state = self(w)->state;
+	enum destination_state state = state_of(w);
 	enum transfer_action again = TRANSFER_ACTION_CHECK_COPY;
 
 	if (state == DESTINATION_SETTLING)
 		again = TRANSFER_ACTION_DEFINE;
 	else if (state == DESTINATION_VOIDING || state == DESTINATION_ENDING)
 		again = TRANSFER_ACTION_DESTROY_COPY;
-	worker_defer(w, again, (int)state);
+	side_defer(w, again);
 }
 
 static void keep_images(struct worker *w)
@@ -724,13 +676,13 @@ static void end_phase(struct worker *w)
 {
 	struct destination *d = self(w);
 
-	if (d->state == DESTINATION_VOID && w->failure.code == KCODE_OK)
+	if (state_of(w) == DESTINATION_VOID && w->failure.code == KCODE_OK)
 		kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
 			 "The copy that came in was lost or not complete; the VM stays where it "
 			 "was.");
-	if (d->state == DESTINATION_VOID)
+	if (state_of(w) == DESTINATION_VOID)
 		w->clean = d->voided && d->dropped;
-	worker_phase(w, d->state == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
+	worker_phase(w, state_of(w) == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
 	worker_leave(w);
 }
 
@@ -761,37 +713,10 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_LEAVE] = end_phase,
 };
 
-static void event(struct worker *w, enum transfer_event event)
+static void notice(struct worker *w, enum transfer_event event)
 {
-	struct destination *d = self(w);
-	struct transfer_step step = destination_step(d->state, event);
-	bool moves;
-
 	if (event >= TRANSFER_EVENT_COPY_GONE && event <= TRANSFER_EVENT_COPY_UNKNOWN)
-		d->watching = false;
-	if (!step.legal) {
-		log_warning("destination", "\"%s\" has no place in state \"%s\" and is ignored.",
-			    transfer_event_to_string(event), destination_state_to_string(d->state));
-		return;
-	}
-	log_debug("destination", "Event \"%s\" in \"%s\".", transfer_event_to_string(event),
-		  destination_state_to_string(d->state));
-	moves = step.next != (int)d->state;
-	set_state(w, (enum destination_state)step.next);
-	/* policyd is away: the same question again, not in a busy loop. */
-	if (event == TRANSFER_EVENT_DOUBT && !moves && step.actions[0]) {
-		worker_defer(w, step.actions[0], step.next);
-		return;
-	}
-	for (size_t i = 0; i < TRANSFER_ACTIONS_MAX && step.actions[i]; i++)
-		if (acts[step.actions[i]])
-			acts[step.actions[i]](w);
-}
-
-static void act(struct worker *w, enum transfer_action action, int state)
-{
-	if ((int)self(w)->state == state && acts[action])
-		acts[action](w);
+		self(w)->watching = false;
 }
 
 /* -- frames of the source -- */
@@ -807,7 +732,7 @@ static void on_offer(struct worker *w, const struct control_frame *f)
 		return;
 	}
 	d->offered = true;
-	worker_post(w, TRANSFER_EVENT_OFFER);
+	side_post(w, TRANSFER_EVENT_OFFER);
 }
 
 /* The source's numbers, shown here too. Identity stays what the grant says. */
@@ -818,7 +743,7 @@ static void on_progress(struct worker *w, const struct control_frame *f)
 
 	if (mover_progress_get(&r, &p) < 0 || rbuf_end(&r) < 0 ||
 	    (p.phase != PHASE_COPYING_DISK && p.phase != PHASE_COPYING_MEMORY) ||
-	    self(w)->state != DESTINATION_RECEIVING)
+	    state_of(w) != DESTINATION_RECEIVING)
 		return;
 	w->progress.ram_bytes = p.ram_bytes;
 	w->progress.ram_total = p.ram_total;
@@ -839,13 +764,13 @@ static void on_moved(struct worker *w, const struct control_frame *f)
 
 	if (rbuf_end(&r) == 0)
 		w->progress.downtime_ms = downtime;
-	worker_post(w, TRANSFER_EVENT_MOVED);
+	side_post(w, TRANSFER_EVENT_MOVED);
 }
 
 /* Noted before OWN, so that recovery leaves it paused too. */
 static void on_paused(struct worker *w)
 {
-	if (self(w)->state >= DESTINATION_OWNING)
+	if (state_of(w) >= DESTINATION_OWNING)
 		return;
 	w->keep_paused = w->remnant.paused = true;
 	if (remnant_write(w->folder, &w->remnant) < 0)
@@ -854,8 +779,6 @@ static void on_paused(struct worker *w)
 
 static void frame(struct worker *w, const struct control_frame *f)
 {
-	struct destination *d = self(w);
-
 	switch (f->type) {
 	case CONTROL_RPC:
 		on_source_rpc(w, f);
@@ -864,15 +787,13 @@ static void frame(struct worker *w, const struct control_frame *f)
 		on_offer(w, f);
 		return;
 	case CONTROL_RELEASE:
-		keep(&d->release, f);
-		worker_post(w, TRANSFER_EVENT_RELEASE);
+		side_hear(w, CUSTODY_STATEMENT_RELEASE, f->body, f->len);
 		return;
 	case CONTROL_ABORT:
-		keep(&d->abort, f);
 		if (w->failure.code == KCODE_OK)
 			kerr_set(&w->failure, ECANCELED, KCODE_INTERRUPTED,
 				 "The source stopped the hand-off; the VM runs there.");
-		worker_post(w, TRANSFER_EVENT_ABORT);
+		side_hear(w, CUSTODY_STATEMENT_ABORT, f->body, f->len);
 		return;
 	case CONTROL_PROGRESS:
 		on_progress(w, f);
@@ -914,21 +835,6 @@ static void watch(struct worker *w)
 	worker_watch(w, d->libvirt, (short)(POLLIN | out), on_libvirt);
 }
 
-/* The decision may come by way of kithd, if the source's worker died. */
-static void letter(struct worker *w, enum custody_statement_kind kind, const void *data, size_t len)
-{
-	struct destination *d = self(w);
-	struct control_frame f = {.body = data, .len = len};
-
-	if (kind == CUSTODY_STATEMENT_RELEASE) {
-		keep(&d->release, &f);
-		worker_post(w, TRANSFER_EVENT_RELEASE);
-	} else if (kind == CUSTODY_STATEMENT_ABORT) {
-		keep(&d->abort, &f);
-		worker_post(w, TRANSFER_EVENT_ABORT);
-	}
-}
-
 /* The guest runs here for good. The source's last word only saves it a question; without a channel
  * it hears of it from our policyd, once DONE says that nothing can be lost here any more. */
 static void say_goodbye(struct worker *w, uint64_t now)
@@ -939,43 +845,62 @@ static void say_goodbye(struct worker *w, uint64_t now)
 		d->lonely_ms = 0;
 	else if (!d->lonely_ms)
 		d->lonely_ms = now;
-	if (now - d->entered_ms > GOODBYE_MS || (d->lonely_ms && now - d->lonely_ms > LONELY_MS))
-		worker_post(w, TRANSFER_EVENT_MOVED);
+	if (now - w->machine.entered_ms > GOODBYE_MS ||
+	    (d->lonely_ms && now - d->lonely_ms > LONELY_MS))
+		side_post(w, TRANSFER_EVENT_MOVED);
 }
 
 static void tick(struct worker *w, uint64_t now)
 {
 	struct destination *d = self(w);
+	uint64_t in_state = now - w->machine.entered_ms;
 
-	if (d->state == DESTINATION_RECEIVING && !d->prepare_sent &&
-	    now - d->entered_ms > CONNECT_MS)
+	if (state_of(w) == DESTINATION_RECEIVING && !d->prepare_sent && in_state > CONNECT_MS)
 		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
 			    "\"%s\" did not start the hand-off within %d s.", w->grant.peer_name,
 			    CONNECT_MS / 1000);
-	if (d->state == DESTINATION_PREPARED && !d->watching && now - d->watch_ms > WATCH_MS) {
+	if (state_of(w) == DESTINATION_PREPARED && !d->watching && in_state > WATCH_MS &&
+	    now - d->watch_ms > WATCH_MS) {
 		d->watching = true;
 		d->watch_ms = now;
 		check(w);
 	}
-	if (d->state == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS)
+	if (state_of(w) == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS)
 		send_vote(w);
-	if (d->state == DESTINATION_RUNNING)
+	if (state_of(w) == DESTINATION_RUNNING)
 		say_goodbye(w, now);
 }
 
 static bool can_stop(struct worker *w)
 {
-	return destination_can_stop(self(w)->state);
+	return destination_can_stop(state_of(w));
 }
 
-const struct worker_side destination_side = {
+static struct transfer_step step(int state, enum transfer_event event)
+{
+	return destination_step((enum destination_state)state, event);
+}
+
+static const char *state_name(int state)
+{
+	return destination_state_to_string((enum destination_state)state);
+}
+
+const struct side destination_side = {
+	.name = "destination",
+	.step = step,
+	.state_name = state_name,
+	.acts = acts,
+	.notice = notice,
+	.words =
+		{
+			[CUSTODY_STATEMENT_RELEASE] = TRANSFER_EVENT_RELEASE,
+			[CUSTODY_STATEMENT_ABORT] = TRANSFER_EVENT_ABORT,
+		},
 	.start = start,
-	.event = event,
 	.frame = frame,
 	.relay = relay,
 	.watch = watch,
 	.tick = tick,
 	.can_stop = can_stop,
-	.act = act,
-	.letter = letter,
 };

@@ -59,7 +59,7 @@ void source_give_up(struct worker *w)
 	struct source *s = self(w);
 
 	/* An error in the client's ears would resume a guest that is no longer ours (R1). */
-	if (source_is_committed(s->state)) {
+	if (source_is_committed(source_state(w))) {
 		log_error("source", "Refused to give up a committed hand-off.");
 		return;
 	}
@@ -224,7 +224,7 @@ static int from_peer(struct worker *w, const struct rpc_msg *m)
 	if (m->h.status == RPC_STATUS_OK && m->h.procedure == RPC_PROC_FINISH3_PARAMS) {
 		r = finish_reply(w, m, &s->held);
 		if (r == 0)
-			worker_post(w, TRANSFER_EVENT_FINISH_HELD);
+			side_post(w, TRANSFER_EVENT_FINISH_HELD);
 		return r;
 	}
 	if (m->h.status == RPC_STATUS_OK && m->h.procedure == RPC_PROC_PREPARE3_PARAMS)
@@ -244,7 +244,7 @@ void source_on_peer_rpc(struct worker *w, const struct control_frame *f)
 
 	/* Once we abort, only our own error may reach the client; once committed nothing but the
 	 * held reply. */
-	if (s->state != SOURCE_TRANSFER)
+	if (source_state(w) != SOURCE_TRANSFER)
 		return;
 	r = rpc_stream_push(s->from_peer, f->body, f->len);
 	while (r >= 0 && (r = rpc_stream_next(s->from_peer, &m)) == 1)

@@ -22,29 +22,6 @@ static struct source *self(struct worker *w)
 	return w->ctx;
 }
 
-static void set_state(struct worker *w, enum source_state next)
-{
-	struct source *s = self(w);
-
-	if (s->state == next)
-		return;
-	log_info("source", "%s: %s after %s.", w->hex, source_state_to_string(next),
-		 source_state_to_string(s->state));
-	s->state = next;
-	s->entered_ms = worker_now_ms();
-}
-
-static void keep(struct statement *st, const struct control_frame *f)
-{
-	uint8_t *copy = malloc(f->len ? f->len : 1);
-
-	if (!copy)
-		return;
-	memcpy(copy, f->body, f->len);
-	free(st->data);
-	*st = (struct statement){copy, f->len};
-}
-
 /* -- what is moved -- */
 
 struct facts_task {
@@ -140,7 +117,7 @@ static void facts_done(void *arg)
 	} else {
 		s->limits.expect_name = w->grant.vm;
 		memcpy(s->limits.expect_uuid, w->grant.uuid, UUID_LEN);
-		worker_post(w, TRANSFER_EVENT_GRANTED);
+		side_post(w, TRANSFER_EVENT_GRANTED);
 	}
 	free(t);
 }
@@ -156,7 +133,6 @@ static void start(struct worker *w)
 	s->next_disk = DATA_CHANNEL_DISK;
 	s->to_client = xdr_out_init(WORKER_RPC_FRAME_MAX);
 	s->held = xdr_out_init(WORKER_RPC_FRAME_MAX);
-	s->entered_ms = worker_now_ms();
 	w->ctx = s;
 	t->w = w;
 	worker_phase(w, PHASE_PREPARING);
@@ -182,12 +158,12 @@ static void migrate_done(void *arg)
 
 	s->migrating = false;
 	if (s->migrate_result < 0) {
-		if (w->failure.code == KCODE_OK && !source_is_committed(s->state))
+		if (w->failure.code == KCODE_OK && !source_is_committed(source_state(w)))
 			w->failure = s->migrate_err;
 		log_notice("source", "libvirt: %s", s->migrate_err.text);
 	}
-	worker_post(w, s->migrate_result < 0 ? TRANSFER_EVENT_MIGRATE_FAILED
-					     : TRANSFER_EVENT_MIGRATED);
+	side_post(w,
+		  s->migrate_result < 0 ? TRANSFER_EVENT_MIGRATE_FAILED : TRANSFER_EVENT_MIGRATED);
 }
 
 static void migrate(struct worker *w)
@@ -198,7 +174,7 @@ static void migrate(struct worker *w)
 	worker_phase(w, s->facts.disk_count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
 	if (tasks_run(w->long_tasks, migrate_work, migrate_done, w) < 0) {
 		s->migrating = false;
-		worker_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
+		side_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
 	}
 }
 
@@ -222,7 +198,7 @@ static void fail_rpc(struct worker *w)
 {
 	struct source *s = self(w);
 
-	if (source_is_committed(s->state)) {
+	if (source_is_committed(source_state(w))) {
 		log_error("source", "Refused to fail a committed hand-off.");
 		return;
 	}
@@ -283,33 +259,6 @@ static int free_copy(struct worker *w)
 	return 0;
 }
 
-static enum transfer_event write_record(struct worker *w, enum custody_record record,
-					const struct statement *proof, struct statement *ret)
-{
-	struct statement none = {0}, got = {0};
-	const struct statement *p = proof ? proof : &none;
-	enum transfer_event e = worker_journal(w, record, p->data, p->len, &got.data, &got.len);
-
-	if (e == TRANSFER_EVENT_JOURNALLED && ret) {
-		free(ret->data);
-		*ret = got;
-	} else {
-		free(got.data);
-	}
-	return e;
-}
-
-static bool journal(struct worker *w, enum custody_record record, const struct statement *proof,
-		    struct statement *ret)
-{
-	enum transfer_event e = write_record(w, record, proof, ret);
-
-	if (record == CUSTODY_DONE && e == TRANSFER_EVENT_JOURNALLED)
-		w->clean = true;
-	worker_post(w, e);
-	return e == TRANSFER_EVENT_JOURNALLED;
-}
-
 static int quote(struct worker *w, struct kerr *err)
 {
 	int r;
@@ -338,16 +287,16 @@ static void requote(struct worker *w)
 	struct kerr err = {0};
 
 	if (s->quoted_ms && worker_now_ms() - s->quoted_ms < QUOTE_AGE_MS) {
-		worker_post(w, TRANSFER_EVENT_QUOTED);
+		side_post(w, TRANSFER_EVENT_QUOTED);
 		return;
 	}
 	if (quote(w, &err) == 0) {
-		worker_post(w, TRANSFER_EVENT_QUOTED);
+		side_post(w, TRANSFER_EVENT_QUOTED);
 		return;
 	}
 	if (w->failure.code == KCODE_OK)
 		w->failure = err;
-	worker_post(w, TRANSFER_EVENT_REFUSED);
+	side_post(w, TRANSFER_EVENT_REFUSED);
 }
 
 static void send_offer(struct worker *w)
@@ -410,24 +359,30 @@ static void let_through(struct worker *w)
 	tasks_run(w->tasks, settle_work, settle_done, w);
 	/* The client may be gone (its libvirtd died): then nobody reports an end. */
 	if (!s->migrating)
-		worker_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
+		side_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
+}
+
+static int accept_ack(struct worker *w, struct kerr *err)
+{
+	const struct side_word *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
+
+	return policyd_client_custody_accept(w->policyd, w->hid, ack->data, ack->len, err);
 }
 
 static void prove_ack(struct worker *w)
 {
-	struct source *s = self(w);
 	struct kerr err = {0};
 
 	if (worker_policyd(w) < 0) {
-		worker_post(w, TRANSFER_EVENT_DOUBT);
+		side_post(w, TRANSFER_EVENT_DOUBT);
 		return;
 	}
-	if (policyd_client_custody_accept(w->policyd, w->hid, s->ack.data, s->ack.len, &err) == 0) {
-		worker_post(w, TRANSFER_EVENT_PROVED);
+	if (accept_ack(w, &err) == 0) {
+		side_post(w, TRANSFER_EVENT_PROVED);
 		return;
 	}
 	log_warning("source", "The destination's ACK does not count: %s", err.text);
-	worker_post(w, TRANSFER_EVENT_REFUSED);
+	side_post(w, TRANSFER_EVENT_REFUSED);
 }
 
 static void dial(struct worker *w)
@@ -436,7 +391,7 @@ static void dial(struct worker *w)
 
 	worker_dial(w, DATA_CHANNEL_CONTROL);
 	s->resend_ms = worker_now_ms();
-	if (s->state != SOURCE_PREPARING)
+	if (source_state(w) != SOURCE_PREPARING)
 		return;
 	/* All connections are made while the destination makes its images. */
 	worker_dial(w, DATA_CHANNEL_RAM);
@@ -448,52 +403,52 @@ static void end_phase(struct worker *w)
 {
 	struct source *s = self(w);
 
-	if (s->state == SOURCE_MOVED) {
+	if (source_state(w) == SOURCE_MOVED) {
 		w->progress.downtime_ms = s->downtime_us / 1000;
 		w->progress.ram_bytes = w->progress.ram_total = worker_bytes(w, true);
 		w->progress.disk_bytes = w->progress.disk_total = worker_bytes(w, false);
 		w->progress.left_ms = 0;
 	}
-	if (s->state == SOURCE_KEPT && w->failure.code == KCODE_OK)
+	if (source_state(w) == SOURCE_KEPT && w->failure.code == KCODE_OK)
 		kerr_set(&w->failure, EIO, KCODE_FAILED, "The hand-off failed.");
-	worker_phase(w, s->state == SOURCE_MOVED ? PHASE_DONE : PHASE_FAILED);
+	worker_phase(w, source_state(w) == SOURCE_MOVED ? PHASE_DONE : PHASE_FAILED);
 	worker_leave(w);
 }
 
 static void journal_prep(struct worker *w)
 {
-	journal(w, CUSTODY_PREP, NULL, NULL);
+	side_journal(w, CUSTODY_PREP, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 }
 
 static void journal_released(struct worker *w)
 {
-	journal(w, CUSTODY_RELEASED, &self(w)->vote, &self(w)->release);
+	side_journal(w, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, CUSTODY_STATEMENT_RELEASE);
 }
 
 static void journal_aborted(struct worker *w)
 {
-	struct source *s = self(w);
-
-	enum transfer_event e = write_record(w, CUSTODY_ABORTED, NULL, &s->abort);
+	enum transfer_event e =
+		side_write(w, CUSTODY_ABORTED, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_ABORT);
 
 	/* Not written for want of a disk or a TPM is no refusal: the copy may be frozen. */
 	if (e == TRANSFER_EVENT_DOUBT || (e == TRANSFER_EVENT_REFUSED && w->refusal == KCODE_OK))
-		worker_defer(w, TRANSFER_ACTION_JOURNAL_ABORTED, (int)s->state);
+		side_defer(w, TRANSFER_ACTION_JOURNAL_ABORTED);
 }
 
 static void journal_reclaim(struct worker *w)
 {
-	self(w)->reclaimed = journal(w, CUSTODY_RECLAIM, &self(w)->nack, NULL);
+	self(w)->reclaimed =
+		side_journal(w, CUSTODY_RECLAIM, CUSTODY_STATEMENT_NACK, CUSTODY_STATEMENT_NONE);
 }
 
 static void journal_moved(struct worker *w)
 {
-	journal(w, CUSTODY_DONE, &self(w)->ack, NULL);
+	side_journal(w, CUSTODY_DONE, CUSTODY_STATEMENT_ACK, CUSTODY_STATEMENT_NONE);
 }
 
 static void journal_kept(struct worker *w)
 {
-	journal(w, CUSTODY_DONE, NULL, NULL);
+	side_journal(w, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 }
 
 static void send_release(struct worker *w)
@@ -502,41 +457,39 @@ static void send_release(struct worker *w)
 
 	if (w->keep_paused)
 		worker_send(w, CONTROL_PAUSED, NULL, 0);
-	worker_send(w, CONTROL_RELEASE, s->release.data, s->release.len);
+	side_say(w, CONTROL_RELEASE, CUSTODY_STATEMENT_RELEASE);
 	s->resend_ms = worker_now_ms();
 }
 
 /* R2: only ever called once the own copy runs again, or is gone for good. */
 static void send_abort(struct worker *w)
 {
-	worker_send(w, CONTROL_ABORT, self(w)->abort.data, self(w)->abort.len);
+	side_say(w, CONTROL_ABORT, CUSTODY_STATEMENT_ABORT);
 }
 
 /* model:F1-F3: the VOTE of a complete copy releases; after a reclaim its NACK is in hand. */
 static void forward(struct worker *w)
 {
-	struct source *s = self(w);
-
 	enum transfer_event e;
 
-	if (s->reclaimed) {
-		worker_post(w, TRANSFER_EVENT_NACK);
+	if (self(w)->reclaimed) {
+		side_post(w, TRANSFER_EVENT_NACK);
 		return;
 	}
-	if (!s->vote.len)
+	if (!w->machine.words[CUSTODY_STATEMENT_VOTE].len)
 		return;
-	e = write_record(w, CUSTODY_RELEASED, &s->vote, &s->release);
+	e = side_write(w, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, CUSTODY_STATEMENT_RELEASE);
 	/* Only a start from disk (F6), or the end of the hand-off, is final. A policyd that died
 	 * before the record, or is busy, is asked again: what waits there is the last copy. */
 	if (e == TRANSFER_EVENT_REFUSED && w->refusal != KCODE_CUSTODY &&
 	    w->refusal != KCODE_STALE_EPOCH && w->refusal != KCODE_NOT_FOUND)
 		e = TRANSFER_EVENT_DOUBT;
-	worker_post(w, e);
+	side_post(w, e);
 }
 
 static void check(struct worker *w)
 {
-	enum source_state state = self(w)->state;
+	enum source_state state = source_state(w);
 
 	worker_check_copy(w, state == SOURCE_ABORTING ? free_copy : NULL,
 			  state == SOURCE_COMMITTING ? WORKER_LOOK_JOB : WORKER_LOOK_STATE);
@@ -549,12 +502,10 @@ static void resume(struct worker *w)
 
 static void destroy(struct worker *w)
 {
-	struct source *s = self(w);
 	struct kerr err = {0};
 
 	/* A policyd that was started again has forgotten the ACK, and the warden obeys it only. */
-	if (worker_policyd(w) < 0 ||
-	    policyd_client_custody_accept(w->policyd, w->hid, s->ack.data, s->ack.len, &err) < 0)
+	if (worker_policyd(w) < 0 || accept_ack(w, &err) < 0)
 		log_info("source", "%s", err.text);
 	worker_check_copy(w, destroy_copy, WORKER_LOOK_STATE);
 }
@@ -562,10 +513,8 @@ static void destroy(struct worker *w)
 /* What failed is done again, not only looked at (F7). */
 static void later(struct worker *w)
 {
-	worker_defer(w,
-		     self(w)->state == SOURCE_CONFIRMING ? TRANSFER_ACTION_DESTROY_COPY
-							 : TRANSFER_ACTION_CHECK_COPY,
-		     (int)self(w)->state);
+	side_defer(w, source_state(w) == SOURCE_CONFIRMING ? TRANSFER_ACTION_DESTROY_COPY
+							   : TRANSFER_ACTION_CHECK_COPY);
 }
 
 static void forget_images(struct worker *w)
@@ -603,82 +552,47 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_LEAVE] = end_phase,
 };
 
-static void event(struct worker *w, enum transfer_event event)
-{
-	struct source *s = self(w);
-	struct transfer_step step = source_step(s->state, event);
-	bool moves;
-
-	if (!step.legal) {
-		log_warning("source", "\"%s\" has no place in state \"%s\" and is ignored.",
-			    transfer_event_to_string(event), source_state_to_string(s->state));
-		return;
-	}
-	log_debug("source", "Event \"%s\" in \"%s\".", transfer_event_to_string(event),
-		  source_state_to_string(s->state));
-	moves = step.next != (int)s->state;
-	set_state(w, (enum source_state)step.next);
-	/* policyd is away: the same question again, not in a busy loop. */
-	if (event == TRANSFER_EVENT_DOUBT && !moves && step.actions[0]) {
-		worker_defer(w, step.actions[0], step.next);
-		return;
-	}
-	for (size_t i = 0; i < TRANSFER_ACTIONS_MAX && step.actions[i]; i++)
-		if (acts[step.actions[i]])
-			acts[step.actions[i]](w);
-}
-
-static void act(struct worker *w, enum transfer_action action, int state)
-{
-	if ((int)self(w)->state == state && acts[action])
-		acts[action](w);
-}
-
 /* -- frames of the destination -- */
 
 static void on_ack(struct worker *w, const struct control_frame *f)
 {
 	struct source *s = self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
-	struct control_frame inner = {.type = f->type};
+	const uint8_t *ack;
+	size_t len;
 	uint64_t now = worker_now_ns(), stopped = atomic_load(&s->stopped_ns);
 
 	s->ack_late_us = rbuf_u64(&r);
-	inner.body = rbuf_blob(&r, POLICYD_PROOF_MAX, &inner.len);
+	ack = rbuf_blob(&r, POLICYD_PROOF_MAX, &len);
 	if (rbuf_end(&r) < 0)
 		return;
-	keep(&s->ack, &inner);
 	/* From the stop of our CPUs to the arrival of ACK, less what the destination did after
 	 * its CPUs ran: one network trip too long, never too short. */
 	if (!s->downtime_us && stopped && now > stopped && (now - stopped) / 1000 > s->ack_late_us)
 		s->downtime_us = (now - stopped) / 1000 - s->ack_late_us;
-	worker_post(w, TRANSFER_EVENT_ACK);
+	side_hear(w, CUSTODY_STATEMENT_ACK, ack, len);
 }
 
 static void frame(struct worker *w, const struct control_frame *f)
 {
-	struct source *s = self(w);
-
 	switch (f->type) {
 	case CONTROL_RPC:
 		source_on_peer_rpc(w, f);
 		return;
 	case CONTROL_DISKS_READY:
-		worker_post(w, TRANSFER_EVENT_IMAGES);
+		side_post(w, TRANSFER_EVENT_IMAGES);
 		return;
 	case CONTROL_VOTE:
-		keep(&s->vote, f);
-		worker_post(w, TRANSFER_EVENT_VOTE);
+		side_hear(w, CUSTODY_STATEMENT_VOTE, f->body, f->len);
 		return;
 	case CONTROL_ACK:
 		on_ack(w, f);
 		return;
 	case CONTROL_NACK:
-		keep(&s->nack, f);
 		if (w->failure.code == KCODE_OK)
 			kerr_set(&w->failure, EREMOTEIO, KCODE_INTERRUPTED,
 				 "The destination's copy of the VM was lost before it ran.");
-		worker_post(w, TRANSFER_EVENT_NACK);
+		side_hear(w, CUSTODY_STATEMENT_NACK, f->body, f->len);
 		return;
 	case CONTROL_OFFER:
 	case CONTROL_RELEASE:
@@ -775,7 +689,7 @@ static void stats_done(void *arg)
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
 	s->stats_busy = false;
-	if (s->state != SOURCE_TRANSFER)
+	if (source_state(w) != SOURCE_TRANSFER)
 		return; /* the numbers stay as they were */
 	notice_pause(w);
 	update_progress(w, worker_now_ms());
@@ -786,34 +700,14 @@ static void stats_done(void *arg)
 
 static void deadlines(struct worker *w, uint64_t in_state)
 {
-	struct source *s = self(w);
-
-	if (s->state == SOURCE_PREPARING && in_state > CONNECT_MS)
+	if (source_state(w) == SOURCE_PREPARING && in_state > CONNECT_MS)
 		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
 			    "\"%s\" did not get ready within %d s.", w->grant.peer_name,
 			    CONNECT_MS / 1000);
-	if (s->state == SOURCE_VOTING && in_state > VOTE_MS)
+	if (source_state(w) == SOURCE_VOTING && in_state > VOTE_MS)
 		worker_stop(w, ETIMEDOUT, KCODE_INTERRUPTED,
 			    "\"%s\" did not confirm its copy within %d s.", w->grant.peer_name,
 			    VOTE_MS / 1000);
-}
-
-/* The answer may come by way of kithd, if the destination's worker died. */
-static void letter(struct worker *w, enum custody_statement_kind kind, const void *data, size_t len)
-{
-	struct source *s = self(w);
-	struct control_frame f = {.body = data, .len = len};
-
-	if (kind == CUSTODY_STATEMENT_ACK) {
-		keep(&s->ack, &f);
-		worker_post(w, TRANSFER_EVENT_ACK);
-	} else if (kind == CUSTODY_STATEMENT_NACK) {
-		keep(&s->nack, &f);
-		worker_post(w, TRANSFER_EVENT_NACK);
-	} else if (kind == CUSTODY_STATEMENT_VOTE) {
-		keep(&s->vote, &f);
-		worker_post(w, TRANSFER_EVENT_VOTE);
-	}
 }
 
 /* Our copy died: the owner may start the VM from its disk meanwhile, which ends the waiting; a
@@ -826,7 +720,7 @@ static void wait_forward(struct worker *w, uint64_t now)
 		s->stats_ms = now;
 		check(w);
 	}
-	if (now - s->entered_ms < FORWARD_MS || w->leave_ms)
+	if (now - w->machine.entered_ms < FORWARD_MS || w->leave_ms)
 		return;
 	kerr_clear(&w->failure);
 	kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
@@ -842,22 +736,23 @@ static void tick(struct worker *w, uint64_t now)
 {
 	struct source *s = self(w);
 
-	deadlines(w, now - s->entered_ms);
-	if ((s->state == SOURCE_RELEASED || s->state == SOURCE_FORWARD) &&
+	deadlines(w, now - w->machine.entered_ms);
+	if ((source_state(w) == SOURCE_RELEASED || source_state(w) == SOURCE_FORWARD) &&
 	    now - s->resend_ms >= RESEND_MS) {
 		/* For ever: only ACK or NACK ends this. */
 		if (!w->control)
 			dial(w);
-		else if (s->state == SOURCE_RELEASED)
+		else if (source_state(w) == SOURCE_RELEASED)
 			send_release(w);
 		s->resend_ms = now;
 	}
-	if (s->state == SOURCE_FORWARD)
+	if (source_state(w) == SOURCE_FORWARD)
 		wait_forward(w, now);
-	if (s->state == SOURCE_ABORTING && s->migrating && !s->finish_called &&
+	if (source_state(w) == SOURCE_ABORTING && s->migrating && !s->finish_called &&
 	    now - s->abort_ms >= ABORT_RETRY_MS)
 		fail_rpc(w);
-	if (s->state == SOURCE_TRANSFER && !s->stats_busy && now - s->stats_ms >= PROGRESS_MS) {
+	if (source_state(w) == SOURCE_TRANSFER && !s->stats_busy &&
+	    now - s->stats_ms >= PROGRESS_MS) {
 		s->stats_ms = now;
 		s->stats_busy = tasks_run(w->tasks, stats_work, stats_done, w) == 0;
 	}
@@ -865,17 +760,34 @@ static void tick(struct worker *w, uint64_t now)
 
 static bool can_stop(struct worker *w)
 {
-	return source_can_stop(self(w)->state);
+	return source_can_stop(source_state(w));
 }
 
-const struct worker_side source_side = {
+static struct transfer_step step(int state, enum transfer_event event)
+{
+	return source_step((enum source_state)state, event);
+}
+
+static const char *state_name(int state)
+{
+	return source_state_to_string((enum source_state)state);
+}
+
+const struct side source_side = {
+	.name = "source",
+	.step = step,
+	.state_name = state_name,
+	.acts = acts,
+	.words =
+		{
+			[CUSTODY_STATEMENT_VOTE] = TRANSFER_EVENT_VOTE,
+			[CUSTODY_STATEMENT_ACK] = TRANSFER_EVENT_ACK,
+			[CUSTODY_STATEMENT_NACK] = TRANSFER_EVENT_NACK,
+		},
 	.start = start,
-	.event = event,
 	.frame = frame,
 	.relay = relay,
 	.watch = source_watch_sockets,
 	.tick = tick,
 	.can_stop = can_stop,
-	.act = act,
-	.letter = letter,
 };

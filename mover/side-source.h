@@ -7,14 +7,7 @@
 #include "mover/rpc.h"
 #include "mover/worker.h"
 
-struct statement {
-	uint8_t *data;
-	size_t len;
-};
-
 struct source {
-	enum source_state state;
-	uint64_t entered_ms;
 	char *xml;
 	struct domain_facts facts;
 	struct control_offer offer;
@@ -37,7 +30,6 @@ struct source {
 	uint16_t waiting_for[WORKER_RELAYS_MAX];
 	size_t waiting_count;
 
-	struct statement vote, release, abort, ack, nack;
 	uint64_t quoted_ms; /* own measurements were as agreed then */
 	uint64_t resend_ms, stats_ms, abort_ms;
 	bool stats_busy, reclaimed;
@@ -45,6 +37,11 @@ struct source {
 	atomic_uint_fast64_t stopped_ns; /* CPUs stopped, by libvirt's event; 0 = they run */
 	uint64_t downtime_us, ack_late_us;
 };
+
+static inline enum source_state source_state(const struct worker *w)
+{
+	return (enum source_state)w->machine.state;
+}
 
 /* The sockets that libvirt and QEMU connect to, and the streams behind rpc.sock. */
 int source_open_sockets(struct worker *w);

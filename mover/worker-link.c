@@ -25,7 +25,7 @@ void worker_link_drop(struct worker *w)
 	if (w->failure.code == KCODE_OK && w->side->can_stop(w))
 		kerr_set(&w->failure, ECONNRESET, KCODE_INTERRUPTED,
 			 "The connection to \"%s\" broke.", w->grant.peer_name);
-	worker_post(w, TRANSFER_EVENT_LINK_LOST);
+	side_post(w, TRANSFER_EVENT_LINK_LOST);
 }
 
 void worker_send(struct worker *w, enum control_type type, const void *body, size_t len)
@@ -84,7 +84,7 @@ static void on_control(struct worker *w, int fd _unused_, short revents _unused_
 	int r = 1;
 
 	/* However many the peer sends at once, there stays room for what our own side posts. */
-	for (int i = 0; i < FRAMES_AT_ONCE && w->control && worker_has_room(w); i++) {
+	for (int i = 0; i < FRAMES_AT_ONCE && w->control && side_has_room(w); i++) {
 		r = control_next(w->control, &f);
 		if (r <= 0)
 			break;
@@ -175,7 +175,7 @@ static void adopt(struct worker *w, size_t i)
 	w->heard_ms = worker_now_ms();
 	w->heard_bytes = 0;
 	log_info("link", "The control channel stands.");
-	worker_post(w, TRANSFER_EVENT_LINK_UP);
+	side_post(w, TRANSFER_EVENT_LINK_UP);
 }
 
 static void on_candidate(struct worker *w, int fd, short revents _unused_)

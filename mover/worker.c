@@ -21,7 +21,6 @@
 #include "base/secret.h"
 
 #define TICK_MS 200
-#define DEFER_MS 1000
 #define LEAVE_MS 3000
 #define BYE_MS 1000
 #define MAIL_MS 2000
@@ -41,25 +40,6 @@ uint64_t worker_now_ms(void)
 	return worker_now_ns() / 1000000u;
 }
 
-bool worker_has_room(const struct worker *w)
-{
-	return w->event_count + 2 + WORKER_EVENTS_OWN <= ARRAY_SIZE(w->events);
-}
-
-void worker_post(struct worker *w, enum transfer_event event)
-{
-	/* Many data connections may break at once; one STOP says it all. */
-	for (size_t i = 0; event == TRANSFER_EVENT_STOP && i < w->event_count; i++)
-		if (w->events[i] == event)
-			return;
-	if (w->event_count == ARRAY_SIZE(w->events)) {
-		log_error("worker", "Too many events at once; \"%s\" is dropped.",
-			  transfer_event_to_string(event));
-		return;
-	}
-	w->events[w->event_count++] = event;
-}
-
 void worker_stop_err(struct worker *w, const struct kerr *err)
 {
 	if (!w->side->can_stop(w)) {
@@ -69,7 +49,7 @@ void worker_stop_err(struct worker *w, const struct kerr *err)
 	if (w->failure.code == KCODE_OK)
 		w->failure = *err;
 	log_notice("worker", "The hand-off stops: %s", err->text);
-	worker_post(w, TRANSFER_EVENT_STOP);
+	side_post(w, TRANSFER_EVENT_STOP);
 }
 
 void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...)
@@ -83,26 +63,6 @@ void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ..
 	va_end(ap);
 	kerr_set(&err, num, code, "%s", text);
 	worker_stop_err(w, &err);
-}
-
-void worker_defer(struct worker *w, enum transfer_action action, int state)
-{
-	size_t at = WORKER_DEFERRED_MAX;
-
-	for (size_t i = 0; i < WORKER_DEFERRED_MAX; i++) {
-		if (w->deferred[i].action == action) {
-			at = i;
-			break;
-		}
-		if (w->deferred[i].action == TRANSFER_ACTION_NONE && at == WORKER_DEFERRED_MAX)
-			at = i;
-	}
-	/* No state has more kinds of them than there are slots. */
-	if (at == WORKER_DEFERRED_MAX)
-		return;
-	w->deferred[at].action = action;
-	w->deferred[at].state = state;
-	w->deferred[at].at_ms = worker_now_ms() + DEFER_MS;
 }
 
 void worker_leave(struct worker *w)
@@ -232,7 +192,7 @@ static void read_mail(struct worker *w, uint64_t now)
 	    policyd_client_custody_inbox(w->policyd, w->hid, &kind, &data, &len, &err) < 0)
 		log_debug("worker", "No inbox: %s", err.text);
 	else if (kind != CUSTODY_STATEMENT_NONE)
-		w->side->letter(w, kind, data, len);
+		side_hear(w, kind, data, len);
 }
 
 static void on_policyd(struct worker *w, int fd _unused_, short revents _unused_)
@@ -318,7 +278,7 @@ static void copy_done(void *arg)
 	w->copy_gone = t->copy.state == COPY_GONE;
 	if (t->copy.state == COPY_PAUSED && w->keep_paused)
 		t->copy.state = COPY_HALTED;
-	worker_post(w, t->frozen ? TRANSFER_EVENT_FROZEN : worker_copy_event(t->copy.state));
+	side_post(w, t->frozen ? TRANSFER_EVENT_FROZEN : worker_copy_event(t->copy.state));
 	free(t);
 }
 
@@ -330,7 +290,7 @@ void worker_check_copy(struct worker *w, worker_copy_fn before, enum worker_look
 		*t = (struct copy_task){.w = w, .before = before, .look = look};
 	if (!t || tasks_run(w->tasks, copy_work, copy_done, t) < 0) {
 		free(t);
-		worker_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
+		side_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
 	}
 }
 
@@ -378,9 +338,9 @@ static void freeze_done(void *arg)
 	}
 	if (gone)
 		w->copy_gone = true;
-	worker_post(w, t->result < 0	    ? TRANSFER_EVENT_COPY_UNKNOWN
-		       : gone && !w->source ? TRANSFER_EVENT_COPY_GONE
-					    : TRANSFER_EVENT_FROZEN);
+	side_post(w, t->result < 0	  ? TRANSFER_EVENT_COPY_UNKNOWN
+		     : gone && !w->source ? TRANSFER_EVENT_COPY_GONE
+					  : TRANSFER_EVENT_FROZEN);
 	free(t);
 }
 
@@ -392,7 +352,7 @@ void worker_freeze(struct worker *w)
 		t->w = w;
 	if (!t || tasks_run(w->tasks, freeze_work, freeze_done, t) < 0) {
 		free(t);
-		worker_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
+		side_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
 	}
 }
 
@@ -594,17 +554,6 @@ static void on_super(struct worker *w, int fd, short revents _unused_)
 
 /* -- life -- */
 
-static void drain_events(struct worker *w)
-{
-	while (w->event_count) {
-		enum transfer_event e = w->events[0];
-
-		w->event_count--;
-		memmove(w->events, w->events + 1, w->event_count * sizeof(w->events[0]));
-		w->side->event(w, e);
-	}
-}
-
 static void add_watches(struct worker *w)
 {
 	w->watch.count = 0;
@@ -639,24 +588,12 @@ static bool may_leave(struct worker *w, uint64_t now)
 	return now >= w->leave_ms || !w->control || control_flushed(w->control);
 }
 
-static void run_deferred(struct worker *w, uint64_t now)
-{
-	for (size_t i = 0; i < WORKER_DEFERRED_MAX; i++) {
-		enum transfer_action action = w->deferred[i].action;
-
-		if (action == TRANSFER_ACTION_NONE || now < w->deferred[i].at_ms)
-			continue;
-		w->deferred[i].action = TRANSFER_ACTION_NONE;
-		w->side->act(w, action, w->deferred[i].state);
-	}
-}
-
 static _Noreturn void loop(struct worker *w)
 {
 	for (;;) {
 		uint64_t now;
 
-		drain_events(w);
+		side_drain(w);
 		now = worker_now_ms();
 		if (may_leave(w, now))
 			finish(w);
@@ -669,7 +606,7 @@ static _Noreturn void loop(struct worker *w)
 				w->watch.ready[i](w, w->watch.poll[i].fd, w->watch.poll[i].revents);
 		now = worker_now_ms();
 		worker_links_tick(w, now);
-		run_deferred(w, now);
+		side_run_deferred(w, now);
 		read_mail(w, now);
 		w->side->tick(w, now);
 	}
@@ -850,6 +787,7 @@ void worker_main(const struct config *config, const char *hid_hex, bool source)
 		w.clean = true; /* nothing was journalled */
 		finish(&w);
 	}
+	w.machine.entered_ms = worker_now_ms();
 	w.side->start(&w);
 	loop(&w);
 }

@@ -7,11 +7,9 @@
 
 #include "base/config.h"
 #include "base/ipc.h"
-#include "mover/control.h"
-#include "mover/relay.h"
 #include "mover/remnant.h"
+#include "mover/side.h"
 #include "mover/task.h"
-#include "mover/transfer.h"
 #include "mover/virt.h"
 #include "mover/warden-client.h"
 #include "policyd/client.h"
@@ -26,32 +24,11 @@
 #define WORKER_CANDIDATES_MAX 8
 #define WORKER_REDIALS_MAX 16 /* of one hand-off */
 #define WORKER_WATCH_MAX 32
-#define WORKER_EVENTS_MAX 32
-#define WORKER_EVENTS_OWN 24 /* of them for what does not come from the peer */
 #define WORKER_RPC_FRAME_MAX ((size_t)4 << 20)
 
 struct worker;
 
 typedef void (*worker_ready_fn)(struct worker *w, int fd, short revents);
-
-/* What source and destination do differently. */
-struct worker_side {
-	void (*start)(struct worker *w);
-	void (*event)(struct worker *w, enum transfer_event event);
-	void (*frame)(struct worker *w, const struct control_frame *f);
-	/* A relay entered a state (RELAY_IDLE, RELAY_FAILED, ...). */
-	void (*relay)(struct worker *w, size_t index, const struct relay_status *s);
-	void (*watch)(struct worker *w); /* adds descriptors with worker_watch() */
-	void (*tick)(struct worker *w, uint64_t now_ms);
-	bool (*can_stop)(struct worker *w);
-	/* A deferred action, if the machine is still in `state`. */
-	void (*act)(struct worker *w, enum transfer_action action, int state);
-	/* A statement that came by way of kithd, checked by policyd. */
-	void (*letter)(struct worker *w, enum custody_statement_kind kind, const void *data,
-		       size_t len);
-};
-
-#define WORKER_DEFERRED_MAX 4
 
 struct worker_relay {
 	struct relay *relay;
@@ -62,7 +39,8 @@ struct worker_relay {
 
 struct worker {
 	struct config config;
-	const struct worker_side *side;
+	const struct side *side;
+	struct side_machine machine;
 	void *ctx; /* struct source or struct destination */
 	bool source;
 	uint8_t hid[HID_LEN];
@@ -99,14 +77,6 @@ struct worker {
 		size_t count;
 	} watch;
 
-	enum transfer_event events[WORKER_EVENTS_MAX]; /* posted, not yet handled */
-	size_t event_count;
-	struct {
-		enum transfer_action action;
-		uint64_t at_ms;
-		int state;
-	} deferred[WORKER_DEFERRED_MAX];
-
 	struct kerr failure; /* the first cause, shown to people */
 	enum kcode refusal;  /* of the record that policyd refused last; OK if it did not say */
 	bool started;	     /* START was answered */
@@ -136,12 +106,6 @@ _Noreturn void worker_main(const struct config *config, const char *hid_hex, boo
 
 /* -- for the sides -- */
 
-/* Queues an event for side->event(). */
-void worker_post(struct worker *w, enum transfer_event event);
-
-/* Whether one more frame of the peer may be taken: it may post two events. */
-bool worker_has_room(const struct worker *w);
-
 /* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
 void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
 void worker_stop_err(struct worker *w, const struct kerr *err);
@@ -156,9 +120,6 @@ int worker_policyd(struct worker *w);
 
 /* This hand-off as the journal has it; -ENOENT if it is closed or unknown there. */
 int worker_open(struct worker *w, struct policyd_open *ret);
-
-/* Runs `action` again in a second if the state is still the same then. */
-void worker_defer(struct worker *w, enum transfer_action action, int state);
 
 /* The event that tells a state of the copy. */
 enum transfer_event worker_copy_event(enum copy_state state);
@@ -213,6 +174,3 @@ void worker_links_tick(struct worker *w, uint64_t now_ms);
 int worker_folder(struct worker *w, struct kerr *err);
 /* Removes it with the sockets in it. */
 void worker_folder_remove(const char *dir, int dir_fd);
-
-extern const struct worker_side source_side;
-extern const struct worker_side destination_side;

@@ -17,8 +17,8 @@ static void on_frame(struct worker *w, const struct control_frame *f)
 {
 	g_assert_cmpint(f->type, ==, CONTROL_VOTE);
 	frames++;
-	worker_post(w, TRANSFER_EVENT_VOTE);
-	worker_post(w, TRANSFER_EVENT_LINK_UP);
+	side_post(w, TRANSFER_EVENT_VOTE);
+	side_post(w, TRANSFER_EVENT_LINK_UP);
 }
 
 static bool can_stop(struct worker *w)
@@ -27,7 +27,7 @@ static bool can_stop(struct worker *w)
 	return true;
 }
 
-static const struct worker_side side = {.frame = on_frame, .can_stop = can_stop};
+static const struct side side = {.frame = on_frame, .can_stop = can_stop};
 
 static struct control *make(bool source, int fd)
 {
@@ -83,12 +83,13 @@ static void test_flood(void)
 	for (; frames < 64 && turns < 64; turns++) {
 		turn(w, worker_now_ms());
 		/* Whatever came, our own side still has a word, and it is not the last one. */
-		for (size_t i = 0; i < WORKER_EVENTS_OWN - 1; i++)
-			worker_post(w, TRANSFER_EVENT_COPY_PAUSED);
-		worker_post(w, TRANSFER_EVENT_STOP);
-		g_assert_cmpuint(w->event_count, <=, WORKER_EVENTS_MAX);
-		g_assert_cmpint(w->events[w->event_count - 1], ==, TRANSFER_EVENT_STOP);
-		w->event_count = 0; /* all handled */
+		for (size_t i = 0; i < SIDE_EVENTS_OWN - 1; i++)
+			side_post(w, TRANSFER_EVENT_COPY_PAUSED);
+		side_post(w, TRANSFER_EVENT_STOP);
+		g_assert_cmpuint(w->machine.event_count, <=, SIDE_EVENTS_MAX);
+		g_assert_cmpint(w->machine.events[w->machine.event_count - 1], ==,
+				TRANSFER_EVENT_STOP);
+		w->machine.event_count = 0; /* all handled */
 	}
 	/* None was lost, and no descriptor had to ring for those in memory. */
 	g_assert_cmpuint(frames, ==, 64);
@@ -99,7 +100,8 @@ static void test_flood(void)
 	turn(w, worker_now_ms());
 	g_assert_null(w->control);
 	g_assert_false(w->more_frames);
-	g_assert_cmpint(w->events[w->event_count - 1], ==, TRANSFER_EVENT_LINK_LOST);
+	g_assert_cmpint(w->machine.events[w->machine.event_count - 1], ==,
+			TRANSFER_EVENT_LINK_LOST);
 	g_free(w);
 }
 
@@ -110,8 +112,8 @@ static void test_one_stop(void)
 	w->side = &side;
 	for (int i = 0; i < 40; i++)
 		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "Data connection %d broke.", i);
-	worker_post(w, TRANSFER_EVENT_LINK_LOST);
-	g_assert_cmpuint(w->event_count, ==, 2);
+	side_post(w, TRANSFER_EVENT_LINK_LOST);
+	g_assert_cmpuint(w->machine.event_count, ==, 2);
 	g_assert_cmpstr(w->failure.text, ==, "Data connection 0 broke.");
 	g_free(w);
 }
