@@ -8,6 +8,8 @@ mover_libmoverclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 noinst_LIBRARIES += mover/libmover.a
 mover_libmover_a_SOURCES = \
+	mover/bridge.c \
+	mover/bridge.h \
 	mover/control.c \
 	mover/control.h \
 	mover/cookie.c \
@@ -34,7 +36,9 @@ mover_libmover_a_SOURCES = \
 	mover/remnant.h \
 	mover/rpc.c \
 	mover/rpc.h \
+	mover/side-destination-rpc.c \
 	mover/side-destination.c \
+	mover/side-destination.h \
 	mover/side-source-rpc.c \
 	mover/side-source.c \
 	mover/side-source.h \

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The destination of a hand-off: carries out what the table in transfer.c says, and treats
  * everything that the source says as hostile, attested or not (docs/threats.md). */
-#include <fcntl.h>
+#include "mover/side-destination.h"
+
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "base/log.h"
 #include "mover/disk.h"
-#include "mover/gateway.h"
-#include "mover/worker.h"
-
-#define SERIAL_FOLDER "/var/log/libvirt"
-#define NETWORK "default" /* what an interface on the source's libvirt network becomes */
 
 #define CONNECT_MS 30000
 #define WATCH_MS 2000 /* PREPARED: is the copy still there? */
@@ -20,33 +14,9 @@
 #define GOODBYE_MS 60000 /* RUNNING: how long to wait for the source's last word */
 #define LONELY_MS 3000	 /* the same without a channel: policyd has the rest of the talking */
 
-struct destination {
-	struct control_offer offer;
-	bool offered, prepare_sent, hold_seen;
-	struct domain_disk_map map;
-	int image_fd[DOMAIN_DISKS_MAX];
-	char serial[256];
-
-	struct gateway *gateway;
-	int libvirt; /* connection of the gateway */
-	struct rpc_stream *from_source, *from_libvirt;
-	struct xdr_out to_libvirt;
-	size_t to_libvirt_at;
-
-	uint64_t watch_ms, vote_ms, resumed_ns;
-	bool watching, defined, source_gave_up, was_here, voided, dropped;
-	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
-	struct kerr task_err;
-};
-
 static struct destination *self(struct worker *w)
 {
 	return w->ctx;
-}
-
-static enum destination_state state_of(const struct worker *w)
-{
-	return (enum destination_state)w->machine.state;
 }
 
 static void start(struct worker *w)
@@ -56,11 +26,10 @@ static void start(struct worker *w)
 
 	if (!d)
 		_exit(1);
-	d->libvirt = -EBADF;
-	d->to_libvirt = xdr_out_init(WORKER_RPC_FRAME_MAX);
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
 		d->image_fd[i] = -EBADF;
 	w->ctx = d;
+	destination_rpc_init(w);
 	worker_phase(w, PHASE_PREPARING);
 	/* Without it nobody could hold the copy until it is ours (F2). */
 	if (warden_ping(&w->config, &err) < 0)
@@ -185,225 +154,6 @@ static void drop_images(struct worker *w)
 	d->dropped = true;
 }
 
-/* -- the filter between the source's client and the local libvirtd -- */
-
-static int connect_libvirt(int *ret)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = RPC_LIBVIRTD_SOCKET};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	*ret = TAKE_FD(fd);
-	return 0;
-}
-
-/* A serial port that was a file at the source goes to a file here too, named after the VM where
- * its name is harmless as a file name. */
-static void serial_path(struct worker *w, char *ret, size_t size)
-{
-	static const char ok[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-	const char *name = w->grant.vm;
-	char uuid[DOMAIN_UUID_TEXT];
-
-	domain_uuid_text(w->grant.uuid, uuid);
-	if (strspn(name, ok) != strlen(name) || name[0] == '.')
-		name = uuid;
-	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name);
-}
-
-static int open_gateway(struct worker *w)
-{
-	struct destination *d = self(w);
-	char ram[192], nbd[192];
-	struct gateway_config c = {
-		.limits = {.expect_name = w->grant.vm,
-			   .max_memory_bytes = d->offer.memory_bytes,
-			   .max_vcpus = d->offer.vcpus,
-			   .network = NETWORK,
-			   .serial_path = d->serial},
-		.migrate_uri = ram,
-		.disks_uri = d->map.count ? nbd : NULL,
-		.source_uri = ram,
-	};
-	int r;
-
-	memcpy(c.limits.expect_uuid, w->grant.uuid, UUID_LEN);
-	c.map = d->map;
-	serial_path(w, d->serial, sizeof(d->serial));
-	snprintf(ram, sizeof(ram), "unix://%s", w->ram_path);
-	snprintf(nbd, sizeof(nbd), "unix://%s", w->nbd_path);
-	r = gateway_new(&c, &d->gateway);
-	if (r == 0)
-		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &d->from_source);
-	if (r == 0)
-		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &d->from_libvirt);
-	return r < 0 ? r : connect_libvirt(&d->libvirt);
-}
-
-static void stop_gateway(struct worker *w)
-{
-	struct destination *d = self(w);
-
-	/* Before Finish3 this makes libvirtd destroy the half-made domain (W2). */
-	closep(&d->libvirt);
-	d->libvirt = -EBADF;
-	worker_relays_drop(w);
-}
-
-static void flush_libvirt(struct destination *d)
-{
-	while (d->libvirt >= 0 && d->to_libvirt_at < d->to_libvirt.len) {
-		ssize_t n = send(d->libvirt, d->to_libvirt.data + d->to_libvirt_at,
-				 d->to_libvirt.len - d->to_libvirt_at, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			return;
-		d->to_libvirt_at += (size_t)n;
-	}
-	d->to_libvirt.len = d->to_libvirt_at = 0;
-}
-
-static void to_source(struct worker *w, const void *data, size_t len)
-{
-	if (len && w->control && control_send_rpc(w->control, data, len) < 0)
-		worker_link_drop(w);
-}
-
-static void to_libvirt(struct worker *w, const void *data, size_t len)
-{
-	struct destination *d = self(w);
-
-	xdr_put_fixed(&d->to_libvirt, data, len);
-	flush_libvirt(d);
-}
-
-/* Recovery must know the domain before libvirt does. */
-static int note_domain(struct worker *w)
-{
-	struct destination *d = self(w);
-	const char *xml = gateway_domain_xml(d->gateway);
-
-	free(w->remnant.xml);
-	w->remnant.xml = xml ? strdup(xml) : NULL;
-	if (!w->remnant.xml)
-		return -ENOMEM;
-	d->prepare_sent = true;
-	return remnant_write(w->folder, &w->remnant);
-}
-
-static void on_gateway_event(struct worker *w, const struct gateway_action *a)
-{
-	struct destination *d = self(w);
-	struct kerr none = {.code = KCODE_FAILED, .text = "libvirt refused the VM."};
-	const struct kerr *err = a->err.code == KCODE_OK ? &none : &a->err;
-
-	switch (a->event) {
-	case GATEWAY_EVENT_PREPARED:
-		worker_phase(w, d->map.count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
-		break;
-	case GATEWAY_EVENT_FINISH:
-		worker_phase(w, PHASE_SWITCHING);
-		break;
-	case GATEWAY_EVENT_FINISHED:
-		d->hold_seen = true;
-		side_post(w, TRANSFER_EVENT_FINISH_HELD);
-		break;
-	case GATEWAY_EVENT_PREPARE_FAILED:
-	case GATEWAY_EVENT_FINISH_FAILED:
-		worker_stop_err(w, err);
-		break;
-	case GATEWAY_EVENT_FINISH_CANCEL:
-		d->source_gave_up = true; /* and knows why better than we do */
-		worker_stop(w, ECANCELED, KCODE_INTERRUPTED, "The source gave up the copy.");
-		break;
-	case GATEWAY_EVENT_NONE:
-	case GATEWAY_EVENT_PREPARE:
-	case GATEWAY_EVENT_CLOSED:
-		break;
-	}
-}
-
-/* Carries one answer of the filter out. `from_source`: the message came from there. */
-static void carry_out(struct worker *w, struct gateway_action *a, bool from_source)
-{
-	if (a->event == GATEWAY_EVENT_PREPARE && note_domain(w) < 0) {
-		worker_stop(w, EIO, KCODE_FAILED, "Cannot note the incoming VM.");
-		return;
-	}
-	switch (a->verdict) {
-	case GATEWAY_FORWARD:
-		(from_source ? to_libvirt : to_source)(w, a->data, a->len);
-		break;
-	case GATEWAY_REPLY:
-		(from_source ? to_source : to_libvirt)(w, a->data, a->len);
-		break;
-	case GATEWAY_REFUSE:
-		to_source(w, a->data, a->len);
-		worker_stop_err(w, &a->err);
-		return;
-	case GATEWAY_HOLD:
-	case GATEWAY_DROP:
-	case _GATEWAY_VERDICT_MAX:
-		break;
-	}
-	on_gateway_event(w, a);
-}
-
-static int pump(struct worker *w, struct rpc_stream *stream, const void *data, size_t len,
-		bool from_source)
-{
-	struct destination *d = self(w);
-	struct rpc_msg m;
-	int r = rpc_stream_push(stream, data, len);
-
-	while (r >= 0 && d->gateway && (r = rpc_stream_next(stream, &m)) == 1) {
-		_cleanup_gateway_action_ struct gateway_action a = {0};
-
-		if (from_source)
-			gateway_from_source(d->gateway, &m, &a);
-		else
-			gateway_from_libvirt(d->gateway, &m, &a);
-		carry_out(w, &a, from_source);
-	}
-	return r;
-}
-
-static void on_libvirt(struct worker *w, int fd, short revents)
-{
-	static uint8_t buf[65536];
-	struct destination *d = self(w);
-	ssize_t n;
-
-	if (fd != d->libvirt)
-		return;
-	if (revents & POLLOUT)
-		flush_libvirt(d);
-	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0 || pump(w, d->from_libvirt, buf, (size_t)n, false) < 0) {
-		closep(&d->libvirt);
-		d->libvirt = -EBADF;
-		if (destination_can_stop(state_of(w)))
-			worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-				    "libvirt at the destination went away.");
-	}
-}
-
-static void on_source_rpc(struct worker *w, const struct control_frame *f)
-{
-	struct destination *d = self(w);
-
-	if (!d->gateway || d->libvirt < 0 || state_of(w) != DESTINATION_RECEIVING)
-		return;
-	if (pump(w, d->from_source, f->body, f->len, true) < 0)
-		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
-			    "\"%s\" sent a libvirt request that is malformed.", w->grant.peer_name);
-}
-
 /* -- tasks -- */
 
 static void images_work(void *arg)
@@ -424,9 +174,9 @@ static void images_done(void *arg)
 		worker_stop_err(w, &d->task_err);
 		return;
 	}
-	if (!destination_can_stop(state_of(w)))
+	if (!destination_can_stop(destination_state(w)))
 		return; /* stopped meanwhile */
-	r = open_gateway(w);
+	r = destination_rpc_open(w, &d->offer, &d->map);
 	if (r < 0)
 		worker_stop(w, -r, KCODE_NOT_READY,
 			    "libvirt at the destination cannot be used: %s.", strerror(-r));
@@ -472,8 +222,8 @@ static int destroy_copy(struct worker *w)
 	int r = 0;
 
 	/* A domain that we never asked for is not ours to destroy. */
-	if (d->prepare_sent) {
-		if (worker_settle(w) == -EBUSY && state_of(w) == DESTINATION_VOIDING)
+	if (destination_rpc_prepared(w)) {
+		if (worker_settle(w) == -EBUSY && destination_state(w) == DESTINATION_VOIDING)
 			return 1;
 		r = virt_end(w->virt, w->grant.uuid, &err);
 	}
@@ -586,19 +336,9 @@ static void send_nack(struct worker *w)
 	side_say(w, CONTROL_NACK, CUSTODY_STATEMENT_NACK);
 }
 
-/* The held reply goes to the source, which holds it in turn until the decision. */
-static void let_through(struct worker *w)
-{
-	struct destination *d = self(w);
-	_cleanup_gateway_action_ struct gateway_action a = {0};
-
-	if (gateway_release_finish(d->gateway, &a) == 0)
-		to_source(w, a.data, a.len);
-}
-
 static void report(struct worker *w)
 {
-	if (!self(w)->source_gave_up)
+	if (!destination_rpc_given_up(w))
 		worker_send_error(w);
 }
 
@@ -606,7 +346,7 @@ static void report(struct worker *w)
  * only the warden knows whether it is still there. */
 static void check(struct worker *w)
 {
-	switch (state_of(w)) {
+	switch (destination_state(w)) {
 	case DESTINATION_CHECKING:
 		worker_check_copy(w, flush_images, WORKER_LOOK_STATE);
 		break;
@@ -656,7 +396,7 @@ static void define(struct worker *w)
 /* What failed is done again, not only looked at (F7). */
 static void later(struct worker *w)
 {
-	enum destination_state state = state_of(w);
+	enum destination_state state = destination_state(w);
 	enum transfer_action again = TRANSFER_ACTION_CHECK_COPY;
 
 	if (state == DESTINATION_SETTLING)
@@ -676,13 +416,13 @@ static void end_phase(struct worker *w)
 {
 	struct destination *d = self(w);
 
-	if (state_of(w) == DESTINATION_VOID && w->failure.code == KCODE_OK)
+	if (destination_state(w) == DESTINATION_VOID && w->failure.code == KCODE_OK)
 		kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
 			 "The copy that came in was lost or not complete; the VM stays where it "
 			 "was.");
-	if (state_of(w) == DESTINATION_VOID)
+	if (destination_state(w) == DESTINATION_VOID)
 		w->clean = d->voided && d->dropped;
-	worker_phase(w, state_of(w) == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
+	worker_phase(w, destination_state(w) == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
 	worker_leave(w);
 }
 
@@ -698,8 +438,8 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_SEND_ACK] = send_ack,
 	[TRANSFER_ACTION_SEND_NACK] = send_nack,
 	[TRANSFER_ACTION_MAKE_IMAGES] = make,
-	[TRANSFER_ACTION_LET_THROUGH] = let_through,
-	[TRANSFER_ACTION_STOP_GATEWAY] = stop_gateway,
+	[TRANSFER_ACTION_LET_THROUGH] = destination_rpc_let_through,
+	[TRANSFER_ACTION_STOP_GATEWAY] = destination_rpc_stop,
 	[TRANSFER_ACTION_CHECK_COPY] = check,
 	[TRANSFER_ACTION_FREEZE] = worker_freeze,
 	[TRANSFER_ACTION_RESUME_COPY] = resume,
@@ -743,7 +483,7 @@ static void on_progress(struct worker *w, const struct control_frame *f)
 
 	if (mover_progress_get(&r, &p) < 0 || rbuf_end(&r) < 0 ||
 	    (p.phase != PHASE_COPYING_DISK && p.phase != PHASE_COPYING_MEMORY) ||
-	    state_of(w) != DESTINATION_RECEIVING)
+	    destination_state(w) != DESTINATION_RECEIVING)
 		return;
 	w->progress.ram_bytes = p.ram_bytes;
 	w->progress.ram_total = p.ram_total;
@@ -770,7 +510,7 @@ static void on_moved(struct worker *w, const struct control_frame *f)
 /* Noted before OWN, so that recovery leaves it paused too. */
 static void on_paused(struct worker *w)
 {
-	if (state_of(w) >= DESTINATION_OWNING)
+	if (destination_state(w) >= DESTINATION_OWNING)
 		return;
 	w->keep_paused = w->remnant.paused = true;
 	if (remnant_write(w->folder, &w->remnant) < 0)
@@ -781,7 +521,7 @@ static void frame(struct worker *w, const struct control_frame *f)
 {
 	switch (f->type) {
 	case CONTROL_RPC:
-		on_source_rpc(w, f);
+		destination_rpc_frame(w, f);
 		return;
 	case CONTROL_OFFER:
 		on_offer(w, f);
@@ -827,14 +567,6 @@ static void relay(struct worker *w, size_t index, const struct relay_status *s)
 			   strerror(-s->error));
 }
 
-static void watch(struct worker *w)
-{
-	struct destination *d = self(w);
-	short out = d->to_libvirt_at < d->to_libvirt.len ? POLLOUT : 0;
-
-	worker_watch(w, d->libvirt, (short)(POLLIN | out), on_libvirt);
-}
-
 /* The guest runs here for good. The source's last word only saves it a question; without a channel
  * it hears of it from our policyd, once DONE says that nothing can be lost here any more. */
 static void say_goodbye(struct worker *w, uint64_t now)
@@ -855,25 +587,26 @@ static void tick(struct worker *w, uint64_t now)
 	struct destination *d = self(w);
 	uint64_t in_state = now - w->machine.entered_ms;
 
-	if (state_of(w) == DESTINATION_RECEIVING && !d->prepare_sent && in_state > CONNECT_MS)
+	if (destination_state(w) == DESTINATION_RECEIVING && !destination_rpc_prepared(w) &&
+	    in_state > CONNECT_MS)
 		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
 			    "\"%s\" did not start the hand-off within %d s.", w->grant.peer_name,
 			    CONNECT_MS / 1000);
-	if (state_of(w) == DESTINATION_PREPARED && !d->watching && in_state > WATCH_MS &&
+	if (destination_state(w) == DESTINATION_PREPARED && !d->watching && in_state > WATCH_MS &&
 	    now - d->watch_ms > WATCH_MS) {
 		d->watching = true;
 		d->watch_ms = now;
 		check(w);
 	}
-	if (state_of(w) == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS)
+	if (destination_state(w) == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS)
 		send_vote(w);
-	if (state_of(w) == DESTINATION_RUNNING)
+	if (destination_state(w) == DESTINATION_RUNNING)
 		say_goodbye(w, now);
 }
 
 static bool can_stop(struct worker *w)
 {
-	return destination_can_stop(state_of(w));
+	return destination_can_stop(destination_state(w));
 }
 
 static struct transfer_step step(int state, enum transfer_event event)
@@ -900,7 +633,7 @@ const struct side destination_side = {
 	.start = start,
 	.frame = frame,
 	.relay = relay,
-	.watch = watch,
+	.watch = destination_rpc_watch,
 	.tick = tick,
 	.can_stop = can_stop,
 };

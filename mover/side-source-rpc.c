@@ -9,9 +9,19 @@
 #include "mover/cookie.h"
 #include "mover/side-source.h"
 
-static struct source *self(struct worker *w)
+static struct source_rpc *self(const struct worker *w)
 {
-	return w->ctx;
+	return &((struct source *)w->ctx)->rpc;
+}
+
+void source_rpc_init(struct worker *w)
+{
+	struct source_rpc *s = self(w);
+
+	bridge_init(&s->bridge);
+	s->rpc_listen = s->ram_listen = s->nbd_listen = -EBADF;
+	s->held = xdr_out_init(BRIDGE_FRAME_MAX);
+	s->next_disk = DATA_CHANNEL_DISK;
 }
 
 /* The folder's default ACL says who may connect: our user and QEMU's (H18). */
@@ -30,20 +40,19 @@ static int listen_local(const char *path, int *ret_fd)
 	return 0;
 }
 
-int source_open_sockets(struct worker *w)
+int source_rpc_open(struct worker *w, const struct domain_disk_map *map)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	int r = listen_local(w->rpc_path, &s->rpc_listen);
 
 	if (r == 0)
 		r = listen_local(w->ram_path, &s->ram_listen);
 	if (r == 0)
 		r = listen_local(w->nbd_path, &s->nbd_listen);
-	if (r == 0)
-		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &s->from_client);
-	if (r == 0)
-		r = rpc_stream_new(WORKER_RPC_FRAME_MAX, &s->from_peer);
-	return r;
+	s->map = *map;
+	s->limits.expect_name = w->grant.vm;
+	memcpy(s->limits.expect_uuid, w->grant.uuid, UUID_LEN);
+	return r < 0 ? r : bridge_open(&s->bridge);
 }
 
 /* -- libvirt's client and the destination -- */
@@ -54,57 +63,48 @@ static void shut(int *fd)
 	*fd = -EBADF;
 }
 
-void source_give_up(struct worker *w)
+void source_rpc_give_up(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 
 	/* An error in the client's ears would resume a guest that is no longer ours (R1). */
 	if (source_is_committed(source_state(w))) {
 		log_error("source", "Refused to give up a committed hand-off.");
 		return;
 	}
-	shut(&s->rpc);
+	bridge_close(&s->bridge);
 	shut(&s->rpc_listen);
 	shut(&s->ram_listen);
 	shut(&s->nbd_listen);
 	while (s->waiting_count)
-		close(s->waiting[--s->waiting_count]);
+		close(s->waiting[--s->waiting_count].fd);
 	/* QEMU must not wait for a network that may be gone. */
 	worker_relays_drop(w);
 }
 
-static void client_flush(struct source *s)
+bool source_rpc_finishing(const struct worker *w)
 {
-	while (s->rpc >= 0 && s->to_client_at < s->to_client.len) {
-		ssize_t n = send(s->rpc, s->to_client.data + s->to_client_at,
-				 s->to_client.len - s->to_client_at, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			return;
-		s->to_client_at += (size_t)n;
-	}
-	s->to_client.len = s->to_client_at = 0;
+	return self(w)->finish_called;
 }
 
-void source_to_client(struct source *s, const void *data, size_t len)
+void source_rpc_let_through(struct worker *w)
 {
-	xdr_put_fixed(&s->to_client, data, len);
-	client_flush(s);
+	bridge_send(&self(w)->bridge, self(w)->held.data, self(w)->held.len);
 }
 
 /* The library's last call waits for an answer that nobody there needs to give. */
-static void answer_close(struct source *s, const struct rpc_msg *m)
+static void answer_close(struct source_rpc *s, const struct rpc_msg *m)
 {
 	_cleanup_xdr_out_ struct xdr_out reply = xdr_out_init(RPC_HEADER_LEN);
 	struct rpc_header h = rpc_reply_header(&m->h, RPC_STATUS_OK);
 
 	if (rpc_put_empty(&reply, &h) == 0)
-		source_to_client(s, reply.data, reply.len);
+		bridge_send(&s->bridge, reply.data, reply.len);
 }
 
 static void from_client(struct worker *w, const struct rpc_msg *m)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 
 	if (m->h.program == RPC_PROGRAM_REMOTE && m->h.procedure == RPC_PROC_CLOSE) {
 		answer_close(s, m);
@@ -115,7 +115,7 @@ static void from_client(struct worker *w, const struct rpc_msg *m)
 
 		/* W5: answered here, so that a slow network cannot end the connection. */
 		if (m->h.procedure == RPC_KEEPALIVE_PING && rpc_put_pong(&pong) == 0)
-			source_to_client(s, pong.data, pong.len);
+			bridge_send(&s->bridge, pong.data, pong.len);
 		return;
 	}
 	s->call = m->h;
@@ -133,35 +133,27 @@ static void from_client(struct worker *w, const struct rpc_msg *m)
 
 static void on_rpc(struct worker *w, int fd, short revents)
 {
-	static uint8_t buf[65536];
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	struct rpc_msg m;
-	ssize_t n;
 	int r;
 
-	if (fd != s->rpc)
+	if (fd != s->bridge.fd)
 		return;
-	if (revents & POLLOUT)
-		client_flush(s);
-	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	r = bridge_read(&s->bridge, revents);
+	if (r == -ECONNRESET) /* not ours to judge: virDomainMigrate3() says how it went */
+		bridge_close(&s->bridge);
+	if (r == 0 || r == -ECONNRESET)
 		return;
-	if (n <= 0) {
-		/* Not ours to judge: virDomainMigrate3() returns and says how it went. */
-		shut(&s->rpc);
-		return;
-	}
-	r = rpc_stream_push(s->from_client, buf, (size_t)n);
-	while (r >= 0 && (r = rpc_stream_next(s->from_client, &m)) == 1)
+	while (r >= 0 && (r = rpc_stream_next(s->bridge.local, &m)) == 1)
 		from_client(w, &m);
 	if (r < 0)
-		source_give_up(w);
+		source_rpc_give_up(w);
 }
 
 static int rebuild_cookie(struct worker *w, enum cookie_step step, const void *data, size_t len,
 			  char **ret, size_t *ret_len)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	struct kerr err = {0};
 	int r = cookie_rebuild(step, data, len, &s->limits, &s->map, ret, ret_len, &err);
 
@@ -210,8 +202,8 @@ static int pass(struct xdr_out *out, const struct rpc_msg *m)
 /* One reply of the destination. Success of Finish3 is held back (finding 3). */
 static int from_peer(struct worker *w, const struct rpc_msg *m)
 {
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(WORKER_RPC_FRAME_MAX);
-	struct source *s = self(w);
+	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(BRIDGE_FRAME_MAX);
+	struct source_rpc *s = self(w);
 	int r;
 
 	if (m->h.program == RPC_PROGRAM_KEEPALIVE)
@@ -232,13 +224,13 @@ static int from_peer(struct worker *w, const struct rpc_msg *m)
 	else
 		r = pass(&out, m);
 	if (r == 0)
-		source_to_client(s, out.data, out.len);
+		bridge_send(&s->bridge, out.data, out.len);
 	return r;
 }
 
-void source_on_peer_rpc(struct worker *w, const struct control_frame *f)
+void source_rpc_frame(struct worker *w, const struct control_frame *f)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	struct rpc_msg m;
 	int r;
 
@@ -246,8 +238,8 @@ void source_on_peer_rpc(struct worker *w, const struct control_frame *f)
 	 * held reply. */
 	if (source_state(w) != SOURCE_TRANSFER)
 		return;
-	r = rpc_stream_push(s->from_peer, f->body, f->len);
-	while (r >= 0 && (r = rpc_stream_next(s->from_peer, &m)) == 1)
+	r = rpc_stream_push(s->bridge.peer, f->body, f->len);
+	while (r >= 0 && (r = rpc_stream_next(s->bridge.peer, &m)) == 1)
 		r = from_peer(w, &m);
 	if (r < 0)
 		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
@@ -257,38 +249,35 @@ void source_on_peer_rpc(struct worker *w, const struct control_frame *f)
 
 /* -- local connections of libvirt and QEMU -- */
 
-void source_attach(struct worker *w)
+void source_rpc_attach(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 
 	for (size_t k = 0; k < s->waiting_count;) {
 		bool done = false;
 
 		for (size_t i = 0; i < WORKER_RELAYS_MAX && !done; i++)
 			if (w->relays[i].relay && w->relays[i].seen == RELAY_IDLE &&
-			    w->relays[i].channel == s->waiting_for[k])
-				done = relay_attach(w->relays[i].relay, s->waiting[k]) == 0;
-		if (!done) {
+			    w->relays[i].channel == s->waiting[k].channel)
+				done = relay_attach(w->relays[i].relay, s->waiting[k].fd) == 0;
+		if (done)
+			s->waiting[k] = s->waiting[--s->waiting_count];
+		else
 			k++;
-			continue;
-		}
-		s->waiting_count--;
-		s->waiting[k] = s->waiting[s->waiting_count];
-		s->waiting_for[k] = s->waiting_for[s->waiting_count];
 	}
 }
 
 static void wait_relay(struct worker *w, int fd, uint16_t channel)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 
 	if (s->waiting_count == ARRAY_SIZE(s->waiting) || channel >= DATA_CHANNEL_MAX) {
 		close(fd);
 		return;
 	}
-	s->waiting[s->waiting_count] = fd;
-	s->waiting_for[s->waiting_count++] = channel;
-	source_attach(w);
+	s->waiting[s->waiting_count].fd = fd;
+	s->waiting[s->waiting_count++].channel = channel;
+	source_rpc_attach(w);
 }
 
 static int accept_local(struct worker *w, int listener, bool own)
@@ -310,47 +299,45 @@ static int accept_local(struct worker *w, int listener, bool own)
 
 static void on_rpc_listen(struct worker *w, int fd, short revents _unused_)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	int c = fd == s->rpc_listen ? accept_local(w, fd, true) : -EAGAIN;
 
-	if (c >= 0 && s->rpc >= 0)
+	if (c >= 0 && s->bridge.fd >= 0)
 		close(c);
 	else if (c >= 0)
-		s->rpc = c;
+		s->bridge.fd = c;
 }
 
 /* One connection carries the memory (H18): then the door is shut. */
 static void on_ram_listen(struct worker *w, int fd, short revents _unused_)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	int c = fd == s->ram_listen ? accept_local(w, fd, false) : -EAGAIN;
 
 	if (c < 0)
 		return;
-	close(s->ram_listen);
-	s->ram_listen = -EBADF;
+	shut(&s->ram_listen);
 	wait_relay(w, c, DATA_CHANNEL_RAM);
 }
 
 static void on_nbd_listen(struct worker *w, int fd, short revents _unused_)
 {
-	struct source *s = self(w);
+	struct source_rpc *s = self(w);
 	int c = fd == s->nbd_listen ? accept_local(w, fd, false) : -EAGAIN;
 
 	if (c < 0)
 		return;
-	if (s->next_disk >= DATA_CHANNEL_DISK + s->facts.disk_count)
+	if (s->next_disk >= DATA_CHANNEL_DISK + s->map.count)
 		worker_dial(w, s->next_disk); /* more than one for each disk: not dialled yet */
 	wait_relay(w, c, s->next_disk++);
 }
 
-void source_watch_sockets(struct worker *w)
+void source_rpc_watch(struct worker *w)
 {
-	struct source *s = self(w);
-	short out = s->to_client_at < s->to_client.len ? POLLOUT : 0;
+	struct source_rpc *s = self(w);
 
 	worker_watch(w, s->rpc_listen, POLLIN, on_rpc_listen);
 	worker_watch(w, s->ram_listen, POLLIN, on_ram_listen);
 	worker_watch(w, s->nbd_listen, POLLIN, on_nbd_listen);
-	worker_watch(w, s->rpc, (short)(POLLIN | out), on_rpc);
+	worker_watch(w, s->bridge.fd, bridge_events(&s->bridge), on_rpc);
 }

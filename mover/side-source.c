@@ -26,6 +26,7 @@ static struct source *self(struct worker *w)
 
 struct facts_task {
 	struct worker *w;
+	struct domain_disk_map map;
 	int result;
 	struct kerr err;
 };
@@ -37,17 +38,17 @@ static void on_cpus(void *ctx, uint64_t stopped_ns)
 	atomic_store(&s->stopped_ns, stopped_ns);
 }
 
-static int read_disks(struct worker *w, struct kerr *err)
+static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
 	struct source *s = self(w);
 
 	s->offer.memory_bytes = s->facts.memory_bytes;
 	s->offer.vcpus = s->facts.vcpus;
-	s->map.count = s->offer.count = s->facts.disk_count;
+	map->count = s->offer.count = s->facts.disk_count;
 	for (size_t i = 0; i < s->facts.disk_count; i++) {
 		const struct domain_disk *d = &s->facts.disks[i];
 		struct control_disk *o = &s->offer.disks[i];
-		struct domain_disk_target *t = &s->map.disks[i];
+		struct domain_disk_target *t = &map->disks[i];
 		int r;
 
 		memcpy(o->target, d->target, sizeof(o->target));
@@ -65,7 +66,7 @@ static int read_disks(struct worker *w, struct kerr *err)
 	return 0;
 }
 
-static int read_facts(struct worker *w, struct kerr *err)
+static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
 	struct source *s = self(w);
 	struct virt_domain d = {0};
@@ -88,7 +89,7 @@ static int read_facts(struct worker *w, struct kerr *err)
 	r = domain_disks(d.xml, strlen(d.xml), &s->facts, err);
 	if (r < 0)
 		return r;
-	r = read_disks(w, err);
+	r = read_disks(w, map, err);
 	if (r < 0)
 		return r;
 	return virt_watch(w->virt, w->grant.uuid, on_cpus, s, err);
@@ -98,25 +99,22 @@ static void facts_work(void *arg)
 {
 	struct facts_task *t = arg;
 
-	t->result = read_facts(t->w, &t->err);
+	t->result = read_facts(t->w, &t->map, &t->err);
 }
 
 static void facts_done(void *arg)
 {
 	struct facts_task *t = arg;
 	struct worker *w = t->w;
-	struct source *s = self(w);
 	int r;
 
 	if (t->result < 0) {
 		worker_stop_err(w, &t->err);
-	} else if ((r = source_open_sockets(w)) < 0 ||
+	} else if ((r = source_rpc_open(w, &t->map)) < 0 ||
 		   (r = remnant_write(w->folder, &w->remnant)) < 0) {
 		worker_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
 			    strerror(-r));
 	} else {
-		s->limits.expect_name = w->grant.vm;
-		memcpy(s->limits.expect_uuid, w->grant.uuid, UUID_LEN);
 		side_post(w, TRANSFER_EVENT_GRANTED);
 	}
 	free(t);
@@ -129,11 +127,8 @@ static void start(struct worker *w)
 
 	if (!s || !t)
 		_exit(1);
-	s->rpc_listen = s->ram_listen = s->nbd_listen = s->rpc = -EBADF;
-	s->next_disk = DATA_CHANNEL_DISK;
-	s->to_client = xdr_out_init(WORKER_RPC_FRAME_MAX);
-	s->held = xdr_out_init(WORKER_RPC_FRAME_MAX);
 	w->ctx = s;
+	source_rpc_init(w);
 	t->w = w;
 	worker_phase(w, PHASE_PREPARING);
 	if (tasks_run(w->tasks, facts_work, facts_done, t) < 0)
@@ -202,13 +197,13 @@ static void fail_rpc(struct worker *w)
 		log_error("source", "Refused to fail a committed hand-off.");
 		return;
 	}
-	source_give_up(w);
+	source_rpc_give_up(w);
 	if (!s->migrating) {
 		check(w);
 		return;
 	}
 	s->abort_ms = worker_now_ms();
-	if (!s->finish_called)
+	if (!source_rpc_finishing(w))
 		tasks_run(w->tasks, abort_work, abort_done, w);
 }
 
@@ -353,7 +348,7 @@ static void let_through(struct worker *w)
 {
 	struct source *s = self(w);
 
-	source_to_client(s, s->held.data, s->held.len);
+	source_rpc_let_through(w);
 	/* Confirm(0) asks QEMU to end, which a frozen one does not hear: the warden ends it, now
 	 * that policyd has the ACK. */
 	tasks_run(w->tasks, settle_work, settle_done, w);
@@ -577,7 +572,7 @@ static void frame(struct worker *w, const struct control_frame *f)
 {
 	switch (f->type) {
 	case CONTROL_RPC:
-		source_on_peer_rpc(w, f);
+		source_rpc_frame(w, f);
 		return;
 	case CONTROL_DISKS_READY:
 		side_post(w, TRANSFER_EVENT_IMAGES);
@@ -613,7 +608,7 @@ static void frame(struct worker *w, const struct control_frame *f)
 static void relay(struct worker *w, size_t index, const struct relay_status *st)
 {
 	if (st->state == RELAY_IDLE)
-		source_attach(w);
+		source_rpc_attach(w);
 	else if (st->state == RELAY_FAILED && st->error != -ECANCELED)
 		/* libvirt sees the end of its connection and fails the job by itself. */
 		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
@@ -670,11 +665,12 @@ static void notice_pause(struct worker *w)
 {
 	struct source *s = self(w);
 	uint64_t stopped = atomic_load(&s->stopped_ns);
-	bool paused = stopped && !s->finish_called && worker_now_ns() - stopped > OWNER_PAUSE_NS;
+	bool paused =
+		stopped && !source_rpc_finishing(w) && worker_now_ns() - stopped > OWNER_PAUSE_NS;
 
 	if (paused && !w->keep_paused)
 		log_notice("source", "The VM was paused by its owner; it will stay paused.");
-	if (s->finish_called || paused == w->keep_paused)
+	if (source_rpc_finishing(w) || paused == w->keep_paused)
 		return;
 	w->keep_paused = w->remnant.paused = paused;
 	if (remnant_write(w->folder, &w->remnant) < 0)
@@ -748,7 +744,7 @@ static void tick(struct worker *w, uint64_t now)
 	}
 	if (source_state(w) == SOURCE_FORWARD)
 		wait_forward(w, now);
-	if (source_state(w) == SOURCE_ABORTING && s->migrating && !s->finish_called &&
+	if (source_state(w) == SOURCE_ABORTING && s->migrating && !source_rpc_finishing(w) &&
 	    now - s->abort_ms >= ABORT_RETRY_MS)
 		fail_rpc(w);
 	if (source_state(w) == SOURCE_TRANSFER && !s->stats_busy &&
@@ -787,7 +783,7 @@ const struct side source_side = {
 	.start = start,
 	.frame = frame,
 	.relay = relay,
-	.watch = source_watch_sockets,
+	.watch = source_rpc_watch,
 	.tick = tick,
 	.can_stop = can_stop,
 };

@@ -4,31 +4,35 @@
 
 #include <stdatomic.h>
 
-#include "mover/rpc.h"
+#include "mover/bridge.h"
 #include "mover/worker.h"
 
-struct source {
-	char *xml;
-	struct domain_facts facts;
-	struct control_offer offer;
+/* The sockets that libvirt and QEMU connect to, and what passes there. Nobody but side-source-rpc.c
+ * looks inside. */
+struct source_rpc {
 	struct domain_limits limits; /* for what the destination's libvirt answers */
 	struct domain_disk_map map;
-
-	int rpc_listen, ram_listen, nbd_listen, rpc;
-	struct rpc_stream *from_client, *from_peer;
-	struct xdr_out to_client;
-	size_t to_client_at;
+	struct bridge bridge; /* between libvirt's client and the destination's filter */
+	int rpc_listen, ram_listen, nbd_listen;
 	struct rpc_header call; /* under way at the destination */
 	bool calling, finish_called;
 	struct xdr_out held; /* Finish3's reply until the decision */
+	uint16_t next_disk;  /* channel of the next NBD connection */
+	struct {
+		int fd;
+		uint16_t channel;
+	} waiting[WORKER_RELAYS_MAX]; /* accepted from QEMU, relay not there yet */
+	size_t waiting_count;
+};
 
+struct source {
+	struct source_rpc rpc;
+	char *xml;
+	struct domain_facts facts;
+	struct control_offer offer;
 	bool migrating; /* virDomainMigrate3() is running */
 	struct kerr migrate_err;
 	int migrate_result;
-	uint16_t next_disk;		/* channel of the next NBD connection */
-	int waiting[WORKER_RELAYS_MAX]; /* accepted from QEMU, relay not there yet */
-	uint16_t waiting_for[WORKER_RELAYS_MAX];
-	size_t waiting_count;
 
 	uint64_t quoted_ms; /* own measurements were as agreed then */
 	uint64_t resend_ms, stats_ms, abort_ms;
@@ -43,22 +47,27 @@ static inline enum source_state source_state(const struct worker *w)
 	return (enum source_state)w->machine.state;
 }
 
-/* The sockets that libvirt and QEMU connect to, and the streams behind rpc.sock. */
-int source_open_sockets(struct worker *w);
-void source_watch_sockets(struct worker *w);
+void source_rpc_init(struct worker *w);
+
+/* Makes the sockets. `map`: the VM's disks, as its owner's images are. */
+int source_rpc_open(struct worker *w, const struct domain_disk_map *map);
+void source_rpc_watch(struct worker *w);
 
 /* Closes what libvirt and QEMU hold: every call and every stream fails from now on. Refused once
  * the hand-off is committed. */
-void source_give_up(struct worker *w);
+void source_rpc_give_up(struct worker *w);
 
-/* Bytes for libvirt's client. */
-void source_to_client(struct source *s, const void *data, size_t len);
+/* True once libvirt's client asked for the end of the copy (Finish3). */
+bool source_rpc_finishing(const struct worker *w);
+
+/* Gives the client the reply to Finish3 that was held until the decision. */
+void source_rpc_let_through(struct worker *w);
 
 /* CONTROL_RPC came. */
-void source_on_peer_rpc(struct worker *w, const struct control_frame *f);
+void source_rpc_frame(struct worker *w, const struct control_frame *f);
+
+/* Joins QEMU's connections with relays that became ready. */
+void source_rpc_attach(struct worker *w);
 
 /* B6, ahead of time: runs while the destination finishes, instead of after it. */
 void source_quote(struct worker *w);
-
-/* Joins QEMU's connections with relays that became ready. */
-void source_attach(struct worker *w);

@@ -24,7 +24,6 @@
 #define WORKER_CANDIDATES_MAX 8
 #define WORKER_REDIALS_MAX 16 /* of one hand-off */
 #define WORKER_WATCH_MAX 32
-#define WORKER_RPC_FRAME_MAX ((size_t)4 << 20)
 
 struct worker;
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to side-destination.c and side-destination-rpc.c: what the destination of a hand-off
+ * knows. */
+#pragma once
+
+#include "mover/bridge.h"
+#include "mover/gateway.h"
+#include "mover/worker.h"
+
+/* The filter between the source's client and the local libvirtd. Nobody but side-destination-rpc.c
+ * looks inside. */
+struct destination_rpc {
+	struct bridge bridge; /* between libvirtd and the source's client */
+	struct gateway *gateway;
+	bool prepare_sent, source_gave_up;
+};
+
+struct destination {
+	struct destination_rpc rpc;
+	struct control_offer offer;
+	bool offered;
+	struct domain_disk_map map;
+	int image_fd[DOMAIN_DISKS_MAX];
+	uint64_t watch_ms, vote_ms, resumed_ns;
+	bool watching, defined, was_here, voided, dropped;
+	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
+	struct kerr task_err;
+};
+
+static inline enum destination_state destination_state(const struct worker *w)
+{
+	return (enum destination_state)w->machine.state;
+}
+
+void destination_rpc_init(struct worker *w);
+
+/* Makes the filter for what was offered, and connects to libvirtd. */
+int destination_rpc_open(struct worker *w, const struct control_offer *offer,
+			 const struct domain_disk_map *map);
+void destination_rpc_watch(struct worker *w);
+
+/* Hangs up on libvirtd. Before Finish3 this makes it destroy the half-made domain (W2). */
+void destination_rpc_stop(struct worker *w);
+
+/* The held reply to Finish3 goes to the source, which holds it in turn until the decision. */
+void destination_rpc_let_through(struct worker *w);
+
+/* CONTROL_RPC came. */
+void destination_rpc_frame(struct worker *w, const struct control_frame *f);
+
+/* True once libvirtd was, or may have been, asked to make the domain. */
+bool destination_rpc_prepared(const struct worker *w);
+
+/* True if the source told libvirtd to give the copy up: it knows why better than we do. */
+bool destination_rpc_given_up(const struct worker *w);
