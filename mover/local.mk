@@ -59,6 +59,8 @@ mover_libmover_a_SOURCES = \
 	mover/worker-link.c \
 	mover/worker.c \
 	mover/worker.h \
+	mover/workplace.c \
+	mover/workplace.h \
 	mover/xdr.c \
 	mover/xdr.h
 mover_libmover_a_CFLAGS = \

@@ -13,20 +13,20 @@
 #define JOB_WAIT_MS 3000
 
 struct recover {
-	struct worker w; /* for its journal, lock and libvirt calls */
+	struct workplace place;
+	char vm[NAME_MAX_LEN + 1];
 	bool quiet;
 	bool later;
 	bool frozen_is_ours; /* what kith-warden holds of this VM was made by this hand-off */
 	enum custody_statement_kind letter_kind; /* of the other device, see read_inbox() */
-	uint8_t *letter;
-	size_t letter_len;
+	struct statement letter;
 };
 
 static void await(struct recover *r, const char *what)
 {
 	r->later = true;
 	if (!r->quiet)
-		log_notice("recovery", "%s: %s", r->w.hex, what);
+		log_notice("recovery", "%s: %s", r->place.hex, what);
 }
 
 static bool held(struct recover *r)
@@ -34,7 +34,7 @@ static bool held(struct recover *r)
 	enum warden_copy copy;
 	struct kerr err = {0};
 
-	return warden_settle(&r->w.config, r->w.grant.uuid, &copy, &err) == 0 &&
+	return warden_settle(&r->place.config, r->place.uuid, &copy, &err) == 0 &&
 	       copy == WARDEN_COPY_FROZEN;
 }
 
@@ -46,7 +46,7 @@ static enum transfer_event look(struct recover *r)
 
 	if (held(r))
 		return TRANSFER_EVENT_COPY_PAUSED;
-	virt_copy_get(r->w.virt, r->w.grant.uuid, &copy);
+	virt_copy_get(r->place.virt, r->place.uuid, &copy);
 	return worker_copy_event(copy.state);
 }
 
@@ -56,10 +56,10 @@ static bool wait_job(struct recover *r)
 	uint64_t end = worker_now_ms() + JOB_WAIT_MS;
 	struct virt_copy copy;
 
-	virt_copy_job(r->w.virt, r->w.grant.uuid, &copy);
+	virt_copy_job(r->place.virt, r->place.uuid, &copy);
 	while (copy.job && worker_now_ms() < end) {
 		usleep(50000);
-		virt_copy_job(r->w.virt, r->w.grant.uuid, &copy);
+		virt_copy_job(r->place.virt, r->place.uuid, &copy);
 	}
 	return !copy.job && copy.state != COPY_UNKNOWN;
 }
@@ -70,24 +70,26 @@ static void read_inbox(struct recover *r)
 {
 	struct kerr err = {0};
 
-	free(r->letter);
-	r->letter = NULL;
-	r->letter_len = 0;
+	free(r->letter.data);
+	r->letter = (struct statement){0};
 	r->letter_kind = CUSTODY_STATEMENT_NONE;
-	if (worker_policyd(&r->w) < 0 ||
-	    policyd_client_custody_inbox(r->w.policyd, r->w.hid, &r->letter_kind, &r->letter,
-					 &r->letter_len, &err) < 0)
+	if (workplace_policyd(&r->place) < 0 ||
+	    policyd_client_custody_inbox(r->place.policyd, r->place.hid, &r->letter_kind,
+					 &r->letter.data, &r->letter.len, &err) < 0)
 		log_debug("recovery", "%s", err.text);
 }
 
 /* Writes a record, with the letter as its proof where `proof` says so. */
 static bool journal(struct recover *r, enum custody_record record, bool proof)
 {
-	_cleanup_free_ uint8_t *statement = NULL;
-	size_t len;
+	static const struct statement none;
+	struct statement said = {0};
+	struct kerr err = {0};
+	enum transfer_event e =
+		workplace_journal(&r->place, record, proof ? &r->letter : &none, &said, &err);
 
-	if (worker_journal(&r->w, record, proof ? r->letter : NULL, proof ? r->letter_len : 0,
-			   &statement, &len) == TRANSFER_EVENT_JOURNALLED)
+	free(said.data);
+	if (e == TRANSFER_EVENT_JOURNALLED)
 		return true;
 	await(r, "policyd does not take the record now; asking again.");
 	return false;
@@ -96,7 +98,7 @@ static bool journal(struct recover *r, enum custody_record record, bool proof)
 /* What the warden has to do now that a record is written, or an ACK is here. */
 static bool settle(struct recover *r)
 {
-	if (worker_settle(&r->w) == 0)
+	if (workplace_settle(&r->place) == 0)
 		return true;
 	await(r, "kith-warden still holds the VM's copy, or does not answer; asking again.");
 	return false;
@@ -104,22 +106,22 @@ static bool settle(struct recover *r)
 
 static void remove_images(struct recover *r)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	_cleanup_close_ int folder = -EBADF;
 	struct kerr err = {0};
 
-	if (w->remnant.count && disk_folder_open(w->config.images, &folder, &err) < 0) {
+	if (p->remnant.count && disk_folder_open(p->config.images, &folder, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
-	for (size_t i = 0; i < w->remnant.count; i++) {
-		int n = disk_remove(w->folder, folder, w->config.images, w->remnant.paths[i]);
+	for (size_t i = 0; i < p->remnant.count; i++) {
+		int n = disk_remove(p->folder, folder, p->config.images, p->remnant.paths[i]);
 
 		if (n < 0 && n != -ENOENT)
-			log_warning("recovery", "Cannot remove %s: %s.", w->remnant.paths[i],
+			log_warning("recovery", "Cannot remove %s: %s.", p->remnant.paths[i],
 				    strerror(-n));
 	}
-	remnant_remove(w->folder, w->hid);
+	remnant_remove(p->folder, p->hid);
 }
 
 /* -- whose copy is it? -- */
@@ -133,7 +135,7 @@ enum whose {
 
 static enum whose whose_copy(struct recover *r)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct domain_facts facts = {0};
 	struct virt_copy copy;
 	struct kerr err = {0};
@@ -141,15 +143,15 @@ static enum whose whose_copy(struct recover *r)
 	/* libvirt might never answer for a frozen one. */
 	if (held(r))
 		return r->frozen_is_ours ? WHOSE_OURS : WHOSE_UNKNOWN;
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(p->virt, p->uuid, &copy);
 	if (copy.state == COPY_UNKNOWN)
 		return WHOSE_UNKNOWN;
 	if (copy.state == COPY_GONE)
 		return WHOSE_NOBODYS;
-	if (copy.defined || virt_live_disks(w->virt, w->grant.uuid, &facts, &err) < 0)
+	if (copy.defined || virt_live_disks(p->virt, p->uuid, &facts, &err) < 0)
 		return WHOSE_OTHERS;
 	for (size_t i = 0; i < facts.disk_count; i++)
-		if (!remnant_has(&w->remnant, facts.disks[i].source))
+		if (!remnant_has(&p->remnant, facts.disks[i].source))
 			return WHOSE_OTHERS;
 	return WHOSE_OURS;
 }
@@ -163,8 +165,8 @@ static bool end_our_copy(struct recover *r)
 	case WHOSE_NOBODYS:
 		return true;
 	case WHOSE_OURS:
-		(void)worker_settle(&r->w);
-		if (virt_end(r->w.virt, r->w.grant.uuid, &err) == 0)
+		(void)workplace_settle(&r->place);
+		if (virt_end(r->place.virt, r->place.uuid, &err) == 0)
 			return true;
 		await(r, err.text);
 		return false;
@@ -184,28 +186,28 @@ static bool end_our_copy(struct recover *r)
 static bool goes_on(const struct recover *r, const struct virt_copy *copy)
 {
 	return copy->state == COPY_RUNS || copy->state == COPY_HALTED ||
-	       (copy->state == COPY_PAUSED && r->w.remnant.paused);
+	       (copy->state == COPY_PAUSED && r->place.remnant.paused);
 }
 
 /* At the destination also permanent: a VM that would vanish with its next power-off is not done
  * (F5). */
 static bool make_permanent(struct recover *r, bool boot, struct kerr *err)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct virt_copy copy;
 
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
-	if (w->remnant.xml && (boot || !copy.defined) &&
-	    virt_define(w->virt, w->remnant.xml, boot, err) < 0)
+	virt_copy_get(p->virt, p->uuid, &copy);
+	if (p->remnant.xml && (boot || !copy.defined) &&
+	    virt_define(p->virt, p->remnant.xml, boot, err) < 0)
 		return false;
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(p->virt, p->uuid, &copy);
 	return copy.defined;
 }
 
 /* Makes the copy run, and at the destination permanent; then the hand-off is closed. */
 static void run_copy(struct recover *r, bool source, bool boot)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct kerr err = {0};
 	struct virt_copy copy;
 
@@ -215,9 +217,9 @@ static void run_copy(struct recover *r, bool source, bool boot)
 		await(r, "libvirt cannot be asked now, or is still busy with the VM.");
 		return;
 	}
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
-	if (copy.state == COPY_PAUSED && !w->remnant.paused &&
-	    virt_resume(w->virt, w->grant.uuid, &err) < 0) {
+	virt_copy_get(p->virt, p->uuid, &copy);
+	if (copy.state == COPY_PAUSED && !p->remnant.paused &&
+	    virt_resume(p->virt, p->uuid, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
@@ -225,21 +227,21 @@ static void run_copy(struct recover *r, bool source, bool boot)
 		await(r, err.code == KCODE_OK ? "the VM is not permanent yet." : err.text);
 		return;
 	}
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(p->virt, p->uuid, &copy);
 	if (!goes_on(r, &copy)) {
 		await(r, "the VM does not run yet; trying again.");
 		return;
 	}
-	log_notice("recovery", "%s: the VM \"%s\" runs here.", w->hex, w->grant.vm);
+	log_notice("recovery", "%s: the VM \"%s\" runs here.", p->hex, r->vm);
 	if (journal(r, CUSTODY_DONE, false))
-		remnant_remove(w->folder, w->hid);
+		remnant_remove(p->folder, p->hid);
 }
 
 /* The source goes on without a copy: an ordinary crash, or the destination has none either. */
 static void close_kept(struct recover *r)
 {
 	if (journal(r, CUSTODY_DONE, false))
-		remnant_remove(r->w.folder, r->w.hid);
+		remnant_remove(r->place.folder, r->place.hid);
 }
 
 /* Never voted for, or gone. A frozen one cannot run any more: VOID first lets the warden end it;
@@ -253,12 +255,12 @@ static void void_copy(struct recover *r, bool fresh)
 		return;
 	if (!end_our_copy(r))
 		return;
-	log_notice("recovery", "%s: the incomplete copy of \"%s\" is removed.", r->w.hex,
-		   r->w.grant.vm);
+	log_notice("recovery", "%s: the incomplete copy of \"%s\" is removed.", r->place.hex,
+		   r->vm);
 	if (!frozen && !journal(r, CUSTODY_VOID, false))
 		return;
 	/* A definition from an earlier stay; of a VM that Kith did not know it is its owner's. */
-	if (!fresh && virt_retire(r->w.virt, r->w.grant.uuid, r->w.folder, &err) < 0)
+	if (!fresh && virt_retire(r->place.virt, r->place.uuid, r->place.folder, &err) < 0)
 		await(r, err.text);
 	remove_images(r);
 }
@@ -266,19 +268,19 @@ static void void_copy(struct recover *r, bool fresh)
 /* S7b, S7d: the process, the definition, then DONE (F7). */
 static void moved_away(struct recover *r)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct kerr err = {0};
 
 	if (!settle(r))
 		return;
-	if (virt_end(w->virt, w->grant.uuid, &err) < 0 ||
-	    virt_retire(w->virt, w->grant.uuid, w->folder, &err) < 0) {
+	if (virt_end(p->virt, p->uuid, &err) < 0 ||
+	    virt_retire(p->virt, p->uuid, p->folder, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
 	if (!journal(r, CUSTODY_DONE, true))
 		return;
-	log_notice("recovery", "%s: the VM \"%s\" runs on the other device.", w->hex, w->grant.vm);
+	log_notice("recovery", "%s: the VM \"%s\" runs on the other device.", p->hex, r->vm);
 	remove_images(r);
 }
 
@@ -291,7 +293,7 @@ static void released(struct recover *r)
 		if (!journal(r, CUSTODY_RECLAIM, true))
 			return;
 		log_notice("recovery", "%s: the other device lost its copy; the VM stays here.",
-			   r->w.hex);
+			   r->place.hex);
 		r->later = true; /* as the table says for RECLAIM */
 	} else {
 		await(r, "the VM was released to the other device and stays frozen here until "
@@ -304,7 +306,7 @@ static void prepared(struct recover *r, enum transfer_event copy)
 {
 	if (copy == TRANSFER_EVENT_COPY_RUNS)
 		log_error("recovery", "%s: the copy runs although it was never released.",
-			  r->w.hex);
+			  r->place.hex);
 	if (r->letter_kind == CUSTODY_STATEMENT_RELEASE) {
 		if (journal(r, CUSTODY_OWN, true))
 			run_copy(r, false, false);
@@ -312,7 +314,7 @@ static void prepared(struct recover *r, enum transfer_event copy)
 		if (!journal(r, CUSTODY_VOID, true) || !end_our_copy(r))
 			return;
 		log_notice("recovery", "%s: the source kept the VM; the copy is removed.",
-			   r->w.hex);
+			   r->place.hex);
 		remove_images(r);
 	} else {
 		await(r, "a complete copy waits, frozen, for the source's decision.");
@@ -335,8 +337,8 @@ static void forward(struct recover *r, const struct policyd_open *o)
 		return;
 	}
 	if (r->letter_kind == CUSTODY_STATEMENT_VOTE) {
-		if (policyd_client_release_forward(r->w.policyd, r->w.hid, r->letter, r->letter_len,
-						   &statement, &len, &err) == 0)
+		if (policyd_client_release_forward(r->place.policyd, r->place.hid, r->letter.data,
+						   r->letter.len, &statement, &len, &err) == 0)
 			await(r, "this device's copy died, but the other one has a complete copy: "
 				 "it was released to it.");
 		else
@@ -394,40 +396,37 @@ static void apply(struct recover *r, const struct policyd_open *o)
  * leaves, that is for later: whoever has the lock may leave everything to us (F4). */
 static bool claim(struct recover *r, const uint8_t hid[HID_LEN])
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct kerr err = {0};
 	int n;
 
-	memcpy(w->hid, hid, HID_LEN);
-	hex_encode(hid, HID_LEN, w->hex);
-	kerr_clear(&w->failure);
-	memset(&w->grant, 0, sizeof(w->grant));
-	remnant_clear(&w->remnant);
-	w->remnant = (struct remnant){0};
-	n = worker_folder(w, &err);
-	if (n < 0) {
+	memset(p->uuid, 0, sizeof(p->uuid));
+	memset(r->vm, 0, sizeof(r->vm));
+	remnant_clear(&p->remnant);
+	p->remnant = (struct remnant){0};
+	if (workplace_lock(p, hid, &err) < 0) {
 		await(r, err.text);
 		return false;
 	}
-	n = remnant_read(w->folder, hid, &w->remnant);
+	n = remnant_read(p->folder, hid, &p->remnant);
 	if (n < 0 && n != -ENOENT)
-		log_warning("recovery", "%s: the note cannot be read: %s.", w->hex, strerror(-n));
+		log_warning("recovery", "%s: the note cannot be read: %s.", p->hex, strerror(-n));
 	return true;
 }
 
 static void unclaim(struct recover *r)
 {
-	worker_folder_remove(r->w.dir, r->w.dir_fd);
-	closep(&r->w.dir_fd);
-	r->w.dir_fd = -EBADF;
+	workplace_remove(&r->place);
+	closep(&r->place.dir_fd);
+	r->place.dir_fd = -EBADF;
 }
 
 static int open_list(struct recover *r, struct policyd_open **ret, size_t *ret_n)
 {
 	struct kerr err = {0};
-	int n = worker_policyd(&r->w);
+	int n = workplace_policyd(&r->place);
 
-	return n < 0 ? n : policyd_client_open_list(r->w.policyd, ret, ret_n, &err);
+	return n < 0 ? n : policyd_client_open_list(r->place.policyd, ret, ret_n, &err);
 }
 
 /* The record may have changed until we got the lock: read it again. */
@@ -445,8 +444,8 @@ static void recover_one(struct recover *r, const uint8_t hid[HID_LEN])
 
 		if (memcmp(o->hid, hid, HID_LEN) != 0)
 			continue;
-		memcpy(r->w.grant.uuid, o->uuid, UUID_LEN);
-		memcpy(r->w.grant.vm, o->vm, sizeof(r->w.grant.vm));
+		memcpy(r->place.uuid, o->uuid, UUID_LEN);
+		memcpy(r->vm, o->vm, sizeof(r->vm));
 		read_inbox(r);
 		r->frozen_is_ours = true;
 		apply(r, o);
@@ -469,17 +468,17 @@ static struct standing stand(struct recover *r)
 {
 	_cleanup_free_ struct policyd_open *list = NULL;
 	_cleanup_free_ struct policyd_vm *vms = NULL;
-	const uint8_t *uuid = r->w.remnant.uuid;
+	const uint8_t *uuid = r->place.remnant.uuid;
 	struct standing s = {0};
 	struct kerr err = {0};
 	size_t n = 0, vm_count = 0;
 
 	if (open_list(r, &list, &n) < 0 ||
-	    policyd_client_vms(r->w.policyd, &vms, &vm_count, &err) < 0)
+	    policyd_client_vms(r->place.policyd, &vms, &vm_count, &err) < 0)
 		return s;
 	s.asked = true;
 	for (size_t i = 0; i < n; i++) {
-		bool same = memcmp(list[i].hid, r->w.hid, HID_LEN) == 0;
+		bool same = memcmp(list[i].hid, r->place.hid, HID_LEN) == 0;
 
 		s.open |= same;
 		s.busy |= !same && memcmp(list[i].uuid, uuid, UUID_LEN) == 0;
@@ -495,8 +494,9 @@ static struct standing stand(struct recover *r)
 
 static bool images_exist(struct recover *r)
 {
-	for (size_t i = 0; i < r->w.remnant.count; i++)
-		if (!disk_was_made(r->w.folder, r->w.config.images, r->w.remnant.paths[i]))
+	for (size_t i = 0; i < r->place.remnant.count; i++)
+		if (!disk_was_made(r->place.folder, r->place.config.images,
+				   r->place.remnant.paths[i]))
 			return false;
 	return true;
 }
@@ -505,24 +505,24 @@ static bool images_exist(struct recover *r)
  * older note, of an earlier stay, has images that left with the VM then. */
 static void clean_here(struct recover *r)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct virt_copy copy;
 	struct kerr err = {0};
 
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(p->virt, p->uuid, &copy);
 	if (copy.state == COPY_UNKNOWN) {
 		await(r, "libvirt cannot be asked now.");
 		return;
 	}
-	if (!w->remnant.source && w->remnant.xml && !copy.defined && images_exist(r) &&
+	if (!p->remnant.source && p->remnant.xml && !copy.defined && images_exist(r) &&
 	    (copy.state == COPY_GONE || whose_copy(r) == WHOSE_OURS)) {
-		log_notice("recovery", "%s: the VM is made permanent again.", w->hex);
-		if (virt_define(w->virt, w->remnant.xml, false, &err) < 0) {
+		log_notice("recovery", "%s: the VM is made permanent again.", p->hex);
+		if (virt_define(p->virt, p->remnant.xml, false, &err) < 0) {
 			await(r, err.text);
 			return;
 		}
 	}
-	remnant_remove(w->folder, w->hid);
+	remnant_remove(p->folder, p->hid);
 }
 
 /* The VM is elsewhere, or never came: what this hand-off made goes, and a definition that was kept
@@ -530,7 +530,7 @@ static void clean_here(struct recover *r)
  * its own. */
 static void clean_elsewhere(struct recover *r, bool busy, bool known)
 {
-	struct worker *w = &r->w;
+	struct workplace *p = &r->place;
 	struct kerr err = {0};
 	enum whose whose = whose_copy(r);
 
@@ -538,15 +538,15 @@ static void clean_elsewhere(struct recover *r, bool busy, bool known)
 		await(r, "libvirt cannot be asked now.");
 		return;
 	}
-	log_notice("recovery", "%s: removing what an ended hand-off left here.", w->hex);
-	if (!busy && whose == WHOSE_OURS && !w->remnant.source && !end_our_copy(r))
+	log_notice("recovery", "%s: removing what an ended hand-off left here.", p->hex);
+	if (!busy && whose == WHOSE_OURS && !p->remnant.source && !end_our_copy(r))
 		return;
 	if (!busy && whose == WHOSE_NOBODYS && known &&
-	    virt_retire(w->virt, w->grant.uuid, w->folder, &err) < 0) {
+	    virt_retire(p->virt, p->uuid, p->folder, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
-	if (whose == WHOSE_OTHERS && w->remnant.source && !busy) {
+	if (whose == WHOSE_OTHERS && p->remnant.source && !busy) {
 		await(r, "a copy of the VM still runs here although it is elsewhere.");
 		return;
 	}
@@ -563,7 +563,7 @@ static void clean_one(struct recover *r, const uint8_t hid[HID_LEN])
 
 	if (!claim(r, hid))
 		return;
-	memcpy(r->w.grant.uuid, r->w.remnant.uuid, UUID_LEN);
+	memcpy(r->place.uuid, r->place.remnant.uuid, UUID_LEN);
 	frozen = held(r);
 	s = stand(r);
 	r->frozen_is_ours = frozen && s.asked && !s.open && !s.busy;
@@ -585,7 +585,7 @@ static void sweep_folders(struct recover *r)
 	struct dirent *entry;
 	DIR *dir;
 
-	if (config_run_path(&r->w.config, "mover", path, sizeof(path)) < 0)
+	if (config_run_path(&r->place.config, "mover", path, sizeof(path)) < 0)
 		return;
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
@@ -613,7 +613,7 @@ static int pass(struct recover *r)
 	size_t n = 0, note_count = 0;
 
 	/* Notes first: one that appears later belongs to a worker that lives. */
-	if (remnant_list(r->w.folder, &notes, &note_count) < 0 || open_list(r, &list, &n) < 0) {
+	if (remnant_list(r->place.folder, &notes, &note_count) < 0 || open_list(r, &list, &n) < 0) {
 		if (!r->quiet)
 			log_warning("recovery", "policyd does not answer yet; trying again.");
 		return RECOVER_LATER;
@@ -630,14 +630,11 @@ static int pass(struct recover *r)
 int recover_main(const struct config *config, bool quiet)
 {
 	static struct recover r;
+	struct kerr err = {0};
 
 	log_setup("kith-mover recovery");
-	r.w.config = *config;
 	r.quiet = quiet;
-	r.w.dir_fd = -EBADF;
-	r.w.virt = virt_new();
-	if (secret_process_setup() < 0 || !r.w.virt || virt_setup() < 0 ||
-	    remnant_folder_open(config->state, &r.w.folder) < 0) {
+	if (secret_process_setup() < 0 || workplace_open(&r.place, config, &err) < 0) {
 		log_error("recovery", "Cannot start.");
 		return RECOVER_LATER;
 	}

@@ -44,7 +44,7 @@ static void serial_path(struct worker *w, char *ret, size_t size)
 	const char *name = w->grant.vm;
 	char uuid[DOMAIN_UUID_TEXT];
 
-	domain_uuid_text(w->grant.uuid, uuid);
+	domain_uuid_text(w->place.uuid, uuid);
 	if (strspn(name, ok) != strlen(name) || name[0] == '.')
 		name = uuid;
 	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name);
@@ -68,10 +68,10 @@ int destination_rpc_open(struct worker *w, const struct control_offer *offer,
 	};
 	int r;
 
-	memcpy(c.limits.expect_uuid, w->grant.uuid, UUID_LEN);
+	memcpy(c.limits.expect_uuid, w->place.uuid, UUID_LEN);
 	serial_path(w, serial, sizeof(serial));
-	snprintf(ram, sizeof(ram), "unix://%s", w->ram_path);
-	snprintf(nbd, sizeof(nbd), "unix://%s", w->nbd_path);
+	snprintf(ram, sizeof(ram), "unix://%s", w->place.ram_path);
+	snprintf(nbd, sizeof(nbd), "unix://%s", w->place.nbd_path);
 	r = gateway_new(&c, &d->gateway);
 	if (r == 0)
 		r = bridge_open(&d->bridge);
@@ -86,7 +86,7 @@ void destination_rpc_stop(struct worker *w)
 
 static void to_source(struct worker *w, const void *data, size_t len)
 {
-	if (len && w->control && control_send_rpc(w->control, data, len) < 0)
+	if (len && w->links.control && control_send_rpc(w->links.control, data, len) < 0)
 		worker_link_drop(w);
 }
 
@@ -101,12 +101,12 @@ static int note_domain(struct worker *w)
 	struct destination_rpc *d = self(w);
 	const char *xml = gateway_domain_xml(d->gateway);
 
-	free(w->remnant.xml);
-	w->remnant.xml = xml ? strdup(xml) : NULL;
-	if (!w->remnant.xml)
+	free(w->place.remnant.xml);
+	w->place.remnant.xml = xml ? strdup(xml) : NULL;
+	if (!w->place.remnant.xml)
 		return -ENOMEM;
 	d->prepare_sent = true;
-	return remnant_write(w->folder, &w->remnant);
+	return remnant_write(w->place.folder, &w->place.remnant);
 }
 
 static void on_gateway_event(struct worker *w, const struct gateway_action *a)

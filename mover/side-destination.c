@@ -32,7 +32,7 @@ static void start(struct worker *w)
 	destination_rpc_init(w);
 	worker_phase(w, PHASE_PREPARING);
 	/* Without it nobody could hold the copy until it is ours (F2). */
-	if (warden_ping(&w->config, &err) < 0)
+	if (warden_ping(&w->place.config, &err) < 0)
 		worker_stop_err(w, &err);
 	else
 		side_post(w, TRANSFER_EVENT_GRANTED);
@@ -68,7 +68,7 @@ static int check_memory(const struct control_offer *o, struct kerr *err)
 /* H21: a VM is its UUID and its custody; another one of that name must not be mixed up with it. */
 static int check_name(struct worker *w, struct kerr *err)
 {
-	int r = virt_find_name(w->virt, w->grant.vm, err);
+	int r = virt_find_name(w->place.virt, w->grant.vm, err);
 
 	if (r > 0)
 		return kerr_set(err, EEXIST, KCODE_IDENTITY,
@@ -84,14 +84,14 @@ static int check_absent(struct worker *w, struct kerr *err)
 	struct virt_copy copy;
 	int r;
 
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(w->place.virt, w->place.uuid, &copy);
 	if (copy.state == COPY_UNKNOWN)
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
 				"libvirt at the destination does not answer.");
 	if (copy.state != COPY_GONE || (copy.defined && !self(w)->was_here))
 		return kerr_set(err, EEXIST, KCODE_IDENTITY,
 				"libvirt at the destination has a VM with this UUID already.");
-	r = virt_retire(w->virt, w->grant.uuid, w->folder, err);
+	r = virt_retire(w->place.virt, w->place.uuid, w->place.folder, err);
 	return r < 0 ? r : check_name(w, err);
 }
 
@@ -104,23 +104,24 @@ static int make_images(struct worker *w, struct kerr *err)
 	if (r == 0)
 		r = check_memory(&d->offer, err);
 	if (r == 0)
-		r = disk_folder_open(w->config.images, &folder, err);
+		r = disk_folder_open(w->place.config.images, &folder, err);
 	if (r == 0)
 		r = disk_check_room(folder, &d->offer, err);
 	if (r == 0)
-		r = disk_plan(w->config.images, &d->offer, &d->map, err);
+		r = disk_plan(w->place.config.images, &d->offer, &d->map, err);
 	if (r < 0)
 		return r;
-	w->remnant.count = d->map.count;
+	w->place.remnant.count = d->map.count;
 	for (size_t i = 0; i < d->map.count; i++)
-		memcpy(w->remnant.paths[i], d->map.disks[i].path, sizeof(w->remnant.paths[i]));
+		memcpy(w->place.remnant.paths[i], d->map.disks[i].path,
+		       sizeof(w->place.remnant.paths[i]));
 	/* Noted first: a crash between the two leaves a note without images, not the reverse. */
-	r = remnant_write(w->folder, &w->remnant);
+	r = remnant_write(w->place.folder, &w->place.remnant);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot note what is made: %s.",
 				strerror(-r));
 	for (size_t i = 0; i < d->map.count; i++) {
-		r = disk_create(w->folder, folder, &d->map.disks[i], &d->image_fd[i], err);
+		r = disk_create(w->place.folder, folder, &d->map.disks[i], &d->image_fd[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -139,18 +140,19 @@ static void drop_images(struct worker *w)
 		closep(&d->image_fd[i]);
 		d->image_fd[i] = -EBADF;
 	}
-	if (w->remnant.count && disk_folder_open(w->config.images, &folder, &err) < 0) {
+	if (w->place.remnant.count && disk_folder_open(w->place.config.images, &folder, &err) < 0) {
 		log_warning("destination", "%s", err.text);
 		return;
 	}
-	for (size_t i = 0; i < w->remnant.count; i++) {
-		r = disk_remove(w->folder, folder, w->config.images, w->remnant.paths[i]);
+	for (size_t i = 0; i < w->place.remnant.count; i++) {
+		r = disk_remove(w->place.folder, folder, w->place.config.images,
+				w->place.remnant.paths[i]);
 		if (r < 0 && r != -ENOENT) {
-			log_warning("destination", "Cannot remove %s.", w->remnant.paths[i]);
+			log_warning("destination", "Cannot remove %s.", w->place.remnant.paths[i]);
 			return; /* the note stays for recovery */
 		}
 	}
-	remnant_remove(w->folder, w->hid);
+	remnant_remove(w->place.folder, w->place.hid);
 	d->dropped = true;
 }
 
@@ -204,10 +206,10 @@ static int resume_copy(struct worker *w)
 {
 	struct destination *d = self(w);
 	struct kerr err = {0};
-	int r = worker_settle(w); /* OWN is written: the copy may go on */
+	int r = workplace_settle(&w->place); /* OWN is written: the copy may go on */
 
 	if (r == 0 && !w->keep_paused)
-		r = virt_resume(w->virt, w->grant.uuid, &err);
+		r = virt_resume(w->place.virt, w->place.uuid, &err);
 	if (r < 0)
 		log_warning("destination", "%s", err.text);
 	else if (!d->resumed_ns)
@@ -223,13 +225,15 @@ static int destroy_copy(struct worker *w)
 
 	/* A domain that we never asked for is not ours to destroy. */
 	if (destination_rpc_prepared(w)) {
-		if (worker_settle(w) == -EBUSY && destination_state(w) == DESTINATION_VOIDING)
+		if (workplace_settle(&w->place) == -EBUSY &&
+		    destination_state(w) == DESTINATION_VOIDING)
 			return 1;
-		r = virt_end(w->virt, w->grant.uuid, &err);
+		r = virt_end(w->place.virt, w->place.uuid, &err);
 	}
 	/* What an earlier stay left, if the end came before the arrival put it away (F7). Without
 	 * room for that it stays: nobody can start it, and the next arrival tries again. */
-	if (r < 0 || (d->was_here && virt_retire(w->virt, w->grant.uuid, w->folder, &err) < 0))
+	if (r < 0 ||
+	    (d->was_here && virt_retire(w->place.virt, w->place.uuid, w->place.folder, &err) < 0))
 		log_warning("destination", "%s", err.text);
 	return r;
 }
@@ -237,7 +241,7 @@ static int destroy_copy(struct worker *w)
 static int boot_copy(struct worker *w)
 {
 	struct kerr err = {0};
-	int r = virt_define(w->virt, w->remnant.xml, true, &err);
+	int r = virt_define(w->place.virt, w->place.remnant.xml, true, &err);
 
 	if (r < 0)
 		log_error("destination", "%s", err.text);
@@ -251,10 +255,10 @@ static void define_work(void *arg)
 	struct virt_copy copy;
 
 	kerr_clear(&d->task_err);
-	d->defined = virt_define(w->virt, w->remnant.xml, false, &d->task_err) == 0;
+	d->defined = virt_define(w->place.virt, w->place.remnant.xml, false, &d->task_err) == 0;
 	if (!d->defined)
 		return;
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(w->place.virt, w->place.uuid, &copy);
 	d->defined = copy.defined;
 }
 
@@ -277,7 +281,7 @@ static void journal_recv(struct worker *w)
 
 	side_journal(w, CUSTODY_RECV, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 	/* If that is unknown, nothing of libvirt's is touched. */
-	self(w)->was_here = worker_open(w, &o) == 0 && !o.fresh;
+	self(w)->was_here = workplace_record(&w->place, &o) == 0 && !o.fresh;
 }
 
 static void journal_prepared(struct worker *w)
@@ -321,7 +325,7 @@ static void send_vote(struct worker *w)
 static void send_ack(struct worker *w)
 {
 	struct destination *d = self(w);
-	const struct side_word *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
+	const struct statement *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
 	uint8_t body[POLICYD_PROOF_MAX + 16];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
@@ -409,7 +413,7 @@ static void later(struct worker *w)
 static void keep_images(struct worker *w)
 {
 	if (self(w)->defined)
-		remnant_remove(w->folder, w->hid);
+		remnant_remove(w->place.folder, w->place.hid);
 }
 
 static void end_phase(struct worker *w)
@@ -512,8 +516,8 @@ static void on_paused(struct worker *w)
 {
 	if (destination_state(w) >= DESTINATION_OWNING)
 		return;
-	w->keep_paused = w->remnant.paused = true;
-	if (remnant_write(w->folder, &w->remnant) < 0)
+	w->keep_paused = w->place.remnant.paused = true;
+	if (remnant_write(w->place.folder, &w->place.remnant) < 0)
 		log_warning("destination", "Cannot note that the guest stays paused.");
 }
 
@@ -563,8 +567,8 @@ static void frame(struct worker *w, const struct control_frame *f)
 static void relay(struct worker *w, size_t index, const struct relay_status *s)
 {
 	if (s->state == RELAY_FAILED && s->error != -ECANCELED)
-		log_notice("destination", "Data connection %u ended: %s.", w->relays[index].channel,
-			   strerror(-s->error));
+		log_notice("destination", "Data connection %u ended: %s.",
+			   w->links.relays[index].channel, strerror(-s->error));
 }
 
 /* The guest runs here for good. The source's last word only saves it a question; without a channel
@@ -573,7 +577,7 @@ static void say_goodbye(struct worker *w, uint64_t now)
 {
 	struct destination *d = self(w);
 
-	if (w->control)
+	if (w->links.control)
 		d->lonely_ms = 0;
 	else if (!d->lonely_ms)
 		d->lonely_ms = now;

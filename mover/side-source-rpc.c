@@ -43,15 +43,15 @@ static int listen_local(const char *path, int *ret_fd)
 int source_rpc_open(struct worker *w, const struct domain_disk_map *map)
 {
 	struct source_rpc *s = self(w);
-	int r = listen_local(w->rpc_path, &s->rpc_listen);
+	int r = listen_local(w->place.rpc_path, &s->rpc_listen);
 
 	if (r == 0)
-		r = listen_local(w->ram_path, &s->ram_listen);
+		r = listen_local(w->place.ram_path, &s->ram_listen);
 	if (r == 0)
-		r = listen_local(w->nbd_path, &s->nbd_listen);
+		r = listen_local(w->place.nbd_path, &s->nbd_listen);
 	s->map = *map;
 	s->limits.expect_name = w->grant.vm;
-	memcpy(s->limits.expect_uuid, w->grant.uuid, UUID_LEN);
+	memcpy(s->limits.expect_uuid, w->place.uuid, UUID_LEN);
 	return r < 0 ? r : bridge_open(&s->bridge);
 }
 
@@ -124,7 +124,7 @@ static void from_client(struct worker *w, const struct rpc_msg *m)
 		s->finish_called = true;
 		worker_phase(w, PHASE_SWITCHING);
 	}
-	if (!w->control || control_send_rpc(w->control, m->frame, m->frame_len) < 0)
+	if (!w->links.control || control_send_rpc(w->links.control, m->frame, m->frame_len) < 0)
 		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "The connection to \"%s\" broke.",
 			    w->grant.peer_name);
 	else if (m->h.procedure == RPC_PROC_FINISH3_PARAMS)
@@ -257,9 +257,10 @@ void source_rpc_attach(struct worker *w)
 		bool done = false;
 
 		for (size_t i = 0; i < WORKER_RELAYS_MAX && !done; i++)
-			if (w->relays[i].relay && w->relays[i].seen == RELAY_IDLE &&
-			    w->relays[i].channel == s->waiting[k].channel)
-				done = relay_attach(w->relays[i].relay, s->waiting[k].fd) == 0;
+			if (w->links.relays[i].relay && w->links.relays[i].seen == RELAY_IDLE &&
+			    w->links.relays[i].channel == s->waiting[k].channel)
+				done = relay_attach(w->links.relays[i].relay, s->waiting[k].fd) ==
+				       0;
 		if (done)
 			s->waiting[k] = s->waiting[--s->waiting_count];
 		else
@@ -289,7 +290,7 @@ static int accept_local(struct worker *w, int listener, bool own)
 	if (fd < 0)
 		return -EAGAIN;
 	if (own ? getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid != getpid()
-		: !relay_peer_allowed(fd, w->qemu_uid)) {
+		: !relay_peer_allowed(fd, w->place.qemu_uid)) {
 		log_warning("source", "A foreign process connected to the hand-off's socket and "
 				      "was refused.");
 		return -EPERM;

@@ -53,15 +53,17 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 
 		memcpy(o->target, d->target, sizeof(o->target));
 		o->format = d->format;
-		r = virt_disk_size(w->virt, w->grant.uuid, d->target, &o->capacity, &o->used, err);
+		r = virt_disk_size(w->place.virt, w->place.uuid, d->target, &o->capacity, &o->used,
+				   err);
 		if (r < 0)
 			return r;
 		memcpy(t->target, d->target, sizeof(t->target));
 		memcpy(t->path, d->source, sizeof(t->path));
 		t->format = d->format;
 		t->capacity = o->capacity;
-		if (disk_was_made(w->folder, w->config.images, d->source))
-			memcpy(w->remnant.paths[w->remnant.count++], d->source, sizeof(d->source));
+		if (disk_was_made(w->place.folder, w->place.config.images, d->source))
+			memcpy(w->place.remnant.paths[w->place.remnant.count++], d->source,
+			       sizeof(d->source));
 	}
 	return 0;
 }
@@ -71,10 +73,10 @@ static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr
 	struct source *s = self(w);
 	struct virt_domain d = {0};
 	/* Without it the copy could be woken after RELEASED (F2). */
-	int r = warden_ping(&w->config, err);
+	int r = warden_ping(&w->place.config, err);
 
 	if (r == 0)
-		r = virt_domain(w->virt, w->grant.uuid, &d, err);
+		r = virt_domain(w->place.virt, w->place.uuid, &d, err);
 	if (r < 0)
 		return r;
 	s->xml = d.xml;
@@ -92,7 +94,7 @@ static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr
 	r = read_disks(w, map, err);
 	if (r < 0)
 		return r;
-	return virt_watch(w->virt, w->grant.uuid, on_cpus, s, err);
+	return virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
 }
 
 static void facts_work(void *arg)
@@ -111,7 +113,7 @@ static void facts_done(void *arg)
 	if (t->result < 0) {
 		worker_stop_err(w, &t->err);
 	} else if ((r = source_rpc_open(w, &t->map)) < 0 ||
-		   (r = remnant_write(w->folder, &w->remnant)) < 0) {
+		   (r = remnant_write(w->place.folder, &w->place.remnant)) < 0) {
 		worker_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
 			    strerror(-r));
 	} else {
@@ -141,9 +143,10 @@ static void migrate_work(void *arg)
 {
 	struct worker *w = arg;
 	struct source *s = self(w);
-	struct virt_migration m = {w->rpc_path, w->ram_path, w->nbd_path, &s->facts};
+	struct virt_migration m = {w->place.rpc_path, w->place.ram_path, w->place.nbd_path,
+				   &s->facts};
 
-	s->migrate_result = virt_migrate(w->grant.uuid, &m, &s->migrate_err);
+	s->migrate_result = virt_migrate(w->place.uuid, &m, &s->migrate_err);
 }
 
 static void migrate_done(void *arg)
@@ -178,7 +181,7 @@ static void abort_work(void *arg)
 	struct worker *w = arg;
 	struct kerr err = {0};
 
-	if (virt_job_abort(w->virt, w->grant.uuid, &err) < 0)
+	if (virt_job_abort(w->place.virt, w->place.uuid, &err) < 0)
 		log_debug("source", "%s", err.text);
 }
 
@@ -212,11 +215,11 @@ static void fail_rpc(struct worker *w)
 static int resume_copy(struct worker *w)
 {
 	struct kerr err = {0};
-	int r = worker_settle(w);
+	int r = workplace_settle(&w->place);
 
 	/* A stopped QEMU would keep libvirt waiting; ABORTED or RECLAIM thaws it. */
 	if (r == 0)
-		r = virt_resume(w->virt, w->grant.uuid, &err);
+		r = virt_resume(w->place.virt, w->place.uuid, &err);
 	if (r < 0)
 		log_warning("source", "%s", err.text);
 	return r;
@@ -226,12 +229,12 @@ static int resume_copy(struct worker *w)
 static int destroy_copy(struct worker *w)
 {
 	struct kerr err = {0};
-	int r = worker_settle(w);
+	int r = workplace_settle(&w->place);
 
 	if (r == 0)
-		r = virt_end(w->virt, w->grant.uuid, &err);
+		r = virt_end(w->place.virt, w->place.uuid, &err);
 	if (r == 0)
-		r = virt_retire(w->virt, w->grant.uuid, w->folder, &err);
+		r = virt_retire(w->place.virt, w->place.uuid, w->place.folder, &err);
 	if (r < 0)
 		log_warning("source", "%s", err.text);
 	return r;
@@ -243,13 +246,13 @@ static int free_copy(struct worker *w)
 {
 	struct virt_copy copy;
 	struct kerr err = {0};
-	int r = worker_settle(w);
+	int r = workplace_settle(&w->place);
 
 	if (r < 0)
 		return r;
-	virt_copy_get(w->virt, w->grant.uuid, &copy);
+	virt_copy_get(w->place.virt, w->place.uuid, &copy);
 	if (w->keep_paused && copy.state == COPY_RUNS &&
-	    virt_suspend(w->virt, w->grant.uuid, &err) < 0)
+	    virt_suspend(w->place.virt, w->place.uuid, &err) < 0)
 		log_warning("source", "%s", err.text);
 	return 0;
 }
@@ -258,10 +261,10 @@ static int quote(struct worker *w, struct kerr *err)
 {
 	int r;
 
-	if (!w->policyd)
+	if (!w->place.policyd)
 		return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED,
 				"kith-policyd on this device went away during the hand-off.");
-	r = policyd_client_requote(w->policyd, w->hid, err);
+	r = policyd_client_requote(w->place.policyd, w->place.hid, err);
 	if (r == 0)
 		self(w)->quoted_ms = worker_now_ms();
 	return r;
@@ -321,23 +324,24 @@ static void drop_images(struct worker *w)
 	_cleanup_close_ int folder = -EBADF;
 	struct kerr err = {0};
 
-	if (w->remnant.count && disk_folder_open(w->config.images, &folder, &err) < 0)
+	if (w->place.remnant.count && disk_folder_open(w->place.config.images, &folder, &err) < 0)
 		log_warning("source", "%s", err.text);
-	for (size_t i = 0; folder >= 0 && i < w->remnant.count; i++)
-		if (disk_remove(w->folder, folder, w->config.images, w->remnant.paths[i]) < 0)
-			log_warning("source", "Cannot remove %s.", w->remnant.paths[i]);
+	for (size_t i = 0; folder >= 0 && i < w->place.remnant.count; i++)
+		if (disk_remove(w->place.folder, folder, w->place.config.images,
+				w->place.remnant.paths[i]) < 0)
+			log_warning("source", "Cannot remove %s.", w->place.remnant.paths[i]);
 	for (size_t i = 0; i < s->facts.disk_count; i++)
-		if (!remnant_has(&w->remnant, s->facts.disks[i].source))
+		if (!remnant_has(&w->place.remnant, s->facts.disks[i].source))
 			log_notice("source",
 				   "The VM moved away; its old image %s is not Kith's "
 				   "and stays.",
 				   s->facts.disks[i].source);
-	remnant_remove(w->folder, w->hid);
+	remnant_remove(w->place.folder, w->place.hid);
 }
 
 static void settle_work(void *arg)
 {
-	worker_settle(arg);
+	workplace_settle(&((struct worker *)arg)->place);
 }
 
 static void settle_done(void *arg _unused_)
@@ -359,16 +363,17 @@ static void let_through(struct worker *w)
 
 static int accept_ack(struct worker *w, struct kerr *err)
 {
-	const struct side_word *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
+	const struct statement *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
 
-	return policyd_client_custody_accept(w->policyd, w->hid, ack->data, ack->len, err);
+	return policyd_client_custody_accept(w->place.policyd, w->place.hid, ack->data, ack->len,
+					     err);
 }
 
 static void prove_ack(struct worker *w)
 {
 	struct kerr err = {0};
 
-	if (worker_policyd(w) < 0) {
+	if (workplace_policyd(&w->place) < 0) {
 		side_post(w, TRANSFER_EVENT_DOUBT);
 		return;
 	}
@@ -426,7 +431,8 @@ static void journal_aborted(struct worker *w)
 		side_write(w, CUSTODY_ABORTED, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_ABORT);
 
 	/* Not written for want of a disk or a TPM is no refusal: the copy may be frozen. */
-	if (e == TRANSFER_EVENT_DOUBT || (e == TRANSFER_EVENT_REFUSED && w->refusal == KCODE_OK))
+	if (e == TRANSFER_EVENT_DOUBT ||
+	    (e == TRANSFER_EVENT_REFUSED && w->place.refusal == KCODE_OK))
 		side_defer(w, TRANSFER_ACTION_JOURNAL_ABORTED);
 }
 
@@ -476,8 +482,8 @@ static void forward(struct worker *w)
 	e = side_write(w, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, CUSTODY_STATEMENT_RELEASE);
 	/* Only a start from disk (F6), or the end of the hand-off, is final. A policyd that died
 	 * before the record, or is busy, is asked again: what waits there is the last copy. */
-	if (e == TRANSFER_EVENT_REFUSED && w->refusal != KCODE_CUSTODY &&
-	    w->refusal != KCODE_STALE_EPOCH && w->refusal != KCODE_NOT_FOUND)
+	if (e == TRANSFER_EVENT_REFUSED && w->place.refusal != KCODE_CUSTODY &&
+	    w->place.refusal != KCODE_STALE_EPOCH && w->place.refusal != KCODE_NOT_FOUND)
 		e = TRANSFER_EVENT_DOUBT;
 	side_post(w, e);
 }
@@ -500,7 +506,7 @@ static void destroy(struct worker *w)
 	struct kerr err = {0};
 
 	/* A policyd that was started again has forgotten the ACK, and the warden obeys it only. */
-	if (worker_policyd(w) < 0 || accept_ack(w, &err) < 0)
+	if (workplace_policyd(&w->place) < 0 || accept_ack(w, &err) < 0)
 		log_info("source", "%s", err.text);
 	worker_check_copy(w, destroy_copy, WORKER_LOOK_STATE);
 }
@@ -514,7 +520,7 @@ static void later(struct worker *w)
 
 static void forget_images(struct worker *w)
 {
-	remnant_remove(w->folder, w->hid);
+	remnant_remove(w->place.folder, w->place.hid);
 }
 
 static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
@@ -612,8 +618,8 @@ static void relay(struct worker *w, size_t index, const struct relay_status *st)
 	else if (st->state == RELAY_FAILED && st->error != -ECANCELED)
 		/* libvirt sees the end of its connection and fails the job by itself. */
 		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-			    "The data connection %u to \"%s\" broke.", w->relays[index].channel,
-			    w->grant.peer_name);
+			    "The data connection %u to \"%s\" broke.",
+			    w->links.relays[index].channel, w->grant.peer_name);
 }
 
 /* -- progress and time -- */
@@ -623,7 +629,7 @@ static void stats_work(void *arg)
 	struct worker *w = arg;
 	struct kerr err = {0};
 
-	virt_job_get(w->virt, w->grant.uuid, &self(w)->job, &err);
+	virt_job_get(w->place.virt, w->place.uuid, &self(w)->job, &err);
 }
 
 static void update_progress(struct worker *w, uint64_t now)
@@ -672,8 +678,8 @@ static void notice_pause(struct worker *w)
 		log_notice("source", "The VM was paused by its owner; it will stay paused.");
 	if (source_rpc_finishing(w) || paused == w->keep_paused)
 		return;
-	w->keep_paused = w->remnant.paused = paused;
-	if (remnant_write(w->folder, &w->remnant) < 0)
+	w->keep_paused = w->place.remnant.paused = paused;
+	if (remnant_write(w->place.folder, &w->place.remnant) < 0)
 		log_warning("source", "Cannot note that the guest stays paused.");
 }
 
@@ -736,7 +742,7 @@ static void tick(struct worker *w, uint64_t now)
 	if ((source_state(w) == SOURCE_RELEASED || source_state(w) == SOURCE_FORWARD) &&
 	    now - s->resend_ms >= RESEND_MS) {
 		/* For ever: only ACK or NACK ends this. */
-		if (!w->control)
+		if (!w->links.control)
 			dial(w);
 		else if (source_state(w) == SOURCE_RELEASED)
 			send_release(w);

@@ -78,7 +78,7 @@ static void side_enter(struct worker *w, int next)
 
 	if (m->state == next)
 		return;
-	log_info(w->side->name, "%s: %s after %s.", w->hex, w->side->state_name(next),
+	log_info(w->side->name, "%s: %s after %s.", w->place.hex, w->side->state_name(next),
 		 w->side->state_name(m->state));
 	m->state = next;
 	m->entered_ms = worker_now_ms();
@@ -135,7 +135,7 @@ void side_hear(struct worker *w, enum custody_statement_kind kind, const void *d
 	if (copy) {
 		memcpy(copy, data, len);
 		free(w->machine.words[kind].data);
-		w->machine.words[kind] = (struct side_word){copy, len};
+		w->machine.words[kind] = (struct statement){copy, len};
 	}
 	side_post(w, event);
 }
@@ -148,10 +148,13 @@ void side_say(struct worker *w, enum control_type type, enum custody_statement_k
 enum transfer_event side_write(struct worker *w, enum custody_record record,
 			       enum custody_statement_kind proof, enum custody_statement_kind says)
 {
-	const struct side_word *p = &w->machine.words[proof];
-	struct side_word got = {0};
-	enum transfer_event e = worker_journal(w, record, p->data, p->len, &got.data, &got.len);
+	struct statement got = {0};
+	struct kerr err = {0};
+	enum transfer_event e =
+		workplace_journal(&w->place, record, &w->machine.words[proof], &got, &err);
 
+	if (err.code != KCODE_OK && w->failure.code == KCODE_OK)
+		w->failure = err;
 	if (e == TRANSFER_EVENT_JOURNALLED && says != CUSTODY_STATEMENT_NONE) {
 		free(w->machine.words[says].data);
 		w->machine.words[says] = got;

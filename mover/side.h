@@ -5,7 +5,7 @@
 
 #include "mover/control.h"
 #include "mover/relay.h"
-#include "mover/transfer.h"
+#include "mover/workplace.h"
 
 #define SIDE_EVENTS_MAX 32
 #define SIDE_EVENTS_OWN 24 /* of them for what does not come from the peer */
@@ -48,10 +48,7 @@ struct side_machine {
 		uint64_t at_ms;
 		int state;
 	} deferred[SIDE_DEFERRED_MAX];
-	struct side_word {
-		uint8_t *data;
-		size_t len;
-	} words[_CUSTODY_STATEMENT_MAX]; /* signed statements, own and the other device's */
+	struct statement words[_CUSTODY_STATEMENT_MAX]; /* own and the other device's */
 };
 
 /* Queues an event for the machine. */
@@ -75,7 +72,7 @@ void side_hear(struct worker *w, enum custody_statement_kind kind, const void *d
 void side_say(struct worker *w, enum control_type type, enum custody_statement_kind kind);
 
 /* Writes a record with the statement `proof` in hand, and keeps what policyd says to it as `says`
- * (both may be NONE). Answers as worker_journal(). */
+ * (both may be NONE). Answers as workplace_journal(). */
 enum transfer_event side_write(struct worker *w, enum custody_record record,
 			       enum custody_statement_kind proof, enum custody_statement_kind says);
 

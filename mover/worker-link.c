@@ -18,10 +18,10 @@
 
 void worker_link_drop(struct worker *w)
 {
-	if (!w->control)
+	if (!w->links.control)
 		return;
-	w->control = control_free(w->control);
-	w->more_frames = false;
+	w->links.control = control_free(w->links.control);
+	w->links.more_frames = false;
 	if (w->failure.code == KCODE_OK && w->side->can_stop(w))
 		kerr_set(&w->failure, ECONNRESET, KCODE_INTERRUPTED,
 			 "The connection to \"%s\" broke.", w->grant.peer_name);
@@ -32,9 +32,9 @@ void worker_send(struct worker *w, enum control_type type, const void *body, siz
 {
 	int r;
 
-	if (!w->control)
+	if (!w->links.control)
 		return;
-	r = control_send(w->control, type, body, len);
+	r = control_send(w->links.control, type, body, len);
 	if (r < 0)
 		log_warning("link", "Cannot send \"%s\": %s.", control_type_to_string(type),
 			    strerror(-r));
@@ -84,15 +84,15 @@ static void on_control(struct worker *w, int fd _unused_, short revents _unused_
 	int r = 1;
 
 	/* However many the peer sends at once, there stays room for what our own side posts. */
-	for (int i = 0; i < FRAMES_AT_ONCE && w->control && side_has_room(w); i++) {
-		r = control_next(w->control, &f);
+	for (int i = 0; i < FRAMES_AT_ONCE && w->links.control && side_has_room(w); i++) {
+		r = control_next(w->links.control, &f);
 		if (r <= 0)
 			break;
 		on_frame(w, &f);
 	}
 	/* What was read into memory already rings no descriptor again. */
-	w->more_frames = r > 0 && w->control;
-	if (r < 0 && w->control) {
+	w->links.more_frames = r > 0 && w->links.control;
+	if (r < 0 && w->links.control) {
 		log_notice("link", "The control channel broke: %s.", strerror(-r));
 		worker_link_drop(w);
 	}
@@ -102,10 +102,10 @@ static void on_control(struct worker *w, int fd _unused_, short revents _unused_
  * door may have been full of strangers. False: it was tried often enough. */
 static bool dial_again(struct worker *w, uint16_t channel)
 {
-	if (!w->source || w->redial_count == WORKER_REDIALS_MAX || !w->side->can_stop(w))
+	if (!w->source || w->links.redial_count == WORKER_REDIALS_MAX || !w->side->can_stop(w))
 		return false;
-	w->redials[w->redial_count].channel = channel;
-	w->redials[w->redial_count++].at_ms = worker_now_ms() + REDIAL_MS;
+	w->links.redials[w->links.redial_count].channel = channel;
+	w->links.redials[w->links.redial_count++].at_ms = worker_now_ms() + REDIAL_MS;
 	return true;
 }
 
@@ -125,12 +125,12 @@ static size_t candidate_slot(struct worker *w)
 	size_t oldest = 0;
 
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
-		if (!w->candidates[i])
+		if (!w->links.candidates[i])
 			return i;
-		if (w->candidate_since[i] < w->candidate_since[oldest])
+		if (w->links.candidate_since[i] < w->links.candidate_since[oldest])
 			oldest = i;
 	}
-	w->candidates[oldest] = control_free(w->candidates[oldest]);
+	w->links.candidates[oldest] = control_free(w->links.candidates[oldest]);
 	return oldest;
 }
 
@@ -150,18 +150,18 @@ int worker_candidate_add(struct worker *w, int fd)
 	}
 	r = tls_channel_key(w->grant.key, DATA_CHANNEL_CONTROL, key);
 	if (r == 0)
-		r = tls_new(w->source, w->hid, DATA_CHANNEL_CONTROL, key, fd, &tls);
+		r = tls_new(w->source, w->place.hid, DATA_CHANNEL_CONTROL, key, fd, &tls);
 	explicit_bzero(key, sizeof(key));
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
 	slot = candidate_slot(w);
-	r = control_new(tls, &w->candidates[slot]);
+	r = control_new(tls, &w->links.candidates[slot]);
 	if (r < 0)
 		return r;
 	TAKE_PTR(tls);
-	w->candidate_since[slot] = worker_now_ms();
+	w->links.candidate_since[slot] = worker_now_ms();
 	return 0;
 }
 
@@ -169,11 +169,11 @@ int worker_candidate_add(struct worker *w, int fd)
  * new one replaces it only if the old one is dead or the source dialled again. */
 static void adopt(struct worker *w, size_t i)
 {
-	if (w->control)
-		w->control = control_free(w->control);
-	w->control = TAKE_PTR(w->candidates[i]);
-	w->heard_ms = worker_now_ms();
-	w->heard_bytes = 0;
+	if (w->links.control)
+		w->links.control = control_free(w->links.control);
+	w->links.control = TAKE_PTR(w->links.candidates[i]);
+	w->links.heard_ms = worker_now_ms();
+	w->links.heard_bytes = 0;
 	log_info("link", "The control channel stands.");
 	side_post(w, TRANSFER_EVENT_LINK_UP);
 }
@@ -184,13 +184,13 @@ static void on_candidate(struct worker *w, int fd, short revents _unused_)
 		struct control_frame f;
 		int r;
 
-		if (!w->candidates[i] || control_fd(w->candidates[i]) != fd)
+		if (!w->links.candidates[i] || control_fd(w->links.candidates[i]) != fd)
 			continue;
-		r = control_next(w->candidates[i], &f);
+		r = control_next(w->links.candidates[i], &f);
 		if (r < 0) {
 			log_debug("link", "A control connection failed: %s.", strerror(-r));
-			w->candidates[i] = control_free(w->candidates[i]);
-			if (w->source && !w->control && !dial_again(w, DATA_CHANNEL_CONTROL))
+			w->links.candidates[i] = control_free(w->links.candidates[i]);
+			if (w->source && !w->links.control && !dial_again(w, DATA_CHANNEL_CONTROL))
 				worker_stop(
 					w, ECONNRESET, KCODE_INTERRUPTED,
 					"The data connection to \"%s\" could not be set up: %s.",
@@ -200,7 +200,7 @@ static void on_candidate(struct worker *w, int fd, short revents _unused_)
 						     : strerror(-r));
 			return;
 		}
-		if (!control_ready(w->candidates[i]))
+		if (!control_ready(w->links.candidates[i]))
 			return;
 		adopt(w, i);
 		if (r == 1)
@@ -217,9 +217,9 @@ static bool channel_taken(const struct worker *w, uint16_t channel)
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
 		struct relay_status s;
 
-		if (!w->relays[i].relay || w->relays[i].channel != channel)
+		if (!w->links.relays[i].relay || w->links.relays[i].channel != channel)
 			continue;
-		relay_get(w->relays[i].relay, &s);
+		relay_get(w->links.relays[i].relay, &s);
 		if (s.state == RELAY_IDLE || s.state == RELAY_OPEN || s.state == RELAY_ENDED)
 			return true;
 	}
@@ -241,18 +241,18 @@ static size_t relay_slot(struct worker *w)
 	size_t oldest = WORKER_RELAYS_MAX;
 
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
-		struct worker_relay *r = &w->relays[i];
+		struct worker_relay *r = &w->links.relays[i];
 
 		if (r->relay && r->seen == RELAY_FAILED)
 			r->relay = relay_free(r->relay);
 		if (!r->relay)
 			return i;
 		if (is_trying(r) &&
-		    (oldest == WORKER_RELAYS_MAX || r->since_ms < w->relays[oldest].since_ms))
+		    (oldest == WORKER_RELAYS_MAX || r->since_ms < w->links.relays[oldest].since_ms))
 			oldest = i;
 	}
 	if (oldest < WORKER_RELAYS_MAX)
-		w->relays[oldest].relay = relay_free(w->relays[oldest].relay);
+		w->links.relays[oldest].relay = relay_free(w->links.relays[oldest].relay);
 	return oldest;
 }
 
@@ -273,19 +273,19 @@ int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *loc
 		close(fd);
 		return r;
 	}
-	r = relay_new(w->source, w->hid, channel, key, fd, local_path, w->qemu_uid, w->wake_fd,
-		      &w->relays[slot].relay);
+	r = relay_new(w->source, w->place.hid, channel, key, fd, local_path, w->place.qemu_uid,
+		      w->links.wake_fd, &w->links.relays[slot].relay);
 	explicit_bzero(key, sizeof(key));
-	w->relays[slot].channel = channel;
-	w->relays[slot].seen = RELAY_HANDSHAKE;
-	w->relays[slot].since_ms = worker_now_ms();
+	w->links.relays[slot].channel = channel;
+	w->links.relays[slot].seen = RELAY_HANDSHAKE;
+	w->links.relays[slot].since_ms = worker_now_ms();
 	return r;
 }
 
 void worker_relays_drop(struct worker *w)
 {
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++)
-		w->relays[i].relay = relay_free(w->relays[i].relay);
+		w->links.relays[i].relay = relay_free(w->links.relays[i].relay);
 }
 
 uint64_t worker_bytes(struct worker *w, bool ram)
@@ -295,9 +295,10 @@ uint64_t worker_bytes(struct worker *w, bool ram)
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
 		struct relay_status s;
 
-		if (!w->relays[i].relay || (w->relays[i].channel == DATA_CHANNEL_RAM) != ram)
+		if (!w->links.relays[i].relay ||
+		    (w->links.relays[i].channel == DATA_CHANNEL_RAM) != ram)
 			continue;
-		relay_get(w->relays[i].relay, &s);
+		relay_get(w->links.relays[i].relay, &s);
 		sum += w->source ? s.sent : s.received;
 	}
 	return sum;
@@ -309,7 +310,7 @@ static bool means_nothing(struct worker *w, const struct worker_relay *r,
 {
 	if (s->state != RELAY_FAILED || s->error == -ECANCELED || r->seen != RELAY_HANDSHAKE)
 		return false;
-	return !w->source || (w->control && dial_again(w, r->channel));
+	return !w->source || (w->links.control && dial_again(w, r->channel));
 }
 
 static void on_wake(struct worker *w, int fd, short revents _unused_)
@@ -321,15 +322,15 @@ static void on_wake(struct worker *w, int fd, short revents _unused_)
 		struct relay_status s;
 		bool nothing;
 
-		if (!w->relays[i].relay)
+		if (!w->links.relays[i].relay)
 			continue;
-		relay_get(w->relays[i].relay, &s);
-		if (s.state == w->relays[i].seen)
+		relay_get(w->links.relays[i].relay, &s);
+		if (s.state == w->links.relays[i].seen)
 			continue;
-		log_debug("link", "Channel %u: %s.", w->relays[i].channel,
+		log_debug("link", "Channel %u: %s.", w->links.relays[i].channel,
 			  relay_state_to_string(s.state));
-		nothing = means_nothing(w, &w->relays[i], &s);
-		w->relays[i].seen = s.state;
+		nothing = means_nothing(w, &w->links.relays[i], &s);
+		w->links.relays[i].seen = s.state;
 		if (!nothing)
 			w->side->relay(w, i, &s);
 	}
@@ -337,63 +338,64 @@ static void on_wake(struct worker *w, int fd, short revents _unused_)
 
 void worker_links_watch(struct worker *w)
 {
-	worker_watch(w, w->wake_fd, POLLIN, on_wake);
-	if (w->control)
-		worker_watch(w, control_fd(w->control), control_events(w->control), on_control);
+	worker_watch(w, w->links.wake_fd, POLLIN, on_wake);
+	if (w->links.control)
+		worker_watch(w, control_fd(w->links.control), control_events(w->links.control),
+			     on_control);
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
-		if (w->candidates[i])
-			worker_watch(w, control_fd(w->candidates[i]),
-				     control_events(w->candidates[i]), on_candidate);
+		if (w->links.candidates[i])
+			worker_watch(w, control_fd(w->links.candidates[i]),
+				     control_events(w->links.candidates[i]), on_candidate);
 }
 
 /* Its guest's data counts too: on a slow link the beats wait behind them. */
 static void listen_for_life(struct worker *w, uint64_t now)
 {
-	uint64_t bytes = control_received(w->control);
+	uint64_t bytes = control_received(w->links.control);
 
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
 		struct relay_status s;
 
-		if (!w->relays[i].relay)
+		if (!w->links.relays[i].relay)
 			continue;
-		relay_get(w->relays[i].relay, &s);
+		relay_get(w->links.relays[i].relay, &s);
 		bytes += s.received;
 	}
-	if (bytes != w->heard_bytes)
-		w->heard_ms = now;
-	w->heard_bytes = bytes;
+	if (bytes != w->links.heard_bytes)
+		w->links.heard_ms = now;
+	w->links.heard_bytes = bytes;
 }
 
 static void redial(struct worker *w, uint64_t now)
 {
-	for (size_t i = 0; i < w->redial_count; i++) {
-		if (!w->redials[i].at_ms || now < w->redials[i].at_ms)
+	for (size_t i = 0; i < w->links.redial_count; i++) {
+		if (!w->links.redials[i].at_ms || now < w->links.redials[i].at_ms)
 			continue;
-		w->redials[i].at_ms = 0;
-		worker_dial(w, w->redials[i].channel);
+		w->links.redials[i].at_ms = 0;
+		worker_dial(w, w->links.redials[i].channel);
 	}
 }
 
 void worker_links_tick(struct worker *w, uint64_t now)
 {
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
-		if (!w->candidates[i] || now - w->candidate_since[i] <= HANDSHAKE_MS)
+		if (!w->links.candidates[i] || now - w->links.candidate_since[i] <= HANDSHAKE_MS)
 			continue;
-		w->candidates[i] = control_free(w->candidates[i]);
-		if (!w->control)
+		w->links.candidates[i] = control_free(w->links.candidates[i]);
+		if (!w->links.control)
 			dial_again(w, DATA_CHANNEL_CONTROL);
 	}
 	redial(w, now);
-	if (w->more_frames)
+	if (w->links.more_frames)
 		on_control(w, -1, 0);
-	if (!w->control)
+	if (!w->links.control)
 		return;
 	listen_for_life(w, now);
-	if (now - w->beat_ms >= BEAT_MS) {
+	if (now - w->links.beat_ms >= BEAT_MS) {
 		worker_send(w, CONTROL_BEAT, NULL, 0);
-		w->beat_ms = now;
+		w->links.beat_ms = now;
 	}
-	if (now - w->heard_ms > SILENCE_MS) {
+	if (now - w->links.heard_ms > SILENCE_MS) {
 		log_notice("link", "The other device is silent for %d s.", SILENCE_MS / 1000);
 		worker_link_drop(w);
 	}

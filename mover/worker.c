@@ -2,19 +2,12 @@
 /* The worker's loop: everything waits here, nothing blocks here but policyd's short answers. */
 #include "mover/worker.h"
 
-#include <fcntl.h>
-#include <linux/posix_acl.h>
-#include <linux/posix_acl_xattr.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -81,102 +74,6 @@ void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready)
 
 /* -- policyd -- */
 
-int worker_policyd(struct worker *w)
-{
-	char path[160];
-	int r;
-
-	if (w->policyd)
-		return 0;
-	r = config_run_path(&w->config, POLICYD_SOCKET, path, sizeof(path));
-	return r < 0 ? r : ipc_client_new(path, &w->policyd);
-}
-
-static void policyd_drop(struct worker *w)
-{
-	w->policyd = ipc_client_free(w->policyd);
-}
-
-/* A refusal by rule: the record is not written. Anything else (a TPM that failed half way, a lost
- * connection) leaves it open. */
-static bool is_certain(enum kcode code)
-{
-	static const enum kcode certain[] = {
-		KCODE_USAGE,	    KCODE_BAD_MESSAGE,	  KCODE_NOT_ALLOWED,   KCODE_NOT_FOUND,
-		KCODE_BUSY,	    KCODE_POLICY,	  KCODE_PEER_UNKNOWN,  KCODE_ATTEST_PCR,
-		KCODE_ATTEST_QUOTE, KCODE_ATTEST_BINDING, KCODE_ATTEST_REPLAY, KCODE_CUSTODY,
-		KCODE_STALE_EPOCH,  KCODE_IDENTITY,
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(certain); i++)
-		if (certain[i] == code)
-			return true;
-	return false;
-}
-
-int worker_open(struct worker *w, struct policyd_open *ret)
-{
-	_cleanup_free_ struct policyd_open *list = NULL;
-	struct kerr err = {0};
-	size_t n = 0;
-	int r = worker_policyd(w);
-
-	if (r < 0)
-		return r;
-	r = policyd_client_open_list(w->policyd, &list, &n, &err);
-	if (r < 0)
-		return r == -ENOENT ? -EIO : r;
-	for (size_t i = 0; i < n; i++)
-		if (memcmp(list[i].hid, w->hid, HID_LEN) == 0) {
-			*ret = list[i];
-			return 0;
-		}
-	return -ENOENT;
-}
-
-static int ask_journal(struct worker *w, enum custody_record record, const void *proof,
-		       size_t proof_len, uint8_t **ret, size_t *ret_len, struct kerr *err)
-{
-	int r = worker_policyd(w);
-
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
-	/* W12: the rule that only the worker which ran the copy may release it is about a copy
-	 * that still exists (R1). */
-	if (record == CUSTODY_RELEASED && w->copy_gone)
-		return policyd_client_release_forward(w->policyd, w->hid, proof, proof_len, ret,
-						      ret_len, err);
-	return policyd_client_journal(w->policyd, w->hid, record, proof, proof_len, ret, ret_len,
-				      err);
-}
-
-enum transfer_event worker_journal(struct worker *w, enum custody_record record, const void *proof,
-				   size_t proof_len, uint8_t **ret_statement, size_t *ret_len)
-{
-	struct policyd_open last = {.record = _CUSTODY_RECORD_MAX};
-	struct kerr err = {0};
-	int r = ask_journal(w, record, proof, proof_len, ret_statement, ret_len, &err);
-
-	if (r == 0)
-		return TRANSFER_EVENT_JOURNALLED;
-	log_warning("worker", "policyd did not write \"%s\": %s", custody_record_to_string(record),
-		    err.text);
-	if (w->failure.code == KCODE_OK)
-		w->failure = err;
-	w->refusal = is_certain(err.code) ? err.code : KCODE_OK;
-	if (is_certain(err.code))
-		return TRANSFER_EVENT_REFUSED;
-	policyd_drop(w);
-	r = worker_open(w, &last);
-	if (r == -ENOENT || (r == 0 && last.record != record))
-		return TRANSFER_EVENT_REFUSED;
-	/* It is there after all: asking again only makes the statement anew. */
-	kerr_clear(&err);
-	if (r == 0 && ask_journal(w, record, proof, proof_len, ret_statement, ret_len, &err) == 0)
-		return TRANSFER_EVENT_JOURNALLED;
-	return TRANSFER_EVENT_DOUBT;
-}
-
 /* Whatever happened to the channel, the other device's word may be here already (F3, F8). */
 static void read_mail(struct worker *w, uint64_t now)
 {
@@ -188,8 +85,9 @@ static void read_mail(struct worker *w, uint64_t now)
 	if (now - w->mail_ms < MAIL_MS || w->side->can_stop(w))
 		return;
 	w->mail_ms = now;
-	if (worker_policyd(w) < 0 ||
-	    policyd_client_custody_inbox(w->policyd, w->hid, &kind, &data, &len, &err) < 0)
+	if (workplace_policyd(&w->place) < 0 ||
+	    policyd_client_custody_inbox(w->place.policyd, w->place.hid, &kind, &data, &len, &err) <
+		    0)
 		log_debug("worker", "No inbox: %s", err.text);
 	else if (kind != CUSTODY_STATEMENT_NONE)
 		side_hear(w, kind, data, len);
@@ -198,7 +96,7 @@ static void read_mail(struct worker *w, uint64_t now)
 static void on_policyd(struct worker *w, int fd _unused_, short revents _unused_)
 {
 	/* Nothing comes unasked: this is its end. */
-	policyd_drop(w);
+	workplace_policyd_drop(&w->place);
 	worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
 		    "kith-policyd on this device went away during the hand-off.");
 }
@@ -223,7 +121,7 @@ static enum copy_state held_copy(struct worker *w)
 	enum warden_copy copy;
 	struct kerr err = {0};
 
-	if (warden_settle(&w->config, w->grant.uuid, &copy, &err) < 0) {
+	if (warden_settle(&w->place.config, w->place.uuid, &copy, &err) < 0) {
 		log_warning("worker", "%s", err.text);
 		return COPY_UNKNOWN;
 	}
@@ -243,11 +141,11 @@ static void copy_work(void *arg)
 		return;
 	switch (t->look) {
 	case WORKER_LOOK_STATE:
-		virt_copy_get(w->virt, w->grant.uuid, &t->copy);
+		virt_copy_get(w->place.virt, w->place.uuid, &t->copy);
 		break;
 	case WORKER_LOOK_JOB:
 		w->job_ms = worker_now_ms();
-		virt_copy_job(w->virt, w->grant.uuid, &t->copy);
+		virt_copy_job(w->place.virt, w->place.uuid, &t->copy);
 		if (t->copy.state != COPY_GONE && !t->copy.job)
 			t->copy.state = COPY_UNKNOWN;
 		break;
@@ -275,7 +173,7 @@ static void copy_done(void *arg)
 	struct copy_task *t = arg;
 	struct worker *w = t->w;
 
-	w->copy_gone = t->copy.state == COPY_GONE;
+	w->place.copy_gone = t->copy.state == COPY_GONE;
 	if (t->copy.state == COPY_PAUSED && w->keep_paused)
 		t->copy.state = COPY_HALTED;
 	side_post(w, t->frozen ? TRANSFER_EVENT_FROZEN : worker_copy_event(t->copy.state));
@@ -315,10 +213,10 @@ static void freeze_work(void *arg)
 	struct freeze_task *t = arg;
 	struct virt_copy copy;
 
-	t->result = warden_freeze(&t->w->config, t->w->grant.uuid, &t->copy, &t->err);
+	t->result = warden_freeze(&t->w->place.config, t->w->place.uuid, &t->copy, &t->err);
 	if (t->result < 0 || t->copy == WARDEN_COPY_GONE)
 		return;
-	virt_copy_get(t->w->virt, t->w->grant.uuid, &copy);
+	virt_copy_get(t->w->place.virt, t->w->place.uuid, &copy);
 	if (t->copy != WARDEN_COPY_FROZEN || job_was_lost(t->w) ||
 	    (copy.state != COPY_PAUSED && copy.state != COPY_HALTED))
 		t->result = kerr_set(&t->err, EBUSY, KCODE_INTERRUPTED,
@@ -337,7 +235,7 @@ static void freeze_done(void *arg)
 			w->failure = t->err;
 	}
 	if (gone)
-		w->copy_gone = true;
+		w->place.copy_gone = true;
 	side_post(w, t->result < 0	  ? TRANSFER_EVENT_COPY_UNKNOWN
 		     : gone && !w->source ? TRANSFER_EVENT_COPY_GONE
 					  : TRANSFER_EVENT_FROZEN);
@@ -354,19 +252,6 @@ void worker_freeze(struct worker *w)
 		free(t);
 		side_post(w, TRANSFER_EVENT_COPY_UNKNOWN);
 	}
-}
-
-int worker_settle(struct worker *w)
-{
-	enum warden_copy copy;
-	struct kerr err = {0};
-	int r = warden_settle(&w->config, w->grant.uuid, &copy, &err);
-
-	if (r < 0)
-		log_warning("worker", "%s", err.text);
-	else if (copy == WARDEN_COPY_FROZEN)
-		r = -EBUSY;
-	return r;
 }
 
 static void on_tasks(struct worker *w, int fd, short revents _unused_)
@@ -402,7 +287,7 @@ void worker_dial(struct worker *w, uint16_t channel)
 	uint8_t body[HID_LEN + 2];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
-	wbuf_bytes(&b, w->hid, HID_LEN);
+	wbuf_bytes(&b, w->place.hid, HID_LEN);
 	wbuf_u16(&b, channel);
 	ipc_send(WORKER_FD, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
 }
@@ -441,14 +326,16 @@ static int eat_preface(struct worker *w, int fd, uint16_t channel)
 	if (recv(fd, preface, sizeof(preface), MSG_DONTWAIT) != (ssize_t)sizeof(preface))
 		return -EBADMSG;
 	if (data_preface_get(preface, hid, &said) < 0 || said != channel ||
-	    memcmp(hid, w->hid, HID_LEN) != 0)
+	    memcmp(hid, w->place.hid, HID_LEN) != 0)
 		return -EBADMSG;
 	return 0;
 }
 
 static const char *local_path(const struct worker *w, uint16_t channel)
 {
-	return w->source ? NULL : channel == DATA_CHANNEL_RAM ? w->ram_path : w->nbd_path;
+	return w->source		     ? NULL
+	       : channel == DATA_CHANNEL_RAM ? w->place.ram_path
+					     : w->place.nbd_path;
 }
 
 static void on_conn(struct worker *w, struct ipc_msg *m)
@@ -479,10 +366,10 @@ static void on_cancel(struct worker *w, const struct ipc_msg *m)
 	if (!w->side->can_stop(w))
 		kerr_set(&err, EBUSY, KCODE_BUSY,
 			 "The hand-off is past the point where it can be cancelled.");
-	else if (worker_policyd(w) < 0)
+	else if (workplace_policyd(&w->place) < 0)
 		kerr_set(&err, ECONNREFUSED, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
 	else
-		policyd_client_abort_allowed(w->policyd, w->hid, &err);
+		policyd_client_abort_allowed(w->place.policyd, w->place.hid, &err);
 	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
 		worker_stop(w, ECANCELED, KCODE_CANCELLED, "The hand-off was cancelled.");
@@ -499,7 +386,7 @@ static void on_gone(struct worker *w, const struct ipc_msg *m)
 	rbuf_bytes(&r, hid, sizeof(hid));
 	if (kerr_get(&r, &said) < 0 || rbuf_end(&r) < 0 || said.code == KCODE_OK)
 		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
-	else if (w->control || !w->side->can_stop(w))
+	else if (w->links.control || !w->side->can_stop(w))
 		kerr_set(&err, EBUSY, KCODE_BUSY, "The two sides have each other.");
 	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
@@ -559,8 +446,8 @@ static void add_watches(struct worker *w)
 	w->watch.count = 0;
 	if (!w->super_lost)
 		worker_watch(w, WORKER_FD, POLLIN, on_super);
-	if (w->policyd)
-		worker_watch(w, ipc_client_fd(w->policyd), POLLIN, on_policyd);
+	if (w->place.policyd)
+		worker_watch(w, ipc_client_fd(w->place.policyd), POLLIN, on_policyd);
 	worker_watch(w, tasks_fd(w->tasks), POLLIN, on_tasks);
 	worker_watch(w, tasks_fd(w->long_tasks), POLLIN, on_tasks);
 	worker_links_watch(w);
@@ -572,10 +459,10 @@ static _Noreturn void finish(struct worker *w)
 	if (!w->started)
 		worker_answer_start(w);
 	worker_progress(w);
-	if (w->control)
-		control_bye(w->control, BYE_MS);
+	if (w->links.control)
+		control_bye(w->links.control, BYE_MS);
 	log_info("worker", "The worker ends%s.", w->clean ? "" : "; recovery will look after it");
-	worker_folder_remove(w->dir, w->dir_fd);
+	workplace_remove(&w->place);
 	/* Not exit(): other threads may be inside libvirt, and no descriptor may be closed before
 	 * they are gone (a closed RPC socket would make libvirt's client resume the source). */
 	_exit(w->clean ? 0 : 3);
@@ -585,7 +472,7 @@ static bool may_leave(struct worker *w, uint64_t now)
 {
 	if (!w->leave_ms)
 		return false;
-	return now >= w->leave_ms || !w->control || control_flushed(w->control);
+	return now >= w->leave_ms || !w->links.control || control_flushed(w->links.control);
 }
 
 static _Noreturn void loop(struct worker *w)
@@ -598,7 +485,7 @@ static _Noreturn void loop(struct worker *w)
 		if (may_leave(w, now))
 			finish(w);
 		add_watches(w);
-		if (poll(w->watch.poll, w->watch.count, w->more_frames ? 0 : TICK_MS) < 0 &&
+		if (poll(w->watch.poll, w->watch.count, w->links.more_frames ? 0 : TICK_MS) < 0 &&
 		    errno != EINTR)
 			_exit(1);
 		for (size_t i = 0; i < w->watch.count; i++)
@@ -614,116 +501,26 @@ static _Noreturn void loop(struct worker *w)
 
 /* -- start -- */
 
-static uid_t qemu_user(void)
-{
-	static const char *const names[] = {"libvirt-qemu", "qemu"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		struct passwd *p = getpwnam(names[i]);
-
-		if (p)
-			return p->pw_uid;
-	}
-	return 0;
-}
-
-/* One entry of a POSIX ACL as the kernel takes it. */
-static void acl_entry(struct wbuf *b, uint16_t tag, uint16_t permissions, uint32_t id)
-{
-	wbuf_u16(b, tag);
-	wbuf_u16(b, permissions);
-	wbuf_u32(b, id);
-}
-
-/* acl(5), <linux/posix_acl_xattr.h>: entries sorted by tag, users by number. */
-static struct wbuf acl(uint8_t *room, size_t size, uid_t low, uid_t high, uint16_t rest)
-{
-	struct wbuf b = wbuf_init(room, size);
-
-	wbuf_u32(&b, POSIX_ACL_XATTR_VERSION);
-	acl_entry(&b, ACL_USER_OBJ, 7, UINT32_MAX);
-	if (low)
-		acl_entry(&b, ACL_USER, 7, low);
-	if (high && high != low)
-		acl_entry(&b, ACL_USER, 7, high);
-	acl_entry(&b, ACL_GROUP_OBJ, rest, UINT32_MAX);
-	acl_entry(&b, ACL_MASK, 7, UINT32_MAX);
-	acl_entry(&b, ACL_OTHER, rest, UINT32_MAX);
-	return b;
-}
-
-/* QEMU makes its sockets here at the destination and reaches ours at the source; we must reach
- * the ones that it makes. Each side's user is named, nobody else gets more than passage. */
-static int share_with_qemu(int fd, uid_t qemu)
-{
-	uid_t own = geteuid();
-	uint8_t room[64];
-	struct wbuf b = acl(room, sizeof(room), 0, qemu, 1);
-
-	if (fsetxattr(fd, "system.posix_acl_access", room, b.len, 0) < 0)
-		return -errno;
-	b = acl(room, sizeof(room), MIN_OF(own, qemu), own > qemu ? own : qemu, 0);
-	return fsetxattr(fd, "system.posix_acl_default", room, b.len, 0) < 0 ? -errno : 0;
-}
-
-int worker_folder(struct worker *w, struct kerr *err)
-{
-	_cleanup_close_ int fd = -EBADF;
-	int n;
-
-	w->qemu_uid = qemu_user();
-	n = snprintf(w->dir, sizeof(w->dir), "%s/mover/%s", w->config.run, w->hex);
-	/* sockaddr_un ends at 107 bytes. */
-	if (n < 0 || n + 9 > 107)
-		return kerr_set(err, ENAMETOOLONG, KCODE_FAILED,
-				"The run folder's path is too long.");
-	snprintf(w->rpc_path, sizeof(w->rpc_path), "%s/rpc.sock", w->dir);
-	snprintf(w->ram_path, sizeof(w->ram_path), "%s/ram.sock", w->dir);
-	snprintf(w->nbd_path, sizeof(w->nbd_path), "%s/nbd.sock", w->dir);
-	if (mkdir(w->dir, 0711) < 0 && errno != EEXIST)
-		return kerr_set(err, errno, KCODE_FAILED, "Cannot make %s: %s.", w->dir,
-				strerror(errno));
-	fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return kerr_set(err, EBUSY, KCODE_BUSY, "Another worker has this hand-off.");
-	n = share_with_qemu(fd, w->qemu_uid);
-	if (n < 0)
-		return kerr_set(err, -n, KCODE_FAILED, "Cannot let QEMU into %s: %s.", w->dir,
-				strerror(-n));
-	w->dir_fd = TAKE_FD(fd);
-	return 0;
-}
-
-void worker_folder_remove(const char *dir, int dir_fd)
-{
-	static const char *const names[] = {"rpc.sock", "ram.sock", "nbd.sock"};
-
-	if (dir_fd < 0)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		unlinkat(dir_fd, names[i], 0);
-	rmdir(dir);
-}
-
 static int take_grant(struct worker *w, struct kerr *err)
 {
-	int r = worker_policyd(w);
+	int r = workplace_policyd(&w->place);
 
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
-	r = policyd_client_grant_take(w->policyd, w->hid, w->source, &w->grant, err);
+	r = policyd_client_grant_take(w->place.policyd, w->place.hid, w->source, &w->grant, err);
 	if (r < 0)
 		return r;
-	memcpy(w->progress.hid, w->hid, HID_LEN);
-	memcpy(w->progress.uuid, w->grant.uuid, UUID_LEN);
+	memcpy(w->place.uuid, w->grant.uuid, UUID_LEN);
+	memcpy(w->progress.hid, w->place.hid, HID_LEN);
+	memcpy(w->progress.uuid, w->place.uuid, UUID_LEN);
 	memcpy(w->progress.peer, w->grant.peer, DEVICE_ID_LEN);
 	memcpy(w->progress.vm, w->grant.vm, sizeof(w->progress.vm));
 	memcpy(w->progress.peer_name, w->grant.peer_name, sizeof(w->progress.peer_name));
 	w->progress.source = w->source;
 	w->progress.left_ms = UINT64_MAX;
-	memcpy(w->remnant.hid, w->hid, HID_LEN);
-	memcpy(w->remnant.uuid, w->grant.uuid, UUID_LEN);
-	w->remnant.source = w->source;
+	memcpy(w->place.remnant.hid, w->place.hid, HID_LEN);
+	memcpy(w->place.remnant.uuid, w->place.uuid, UUID_LEN);
+	w->place.remnant.source = w->source;
 	return 0;
 }
 
@@ -746,24 +543,21 @@ static void limits(void)
 	worker_ignore(SIGTERM);
 }
 
-static int setup(struct worker *w, const char *hid_hex, struct kerr *err)
+static int setup(struct worker *w, const struct config *config, const char *hid_hex,
+		 struct kerr *err)
 {
+	uint8_t hid[HID_LEN];
 	int r;
 
-	if (hex_decode(hid_hex, w->hid, HID_LEN) < 0)
+	if (hex_decode(hid_hex, hid, HID_LEN) < 0)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "The hand-off's number is malformed.");
-	hex_encode(w->hid, HID_LEN, w->hex);
 	w->begin_ms = worker_now_ms();
-	w->virt = virt_new();
-	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!w->virt || w->wake_fd < 0 || virt_setup() < 0 || tasks_new(&w->tasks) < 0 ||
-	    tasks_new(&w->long_tasks) < 0)
+	w->links.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->links.wake_fd < 0 || tasks_new(&w->tasks) < 0 || tasks_new(&w->long_tasks) < 0)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "The worker could not start.");
-	r = remnant_folder_open(w->config.state, &w->folder);
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_FAILED, "Cannot use %s/mover: %s.", w->config.state,
-				strerror(-r));
-	r = worker_folder(w, err);
+	r = workplace_open(&w->place, config, err);
+	if (r == 0)
+		r = workplace_lock(&w->place, hid, err);
 	return r < 0 ? r : take_grant(w, err);
 }
 
@@ -774,12 +568,11 @@ void worker_main(const struct config *config, const char *hid_hex, bool source)
 
 	log_setup(source ? "kith-mover source" : "kith-mover destination");
 	limits();
-	w.config = *config;
 	w.source = source;
 	w.side = source ? &source_side : &destination_side;
 	w.start_serial = 1;
-	w.folder = w.dir_fd = w.wake_fd = -EBADF;
-	if (secret_process_setup() < 0 || setup(&w, hid_hex, &err) < 0) {
+	w.place.dir_fd = w.links.wake_fd = -EBADF;
+	if (secret_process_setup() < 0 || setup(&w, config, hid_hex, &err) < 0) {
 		w.failure = err;
 		if (err.code == KCODE_OK)
 			kerr_set(&w.failure, EIO, KCODE_FAILED, "The worker could not start.");

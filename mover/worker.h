@@ -5,14 +5,9 @@
 
 #include <poll.h>
 
-#include "base/config.h"
-#include "base/ipc.h"
-#include "mover/remnant.h"
 #include "mover/side.h"
 #include "mover/task.h"
-#include "mover/virt.h"
-#include "mover/warden-client.h"
-#include "policyd/client.h"
+#include "mover/workplace.h"
 
 #define WORKER_FD 3 /* the socketpair to the supervisor */
 
@@ -36,40 +31,33 @@ struct worker_relay {
 	uint64_t since_ms;
 };
 
-struct worker {
-	struct config config;
-	const struct side *side;
-	struct side_machine machine;
-	void *ctx; /* struct source or struct destination */
-	bool source;
-	uint8_t hid[HID_LEN];
-	char hex[2 * HID_LEN + 1];
-	struct policyd_grant grant;
-
-	struct ipc_client *policyd;
-	struct virt *virt; /* used by the tasks thread only */
-	struct tasks *tasks;
-	struct tasks *long_tasks; /* the one call that lasts as long as the copy */
-	int wake_fd;		  /* relays ring here */
-	int folder;		  /* remnants */
-	struct remnant remnant;
-
-	char dir[128], rpc_path[160], ram_path[160], nbd_path[160];
-	int dir_fd; /* locked: this worker lives */
-	uid_t qemu_uid;
-
+/* The control channel and the relays; worker-link.c looks after them. */
+struct links {
 	struct control *control; /* the one that both ends proved */
 	struct control *candidates[WORKER_CANDIDATES_MAX];
 	uint64_t candidate_since[WORKER_CANDIDATES_MAX];
 	uint64_t heard_ms, heard_bytes, beat_ms;
 	bool more_frames; /* of the peer are in memory, and wait for their turn */
 	struct worker_relay relays[WORKER_RELAYS_MAX];
+	int wake_fd; /* relays ring here */
 	struct {
 		uint16_t channel;
 		uint64_t at_ms; /* 0 = done */
 	} redials[WORKER_REDIALS_MAX];
 	size_t redial_count;
+};
 
+struct worker {
+	struct workplace place;
+	struct links links;
+	const struct side *side;
+	struct side_machine machine;
+	void *ctx; /* struct source or struct destination */
+	bool source;
+	struct policyd_grant grant;
+
+	struct tasks *tasks;
+	struct tasks *long_tasks; /* the one call that lasts as long as the copy */
 	struct {
 		struct pollfd poll[WORKER_WATCH_MAX];
 		worker_ready_fn ready[WORKER_WATCH_MAX];
@@ -77,10 +65,8 @@ struct worker {
 	} watch;
 
 	struct kerr failure; /* the first cause, shown to people */
-	enum kcode refusal;  /* of the record that policyd refused last; OK if it did not say */
 	bool started;	     /* START was answered */
 	uint32_t start_serial;
-	bool copy_gone;	  /* as the last CHECK_COPY saw it */
 	uint64_t job_ms;  /* WORKER_LOOK_JOB saw the job held then */
 	bool keep_paused; /* the owner paused the guest: it is not ours to resume */
 	uint64_t mail_ms; /* the inbox was read then */
@@ -109,17 +95,6 @@ _Noreturn void worker_main(const struct config *config, const char *hid_hex, boo
 void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
 void worker_stop_err(struct worker *w, const struct kerr *err);
 
-/* Writes a record. Fills the signed statement where there is one (malloced). JOURNALLED, REFUSED
- * (certain: the record is not written), or DOUBT. */
-enum transfer_event worker_journal(struct worker *w, enum custody_record record, const void *proof,
-				   size_t proof_len, uint8_t **ret_statement, size_t *ret_len);
-
-/* Connects to policyd unless w->policyd stands. */
-int worker_policyd(struct worker *w);
-
-/* This hand-off as the journal has it; -ENOENT if it is closed or unknown there. */
-int worker_open(struct worker *w, struct policyd_open *ret);
-
 /* The event that tells a state of the copy. */
 enum transfer_event worker_copy_event(enum copy_state state);
 
@@ -141,10 +116,6 @@ void worker_check_copy(struct worker *w, worker_copy_fn before, enum worker_look
  * which can run as little), COPY_GONE at the destination, COPY_UNKNOWN if it does not hold still.
  */
 void worker_freeze(struct worker *w);
-/* Has kith-warden do what the journal says: a thaw, or the end of a copy. 0 once the copy is free
- * or gone; -EBUSY while it is still held. Blocks: for tasks. */
-int worker_settle(struct worker *w);
-
 void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
 
 /* Starts the handshake on a data connection; both take `fd` over. Anybody can come so far: it
@@ -168,8 +139,3 @@ void worker_leave(struct worker *w);
 /* The loop's share of worker-link.c. */
 void worker_links_watch(struct worker *w);
 void worker_links_tick(struct worker *w, uint64_t now_ms);
-
-/* Makes the hand-off's folder with its lock. */
-int worker_folder(struct worker *w, struct kerr *err);
-/* Removes it with the sockets in it. */
-void worker_folder_remove(const char *dir, int dir_fd);

@@ -62,7 +62,7 @@ static void turn(struct worker *w, uint64_t now)
 	w->watch.count = 0;
 	worker_links_watch(w);
 	for (size_t i = 0; i < w->watch.count; i++)
-		if (w->control && w->watch.poll[i].fd == control_fd(w->control))
+		if (w->links.control && w->watch.poll[i].fd == control_fd(w->links.control))
 			w->watch.ready[i](w, w->watch.poll[i].fd, POLLIN);
 	worker_links_tick(w, now);
 }
@@ -74,10 +74,10 @@ static void test_flood(void)
 	unsigned turns = 0;
 
 	w->side = &side;
-	w->wake_fd = -EBADF;
+	w->links.wake_fd = -EBADF;
 	frames = 0;
-	connected(&w->control, &peer);
-	w->heard_ms = w->beat_ms = worker_now_ms();
+	connected(&w->links.control, &peer);
+	w->links.heard_ms = w->links.beat_ms = worker_now_ms();
 	for (int i = 0; i < 64; i++)
 		g_assert_cmpint(control_send(peer, CONTROL_VOTE, "x", 1), ==, 0);
 	for (; frames < 64 && turns < 64; turns++) {
@@ -95,11 +95,11 @@ static void test_flood(void)
 	g_assert_cmpuint(frames, ==, 64);
 	g_assert_cmpuint(turns, >, 1);
 	turn(w, worker_now_ms());
-	g_assert_false(w->more_frames);
+	g_assert_false(w->links.more_frames);
 	control_free(peer);
 	turn(w, worker_now_ms());
-	g_assert_null(w->control);
-	g_assert_false(w->more_frames);
+	g_assert_null(w->links.control);
+	g_assert_false(w->links.more_frames);
 	g_assert_cmpint(w->machine.events[w->machine.event_count - 1], ==,
 			TRANSFER_EVENT_LINK_LOST);
 	g_free(w);
@@ -126,18 +126,18 @@ static void test_life(void)
 	struct control *peer;
 
 	w->side = &side;
-	w->wake_fd = -EBADF;
-	connected(&w->control, &peer);
-	w->heard_ms = w->beat_ms = now;
+	w->links.wake_fd = -EBADF;
+	connected(&w->links.control, &peer);
+	w->links.heard_ms = w->links.beat_ms = now;
 	worker_links_tick(w, now);
 	worker_links_tick(w, now + 9000);
-	g_assert_nonnull(w->control);
+	g_assert_nonnull(w->links.control);
 	g_assert_cmpint(control_send(peer, CONTROL_BEAT, NULL, 0), ==, 0);
 	turn(w, now + 9500);
 	worker_links_tick(w, now + 15000);
-	g_assert_nonnull(w->control);
+	g_assert_nonnull(w->links.control);
 	worker_links_tick(w, now + 19600);
-	g_assert_null(w->control);
+	g_assert_null(w->links.control);
 	control_free(peer);
 	g_free(w);
 }
@@ -160,8 +160,8 @@ static struct worker *with_grant(bool source)
 
 	w->side = &side;
 	w->source = source;
-	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	memcpy(w->hid, HID, HID_LEN);
+	w->links.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	memcpy(w->place.hid, HID, HID_LEN);
 	memcpy(w->grant.key, KEY, TLS_KEY_LEN);
 	return w;
 }
@@ -196,19 +196,19 @@ static void test_early_control(void)
 	g_assert_cmpint(tls_new(true, HID, DATA_CHANNEL_CONTROL, key, theirs[0], &tls), ==, 0);
 	g_assert_cmpint(control_new(tls, &genuine), ==, 0);
 	g_assert_cmpint(worker_candidate_add(w, ours), ==, 0);
-	for (int i = 0; i < 20 && !w->control; i++) {
+	for (int i = 0; i < 20 && !w->links.control; i++) {
 		g_assert_cmpint(control_next(genuine, &f), >=, 0);
 		all_ready(w);
 	}
-	g_assert_nonnull(w->control);
+	g_assert_nonnull(w->links.control);
 	g_assert_cmpint(w->failure.code, ==, KCODE_OK);
 	control_free(genuine);
 	for (size_t i = 1; i < G_N_ELEMENTS(theirs); i++)
 		close(theirs[i]);
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
-		control_free(w->candidates[i]);
-	control_free(w->control);
-	close(w->wake_fd);
+		control_free(w->links.candidates[i]);
+	control_free(w->links.control);
+	close(w->links.wake_fd);
 	g_free(w);
 }
 
@@ -235,8 +235,8 @@ static void test_early_relays(void)
 	g_assert_cmpint(r, ==, 1);
 	for (int i = 0; i < 2000 && st.state != RELAY_IDLE; i++) {
 		for (size_t k = 0; k < WORKER_RELAYS_MAX && st.state != RELAY_IDLE; k++)
-			if (w->relays[k].relay)
-				relay_get(w->relays[k].relay, &st);
+			if (w->links.relays[k].relay)
+				relay_get(w->links.relays[k].relay, &st);
 		g_usleep(1000);
 	}
 	g_assert_cmpint(st.state, ==, RELAY_IDLE);
@@ -247,7 +247,7 @@ static void test_early_relays(void)
 	tls_free(tls);
 	for (size_t i = 1; i < G_N_ELEMENTS(theirs); i++)
 		close(theirs[i]);
-	close(w->wake_fd);
+	close(w->links.wake_fd);
 	g_free(w);
 }
 
@@ -272,7 +272,7 @@ static void test_dial_again(void)
 	g_assert_cmpuint(dials, ==, WORKER_REDIALS_MAX);
 	g_assert_cmpint(w->failure.code, ==, KCODE_INTERRUPTED);
 	close(super[1]);
-	close(w->wake_fd);
+	close(w->links.wake_fd);
 	g_free(w);
 }
 
