@@ -153,7 +153,7 @@ enum transfer_event side_write(struct worker *w, enum custody_record record,
 	enum transfer_event e =
 		workplace_journal(&w->place, record, &w->machine.words[proof], &got, &err);
 
-	if (err.code != KCODE_OK && w->failure.code == KCODE_OK)
+	if (e != TRANSFER_EVENT_JOURNALLED && w->failure.code == KCODE_OK)
 		w->failure = err;
 	if (e == TRANSFER_EVENT_JOURNALLED && says != CUSTODY_STATEMENT_NONE) {
 		free(w->machine.words[says].data);
