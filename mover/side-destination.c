@@ -131,29 +131,13 @@ static int make_images(struct worker *w, struct kerr *err)
 static void drop_images(struct worker *w)
 {
 	struct destination *d = self(w);
-	_cleanup_close_ int folder = -EBADF;
-	struct kerr err = {0};
-	int r;
 
 	worker_relays_drop(w);
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++) {
 		closep(&d->image_fd[i]);
 		d->image_fd[i] = -EBADF;
 	}
-	if (w->place.remnant.count && disk_folder_open(w->place.config.images, &folder, &err) < 0) {
-		log_warning("destination", "%s", err.text);
-		return;
-	}
-	for (size_t i = 0; i < w->place.remnant.count; i++) {
-		r = disk_remove(w->place.folder, folder, w->place.config.images,
-				w->place.remnant.paths[i]);
-		if (r < 0 && r != -ENOENT) {
-			log_warning("destination", "Cannot remove %s.", w->place.remnant.paths[i]);
-			return; /* the note stays for recovery */
-		}
-	}
-	remnant_remove(w->place.folder, w->place.hid);
-	d->dropped = true;
+	d->dropped = side_drop_images(w);
 }
 
 /* -- tasks -- */

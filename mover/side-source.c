@@ -321,22 +321,15 @@ static void send_moved(struct worker *w)
 static void drop_images(struct worker *w)
 {
 	struct source *s = self(w);
-	_cleanup_close_ int folder = -EBADF;
-	struct kerr err = {0};
 
-	if (w->place.remnant.count && disk_folder_open(w->place.config.images, &folder, &err) < 0)
-		log_warning("source", "%s", err.text);
-	for (size_t i = 0; folder >= 0 && i < w->place.remnant.count; i++)
-		if (disk_remove(w->place.folder, folder, w->place.config.images,
-				w->place.remnant.paths[i]) < 0)
-			log_warning("source", "Cannot remove %s.", w->place.remnant.paths[i]);
 	for (size_t i = 0; i < s->facts.disk_count; i++)
 		if (!remnant_has(&w->place.remnant, s->facts.disks[i].source))
 			log_notice("source",
 				   "The VM moved away; its old image %s is not Kith's "
 				   "and stays.",
 				   s->facts.disks[i].source);
-	remnant_remove(w->place.folder, w->place.hid);
+	if (!side_drop_images(w))
+		w->clean = false;
 }
 
 static void settle_work(void *arg)

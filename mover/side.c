@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/disk.h"
 #include "mover/worker.h"
 
 #define DEFER_MS 1000
@@ -174,4 +175,26 @@ bool side_journal(struct worker *w, enum custody_record record, enum custody_sta
 		w->clean = true;
 	side_post(w, e);
 	return e == TRANSFER_EVENT_JOURNALLED;
+}
+
+bool side_drop_images(struct worker *w)
+{
+	struct workplace *p = &w->place;
+	_cleanup_close_ int folder = -EBADF;
+	struct kerr err = {0};
+
+	if (p->remnant.count && disk_folder_open(p->config.images, &folder, &err) < 0) {
+		log_warning(w->side->name, "%s", err.text);
+		return false;
+	}
+	for (size_t i = 0; i < p->remnant.count; i++) {
+		int r = disk_remove(p->folder, folder, p->config.images, p->remnant.paths[i]);
+
+		if (r < 0 && r != -ENOENT) {
+			log_warning(w->side->name, "Cannot remove %s.", p->remnant.paths[i]);
+			return false;
+		}
+	}
+	remnant_remove(p->folder, p->hid);
+	return true;
 }

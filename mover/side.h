@@ -79,3 +79,7 @@ enum transfer_event side_write(struct worker *w, enum custody_record record,
 /* The same, and the answer is posted. True = it is written. */
 bool side_journal(struct worker *w, enum custody_record record, enum custody_statement_kind proof,
 		  enum custody_statement_kind says);
+
+/* Removes the images that the note names, then the note. False = one is left, and the note stays
+ * for recovery. */
+bool side_drop_images(struct worker *w);
