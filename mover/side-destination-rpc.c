@@ -70,8 +70,8 @@ int destination_rpc_open(struct worker *w, const struct control_offer *offer,
 
 	memcpy(c.limits.expect_uuid, w->place.uuid, UUID_LEN);
 	serial_path(w, serial, sizeof(serial));
-	snprintf(ram, sizeof(ram), "unix://%s", w->place.ram_path);
-	snprintf(nbd, sizeof(nbd), "unix://%s", w->place.nbd_path);
+	snprintf(ram, sizeof(ram), "unix://%s", w->place.sockets[WORKPLACE_RAM]);
+	snprintf(nbd, sizeof(nbd), "unix://%s", w->place.sockets[WORKPLACE_NBD]);
 	r = gateway_new(&c, &d->gateway);
 	if (r == 0)
 		r = bridge_open(&d->bridge);

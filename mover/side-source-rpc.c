@@ -43,12 +43,12 @@ static int listen_local(const char *path, int *ret_fd)
 int source_rpc_open(struct worker *w, const struct domain_disk_map *map)
 {
 	struct source_rpc *s = self(w);
-	int r = listen_local(w->place.rpc_path, &s->rpc_listen);
+	int r = listen_local(w->place.sockets[WORKPLACE_RPC], &s->rpc_listen);
 
 	if (r == 0)
-		r = listen_local(w->place.ram_path, &s->ram_listen);
+		r = listen_local(w->place.sockets[WORKPLACE_RAM], &s->ram_listen);
 	if (r == 0)
-		r = listen_local(w->place.nbd_path, &s->nbd_listen);
+		r = listen_local(w->place.sockets[WORKPLACE_NBD], &s->nbd_listen);
 	s->map = *map;
 	s->limits.expect_name = w->grant.vm;
 	memcpy(s->limits.expect_uuid, w->place.uuid, UUID_LEN);

@@ -143,8 +143,8 @@ static void migrate_work(void *arg)
 {
 	struct worker *w = arg;
 	struct source *s = self(w);
-	struct virt_migration m = {w->place.rpc_path, w->place.ram_path, w->place.nbd_path,
-				   &s->facts};
+	struct virt_migration m = {w->place.sockets[WORKPLACE_RPC], w->place.sockets[WORKPLACE_RAM],
+				   w->place.sockets[WORKPLACE_NBD], &s->facts};
 
 	s->migrate_result = virt_migrate(w->place.uuid, &m, &s->migrate_err);
 }
@@ -398,8 +398,8 @@ static void end_phase(struct worker *w)
 
 	if (source_state(w) == SOURCE_MOVED) {
 		w->progress.downtime_ms = s->downtime_us / 1000;
-		w->progress.ram_bytes = w->progress.ram_total = worker_bytes(w, true);
-		w->progress.disk_bytes = w->progress.disk_total = worker_bytes(w, false);
+		w->progress.ram_bytes = w->progress.ram_total = worker_bytes(w, CHANNEL_RAM);
+		w->progress.disk_bytes = w->progress.disk_total = worker_bytes(w, CHANNEL_DISK);
 		w->progress.left_ms = 0;
 	}
 	if (source_state(w) == SOURCE_KEPT && w->failure.code == KCODE_OK)
@@ -640,8 +640,8 @@ static void update_progress(struct worker *w, uint64_t now)
 	/* Holes are not sent: the rest costs what the allocated share of it costs. */
 	if (capacity && used < capacity)
 		disk_left = (uint64_t)((double)disk_left * (double)used / (double)capacity);
-	p->ram_bytes = worker_bytes(w, true);
-	p->disk_bytes = worker_bytes(w, false);
+	p->ram_bytes = worker_bytes(w, CHANNEL_RAM);
+	p->disk_bytes = worker_bytes(w, CHANNEL_DISK);
 	p->ram_total = p->ram_bytes + s->job.ram_left;
 	p->disk_total = p->disk_bytes + disk_left;
 	bytes = p->ram_bytes + p->disk_bytes;

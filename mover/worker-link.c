@@ -288,15 +288,48 @@ void worker_relays_drop(struct worker *w)
 		w->links.relays[i].relay = relay_free(w->links.relays[i].relay);
 }
 
-uint64_t worker_bytes(struct worker *w, bool ram)
+/* -- kinds of channels -- */
+
+static int open_control(struct worker *w, uint16_t channel _unused_, int fd,
+			const char *local _unused_)
+{
+	return worker_candidate_add(w, fd);
+}
+
+static const struct {
+	uint16_t first;		     /* its numbers end where the next kind's begin */
+	enum workplace_socket local; /* of a relay: where the destination's end connects to */
+	int (*open)(struct worker *w, uint16_t channel, int fd, const char *local);
+} kinds[_CHANNEL_KIND_MAX] = {
+	[CHANNEL_CONTROL] = {DATA_CHANNEL_CONTROL, WORKPLACE_RPC, open_control},
+	[CHANNEL_RAM] = {DATA_CHANNEL_RAM, WORKPLACE_RAM, worker_relay_add},
+	[CHANNEL_DISK] = {DATA_CHANNEL_DISK, WORKPLACE_NBD, worker_relay_add},
+};
+
+static enum channel_kind kind_of(uint16_t channel)
+{
+	size_t k = _CHANNEL_KIND_MAX - 1;
+
+	while (channel < kinds[k].first)
+		k--;
+	return (enum channel_kind)k;
+}
+
+int worker_channel_open(struct worker *w, uint16_t channel, int fd)
+{
+	enum channel_kind k = kind_of(channel);
+
+	return kinds[k].open(w, channel, fd, w->source ? NULL : w->place.sockets[kinds[k].local]);
+}
+
+uint64_t worker_bytes(struct worker *w, enum channel_kind kind)
 {
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
 		struct relay_status s;
 
-		if (!w->links.relays[i].relay ||
-		    (w->links.relays[i].channel == DATA_CHANNEL_RAM) != ram)
+		if (!w->links.relays[i].relay || kind_of(w->links.relays[i].channel) != kind)
 			continue;
 		relay_get(w->links.relays[i].relay, &s);
 		sum += w->source ? s.sent : s.received;

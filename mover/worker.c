@@ -331,13 +331,6 @@ static int eat_preface(struct worker *w, int fd, uint16_t channel)
 	return 0;
 }
 
-static const char *local_path(const struct worker *w, uint16_t channel)
-{
-	return w->source		     ? NULL
-	       : channel == DATA_CHANNEL_RAM ? w->place.ram_path
-					     : w->place.nbd_path;
-}
-
 static void on_conn(struct worker *w, struct ipc_msg *m)
 {
 	struct rbuf r = rbuf_init(m->body, m->len);
@@ -351,9 +344,7 @@ static void on_conn(struct worker *w, struct ipc_msg *m)
 	    eat_preface(w, m->fd, channel) < 0)
 		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
 			 "This is not a data connection of this hand-off.");
-	else if ((channel == DATA_CHANNEL_CONTROL ? worker_candidate_add(w, TAKE_FD(m->fd))
-						  : worker_relay_add(w, channel, TAKE_FD(m->fd),
-								     local_path(w, channel))) < 0)
+	else if (worker_channel_open(w, channel, TAKE_FD(m->fd)) < 0)
 		kerr_set(&err, EBUSY, KCODE_BUSY, "This channel is taken already.");
 	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 }

@@ -118,6 +118,17 @@ void worker_check_copy(struct worker *w, worker_copy_fn before, enum worker_look
 void worker_freeze(struct worker *w);
 void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
 
+/* Channels by what becomes of a connection. */
+enum channel_kind {
+	CHANNEL_CONTROL,
+	CHANNEL_RAM,
+	CHANNEL_DISK,
+	_CHANNEL_KIND_MAX,
+};
+
+/* A data connection came: opens what its channel is for. Takes `fd` over. */
+int worker_channel_open(struct worker *w, uint16_t channel, int fd);
+
 /* Starts the handshake on a data connection; both take `fd` over. Anybody can come so far: it
  * counts only when it proved the key, and when there are too many the oldest goes (H19). */
 int worker_candidate_add(struct worker *w, int fd);
@@ -125,7 +136,7 @@ int worker_relay_add(struct worker *w, uint16_t channel, int fd, const char *loc
 void worker_relays_drop(struct worker *w);
 
 /* Bytes that went through the channels of a kind so far. */
-uint64_t worker_bytes(struct worker *w, bool ram);
+uint64_t worker_bytes(struct worker *w, enum channel_kind kind);
 
 void worker_dial(struct worker *w, uint16_t channel);
 void worker_answer_start(struct worker *w);

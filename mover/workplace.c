@@ -13,6 +13,12 @@
 
 #include "base/log.h"
 
+static const char *const socket_names[_WORKPLACE_SOCKET_MAX] = {
+	[WORKPLACE_RPC] = "rpc.sock",
+	[WORKPLACE_RAM] = "ram.sock",
+	[WORKPLACE_NBD] = "nbd.sock",
+};
+
 int workplace_open(struct workplace *p, const struct config *config, struct kerr *err)
 {
 	int r;
@@ -204,9 +210,8 @@ int workplace_lock(struct workplace *p, const uint8_t hid[HID_LEN], struct kerr 
 	if (n < 0 || n + 9 > 107)
 		return kerr_set(err, ENAMETOOLONG, KCODE_FAILED,
 				"The run folder's path is too long.");
-	snprintf(p->rpc_path, sizeof(p->rpc_path), "%s/rpc.sock", p->dir);
-	snprintf(p->ram_path, sizeof(p->ram_path), "%s/ram.sock", p->dir);
-	snprintf(p->nbd_path, sizeof(p->nbd_path), "%s/nbd.sock", p->dir);
+	for (size_t i = 0; i < _WORKPLACE_SOCKET_MAX; i++)
+		snprintf(p->sockets[i], sizeof(p->sockets[i]), "%s/%s", p->dir, socket_names[i]);
 	if (mkdir(p->dir, 0711) < 0 && errno != EEXIST)
 		return kerr_set(err, errno, KCODE_FAILED, "Cannot make %s: %s.", p->dir,
 				strerror(errno));
@@ -223,11 +228,9 @@ int workplace_lock(struct workplace *p, const uint8_t hid[HID_LEN], struct kerr 
 
 void workplace_remove(struct workplace *p)
 {
-	static const char *const names[] = {"rpc.sock", "ram.sock", "nbd.sock"};
-
 	if (p->dir_fd < 0)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		unlinkat(p->dir_fd, names[i], 0);
+	for (size_t i = 0; i < _WORKPLACE_SOCKET_MAX; i++)
+		unlinkat(p->dir_fd, socket_names[i], 0);
 	rmdir(p->dir);
 }

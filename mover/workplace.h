@@ -11,6 +11,15 @@
 #include "mover/warden-client.h"
 #include "policyd/client.h"
 
+/* In the hand-off's folder: the worker makes them at the source, QEMU the last two at the
+ * destination. */
+enum workplace_socket {
+	WORKPLACE_RPC,
+	WORKPLACE_RAM,
+	WORKPLACE_NBD,
+	_WORKPLACE_SOCKET_MAX,
+};
+
 struct workplace {
 	struct config config;
 	struct virt *virt; /* in a worker used by the tasks thread only */
@@ -22,7 +31,7 @@ struct workplace {
 	struct remnant remnant;
 	bool copy_gone; /* as the last look at this host's copy saw it */
 
-	char dir[128], rpc_path[160], ram_path[160], nbd_path[160];
+	char dir[128], sockets[_WORKPLACE_SOCKET_MAX][160]; /* paths */
 	int dir_fd; /* locked: somebody works on this hand-off */
 	uid_t qemu_uid;
 
