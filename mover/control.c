@@ -39,6 +39,7 @@ struct control {
 
 int control_offer_put(struct wbuf *w, const struct control_offer *offer)
 {
+	wbuf_u8(w, CONTROL_VERSION);
 	wbuf_u64(w, offer->memory_bytes);
 	wbuf_u32(w, offer->vcpus);
 	wbuf_u16(w, (uint16_t)offer->count);
@@ -49,6 +50,11 @@ int control_offer_put(struct wbuf *w, const struct control_offer *offer)
 		wbuf_u64(w, offer->disks[i].used);
 	}
 	return wbuf_error(w);
+}
+
+int control_version_get(struct rbuf *r)
+{
+	return rbuf_u8(r) == CONTROL_VERSION ? 0 : -EPROTONOSUPPORT;
 }
 
 /* Targets become part of file names: letters and digits only. */
@@ -72,9 +78,15 @@ static bool known_target(const struct control_offer *o, const char *target)
 
 int control_offer_get(struct rbuf *r, struct control_offer *ret)
 {
-	struct control_offer o = {.memory_bytes = rbuf_u64(r), .vcpus = rbuf_u32(r)};
-	size_t count = rbuf_u16(r);
+	struct control_offer o = {0};
+	size_t count;
+	int version = control_version_get(r);
 
+	if (version < 0)
+		return version;
+	o.memory_bytes = rbuf_u64(r);
+	o.vcpus = rbuf_u32(r);
+	count = rbuf_u16(r);
 	if (rbuf_error(r) < 0 || count > DOMAIN_DISKS_MAX)
 		return -EBADMSG;
 	while (o.count < count) {

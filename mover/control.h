@@ -11,8 +11,8 @@
 /* Wire: u8 type, u32 length, body. Append only. */
 enum control_type {
 	CONTROL_RPC = 1,     /* bytes of the libvirt RPC stream, in either direction */
-	CONTROL_OFFER,	     /* S: what will come (control_offer) */
-	CONTROL_DISKS_READY, /* D: images are made, RPC may start; empty */
+	CONTROL_OFFER,	     /* S: version, what will come (control_offer) */
+	CONTROL_DISKS_READY, /* D: images are made, RPC may start; version */
 	CONTROL_VOTE,	     /* D: signed VOTE */
 	CONTROL_RELEASE,     /* S: signed RELEASE */
 	CONTROL_ACK,	     /* D: u64 microseconds since the guest ran again, blob signed ACK */
@@ -26,6 +26,10 @@ enum control_type {
 	_CONTROL_MAX,
 };
 DECLARE_NAMES(control_type, enum control_type);
+
+/* Of the frames and what is in them. Each side says its own with its first word, OFFER or
+ * DISKS_READY, and goes on with its equal only. */
+#define CONTROL_VERSION 1
 
 #define CONTROL_HEADER_LEN 5
 #define CONTROL_BODY_MAX 65536
@@ -46,8 +50,11 @@ struct control_offer {
 
 int control_offer_put(struct wbuf *w, const struct control_offer *offer);
 
-/* Checks counts, formats, target names (letters and digits, no duplicates) and that sizes are
- * multiples of 512 below 2^62. -EBADMSG leaves *ret untouched. */
+/* The version byte. -EPROTONOSUPPORT if it is another one or missing. */
+int control_version_get(struct rbuf *r);
+
+/* -EPROTONOSUPPORT as above. Checks counts, formats, target names (letters and digits, no
+ * duplicates) and that sizes are multiples of 512 below 2^62. -EBADMSG leaves *ret untouched. */
 int control_offer_get(struct rbuf *r, struct control_offer *ret);
 
 struct control_frame {

@@ -297,7 +297,9 @@ static void make(struct worker *w)
 
 static void send_images(struct worker *w)
 {
-	worker_send(w, CONTROL_DISKS_READY, NULL, 0);
+	static const uint8_t version = CONTROL_VERSION;
+
+	worker_send(w, CONTROL_DISKS_READY, &version, sizeof(version));
 }
 
 static void send_vote(struct worker *w)
@@ -453,8 +455,13 @@ static void on_offer(struct worker *w, const struct control_frame *f)
 {
 	struct destination *d = self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
+	int n = d->offered ? -EBADMSG : control_offer_get(&r, &d->offer);
 
-	if (d->offered || control_offer_get(&r, &d->offer) < 0 || rbuf_end(&r) < 0) {
+	if (n == -EPROTONOSUPPORT) {
+		worker_stop_version(w);
+		return;
+	}
+	if (n < 0 || rbuf_end(&r) < 0) {
 		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed offer.",
 			    w->grant.peer_name);
 		return;

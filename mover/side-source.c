@@ -567,6 +567,19 @@ static void on_ack(struct worker *w, const struct control_frame *f)
 	side_hear(w, CUSTODY_STATEMENT_ACK, ack, len);
 }
 
+static void on_disks_ready(struct worker *w, const struct control_frame *f)
+{
+	struct rbuf r = rbuf_init(f->body, f->len);
+
+	if (control_version_get(&r) < 0)
+		worker_stop_version(w);
+	else if (rbuf_end(&r) < 0)
+		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed answer.",
+			    w->grant.peer_name);
+	else
+		side_post(w, TRANSFER_EVENT_IMAGES);
+}
+
 static void frame(struct worker *w, const struct control_frame *f)
 {
 	switch (f->type) {
@@ -574,7 +587,7 @@ static void frame(struct worker *w, const struct control_frame *f)
 		source_rpc_frame(w, f);
 		return;
 	case CONTROL_DISKS_READY:
-		side_post(w, TRANSFER_EVENT_IMAGES);
+		on_disks_ready(w, f);
 		return;
 	case CONTROL_VOTE:
 		side_hear(w, CUSTODY_STATEMENT_VOTE, f->body, f->len);

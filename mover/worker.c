@@ -72,6 +72,15 @@ void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready)
 	w->watch.ready[w->watch.count++] = ready;
 }
 
+void worker_stop_version(struct worker *w)
+{
+	worker_stop(
+		w, EPROTONOSUPPORT, KCODE_BAD_MESSAGE,
+		"\"%s\" runs another version of Kith, which speaks otherwise during a hand-off; "
+		"install the same version on both devices.",
+		w->grant.peer_name);
+}
+
 /* -- policyd -- */
 
 /* Whatever happened to the channel, the other device's word may be here already (F3, F8). */

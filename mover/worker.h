@@ -93,6 +93,8 @@ _Noreturn void worker_main(const struct config *config, const char *hid_hex, boo
 
 /* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
 void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
+/* The same, because the other device's first word is of another CONTROL_VERSION. */
+void worker_stop_version(struct worker *w);
 void worker_stop_err(struct worker *w, const struct kerr *err);
 
 /* The event that tells a state of the copy. */

@@ -227,6 +227,30 @@ static void test_offer(void)
 	g_assert_true(out.disks[0].capacity == 1 << 20 && out.disks[0].used == 4096);
 }
 
+/* An offer of another version is told from a broken one, and nothing of it is looked at. */
+static void test_offer_version(void)
+{
+	static const uint8_t bad[] = {0, CONTROL_VERSION + 1, UINT8_MAX};
+	struct control_offer in = offer(), out = {.vcpus = 77};
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	g_assert_cmpint(control_offer_put(&w, &in), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		buf[0] = bad[i];
+		r = rbuf_init(buf, w.len);
+		g_assert_cmpint(control_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
+	}
+	r = rbuf_init(buf, 0);
+	g_assert_cmpint(control_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
+	g_assert_cmpint(out.vcpus, ==, 77);
+	buf[0] = CONTROL_VERSION;
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(control_offer_get(&r, &out), ==, 0);
+	g_assert_cmpint(out.vcpus, ==, in.vcpus);
+}
+
 /* The target becomes part of a file name at the destination (H12). */
 static void test_offer_targets(void)
 {
@@ -370,6 +394,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/preface", test_preface);
 	g_test_add_func("/mover-proto/N1 control frames", test_frames);
 	g_test_add_func("/mover-proto/offer", test_offer);
+	g_test_add_func("/mover-proto/an offer of another version", test_offer_version);
 	g_test_add_func("/mover-proto/H12 offer with hostile targets", test_offer_targets);
 	g_test_add_func("/mover-proto/H23 offer with impossible sizes", test_offer_sizes);
 	g_test_add_func("/mover-proto/golden bytes", test_golden);

@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "mover/worker.h"
+#include "mover/side-destination.h"
+#include "mover/side-source.h"
 
 static const uint8_t HID[HID_LEN] = {1, 2, 3}, KEY[TLS_KEY_LEN] = {9};
 static unsigned frames;
@@ -276,6 +277,64 @@ static void test_dial_again(void)
 	g_free(w);
 }
 
+/* -- the first words of the two sides -- */
+
+static struct worker *on_side(const struct side *s, int state, void *ctx)
+{
+	struct worker *w = g_new0(struct worker, 1);
+
+	w->side = s;
+	w->ctx = ctx;
+	w->machine.state = state;
+	memcpy(w->grant.peer_name, "desktop", 8);
+	return w;
+}
+
+static void first_word(struct worker *w, enum control_type type, const void *body, size_t len)
+{
+	struct control_frame f = {.type = type, .body = body, .len = len};
+
+	w->machine.event_count = 0;
+	kerr_clear(&w->failure);
+	w->side->frame(w, &f);
+	g_assert_cmpuint(w->machine.event_count, ==, 1);
+}
+
+static void refused_version(struct worker *w)
+{
+	g_assert_cmpint(w->machine.events[0], ==, TRANSFER_EVENT_STOP);
+	g_assert_cmpint(w->failure.code, ==, KCODE_BAD_MESSAGE);
+	g_assert_nonnull(strstr(w->failure.text, "\"desktop\" runs another version of Kith"));
+}
+
+static void test_version(void)
+{
+	struct source s = {0};
+	struct destination d = {0};
+	struct worker *source = on_side(&source_side, SOURCE_PREPARING, &s);
+	struct worker *destination = on_side(&destination_side, DESTINATION_RECEIVING, &d);
+	struct control_offer offer = {.memory_bytes = 1 << 20, .vcpus = 1};
+	uint8_t buf[64];
+	struct wbuf b = wbuf_init(buf, sizeof(buf));
+
+	g_assert_cmpint(control_offer_put(&b, &offer), ==, 0);
+	buf[0] = CONTROL_VERSION + 1;
+	first_word(destination, CONTROL_OFFER, buf, b.len);
+	refused_version(destination);
+	buf[0] = CONTROL_VERSION;
+	first_word(destination, CONTROL_OFFER, buf, b.len);
+	g_assert_cmpint(destination->machine.events[0], ==, TRANSFER_EVENT_OFFER);
+
+	first_word(source, CONTROL_DISKS_READY, NULL, 0); /* before there were versions */
+	refused_version(source);
+	first_word(source, CONTROL_DISKS_READY, (uint8_t[]){CONTROL_VERSION + 1}, 1);
+	refused_version(source);
+	first_word(source, CONTROL_DISKS_READY, (uint8_t[]){CONTROL_VERSION}, 1);
+	g_assert_cmpint(source->machine.events[0], ==, TRANSFER_EVENT_IMAGES);
+	g_free(source);
+	g_free(destination);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -287,5 +346,6 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/D early strangers at the control channel", test_early_control);
 	g_test_add_func("/worker/D early strangers at a bulk channel", test_early_relays);
 	g_test_add_func("/worker/D a closed door is knocked at again", test_dial_again);
+	g_test_add_func("/worker/another version of Kith at the other end", test_version);
 	return g_test_run();
 }
