@@ -46,7 +46,7 @@ int disk_folder_open(const char *images, int *ret_fd, struct kerr *err)
 	return 0;
 }
 
-int disk_check_room(int folder, const struct control_offer *offer, struct kerr *err)
+int disk_check_room(int folder, const struct frame_offer *offer, struct kerr *err)
 {
 	struct statvfs fs;
 	uint64_t unit, avail, total, used = 0;
@@ -58,7 +58,7 @@ int disk_check_room(int folder, const struct control_offer *offer, struct kerr *
 	avail = fs.f_bavail * unit;
 	total = fs.f_blocks * unit;
 	for (size_t i = 0; i < offer->count; i++) {
-		const struct control_disk *d = &offer->disks[i];
+		const struct frame_disk *d = &offer->disks[i];
 
 		if (d->capacity > total)
 			return kerr_set(err, ENOSPC, KCODE_ROOM,
@@ -77,13 +77,13 @@ int disk_check_room(int folder, const struct control_offer *offer, struct kerr *
 	return 0;
 }
 
-int disk_plan(const char *images, const struct control_offer *offer, struct domain_disk_map *ret,
+int disk_plan(const char *images, const struct frame_offer *offer, struct domain_disk_map *ret,
 	      struct kerr *err)
 {
 	struct domain_disk_map map = {.count = offer->count};
 
 	for (size_t i = 0; i < offer->count; i++) {
-		const struct control_disk *d = &offer->disks[i];
+		const struct frame_disk *d = &offer->disks[i];
 		struct domain_disk_target *t = &map.disks[i];
 		uint8_t random[RANDOM_LEN];
 		char hex[2 * RANDOM_LEN + 1];

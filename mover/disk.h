@@ -4,8 +4,8 @@
 #pragma once
 
 #include "base/kerr.h"
-#include "mover/control.h"
 #include "mover/domain.h"
+#include "mover/frames.h"
 
 /* Room that must stay free besides what the VM brings. */
 #define DISK_MARGIN_BYTES ((uint64_t)64 << 20)
@@ -16,10 +16,10 @@ int disk_folder_open(const char *images, int *ret_fd, struct kerr *err);
 
 /* Is there room for the offer in this folder? ROOM if what the source has allocated, plus a
  * margin, does not fit, or if a virtual size is larger than the whole file system. */
-int disk_check_room(int folder, const struct control_offer *offer, struct kerr *err);
+int disk_check_room(int folder, const struct frame_offer *offer, struct kerr *err);
 
 /* Chooses a random name for each disk of the offer; makes nothing. */
-int disk_plan(const char *images, const struct control_offer *offer, struct domain_disk_map *ret,
+int disk_plan(const char *images, const struct frame_offer *offer, struct domain_disk_map *ret,
 	      struct kerr *err);
 
 /* Makes one planned image and notes in `notes` (the mover's folder) that it is Kith's: O_EXCL, mode

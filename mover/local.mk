@@ -10,8 +10,6 @@ noinst_LIBRARIES += mover/libmover.a
 mover_libmover_a_SOURCES = \
 	mover/bridge.c \
 	mover/bridge.h \
-	mover/control.c \
-	mover/control.h \
 	mover/cookie.c \
 	mover/cookie.h \
 	mover/disk.c \
@@ -22,6 +20,8 @@ mover_libmover_a_SOURCES = \
 	mover/domain.h \
 	mover/filter.c \
 	mover/filter.h \
+	mover/frames.c \
+	mover/frames.h \
 	mover/gateway.c \
 	mover/gateway.h \
 	mover/ghost.c \

@@ -50,7 +50,7 @@ static void serial_path(struct worker *w, char *ret, size_t size)
 	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name);
 }
 
-int destination_rpc_open(struct worker *w, const struct control_offer *offer,
+int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 			 const struct domain_disk_map *map)
 {
 	struct destination_rpc *d = self(w);
@@ -86,7 +86,7 @@ void destination_rpc_stop(struct worker *w)
 
 static void to_source(struct worker *w, const void *data, size_t len)
 {
-	if (len && w->links.control && control_send_rpc(w->links.control, data, len) < 0)
+	if (len && w->links.control && frames_send_rpc(w->links.control, data, len) < 0)
 		worker_link_drop(w);
 }
 
@@ -202,7 +202,7 @@ static void on_libvirt(struct worker *w, int fd, short revents)
 	}
 }
 
-void destination_rpc_frame(struct worker *w, const struct control_frame *f)
+void destination_rpc_frame(struct worker *w, const struct frame *f)
 {
 	struct destination_rpc *d = self(w);
 

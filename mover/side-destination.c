@@ -52,7 +52,7 @@ static uint64_t memory_available(void)
 	return kib * 1024;
 }
 
-static int check_memory(const struct control_offer *o, struct kerr *err)
+static int check_memory(const struct frame_offer *o, struct kerr *err)
 {
 	uint64_t avail = memory_available();
 
@@ -297,14 +297,14 @@ static void make(struct worker *w)
 
 static void send_images(struct worker *w)
 {
-	static const uint8_t version = CONTROL_VERSION;
+	static const uint8_t version = FRAMES_VERSION;
 
-	worker_send(w, CONTROL_DISKS_READY, &version, sizeof(version));
+	worker_send(w, FRAME_DISKS_READY, &version, sizeof(version));
 }
 
 static void send_vote(struct worker *w)
 {
-	side_say(w, CONTROL_VOTE, CUSTODY_STATEMENT_VOTE);
+	side_say(w, FRAME_VOTE, CUSTODY_STATEMENT_VOTE);
 	self(w)->vote_ms = worker_now_ms();
 }
 
@@ -318,12 +318,12 @@ static void send_ack(struct worker *w)
 	wbuf_u64(&b, d->resumed_ns ? (worker_now_ns() - d->resumed_ns) / 1000 : 0);
 	wbuf_blob(&b, ack->data, ack->len);
 	if (wbuf_error(&b) == 0)
-		worker_send(w, CONTROL_ACK, body, b.len);
+		worker_send(w, FRAME_ACK, body, b.len);
 }
 
 static void send_nack(struct worker *w)
 {
-	side_say(w, CONTROL_NACK, CUSTODY_STATEMENT_NACK);
+	side_say(w, FRAME_NACK, CUSTODY_STATEMENT_NACK);
 }
 
 static void report(struct worker *w)
@@ -451,11 +451,11 @@ static void notice(struct worker *w, enum transfer_event event)
 
 /* -- frames of the source -- */
 
-static void on_offer(struct worker *w, const struct control_frame *f)
+static void on_offer(struct worker *w, const struct frame *f)
 {
 	struct destination *d = self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
-	int n = d->offered ? -EBADMSG : control_offer_get(&r, &d->offer);
+	int n = d->offered ? -EBADMSG : frame_offer_get(&r, &d->offer);
 
 	if (n == -EPROTONOSUPPORT) {
 		worker_stop_version(w);
@@ -471,7 +471,7 @@ static void on_offer(struct worker *w, const struct control_frame *f)
 }
 
 /* The source's numbers, shown here too. Identity stays what the grant says. */
-static void on_progress(struct worker *w, const struct control_frame *f)
+static void on_progress(struct worker *w, const struct frame *f)
 {
 	struct rbuf r = rbuf_init(f->body, f->len);
 	struct mover_progress p;
@@ -492,7 +492,7 @@ static void on_progress(struct worker *w, const struct control_frame *f)
 		worker_progress(w);
 }
 
-static void on_moved(struct worker *w, const struct control_frame *f)
+static void on_moved(struct worker *w, const struct frame *f)
 {
 	struct rbuf r = rbuf_init(f->body, f->len);
 	uint64_t downtime = rbuf_u64(&r);
@@ -512,40 +512,40 @@ static void on_paused(struct worker *w)
 		log_warning("destination", "Cannot note that the guest stays paused.");
 }
 
-static void frame(struct worker *w, const struct control_frame *f)
+static void frame(struct worker *w, const struct frame *f)
 {
 	switch (f->type) {
-	case CONTROL_RPC:
+	case FRAME_RPC:
 		destination_rpc_frame(w, f);
 		return;
-	case CONTROL_OFFER:
+	case FRAME_OFFER:
 		on_offer(w, f);
 		return;
-	case CONTROL_RELEASE:
+	case FRAME_RELEASE:
 		side_hear(w, CUSTODY_STATEMENT_RELEASE, f->body, f->len);
 		return;
-	case CONTROL_ABORT:
+	case FRAME_ABORT:
 		if (w->failure.code == KCODE_OK)
 			kerr_set(&w->failure, ECANCELED, KCODE_INTERRUPTED,
 				 "The source stopped the hand-off; the VM runs there.");
 		side_hear(w, CUSTODY_STATEMENT_ABORT, f->body, f->len);
 		return;
-	case CONTROL_PROGRESS:
+	case FRAME_PROGRESS:
 		on_progress(w, f);
 		return;
-	case CONTROL_MOVED:
+	case FRAME_MOVED:
 		on_moved(w, f);
 		return;
-	case CONTROL_PAUSED:
+	case FRAME_PAUSED:
 		on_paused(w);
 		return;
-	case CONTROL_DISKS_READY:
-	case CONTROL_VOTE:
-	case CONTROL_ACK:
-	case CONTROL_NACK:
-	case CONTROL_ERROR:
-	case CONTROL_BEAT:
-	case _CONTROL_MAX:
+	case FRAME_DISKS_READY:
+	case FRAME_VOTE:
+	case FRAME_ACK:
+	case FRAME_NACK:
+	case FRAME_ERROR:
+	case FRAME_BEAT:
+	case _FRAME_MAX:
 		break;
 	}
 	worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,

@@ -17,7 +17,7 @@ struct destination_rpc {
 
 struct destination {
 	struct destination_rpc rpc;
-	struct control_offer offer;
+	struct frame_offer offer;
 	bool offered;
 	struct domain_disk_map map;
 	int image_fd[DOMAIN_DISKS_MAX];
@@ -35,7 +35,7 @@ static inline enum destination_state destination_state(const struct worker *w)
 void destination_rpc_init(struct worker *w);
 
 /* Makes the filter for what was offered, and connects to libvirtd. */
-int destination_rpc_open(struct worker *w, const struct control_offer *offer,
+int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 			 const struct domain_disk_map *map);
 void destination_rpc_watch(struct worker *w);
 
@@ -45,8 +45,8 @@ void destination_rpc_stop(struct worker *w);
 /* The held reply to Finish3 goes to the source, which holds it in turn until the decision. */
 void destination_rpc_let_through(struct worker *w);
 
-/* CONTROL_RPC came. */
-void destination_rpc_frame(struct worker *w, const struct control_frame *f);
+/* FRAME_RPC came. */
+void destination_rpc_frame(struct worker *w, const struct frame *f);
 
 /* True once libvirtd was, or may have been, asked to make the domain. */
 bool destination_rpc_prepared(const struct worker *w);

@@ -124,7 +124,7 @@ static void from_client(struct worker *w, const struct rpc_msg *m)
 		s->finish_called = true;
 		worker_phase(w, PHASE_SWITCHING);
 	}
-	if (!w->links.control || control_send_rpc(w->links.control, m->frame, m->frame_len) < 0)
+	if (!w->links.control || frames_send_rpc(w->links.control, m->frame, m->frame_len) < 0)
 		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "The connection to \"%s\" broke.",
 			    w->grant.peer_name);
 	else if (m->h.procedure == RPC_PROC_FINISH3_PARAMS)
@@ -228,7 +228,7 @@ static int from_peer(struct worker *w, const struct rpc_msg *m)
 	return r;
 }
 
-void source_rpc_frame(struct worker *w, const struct control_frame *f)
+void source_rpc_frame(struct worker *w, const struct frame *f)
 {
 	struct source_rpc *s = self(w);
 	struct rpc_msg m;

@@ -47,7 +47,7 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 	map->count = s->offer.count = s->facts.disk_count;
 	for (size_t i = 0; i < s->facts.disk_count; i++) {
 		const struct domain_disk *d = &s->facts.disks[i];
-		struct control_disk *o = &s->offer.disks[i];
+		struct frame_disk *o = &s->offer.disks[i];
 		struct domain_disk_target *t = &map->disks[i];
 		int r;
 
@@ -303,8 +303,8 @@ static void send_offer(struct worker *w)
 	uint8_t body[2048];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
-	if (control_offer_put(&b, &s->offer) == 0)
-		worker_send(w, CONTROL_OFFER, body, b.len);
+	if (frame_offer_put(&b, &s->offer) == 0)
+		worker_send(w, FRAME_OFFER, body, b.len);
 }
 
 static void send_moved(struct worker *w)
@@ -314,7 +314,7 @@ static void send_moved(struct worker *w)
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
 	wbuf_u64(&b, s->downtime_us / 1000);
-	worker_send(w, CONTROL_MOVED, body, b.len);
+	worker_send(w, FRAME_MOVED, body, b.len);
 }
 
 /* The VM is elsewhere: images that Kith made go, others are their owner's. */
@@ -450,15 +450,15 @@ static void send_release(struct worker *w)
 	struct source *s = self(w);
 
 	if (w->keep_paused)
-		worker_send(w, CONTROL_PAUSED, NULL, 0);
-	side_say(w, CONTROL_RELEASE, CUSTODY_STATEMENT_RELEASE);
+		worker_send(w, FRAME_PAUSED, NULL, 0);
+	side_say(w, FRAME_RELEASE, CUSTODY_STATEMENT_RELEASE);
 	s->resend_ms = worker_now_ms();
 }
 
 /* R2: only ever called once the own copy runs again, or is gone for good. */
 static void send_abort(struct worker *w)
 {
-	side_say(w, CONTROL_ABORT, CUSTODY_STATEMENT_ABORT);
+	side_say(w, FRAME_ABORT, CUSTODY_STATEMENT_ABORT);
 }
 
 /* model:F1-F3: the VOTE of a complete copy releases; after a reclaim its NACK is in hand. */
@@ -548,7 +548,7 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 
 /* -- frames of the destination -- */
 
-static void on_ack(struct worker *w, const struct control_frame *f)
+static void on_ack(struct worker *w, const struct frame *f)
 {
 	struct source *s = self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
@@ -567,11 +567,11 @@ static void on_ack(struct worker *w, const struct control_frame *f)
 	side_hear(w, CUSTODY_STATEMENT_ACK, ack, len);
 }
 
-static void on_disks_ready(struct worker *w, const struct control_frame *f)
+static void on_disks_ready(struct worker *w, const struct frame *f)
 {
 	struct rbuf r = rbuf_init(f->body, f->len);
 
-	if (control_version_get(&r) < 0)
+	if (frame_version_get(&r) < 0)
 		worker_stop_version(w);
 	else if (rbuf_end(&r) < 0)
 		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed answer.",
@@ -580,36 +580,36 @@ static void on_disks_ready(struct worker *w, const struct control_frame *f)
 		side_post(w, TRANSFER_EVENT_IMAGES);
 }
 
-static void frame(struct worker *w, const struct control_frame *f)
+static void frame(struct worker *w, const struct frame *f)
 {
 	switch (f->type) {
-	case CONTROL_RPC:
+	case FRAME_RPC:
 		source_rpc_frame(w, f);
 		return;
-	case CONTROL_DISKS_READY:
+	case FRAME_DISKS_READY:
 		on_disks_ready(w, f);
 		return;
-	case CONTROL_VOTE:
+	case FRAME_VOTE:
 		side_hear(w, CUSTODY_STATEMENT_VOTE, f->body, f->len);
 		return;
-	case CONTROL_ACK:
+	case FRAME_ACK:
 		on_ack(w, f);
 		return;
-	case CONTROL_NACK:
+	case FRAME_NACK:
 		if (w->failure.code == KCODE_OK)
 			kerr_set(&w->failure, EREMOTEIO, KCODE_INTERRUPTED,
 				 "The destination's copy of the VM was lost before it ran.");
 		side_hear(w, CUSTODY_STATEMENT_NACK, f->body, f->len);
 		return;
-	case CONTROL_OFFER:
-	case CONTROL_RELEASE:
-	case CONTROL_ABORT:
-	case CONTROL_PROGRESS:
-	case CONTROL_ERROR:
-	case CONTROL_MOVED:
-	case CONTROL_PAUSED:
-	case CONTROL_BEAT:
-	case _CONTROL_MAX:
+	case FRAME_OFFER:
+	case FRAME_RELEASE:
+	case FRAME_ABORT:
+	case FRAME_PROGRESS:
+	case FRAME_ERROR:
+	case FRAME_MOVED:
+	case FRAME_PAUSED:
+	case FRAME_BEAT:
+	case _FRAME_MAX:
 		break;
 	}
 	worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
@@ -703,7 +703,7 @@ static void stats_done(void *arg)
 	update_progress(w, worker_now_ms());
 	worker_progress(w);
 	if (mover_progress_put(&b, &w->progress) == 0)
-		worker_send(w, CONTROL_PROGRESS, body, b.len);
+		worker_send(w, FRAME_PROGRESS, body, b.len);
 }
 
 static void deadlines(struct worker *w, uint64_t in_state)

@@ -29,7 +29,7 @@ struct source {
 	struct source_rpc rpc;
 	char *xml;
 	struct domain_facts facts;
-	struct control_offer offer;
+	struct frame_offer offer;
 	bool migrating; /* virDomainMigrate3() is running */
 	struct kerr migrate_err;
 	int migrate_result;
@@ -63,8 +63,8 @@ bool source_rpc_finishing(const struct worker *w);
 /* Gives the client the reply to Finish3 that was held until the decision. */
 void source_rpc_let_through(struct worker *w);
 
-/* CONTROL_RPC came. */
-void source_rpc_frame(struct worker *w, const struct control_frame *f);
+/* FRAME_RPC came. */
+void source_rpc_frame(struct worker *w, const struct frame *f);
 
 /* Joins QEMU's connections with relays that became ready. */
 void source_rpc_attach(struct worker *w);

@@ -141,7 +141,7 @@ void side_hear(struct worker *w, enum custody_statement_kind kind, const void *d
 	side_post(w, event);
 }
 
-void side_say(struct worker *w, enum control_type type, enum custody_statement_kind kind)
+void side_say(struct worker *w, enum frame_type type, enum custody_statement_kind kind)
 {
 	worker_send(w, type, w->machine.words[kind].data, w->machine.words[kind].len);
 }

@@ -3,7 +3,7 @@
  * are written, the other device's words are kept. What they do differently is a table of each. */
 #pragma once
 
-#include "mover/control.h"
+#include "mover/frames.h"
 #include "mover/relay.h"
 #include "mover/workplace.h"
 
@@ -26,7 +26,7 @@ struct side {
 	enum transfer_event words[_CUSTODY_STATEMENT_MAX];
 
 	void (*start)(struct worker *w);
-	void (*frame)(struct worker *w, const struct control_frame *f);
+	void (*frame)(struct worker *w, const struct frame *f);
 	/* A relay entered a state (RELAY_IDLE, RELAY_FAILED, ...). */
 	void (*relay)(struct worker *w, size_t index, const struct relay_status *s);
 	void (*watch)(struct worker *w); /* adds descriptors with worker_watch() */
@@ -69,7 +69,7 @@ void side_run_deferred(struct worker *w, uint64_t now_ms);
 void side_hear(struct worker *w, enum custody_statement_kind kind, const void *data, size_t len);
 
 /* Sends one. */
-void side_say(struct worker *w, enum control_type type, enum custody_statement_kind kind);
+void side_say(struct worker *w, enum frame_type type, enum custody_statement_kind kind);
 
 /* Writes a record with the statement `proof` in hand, and keeps what policyd says to it as `says`
  * (both may be NONE). Answers as workplace_journal(). */

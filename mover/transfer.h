@@ -86,7 +86,7 @@ enum transfer_action {
 	TRANSFER_ACTION_DROP_IMAGES, /* D: made for nothing; S: the copy moved away */
 	TRANSFER_ACTION_KEEP_IMAGES, /* forget what recovery would have had to remove */
 	TRANSFER_ACTION_LATER,	     /* do what this state is about again in a while */
-	TRANSFER_ACTION_REPORT,	     /* tell the peer why (CONTROL_ERROR) */
+	TRANSFER_ACTION_REPORT,	     /* tell the peer why (FRAME_ERROR) */
 	TRANSFER_ACTION_LEAVE,	     /* end the worker once everything is sent */
 	_TRANSFER_ACTION_MAX,
 };

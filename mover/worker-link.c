@@ -20,7 +20,7 @@ void worker_link_drop(struct worker *w)
 {
 	if (!w->links.control)
 		return;
-	w->links.control = control_free(w->links.control);
+	w->links.control = frames_free(w->links.control);
 	w->links.more_frames = false;
 	if (w->failure.code == KCODE_OK && w->side->can_stop(w))
 		kerr_set(&w->failure, ECONNRESET, KCODE_INTERRUPTED,
@@ -28,15 +28,15 @@ void worker_link_drop(struct worker *w)
 	side_post(w, TRANSFER_EVENT_LINK_LOST);
 }
 
-void worker_send(struct worker *w, enum control_type type, const void *body, size_t len)
+void worker_send(struct worker *w, enum frame_type type, const void *body, size_t len)
 {
 	int r;
 
 	if (!w->links.control)
 		return;
-	r = control_send(w->links.control, type, body, len);
+	r = frames_send(w->links.control, type, body, len);
 	if (r < 0)
-		log_warning("link", "Cannot send \"%s\": %s.", control_type_to_string(type),
+		log_warning("link", "Cannot send \"%s\": %s.", frame_type_to_string(type),
 			    strerror(-r));
 }
 
@@ -46,11 +46,11 @@ void worker_send_error(struct worker *w)
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
 	if (w->failure.code != KCODE_OK && kerr_put(&b, &w->failure) == 0)
-		worker_send(w, CONTROL_ERROR, body, b.len);
+		worker_send(w, FRAME_ERROR, body, b.len);
 }
 
 /* The peer gives up: its reason becomes ours, marked as the other side's words. */
-static void on_peer_error(struct worker *w, const struct control_frame *f)
+static void on_peer_error(struct worker *w, const struct frame *f)
 {
 	struct rbuf r = rbuf_init(f->body, f->len);
 	struct kerr said = {0}, err = {0};
@@ -68,11 +68,11 @@ static void on_peer_error(struct worker *w, const struct control_frame *f)
 	worker_stop_err(w, &err);
 }
 
-static void on_frame(struct worker *w, const struct control_frame *f)
+static void on_frame(struct worker *w, const struct frame *f)
 {
-	if (f->type == CONTROL_BEAT)
+	if (f->type == FRAME_BEAT)
 		return;
-	if (f->type == CONTROL_ERROR)
+	if (f->type == FRAME_ERROR)
 		on_peer_error(w, f);
 	else
 		w->side->frame(w, f);
@@ -80,12 +80,12 @@ static void on_frame(struct worker *w, const struct control_frame *f)
 
 static void on_control(struct worker *w, int fd _unused_, short revents _unused_)
 {
-	struct control_frame f;
+	struct frame f;
 	int r = 1;
 
 	/* However many the peer sends at once, there stays room for what our own side posts. */
 	for (int i = 0; i < FRAMES_AT_ONCE && w->links.control && side_has_room(w); i++) {
-		r = control_next(w->links.control, &f);
+		r = frames_next(w->links.control, &f);
 		if (r <= 0)
 			break;
 		on_frame(w, &f);
@@ -130,7 +130,7 @@ static size_t candidate_slot(struct worker *w)
 		if (w->links.candidate_since[i] < w->links.candidate_since[oldest])
 			oldest = i;
 	}
-	w->links.candidates[oldest] = control_free(w->links.candidates[oldest]);
+	w->links.candidates[oldest] = frames_free(w->links.candidates[oldest]);
 	return oldest;
 }
 
@@ -157,7 +157,7 @@ int worker_candidate_add(struct worker *w, int fd)
 		return r;
 	}
 	slot = candidate_slot(w);
-	r = control_new(tls, &w->links.candidates[slot]);
+	r = frames_new(tls, &w->links.candidates[slot]);
 	if (r < 0)
 		return r;
 	TAKE_PTR(tls);
@@ -170,7 +170,7 @@ int worker_candidate_add(struct worker *w, int fd)
 static void adopt(struct worker *w, size_t i)
 {
 	if (w->links.control)
-		w->links.control = control_free(w->links.control);
+		w->links.control = frames_free(w->links.control);
 	w->links.control = TAKE_PTR(w->links.candidates[i]);
 	w->links.heard_ms = worker_now_ms();
 	w->links.heard_bytes = 0;
@@ -181,15 +181,15 @@ static void adopt(struct worker *w, size_t i)
 static void on_candidate(struct worker *w, int fd, short revents _unused_)
 {
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
-		struct control_frame f;
+		struct frame f;
 		int r;
 
-		if (!w->links.candidates[i] || control_fd(w->links.candidates[i]) != fd)
+		if (!w->links.candidates[i] || frames_fd(w->links.candidates[i]) != fd)
 			continue;
-		r = control_next(w->links.candidates[i], &f);
+		r = frames_next(w->links.candidates[i], &f);
 		if (r < 0) {
 			log_debug("link", "A control connection failed: %s.", strerror(-r));
-			w->links.candidates[i] = control_free(w->links.candidates[i]);
+			w->links.candidates[i] = frames_free(w->links.candidates[i]);
 			if (w->source && !w->links.control && !dial_again(w, DATA_CHANNEL_CONTROL))
 				worker_stop(
 					w, ECONNRESET, KCODE_INTERRUPTED,
@@ -200,7 +200,7 @@ static void on_candidate(struct worker *w, int fd, short revents _unused_)
 						     : strerror(-r));
 			return;
 		}
-		if (!control_ready(w->links.candidates[i]))
+		if (!frames_ready(w->links.candidates[i]))
 			return;
 		adopt(w, i);
 		if (r == 1)
@@ -373,18 +373,18 @@ void worker_links_watch(struct worker *w)
 {
 	worker_watch(w, w->links.wake_fd, POLLIN, on_wake);
 	if (w->links.control)
-		worker_watch(w, control_fd(w->links.control), control_events(w->links.control),
+		worker_watch(w, frames_fd(w->links.control), frames_events(w->links.control),
 			     on_control);
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
 		if (w->links.candidates[i])
-			worker_watch(w, control_fd(w->links.candidates[i]),
-				     control_events(w->links.candidates[i]), on_candidate);
+			worker_watch(w, frames_fd(w->links.candidates[i]),
+				     frames_events(w->links.candidates[i]), on_candidate);
 }
 
 /* Its guest's data counts too: on a slow link the beats wait behind them. */
 static void listen_for_life(struct worker *w, uint64_t now)
 {
-	uint64_t bytes = control_received(w->links.control);
+	uint64_t bytes = frames_received(w->links.control);
 
 	for (size_t i = 0; i < WORKER_RELAYS_MAX; i++) {
 		struct relay_status s;
@@ -414,7 +414,7 @@ void worker_links_tick(struct worker *w, uint64_t now)
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++) {
 		if (!w->links.candidates[i] || now - w->links.candidate_since[i] <= HANDSHAKE_MS)
 			continue;
-		w->links.candidates[i] = control_free(w->links.candidates[i]);
+		w->links.candidates[i] = frames_free(w->links.candidates[i]);
 		if (!w->links.control)
 			dial_again(w, DATA_CHANNEL_CONTROL);
 	}
@@ -425,7 +425,7 @@ void worker_links_tick(struct worker *w, uint64_t now)
 		return;
 	listen_for_life(w, now);
 	if (now - w->links.beat_ms >= BEAT_MS) {
-		worker_send(w, CONTROL_BEAT, NULL, 0);
+		worker_send(w, FRAME_BEAT, NULL, 0);
 		w->links.beat_ms = now;
 	}
 	if (now - w->links.heard_ms > SILENCE_MS) {

@@ -460,7 +460,7 @@ static _Noreturn void finish(struct worker *w)
 		worker_answer_start(w);
 	worker_progress(w);
 	if (w->links.control)
-		control_bye(w->links.control, BYE_MS);
+		frames_bye(w->links.control, BYE_MS);
 	log_info("worker", "The worker ends%s.", w->clean ? "" : "; recovery will look after it");
 	workplace_remove(&w->place);
 	/* Not exit(): other threads may be inside libvirt, and no descriptor may be closed before
@@ -472,7 +472,7 @@ static bool may_leave(struct worker *w, uint64_t now)
 {
 	if (!w->leave_ms)
 		return false;
-	return now >= w->leave_ms || !w->links.control || control_flushed(w->links.control);
+	return now >= w->leave_ms || !w->links.control || frames_flushed(w->links.control);
 }
 
 static _Noreturn void loop(struct worker *w)

@@ -33,8 +33,8 @@ struct worker_relay {
 
 /* The control channel and the relays; worker-link.c looks after them. */
 struct links {
-	struct control *control; /* the one that both ends proved */
-	struct control *candidates[WORKER_CANDIDATES_MAX];
+	struct frames *control; /* the one that both ends proved */
+	struct frames *candidates[WORKER_CANDIDATES_MAX];
 	uint64_t candidate_since[WORKER_CANDIDATES_MAX];
 	uint64_t heard_ms, heard_bytes, beat_ms;
 	bool more_frames; /* of the peer are in memory, and wait for their turn */
@@ -93,7 +93,7 @@ _Noreturn void worker_main(const struct config *config, const char *hid_hex, boo
 
 /* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
 void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
-/* The same, because the other device's first word is of another CONTROL_VERSION. */
+/* The same, because the other device's first word is of another FRAMES_VERSION. */
 void worker_stop_version(struct worker *w);
 void worker_stop_err(struct worker *w, const struct kerr *err);
 
@@ -142,7 +142,7 @@ uint64_t worker_bytes(struct worker *w, enum channel_kind kind);
 
 void worker_dial(struct worker *w, uint16_t channel);
 void worker_answer_start(struct worker *w);
-void worker_send(struct worker *w, enum control_type type, const void *body, size_t len);
+void worker_send(struct worker *w, enum frame_type type, const void *body, size_t len);
 void worker_send_error(struct worker *w);
 void worker_link_drop(struct worker *w);
 void worker_phase(struct worker *w, enum phase phase);

@@ -109,11 +109,6 @@ tests_unit_libfixtures_a_SOURCES = \
 	tests/unit/softtpm.c tests/unit/softtpm.h
 tests_unit_libfixtures_a_CFLAGS = $(AM_CFLAGS) $(UNIT_CFLAGS)
 
-# kithd has a control.c too: its library stays out.
-tests_unit_test_worker_LDADD = \
-	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a policyd/libpolicy.a \
-	policyd/libpolicydclient.a base/libbase.a $(UNIT_LIBS)
-
 # Fuzz targets: built by `make fuzzers` after configure --enable-fuzzers CC=clang.
 FUZZERS = \
 	tests/fuzz/fuzz-advert \

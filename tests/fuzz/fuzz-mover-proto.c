@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "mover/control.h"
+#include "mover/frames.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
 
@@ -45,26 +45,26 @@ static void vm(const uint8_t *data, size_t size)
 static void offer(const uint8_t *data, size_t size)
 {
 	struct rbuf r = rbuf_init(data, size);
-	struct control_offer o;
+	struct frame_offer o;
 	uint8_t out[2048];
 	struct wbuf w = wbuf_init(out, sizeof(out));
 
-	if (control_offer_get(&r, &o) < 0 || rbuf_end(&r) < 0)
+	if (frame_offer_get(&r, &o) < 0 || rbuf_end(&r) < 0)
 		return;
 	for (size_t i = 0; i < o.count; i++)
 		if (strpbrk(o.disks[i].target, "/. ") || !o.disks[i].target[0])
 			abort();
-	control_offer_put(&w, &o);
+	frame_offer_put(&w, &o);
 	same(&w, data, size);
 }
 
 static void frames(const uint8_t *data, size_t size)
 {
-	struct control_frame f;
+	struct frame f;
 	size_t used;
 
-	while (control_parse(data, size, &f, &used) == 1) {
-		if (used > size || f.len > CONTROL_BODY_MAX)
+	while (frames_parse(data, size, &f, &used) == 1) {
+		if (used > size || f.len > FRAMES_BODY_MAX)
 			abort();
 		data += used;
 		size -= used;

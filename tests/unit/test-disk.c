@@ -38,9 +38,9 @@ static void teardown(struct room *r, const void *data)
 	g_free(r->top);
 }
 
-static struct control_offer offer(enum disk_format format, uint64_t capacity, uint64_t used)
+static struct frame_offer offer(enum disk_format format, uint64_t capacity, uint64_t used)
 {
-	return (struct control_offer){.count = 1, .disks = {{"vda", format, capacity, used}}};
+	return (struct frame_offer){.count = 1, .disks = {{"vda", format, capacity, used}}};
 }
 
 static guint files_in(const char *path)
@@ -56,7 +56,7 @@ static guint files_in(const char *path)
 
 static void test_raw(struct room *r, const void *data)
 {
-	struct control_offer o = offer(DISK_FORMAT_RAW, 8 << 20, 4096);
+	struct frame_offer o = offer(DISK_FORMAT_RAW, 8 << 20, 4096);
 	struct domain_disk_map map;
 	struct kerr err = {0};
 	struct stat st;
@@ -85,7 +85,7 @@ static void test_raw(struct room *r, const void *data)
 
 static void test_qcow2(struct room *r, const void *data)
 {
-	struct control_offer o = offer(DISK_FORMAT_QCOW2, 64 << 20, 0);
+	struct frame_offer o = offer(DISK_FORMAT_QCOW2, 64 << 20, 0);
 	struct domain_disk_map map;
 	struct kerr err = {0};
 	uint8_t head[104] = {0};
@@ -104,7 +104,7 @@ static void test_qcow2(struct room *r, const void *data)
 
 static void test_names(struct room *r, const void *data)
 {
-	struct control_offer o = offer(DISK_FORMAT_RAW, 512, 0);
+	struct frame_offer o = offer(DISK_FORMAT_RAW, 512, 0);
 	struct domain_disk_map a, b;
 	struct kerr err = {0};
 
@@ -116,7 +116,7 @@ static void test_names(struct room *r, const void *data)
 
 static void test_symlink_in_folder(struct room *r, const void *data)
 {
-	struct control_offer o = offer(DISK_FORMAT_RAW, 4096, 0);
+	struct frame_offer o = offer(DISK_FORMAT_RAW, 4096, 0);
 	char *secret = g_build_filename(r->top, "secret", NULL);
 	struct domain_disk_map map;
 	struct kerr err = {0};
@@ -171,7 +171,7 @@ static void test_ours(struct room *r, const void *data)
 /* H23: an image that its owner put into the folder is not Kith's to delete. */
 static void test_owners(struct room *r, const void *data)
 {
-	struct control_offer o = offer(DISK_FORMAT_RAW, 1 << 20, 0);
+	struct frame_offer o = offer(DISK_FORMAT_RAW, 1 << 20, 0);
 	char *his = g_build_filename(r->images, "his.raw", NULL);
 	struct domain_disk_map map;
 	struct kerr err = {0};
@@ -195,7 +195,7 @@ static void test_owners(struct room *r, const void *data)
 
 static void test_room(struct room *r, const void *data)
 {
-	struct control_offer o = offer(DISK_FORMAT_RAW, (UINT64_C(1) << 62) - 512, 0);
+	struct frame_offer o = offer(DISK_FORMAT_RAW, (UINT64_C(1) << 62) - 512, 0);
 	struct kerr err = {0};
 
 	(void)data;
@@ -205,8 +205,8 @@ static void test_room(struct room *r, const void *data)
 	kerr_clear(&err);
 	o.count = DOMAIN_DISKS_MAX;
 	for (size_t i = 0; i < o.count; i++)
-		o.disks[i] = (struct control_disk){"vda", DISK_FORMAT_RAW, (UINT64_C(1) << 61),
-						   (UINT64_C(1) << 61)};
+		o.disks[i] = (struct frame_disk){"vda", DISK_FORMAT_RAW, (UINT64_C(1) << 61),
+						 (UINT64_C(1) << 61)};
 	g_assert_cmpint(disk_check_room(r->folder, &o, &err), ==, -ENOSPC);
 	kerr_clear(&err);
 	o = offer(DISK_FORMAT_RAW, 1 << 20, 1 << 20);

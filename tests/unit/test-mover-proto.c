@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "mover/control.h"
+#include "mover/frames.h"
 #include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
@@ -167,58 +167,58 @@ static void test_preface(void)
 
 static void test_frames(void)
 {
-	uint8_t buf[16] = {CONTROL_VOTE, 3, 0, 0, 0, 'a', 'b', 'c', CONTROL_BEAT, 0, 0, 0, 0};
-	struct control_frame f;
+	uint8_t buf[16] = {FRAME_VOTE, 3, 0, 0, 0, 'a', 'b', 'c', FRAME_BEAT, 0, 0, 0, 0};
+	struct frame f;
 	size_t used = 99;
 
 	for (size_t len = 0; len < 8; len++)
-		g_assert_cmpint(control_parse(buf, len, &f, &used), ==, 0);
+		g_assert_cmpint(frames_parse(buf, len, &f, &used), ==, 0);
 	g_assert_cmpint(used, ==, 99);
-	g_assert_cmpint(control_parse(buf, 13, &f, &used), ==, 1);
-	g_assert_cmpint(f.type, ==, CONTROL_VOTE);
+	g_assert_cmpint(frames_parse(buf, 13, &f, &used), ==, 1);
+	g_assert_cmpint(f.type, ==, FRAME_VOTE);
 	g_assert_cmpint(used, ==, 8);
 	g_assert_cmpmem(f.body, f.len, "abc", 3);
-	g_assert_cmpint(control_parse(buf + 8, 5, &f, &used), ==, 1);
+	g_assert_cmpint(frames_parse(buf + 8, 5, &f, &used), ==, 1);
 	g_assert_cmpint(f.len, ==, 0);
 	/* N1: an unknown type or a length above the limit is refused before its bytes come. */
 	buf[0] = 0;
-	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
-	buf[0] = _CONTROL_MAX;
-	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
-	buf[0] = CONTROL_RPC;
+	g_assert_cmpint(frames_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	buf[0] = _FRAME_MAX;
+	g_assert_cmpint(frames_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	buf[0] = FRAME_RPC;
 	memcpy(buf + 1, "\x01\x00\x01\x00", 4); /* 65537 */
-	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	g_assert_cmpint(frames_parse(buf, 5, &f, &used), ==, -EBADMSG);
 	memcpy(buf + 1, "\xff\xff\xff\xff", 4);
-	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, -EBADMSG);
+	g_assert_cmpint(frames_parse(buf, 5, &f, &used), ==, -EBADMSG);
 	memcpy(buf + 1, "\x00\x00\x01\x00", 4); /* 65536 */
-	g_assert_cmpint(control_parse(buf, 5, &f, &used), ==, 0);
+	g_assert_cmpint(frames_parse(buf, 5, &f, &used), ==, 0);
 }
 
-static struct control_offer offer(void)
+static struct frame_offer offer(void)
 {
-	return (struct control_offer){.memory_bytes = 1 << 20,
-				      .vcpus = 2,
-				      .count = 2,
-				      .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
-						{"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
+	return (struct frame_offer){.memory_bytes = 1 << 20,
+				    .vcpus = 2,
+				    .count = 2,
+				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
+					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
 }
 
-static int through(const struct control_offer *in, struct control_offer *out)
+static int through(const struct frame_offer *in, struct frame_offer *out)
 {
 	uint8_t buf[2048];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 	struct rbuf r;
 	int n;
 
-	g_assert_cmpint(control_offer_put(&w, in), ==, 0);
+	g_assert_cmpint(frame_offer_put(&w, in), ==, 0);
 	r = rbuf_init(buf, w.len);
-	n = control_offer_get(&r, out);
+	n = frame_offer_get(&r, out);
 	return n < 0 ? n : rbuf_end(&r);
 }
 
 static void test_offer(void)
 {
-	struct control_offer in = offer(), out = {0};
+	struct frame_offer in = offer(), out = {0};
 
 	g_assert_cmpint(through(&in, &out), ==, 0);
 	g_assert_cmpint(out.count, ==, 2);
@@ -230,24 +230,24 @@ static void test_offer(void)
 /* An offer of another version is told from a broken one, and nothing of it is looked at. */
 static void test_offer_version(void)
 {
-	static const uint8_t bad[] = {0, CONTROL_VERSION + 1, UINT8_MAX};
-	struct control_offer in = offer(), out = {.vcpus = 77};
+	static const uint8_t bad[] = {0, FRAMES_VERSION + 1, UINT8_MAX};
+	struct frame_offer in = offer(), out = {.vcpus = 77};
 	uint8_t buf[2048];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 	struct rbuf r;
 
-	g_assert_cmpint(control_offer_put(&w, &in), ==, 0);
+	g_assert_cmpint(frame_offer_put(&w, &in), ==, 0);
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		buf[0] = bad[i];
 		r = rbuf_init(buf, w.len);
-		g_assert_cmpint(control_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
+		g_assert_cmpint(frame_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
 	}
 	r = rbuf_init(buf, 0);
-	g_assert_cmpint(control_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
+	g_assert_cmpint(frame_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
 	g_assert_cmpint(out.vcpus, ==, 77);
-	buf[0] = CONTROL_VERSION;
+	buf[0] = FRAMES_VERSION;
 	r = rbuf_init(buf, w.len);
-	g_assert_cmpint(control_offer_get(&r, &out), ==, 0);
+	g_assert_cmpint(frame_offer_get(&r, &out), ==, 0);
 	g_assert_cmpint(out.vcpus, ==, in.vcpus);
 }
 
@@ -256,7 +256,7 @@ static void test_offer_targets(void)
 {
 	static const char *const bad[] = {"",	 "../x", "a/b",	 "VDA", "1a",
 					  "a.b", "a b",	 "vd-a", "a\n", "v\xc3\xa4"};
-	struct control_offer in = offer(), out = {.vcpus = 77};
+	struct frame_offer in = offer(), out = {.vcpus = 77};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		g_strlcpy(in.disks[0].target, bad[i], sizeof(in.disks[0].target));
@@ -272,7 +272,7 @@ static void test_offer_targets(void)
 static void test_offer_sizes(void)
 {
 	static const uint64_t bad[] = {0, 1, 513, UINT64_C(1) << 62, UINT64_MAX - 511, UINT64_MAX};
-	struct control_offer in, out;
+	struct frame_offer in, out;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		in = offer();

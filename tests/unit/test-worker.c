@@ -14,9 +14,9 @@ static const uint8_t HID[HID_LEN] = {1, 2, 3}, KEY[TLS_KEY_LEN] = {9};
 static unsigned frames;
 
 /* As bad as a frame can be: two events each. */
-static void on_frame(struct worker *w, const struct control_frame *f)
+static void on_frame(struct worker *w, const struct frame *f)
 {
-	g_assert_cmpint(f->type, ==, CONTROL_VOTE);
+	g_assert_cmpint(f->type, ==, FRAME_VOTE);
 	frames++;
 	side_post(w, TRANSFER_EVENT_VOTE);
 	side_post(w, TRANSFER_EVENT_LINK_UP);
@@ -30,31 +30,31 @@ static bool can_stop(struct worker *w)
 
 static const struct side side = {.frame = on_frame, .can_stop = can_stop};
 
-static struct control *make(bool source, int fd)
+static struct frames *make(bool source, int fd)
 {
-	struct control *c = NULL;
+	struct frames *c = NULL;
 	struct tls *tls = NULL;
 
 	g_assert_cmpint(tls_new(source, HID, DATA_CHANNEL_CONTROL, KEY, fd, &tls), ==, 0);
-	g_assert_cmpint(control_new(tls, &c), ==, 0);
+	g_assert_cmpint(frames_new(tls, &c), ==, 0);
 	return c;
 }
 
 /* The two ends of a control channel that stands. */
-static void connected(struct control **ret_ours, struct control **ret_peer)
+static void connected(struct frames **ret_ours, struct frames **ret_peer)
 {
-	struct control_frame f;
+	struct frame f;
 	int fd[2];
 
 	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), ==,
 			0);
 	*ret_ours = make(false, fd[0]);
 	*ret_peer = make(true, fd[1]);
-	for (int i = 0; i < 20 && !(control_ready(*ret_ours) && control_ready(*ret_peer)); i++) {
-		g_assert_cmpint(control_next(*ret_peer, &f), ==, 0);
-		g_assert_cmpint(control_next(*ret_ours, &f), ==, 0);
+	for (int i = 0; i < 20 && !(frames_ready(*ret_ours) && frames_ready(*ret_peer)); i++) {
+		g_assert_cmpint(frames_next(*ret_peer, &f), ==, 0);
+		g_assert_cmpint(frames_next(*ret_ours, &f), ==, 0);
 	}
-	g_assert_true(control_ready(*ret_ours));
+	g_assert_true(frames_ready(*ret_ours));
 }
 
 /* What the loop does for the channel, without its sleep. */
@@ -63,7 +63,7 @@ static void turn(struct worker *w, uint64_t now)
 	w->watch.count = 0;
 	worker_links_watch(w);
 	for (size_t i = 0; i < w->watch.count; i++)
-		if (w->links.control && w->watch.poll[i].fd == control_fd(w->links.control))
+		if (w->links.control && w->watch.poll[i].fd == frames_fd(w->links.control))
 			w->watch.ready[i](w, w->watch.poll[i].fd, POLLIN);
 	worker_links_tick(w, now);
 }
@@ -71,7 +71,7 @@ static void turn(struct worker *w, uint64_t now)
 static void test_flood(void)
 {
 	struct worker *w = g_new0(struct worker, 1);
-	struct control *peer;
+	struct frames *peer;
 	unsigned turns = 0;
 
 	w->side = &side;
@@ -80,7 +80,7 @@ static void test_flood(void)
 	connected(&w->links.control, &peer);
 	w->links.heard_ms = w->links.beat_ms = worker_now_ms();
 	for (int i = 0; i < 64; i++)
-		g_assert_cmpint(control_send(peer, CONTROL_VOTE, "x", 1), ==, 0);
+		g_assert_cmpint(frames_send(peer, FRAME_VOTE, "x", 1), ==, 0);
 	for (; frames < 64 && turns < 64; turns++) {
 		turn(w, worker_now_ms());
 		/* Whatever came, our own side still has a word, and it is not the last one. */
@@ -97,7 +97,7 @@ static void test_flood(void)
 	g_assert_cmpuint(turns, >, 1);
 	turn(w, worker_now_ms());
 	g_assert_false(w->links.more_frames);
-	control_free(peer);
+	frames_free(peer);
 	turn(w, worker_now_ms());
 	g_assert_null(w->links.control);
 	g_assert_false(w->links.more_frames);
@@ -124,7 +124,7 @@ static void test_life(void)
 {
 	struct worker *w = g_new0(struct worker, 1);
 	uint64_t now = worker_now_ms();
-	struct control *peer;
+	struct frames *peer;
 
 	w->side = &side;
 	w->links.wake_fd = -EBADF;
@@ -133,13 +133,13 @@ static void test_life(void)
 	worker_links_tick(w, now);
 	worker_links_tick(w, now + 9000);
 	g_assert_nonnull(w->links.control);
-	g_assert_cmpint(control_send(peer, CONTROL_BEAT, NULL, 0), ==, 0);
+	g_assert_cmpint(frames_send(peer, FRAME_BEAT, NULL, 0), ==, 0);
 	turn(w, now + 9500);
 	worker_links_tick(w, now + 15000);
 	g_assert_nonnull(w->links.control);
 	worker_links_tick(w, now + 19600);
 	g_assert_null(w->links.control);
-	control_free(peer);
+	frames_free(peer);
 	g_free(w);
 }
 
@@ -179,8 +179,8 @@ static void all_ready(struct worker *w)
 static void test_early_control(void)
 {
 	struct worker *w = with_grant(false);
-	struct control_frame f;
-	struct control *genuine;
+	struct frame f;
+	struct frames *genuine;
 	uint8_t key[TLS_KEY_LEN];
 	struct tls *tls;
 	int ours, theirs[40];
@@ -195,20 +195,20 @@ static void test_early_control(void)
 	stranger(&ours, &theirs[0]);
 	g_assert_cmpint(tls_channel_key(KEY, DATA_CHANNEL_CONTROL, key), ==, 0);
 	g_assert_cmpint(tls_new(true, HID, DATA_CHANNEL_CONTROL, key, theirs[0], &tls), ==, 0);
-	g_assert_cmpint(control_new(tls, &genuine), ==, 0);
+	g_assert_cmpint(frames_new(tls, &genuine), ==, 0);
 	g_assert_cmpint(worker_candidate_add(w, ours), ==, 0);
 	for (int i = 0; i < 20 && !w->links.control; i++) {
-		g_assert_cmpint(control_next(genuine, &f), >=, 0);
+		g_assert_cmpint(frames_next(genuine, &f), >=, 0);
 		all_ready(w);
 	}
 	g_assert_nonnull(w->links.control);
 	g_assert_cmpint(w->failure.code, ==, KCODE_OK);
-	control_free(genuine);
+	frames_free(genuine);
 	for (size_t i = 1; i < G_N_ELEMENTS(theirs); i++)
 		close(theirs[i]);
 	for (size_t i = 0; i < WORKER_CANDIDATES_MAX; i++)
-		control_free(w->links.candidates[i]);
-	control_free(w->links.control);
+		frames_free(w->links.candidates[i]);
+	frames_free(w->links.control);
 	close(w->links.wake_fd);
 	g_free(w);
 }
@@ -290,9 +290,9 @@ static struct worker *on_side(const struct side *s, int state, void *ctx)
 	return w;
 }
 
-static void first_word(struct worker *w, enum control_type type, const void *body, size_t len)
+static void first_word(struct worker *w, enum frame_type type, const void *body, size_t len)
 {
-	struct control_frame f = {.type = type, .body = body, .len = len};
+	struct frame f = {.type = type, .body = body, .len = len};
 
 	w->machine.event_count = 0;
 	kerr_clear(&w->failure);
@@ -313,23 +313,23 @@ static void test_version(void)
 	struct destination d = {0};
 	struct worker *source = on_side(&source_side, SOURCE_PREPARING, &s);
 	struct worker *destination = on_side(&destination_side, DESTINATION_RECEIVING, &d);
-	struct control_offer offer = {.memory_bytes = 1 << 20, .vcpus = 1};
+	struct frame_offer offer = {.memory_bytes = 1 << 20, .vcpus = 1};
 	uint8_t buf[64];
 	struct wbuf b = wbuf_init(buf, sizeof(buf));
 
-	g_assert_cmpint(control_offer_put(&b, &offer), ==, 0);
-	buf[0] = CONTROL_VERSION + 1;
-	first_word(destination, CONTROL_OFFER, buf, b.len);
+	g_assert_cmpint(frame_offer_put(&b, &offer), ==, 0);
+	buf[0] = FRAMES_VERSION + 1;
+	first_word(destination, FRAME_OFFER, buf, b.len);
 	refused_version(destination);
-	buf[0] = CONTROL_VERSION;
-	first_word(destination, CONTROL_OFFER, buf, b.len);
+	buf[0] = FRAMES_VERSION;
+	first_word(destination, FRAME_OFFER, buf, b.len);
 	g_assert_cmpint(destination->machine.events[0], ==, TRANSFER_EVENT_OFFER);
 
-	first_word(source, CONTROL_DISKS_READY, NULL, 0); /* before there were versions */
+	first_word(source, FRAME_DISKS_READY, NULL, 0); /* before there were versions */
 	refused_version(source);
-	first_word(source, CONTROL_DISKS_READY, (uint8_t[]){CONTROL_VERSION + 1}, 1);
+	first_word(source, FRAME_DISKS_READY, (uint8_t[]){FRAMES_VERSION + 1}, 1);
 	refused_version(source);
-	first_word(source, CONTROL_DISKS_READY, (uint8_t[]){CONTROL_VERSION}, 1);
+	first_word(source, FRAME_DISKS_READY, (uint8_t[]){FRAMES_VERSION}, 1);
 	g_assert_cmpint(source->machine.events[0], ==, TRANSFER_EVENT_IMAGES);
 	g_free(source);
 	g_free(destination);

@@ -1,32 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of the CONTROL channel. */
-#include "mover/control.h"
+/* Frames of the control channel. */
+#include "mover/frames.h"
 
 #include <ctype.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
-static const char *const control_type_names[_CONTROL_MAX] = {
-	[CONTROL_RPC] = "rpc",
-	[CONTROL_OFFER] = "offer",
-	[CONTROL_DISKS_READY] = "disks-ready",
-	[CONTROL_VOTE] = "vote",
-	[CONTROL_RELEASE] = "release",
-	[CONTROL_ACK] = "ack",
-	[CONTROL_NACK] = "nack",
-	[CONTROL_ABORT] = "abort",
-	[CONTROL_PROGRESS] = "progress",
-	[CONTROL_ERROR] = "error",
-	[CONTROL_MOVED] = "moved",
-	[CONTROL_BEAT] = "beat",
-	[CONTROL_PAUSED] = "paused",
+static const char *const frame_type_names[_FRAME_MAX] = {
+	[FRAME_RPC] = "rpc",	   [FRAME_OFFER] = "offer",	[FRAME_DISKS_READY] = "disks-ready",
+	[FRAME_VOTE] = "vote",	   [FRAME_RELEASE] = "release", [FRAME_ACK] = "ack",
+	[FRAME_NACK] = "nack",	   [FRAME_ABORT] = "abort",	[FRAME_PROGRESS] = "progress",
+	[FRAME_ERROR] = "error",   [FRAME_MOVED] = "moved",	[FRAME_BEAT] = "beat",
+	[FRAME_PAUSED] = "paused",
 };
-DEFINE_NAMES(control_type, enum control_type, _CONTROL_MAX)
+DEFINE_NAMES(frame_type, enum frame_type, _FRAME_MAX)
 
-#define IN_SIZE ((size_t)CONTROL_HEADER_LEN + CONTROL_BODY_MAX)
+#define IN_SIZE ((size_t)FRAMES_HEADER_LEN + FRAMES_BODY_MAX)
 
-struct control {
+struct frames {
 	struct tls *tls;
 	bool ready;
 	int error; /* the connection's end, once it came */
@@ -37,9 +29,9 @@ struct control {
 	size_t out_len, out_at, out_size;
 };
 
-int control_offer_put(struct wbuf *w, const struct control_offer *offer)
+int frame_offer_put(struct wbuf *w, const struct frame_offer *offer)
 {
-	wbuf_u8(w, CONTROL_VERSION);
+	wbuf_u8(w, FRAMES_VERSION);
 	wbuf_u64(w, offer->memory_bytes);
 	wbuf_u32(w, offer->vcpus);
 	wbuf_u16(w, (uint16_t)offer->count);
@@ -52,9 +44,9 @@ int control_offer_put(struct wbuf *w, const struct control_offer *offer)
 	return wbuf_error(w);
 }
 
-int control_version_get(struct rbuf *r)
+int frame_version_get(struct rbuf *r)
 {
-	return rbuf_u8(r) == CONTROL_VERSION ? 0 : -EPROTONOSUPPORT;
+	return rbuf_u8(r) == FRAMES_VERSION ? 0 : -EPROTONOSUPPORT;
 }
 
 /* Targets become part of file names: letters and digits only. */
@@ -68,7 +60,7 @@ static bool target_ok(const char *t)
 	return true;
 }
 
-static bool known_target(const struct control_offer *o, const char *target)
+static bool known_target(const struct frame_offer *o, const char *target)
 {
 	for (size_t i = 0; i < o->count; i++)
 		if (strcmp(o->disks[i].target, target) == 0)
@@ -76,11 +68,11 @@ static bool known_target(const struct control_offer *o, const char *target)
 	return false;
 }
 
-int control_offer_get(struct rbuf *r, struct control_offer *ret)
+int frame_offer_get(struct rbuf *r, struct frame_offer *ret)
 {
-	struct control_offer o = {0};
+	struct frame_offer o = {0};
 	size_t count;
-	int version = control_version_get(r);
+	int version = frame_version_get(r);
 
 	if (version < 0)
 		return version;
@@ -90,7 +82,7 @@ int control_offer_get(struct rbuf *r, struct control_offer *ret)
 	if (rbuf_error(r) < 0 || count > DOMAIN_DISKS_MAX)
 		return -EBADMSG;
 	while (o.count < count) {
-		struct control_disk d = {0};
+		struct frame_disk d = {0};
 		uint8_t format;
 
 		rbuf_string(r, d.target, sizeof(d.target));
@@ -108,9 +100,9 @@ int control_offer_get(struct rbuf *r, struct control_offer *ret)
 	return 0;
 }
 
-int control_new(struct tls *tls, struct control **ret)
+int frames_new(struct tls *tls, struct frames **ret)
 {
-	struct control *c = calloc(1, sizeof(*c));
+	struct frames *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
@@ -119,7 +111,7 @@ int control_new(struct tls *tls, struct control **ret)
 	return 0;
 }
 
-struct control *control_free(struct control *c)
+struct frames *frames_free(struct frames *c)
 {
 	if (!c)
 		return NULL;
@@ -129,43 +121,43 @@ struct control *control_free(struct control *c)
 	return NULL;
 }
 
-int control_fd(const struct control *c)
+int frames_fd(const struct frames *c)
 {
 	return tls_fd(c->tls);
 }
 
-bool control_ready(const struct control *c)
+bool frames_ready(const struct frames *c)
 {
 	return c->ready;
 }
 
-uint64_t control_received(const struct control *c)
+uint64_t frames_received(const struct frames *c)
 {
 	return c->received;
 }
 
-bool control_flushed(const struct control *c)
+bool frames_flushed(const struct frames *c)
 {
 	return c->out_at == c->out_len;
 }
 
-short control_events(const struct control *c)
+short frames_events(const struct frames *c)
 {
 	short events = tls_read_events(c->tls);
 
-	if (c->ready && !control_flushed(c))
+	if (c->ready && !frames_flushed(c))
 		events |= tls_write_events(c->tls);
 	return events;
 }
 
-static int reserve(struct control *c, size_t more)
+static int reserve(struct frames *c, size_t more)
 {
 	size_t want, size = c->out_size ? c->out_size : 65536;
 	uint8_t *data;
 
-	if (control_flushed(c))
+	if (frames_flushed(c))
 		c->out_at = c->out_len = 0;
-	if (c->out_len + more > CONTROL_QUEUE_MAX)
+	if (c->out_len + more > FRAMES_QUEUE_MAX)
 		return -ENOBUFS;
 	want = c->out_len + more;
 	while (size < want)
@@ -180,7 +172,7 @@ static int reserve(struct control *c, size_t more)
 	return 0;
 }
 
-static void flush(struct control *c)
+static void flush(struct frames *c)
 {
 	while (c->ready && !c->error && c->out_at < c->out_len) {
 		int n = tls_write(c->tls, c->out + c->out_at, c->out_len - c->out_at);
@@ -195,17 +187,17 @@ static void flush(struct control *c)
 	}
 }
 
-int control_send(struct control *c, enum control_type type, const void *body, size_t len)
+int frames_send(struct frames *c, enum frame_type type, const void *body, size_t len)
 {
 	struct wbuf w;
 	int r;
 
-	if (len > CONTROL_BODY_MAX)
+	if (len > FRAMES_BODY_MAX)
 		return -EMSGSIZE;
-	r = reserve(c, CONTROL_HEADER_LEN + len);
+	r = reserve(c, FRAMES_HEADER_LEN + len);
 	if (r < 0)
 		return r;
-	w = wbuf_init(c->out + c->out_len, CONTROL_HEADER_LEN + len);
+	w = wbuf_init(c->out + c->out_len, FRAMES_HEADER_LEN + len);
 	wbuf_u8(&w, (uint8_t)type);
 	wbuf_blob(&w, body, len);
 	if (wbuf_error(&w) < 0)
@@ -215,13 +207,13 @@ int control_send(struct control *c, enum control_type type, const void *body, si
 	return 0;
 }
 
-int control_send_rpc(struct control *c, const void *data, size_t len)
+int frames_send_rpc(struct frames *c, const void *data, size_t len)
 {
 	const uint8_t *at = data;
 
 	while (len) {
-		size_t n = MIN_OF(len, (size_t)CONTROL_BODY_MAX);
-		int r = control_send(c, CONTROL_RPC, at, n);
+		size_t n = MIN_OF(len, (size_t)FRAMES_BODY_MAX);
+		int r = frames_send(c, FRAME_RPC, at, n);
 
 		if (r < 0)
 			return r;
@@ -231,30 +223,30 @@ int control_send_rpc(struct control *c, const void *data, size_t len)
 	return 0;
 }
 
-int control_parse(const uint8_t *data, size_t len, struct control_frame *ret, size_t *ret_used)
+int frames_parse(const uint8_t *data, size_t len, struct frame *ret, size_t *ret_used)
 {
 	struct rbuf r = rbuf_init(data, len);
-	struct control_frame f = {0};
+	struct frame f = {0};
 	uint8_t type;
 	uint32_t size;
 
-	if (len < CONTROL_HEADER_LEN)
+	if (len < FRAMES_HEADER_LEN)
 		return 0;
 	type = rbuf_u8(&r);
 	size = rbuf_u32(&r);
-	if (type == 0 || type >= _CONTROL_MAX || size > CONTROL_BODY_MAX)
+	if (type == 0 || type >= _FRAME_MAX || size > FRAMES_BODY_MAX)
 		return -EBADMSG;
-	if (size > len - CONTROL_HEADER_LEN)
+	if (size > len - FRAMES_HEADER_LEN)
 		return 0;
-	f.type = (enum control_type)type;
-	f.body = data + CONTROL_HEADER_LEN;
+	f.type = (enum frame_type)type;
+	f.body = data + FRAMES_HEADER_LEN;
 	f.len = size;
 	*ret = f;
-	*ret_used = CONTROL_HEADER_LEN + (size_t)size;
+	*ret_used = FRAMES_HEADER_LEN + (size_t)size;
 	return 1;
 }
 
-int control_next(struct control *c, struct control_frame *ret)
+int frames_next(struct frames *c, struct frame *ret)
 {
 	int n;
 
@@ -269,7 +261,7 @@ int control_next(struct control *c, struct control_frame *ret)
 	c->in_len -= c->in_used;
 	c->in_used = 0;
 	for (;;) {
-		n = control_parse(c->in, c->in_len, ret, &c->in_used);
+		n = frames_parse(c->in, c->in_len, ret, &c->in_used);
 		if (n != 0)
 			return n;
 		/* Frames that came before the end still count; only then the end does. */
@@ -283,7 +275,7 @@ int control_next(struct control *c, struct control_frame *ret)
 	}
 }
 
-void control_bye(struct control *c, int timeout_ms)
+void frames_bye(struct frames *c, int timeout_ms)
 {
 	struct pollfd p = {.fd = tls_fd(c->tls), .events = POLLIN};
 	uint8_t nothing[4096];
