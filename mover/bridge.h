@@ -3,7 +3,7 @@
  * libvirtd at the destination) on one side, the other worker's frames on the other. */
 #pragma once
 
-#include "mover/rpc.h"
+#include "mover/filter/rpc.h"
 
 #define BRIDGE_FRAME_MAX ((size_t)4 << 20)
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/kerr.h"
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 #include "mover/frames.h"
 
 /* Room that must stay free besides what the VM brings. */

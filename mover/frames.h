@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 #include "mover/proto.h"
 #include "mover/tls.h"
 

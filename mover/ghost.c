@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
-#include "mover/rpc.h"
+#include "mover/filter/rpc.h"
 
 #define STEP_S 5
 

@@ -10,20 +10,24 @@ noinst_LIBRARIES += mover/libmover.a
 mover_libmover_a_SOURCES = \
 	mover/bridge.c \
 	mover/bridge.h \
-	mover/cookie.c \
-	mover/cookie.h \
 	mover/disk.c \
 	mover/disk.h \
-	mover/domain-rules.h \
-	mover/domain-table.c \
-	mover/domain.c \
-	mover/domain.h \
-	mover/filter.c \
-	mover/filter.h \
+	mover/filter/cookie.c \
+	mover/filter/cookie.h \
+	mover/filter/domain-rules.h \
+	mover/filter/domain-table.c \
+	mover/filter/domain.c \
+	mover/filter/domain.h \
+	mover/filter/gateway.c \
+	mover/filter/gateway.h \
+	mover/filter/rpc.c \
+	mover/filter/rpc.h \
+	mover/filter/xdr.c \
+	mover/filter/xdr.h \
+	mover/filter/xml-filter.c \
+	mover/filter/xml-filter.h \
 	mover/frames.c \
 	mover/frames.h \
-	mover/gateway.c \
-	mover/gateway.h \
 	mover/ghost.c \
 	mover/ghost.h \
 	mover/listing.c \
@@ -34,8 +38,6 @@ mover_libmover_a_SOURCES = \
 	mover/relay.h \
 	mover/remnant.c \
 	mover/remnant.h \
-	mover/rpc.c \
-	mover/rpc.h \
 	mover/side-destination-rpc.c \
 	mover/side-destination.c \
 	mover/side-destination.h \
@@ -60,9 +62,7 @@ mover_libmover_a_SOURCES = \
 	mover/worker.c \
 	mover/worker.h \
 	mover/workplace.c \
-	mover/workplace.h \
-	mover/xdr.c \
-	mover/xdr.h
+	mover/workplace.h
 mover_libmover_a_CFLAGS = \
 	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS) $(OPENSSL_CFLAGS)
 

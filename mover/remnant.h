@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 
 #define REMNANT_XML_MAX 262144u
 

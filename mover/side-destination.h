@@ -4,7 +4,7 @@
 #pragma once
 
 #include "mover/bridge.h"
-#include "mover/gateway.h"
+#include "mover/filter/gateway.h"
 #include "mover/worker.h"
 
 /* The filter between the source's client and the local libvirtd. Nobody but side-destination-rpc.c

@@ -6,7 +6,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
-#include "mover/cookie.h"
+#include "mover/filter/cookie.h"
 #include "mover/side-source.h"
 
 static struct source_rpc *self(const struct worker *w)

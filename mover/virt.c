@@ -11,8 +11,8 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "mover/filter/rpc.h"
 #include "mover/ghost.h"
-#include "mover/rpc.h"
 
 /* A frozen libvirtd must not freeze the mover: 5 unanswered pings, 5 s apart. */
 #define KEEPALIVE_S 5

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/cleanup.h"
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 #include "mover/proto.h"
 
 /* How a copy of the VM stands on this host. */

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "mover/cookie.h"
+#include "mover/filter/cookie.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "mover/gateway.h"
+#include "mover/filter/gateway.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <libvirt/virterror.h>
 
 #include "mover-fixtures.h"
-#include "mover/gateway.h"
+#include "mover/filter/gateway.h"
 
 #define RAM_URI "unix:///run/kith/mover/h1-ram.sock"
 #define NBD_URI "unix:///run/kith/mover/h1-nbd.sock"

@@ -5,7 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 
 #define FIX_NAME "web"
 #define FIX_UUID "c7a5fdbd-cdaf-4c0a-9a57-0123456789ab"

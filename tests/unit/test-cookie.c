@@ -2,7 +2,7 @@
 /* The cookie filter: H14 (every element mutated), H21, H23, N1. */
 #include "mover-fixtures.h"
 
-#include "mover/cookie.h"
+#include "mover/filter/cookie.h"
 
 static int rebuild(enum cookie_step step, const char *text, char **ret, size_t *ret_len,
 		   struct kerr *err)

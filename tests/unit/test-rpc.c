@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libvirt's RPC frames: codecs against recorded frames of libvirt 9.0.0, reassembly, N1. */
-#include "mover/rpc.h"
+#include "mover/filter/rpc.h"
 
 #include <glib.h>
 #include <string.h>

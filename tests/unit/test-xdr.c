@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* XDR cursors: bounds, padding, typed parameters (N1). */
-#include "mover/xdr.h"
+#include "mover/filter/xdr.h"
 
 #include <glib.h>
 #include <string.h>

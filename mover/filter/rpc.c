@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libvirt's RPC framing and the bodies of six procedures (libvirt 9.0.0, virnetprotocol.x and
  * remote_protocol.x). */
-#include "mover/rpc.h"
+#include "mover/filter/rpc.h"
 
 #include <libvirt/virterror.h>
 #include <string.h>

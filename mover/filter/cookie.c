@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The allow-list of migration cookies: one table per message that carries one. What each element
  * does was read in libvirt 9.0.0, qemu_migration_cookie.c. */
-#include "mover/cookie.h"
+#include "mover/filter/cookie.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "mover/domain-rules.h"
+#include "mover/filter/domain-rules.h"
 
 #define COOKIE_DEPTH_MAX 6
 

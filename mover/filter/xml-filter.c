@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Walks a parsed document along a table of allowed elements and writes a fresh one. */
-#include "mover/filter.h"
+#include "mover/filter/xml-filter.h"
 
 #include <inttypes.h>
 #include <libxml/parser.h>

@@ -3,9 +3,9 @@
  * libvirtd (H14, H15, H16). */
 #pragma once
 
-#include "mover/cookie.h"
-#include "mover/domain.h"
-#include "mover/rpc.h"
+#include "mover/filter/cookie.h"
+#include "mover/filter/domain.h"
+#include "mover/filter/rpc.h"
 
 /* Everything the destination decided before the first byte arrives. All strings are copied. */
 struct gateway_config {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the domain filter that need thought: identity, caps, and everything that names
  * something of a host, which the destination replaces by its own. */
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "mover/domain-rules.h"
+#include "mover/filter/domain-rules.h"
 
 #define CPUS_MAX 512u
 #define MEMORY_MAX (1ull << 44) /* bytes; keeps sums far from wrapping */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* XDR cursors: lengths are compared with the bytes left before anything is read or allocated. */
-#include "mover/xdr.h"
+#include "mover/filter/xdr.h"
 
 #include <string.h>
 

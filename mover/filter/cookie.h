@@ -2,7 +2,7 @@
 /* Rebuilds libvirt's migration cookie with known, harmless elements only (H14, H23). */
 #pragma once
 
-#include "mover/domain.h"
+#include "mover/filter/domain.h"
 
 #define COOKIE_MAX 65536u /* bytes; a real one has 1 to 4 KiB */
 

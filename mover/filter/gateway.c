@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of what may pass, when, and rewritten how; then the machine that applies them. */
-#include "mover/gateway.h"
+#include "mover/filter/gateway.h"
 
 #include <inttypes.h>
 #include <libvirt/libvirt.h>

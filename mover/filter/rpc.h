@@ -4,7 +4,7 @@
 
 #include "base/ids.h"
 #include "base/kerr.h"
-#include "mover/xdr.h"
+#include "mover/filter/xdr.h"
 
 /* Where this host's libvirtd is. */
 #define RPC_LIBVIRTD_URI "qemu:///system"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The allow-list of domain XML: every element and attribute that a hand-off may carry (H13).
  * Names are libvirt 9.0.0's (docs/formatdomain). What is not in this file is refused. */
-#include "mover/domain-rules.h"
+#include "mover/filter/domain-rules.h"
 
 #define ENUM(n, v)                                              \
 	{                                                       \

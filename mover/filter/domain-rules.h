@@ -2,8 +2,8 @@
 /* Between domain.c and its table, and for the CPU element that cookies carry too. */
 #pragma once
 
-#include "mover/domain.h"
-#include "mover/filter.h"
+#include "mover/filter/domain.h"
+#include "mover/filter/xml-filter.h"
 
 /* State of one rebuild, the `ctx` of the filter. */
 struct domain_walk {
