@@ -656,7 +656,8 @@ static int put_error(const struct rpc_msg *m, const struct kerr *err, struct gat
 	return r < 0 ? r : give(ret, GATEWAY_FORWARD, &out);
 }
 
-static int reply_prepare(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
+static int reply_prepare(struct gateway *g, const struct rpc_msg *m,
+			 const struct pending_call *call _unused_, struct gateway_action *ret)
 {
 	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
 	struct rpc_prepare_ret reply;
@@ -728,7 +729,7 @@ static int reply_finish(struct gateway *g, const struct rpc_msg *m, const struct
 /* Debian's libvirtd asks local clients that are not root for polkit's consent. That is this
  * host's own matter: the gateway sees to it and tells the source that nothing is needed. */
 static int reply_auth_list(struct gateway *g, const struct rpc_msg *m,
-			   const struct rpc_header *call, struct gateway_action *ret)
+			   const struct pending_call *call, struct gateway_action *ret)
 {
 	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
 	struct rpc_header h = rpc_call_header(RPC_PROC_AUTH_POLKIT, OWN_SERIAL);
@@ -742,13 +743,14 @@ static int reply_auth_list(struct gateway *g, const struct rpc_msg *m,
 		return kerr_set(&ret->err, EACCES, KCODE_NOT_READY,
 				"libvirt on this device wants a password of every client. Allow "
 				"the mover's user in libvirtd.conf (auth_unix_rw).");
-	g->auth_call = *call;
+	g->auth_call = call->h;
 	set_pending(g, &h, true, false);
 	rpc_put_empty(&out, &h);
 	return give(ret, GATEWAY_REPLY, &out);
 }
 
-static int reply_polkit(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
+static int reply_polkit(struct gateway *g, const struct rpc_msg *m,
+			const struct pending_call *call _unused_, struct gateway_action *ret)
 {
 	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
 	struct rpc_header h = rpc_reply_header(&g->auth_call, RPC_STATUS_OK);
@@ -782,39 +784,67 @@ static int reply_error(struct gateway *g, const struct rpc_msg *m, const struct 
 	return 0;
 }
 
+static int reply_feature(struct gateway *g _unused_, const struct rpc_msg *m,
+			 const struct pending_call *call _unused_, struct gateway_action *ret)
+{
+	int32_t answer;
+
+	return rpc_get_int_ret(m, &answer) < 0 ? -EBADMSG : forward_as_is(m, ret);
+}
+
+static int reply_open(struct gateway *g, const struct rpc_msg *m,
+		      const struct pending_call *call _unused_, struct gateway_action *ret)
+{
+	set_state(g, GATEWAY_STATE_OPEN);
+	return m->len ? -EBADMSG : forward_as_is(m, ret);
+}
+
+static int reply_close(struct gateway *g _unused_, const struct rpc_msg *m,
+		       const struct pending_call *call _unused_, struct gateway_action *ret)
+{
+	return m->len ? -EBADMSG : forward_as_is(m, ret);
+}
+
+/* What becomes of the reply to each call. */
+static const struct {
+	uint32_t procedure;
+	bool errors; /* judges libvirtd's error itself, it is not the source's business */
+	int (*reply)(struct gateway *g, const struct rpc_msg *m, const struct pending_call *call,
+		     struct gateway_action *ret);
+} reply_rules[] = {
+	{RPC_PROC_AUTH_LIST, false, reply_auth_list},
+	{RPC_PROC_AUTH_POLKIT, true, reply_polkit},
+	{RPC_PROC_SUPPORTS_FEATURE, false, reply_feature},
+	{RPC_PROC_OPEN, false, reply_open},
+	{RPC_PROC_PREPARE3_PARAMS, false, reply_prepare},
+	{RPC_PROC_FINISH3_PARAMS, false, reply_finish},
+	{RPC_PROC_CLOSE, false, reply_close},
+};
+
+/* Only the reply to the call under way is one. */
+static bool answers(const struct rpc_msg *m, const struct rpc_header *call)
+{
+	return m->h.type == RPC_TYPE_REPLY && m->h.status <= RPC_STATUS_ERROR && call->procedure &&
+	       m->h.procedure == call->procedure && m->h.serial == call->serial;
+}
+
 static int judge_reply(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
 {
 	struct pending_call call = g->pending;
-	int32_t v;
 
 	if (m->h.type == RPC_TYPE_MESSAGE) { /* an event nobody asked for */
 		ret->verdict = GATEWAY_DROP;
 		return 0;
 	}
-	if (m->h.type != RPC_TYPE_REPLY || m->h.status > RPC_STATUS_ERROR || !call.h.procedure ||
-	    m->h.procedure != call.h.procedure || m->h.serial != call.h.serial)
+	if (!answers(m, &call.h))
 		return -EBADMSG;
 	g->pending = (struct pending_call){0};
-	if (call.h.procedure == RPC_PROC_AUTH_POLKIT)
-		return reply_polkit(g, m, ret);
-	if (m->h.status == RPC_STATUS_ERROR)
-		return reply_error(g, m, &call, ret);
-	switch ((enum rpc_procedure)call.h.procedure) {
-	case RPC_PROC_AUTH_LIST:
-		return reply_auth_list(g, m, &call.h, ret);
-	case RPC_PROC_SUPPORTS_FEATURE:
-		return rpc_get_int_ret(m, &v) < 0 ? -EBADMSG : forward_as_is(m, ret);
-	case RPC_PROC_OPEN:
-		set_state(g, GATEWAY_STATE_OPEN);
-		return m->len ? -EBADMSG : forward_as_is(m, ret);
-	case RPC_PROC_CLOSE:
-		return m->len ? -EBADMSG : forward_as_is(m, ret);
-	case RPC_PROC_PREPARE3_PARAMS:
-		return reply_prepare(g, m, ret);
-	case RPC_PROC_FINISH3_PARAMS:
-		return reply_finish(g, m, &call, ret);
-	case RPC_PROC_AUTH_POLKIT:
-		break;
+	for (size_t i = 0; i < ARRAY_SIZE(reply_rules); i++) {
+		if (reply_rules[i].procedure != call.h.procedure)
+			continue;
+		if (m->h.status == RPC_STATUS_ERROR && !reply_rules[i].errors)
+			return reply_error(g, m, &call, ret);
+		return reply_rules[i].reply(g, m, &call, ret);
 	}
 	return -EBADMSG;
 }
@@ -879,24 +909,37 @@ static bool uri_ok(const char *uri)
 	return uri && strncmp(uri, "unix://", 7) == 0 && path_ok(uri + 7) && !strpbrk(uri, "?#%");
 }
 
-static bool config_ok(const struct gateway_config *c)
+static bool limits_ok(const struct domain_limits *l)
 {
-	const struct domain_limits *l = &c->limits;
+	return l->expect_name && text_is_name(l->expect_name, NAME_MAX_LEN) &&
+	       (!l->emulator || path_ok(l->emulator)) &&
+	       (!l->serial_path || path_ok(l->serial_path));
+}
 
-	if (!l->expect_name || !text_is_name(l->expect_name, NAME_MAX_LEN) ||
-	    (l->emulator && !path_ok(l->emulator)) || (l->serial_path && !path_ok(l->serial_path)))
+static bool disks_ok(const struct domain_disk_map *map)
+{
+	if (map->count > DOMAIN_DISKS_MAX)
 		return false;
-	if (!uri_ok(c->migrate_uri) || !uri_ok(c->source_uri) || (c->map.count && !c->disks_uri) ||
-	    (c->disks_uri && !uri_ok(c->disks_uri)) || c->map.count > DOMAIN_DISKS_MAX)
-		return false;
-	for (size_t i = 0; i < c->map.count; i++) {
-		const struct domain_disk_target *d = &c->map.disks[i];
+	for (size_t i = 0; i < map->count; i++) {
+		const struct domain_disk_target *d = &map->disks[i];
 
-		if (!path_ok(d->path) || !d->target[0] ||
-		    domain_disk_map_find(&c->map, d->target) != d)
+		/* Found is the first of that name: no target comes twice. */
+		if (!path_ok(d->path) || !d->target[0] || domain_disk_map_find(map, d->target) != d)
 			return false;
 	}
 	return true;
+}
+
+/* A URI for the disks may be absent only if there are none. */
+static bool uris_ok(const struct gateway_config *c)
+{
+	return uri_ok(c->migrate_uri) && uri_ok(c->source_uri) &&
+	       (c->disks_uri ? uri_ok(c->disks_uri) : c->map.count == 0);
+}
+
+static bool config_ok(const struct gateway_config *c)
+{
+	return limits_ok(&c->limits) && uris_ok(c) && disks_ok(&c->map);
 }
 
 /* strdup() of a string that may be absent. */
