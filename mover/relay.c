@@ -15,6 +15,7 @@
 #include <time.h>
 
 #define BUFFER_BYTES ((size_t)512 * 1024)
+#define RECORD_BYTES 16384
 #define HANDSHAKE_MS 10000
 #define OPEN_BYTE 0x4f /* the source's local side is there: connect yours */
 
@@ -177,23 +178,33 @@ static int open_destination(struct relay *r)
 	return byte == OPEN_BYTE ? connect_local(r) : -EPROTO;
 }
 
-/* Local socket to TLS. 1 = something moved, 0 = must wait, negative = failed. */
+/* The four below move what they can: 1 = something moved, 0 = must wait, negative = failed. */
+
+/* Reads from the local socket, once all that came before is gone. */
+static int fill_up(struct relay *r)
+{
+	struct flow *f = &r->up;
+	ssize_t n;
+
+	if (f->at < f->len || f->eof)
+		return 0;
+	n = recv(r->local, f->data, BUFFER_BYTES, 0);
+	f->at = f->len = 0;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	f->len = (size_t)n;
+	f->eof = n == 0;
+	return 1;
+}
+
+/* Local socket to TLS. */
 static int move_up(struct relay *r)
 {
 	struct flow *f = &r->up;
-	int moved = 0;
+	int moved = fill_up(r);
 
-	if (f->at == f->len && !f->eof) {
-		ssize_t n = recv(r->local, f->data, BUFFER_BYTES, 0);
-
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			f->eof = true;
-		f->at = 0;
-		f->len = n > 0 ? (size_t)n : 0;
-		moved = n >= 0;
-	}
+	if (moved < 0)
+		return moved;
 	while (f->at < f->len) {
 		int n = tls_write(r->tls, f->data + f->at, f->len - f->at);
 
@@ -216,6 +227,12 @@ static int move_up(struct relay *r)
 	return moved;
 }
 
+/* For one more record of TLS. */
+static bool has_room(const struct flow *f)
+{
+	return !f->eof && f->len + RECORD_BYTES <= BUFFER_BYTES;
+}
+
 /* Collects records until the buffer is well filled: the local side gets few large writes. */
 static int fill_down(struct relay *r)
 {
@@ -224,7 +241,7 @@ static int fill_down(struct relay *r)
 
 	if (f->at == f->len)
 		f->at = f->len = 0;
-	while (!f->eof && f->len + 16384 <= BUFFER_BYTES) {
+	while (has_room(f)) {
 		int n = tls_read(r->tls, f->data + f->len, BUFFER_BYTES - f->len);
 
 		if (n == -EAGAIN)
@@ -239,7 +256,7 @@ static int fill_down(struct relay *r)
 	return moved;
 }
 
-/* TLS to local socket; same answers as move_up(). */
+/* TLS to local socket. */
 static int move_down(struct relay *r)
 {
 	struct flow *f = &r->down;
@@ -266,29 +283,36 @@ static int move_down(struct relay *r)
 	return moved;
 }
 
+/* What each flow waits for, when neither moves: its reader, its writer, or both. */
+static int wait_flows(struct relay *r)
+{
+	const struct flow *up = &r->up, *down = &r->down;
+	short net = 0, local = 0;
+
+	if (up->at < up->len || (up->eof && !up->closed))
+		net |= tls_write_events(r->tls);
+	else if (!up->eof)
+		local |= POLLIN;
+	if (down->at < down->len)
+		local |= POLLOUT;
+	if (has_room(down))
+		net |= tls_read_events(r->tls);
+	return wait_for(r, net, local, -1);
+}
+
 static int pump(struct relay *r)
 {
 	while (!r->up.closed || !r->down.closed) {
-		int up = move_up(r), down = up < 0 ? 0 : move_down(r);
-		short net = 0, local = 0;
+		int up = move_up(r);
+		int down = up < 0 ? up : move_down(r);
+		int n = down < 0 ? down : 0;
 
-		if (up < 0 || down < 0)
-			return up < 0 ? up : down;
-		if (atomic_load_explicit(&r->stopping, memory_order_relaxed))
-			return -ECANCELED;
-		if (up || down)
-			continue;
-		if (r->up.at < r->up.len || (r->up.eof && !r->up.closed))
-			net |= tls_write_events(r->tls);
-		else if (!r->up.eof)
-			local |= POLLIN;
-		if (r->down.at < r->down.len)
-			local |= POLLOUT;
-		if (!r->down.eof && r->down.len + 16384 <= BUFFER_BYTES)
-			net |= tls_read_events(r->tls);
-		up = wait_for(r, net, local, -1);
-		if (up < 0)
-			return up;
+		if (n == 0 && atomic_load_explicit(&r->stopping, memory_order_relaxed))
+			n = -ECANCELED;
+		if (n == 0 && !up && !down)
+			n = wait_flows(r);
+		if (n < 0)
+			return n;
 	}
 	return 0;
 }
