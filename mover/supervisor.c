@@ -620,32 +620,44 @@ static bool stopped(const struct supervisor *s)
 	return s->stopping && (child_count(s, CHILD_WORKER) == 0 || worker_now_ms() >= s->stop_at);
 }
 
+/* What the loop waits for; -1 in poll(2) stands for nobody. */
+union watched {
+	struct {
+		struct pollfd signal, listen, conns[CONNS_MAX], children[CHILDREN_MAX];
+	};
+	struct pollfd all[2 + CONNS_MAX + CHILDREN_MAX];
+};
+
+static void watch_all(const struct supervisor *s, union watched *ret)
+{
+	ret->signal.fd = s->signal_fd;
+	ret->listen.fd = s->listen_fd;
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		ret->conns[i].fd = s->conns[i].fd;
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		ret->children[i].fd = s->children[i].kind ? s->children[i].fd : -1;
+	for (size_t i = 0; i < ARRAY_SIZE(ret->all); i++)
+		ret->all[i].events = POLLIN;
+}
+
 static void run(struct supervisor *s)
 {
 	while (!stopped(s)) {
-		struct pollfd p[2 + CONNS_MAX + CHILDREN_MAX];
-		size_t n = 0;
+		union watched w = {0};
 
-		p[n++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-		p[n++] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
-		for (size_t i = 0; i < CONNS_MAX; i++)
-			p[n++] = (struct pollfd){.fd = s->conns[i].fd, .events = POLLIN};
-		for (size_t i = 0; i < CHILDREN_MAX; i++)
-			p[n++] = (struct pollfd){.fd = s->children[i].kind ? s->children[i].fd : -1,
-						 .events = POLLIN};
-		if (poll(p, n, TICK_MS) < 0 && errno != EINTR)
+		watch_all(s, &w);
+		if (poll(w.all, ARRAY_SIZE(w.all), TICK_MS) < 0 && errno != EINTR)
 			return;
 		for (size_t i = 0; i < CONNS_MAX; i++)
-			if (p[2 + i].revents && s->conns[i].fd == p[2 + i].fd)
+			if (w.conns[i].revents && s->conns[i].fd == w.conns[i].fd)
 				on_conn(s, i);
 		/* A child that closed its end is about to be reaped: no busy loop until then. */
 		for (size_t i = 0; i < CHILDREN_MAX; i++)
-			if (p[2 + CONNS_MAX + i].revents && s->children[i].kind)
-				if (!on_child(s, i))
-					usleep(1000);
-		if (p[0].revents)
+			if (w.children[i].revents && s->children[i].kind && !on_child(s, i))
+				usleep(1000);
+		if (w.signal.revents)
 			on_signal(s);
-		if (p[1].revents)
+		if (w.listen.revents)
 			on_listen(s);
 		tick(s);
 	}
