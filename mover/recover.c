@@ -79,14 +79,14 @@ static void read_inbox(struct recover *r)
 		log_debug("recovery", "%s", err.text);
 }
 
-/* Writes a record, with the letter as its proof where `proof` says so. */
-static bool journal(struct recover *r, enum custody_record record, bool proof)
+/* Writes a record; `proof` is the letter, or NULL where it needs none. */
+static bool journal(struct recover *r, enum custody_record record, const struct statement *proof)
 {
 	static const struct statement none;
 	struct statement said = {0};
 	struct kerr err = {0};
 	enum transfer_event e =
-		workplace_journal(&r->place, record, proof ? &r->letter : &none, &said, &err);
+		workplace_journal(&r->place, record, proof ? proof : &none, &said, &err);
 
 	free(said.data);
 	if (e == TRANSFER_EVENT_JOURNALLED)
@@ -189,6 +189,13 @@ static bool goes_on(const struct recover *r, const struct virt_copy *copy)
 	       (copy->state == COPY_PAUSED && r->place.remnant.paused);
 }
 
+/* How a copy goes on. */
+enum going {
+	GOING_BACK, /* S: it runs again, as it is defined */
+	GOING_HERE, /* D: it runs, and is made permanent */
+	GOING_COLD, /* D: it is gone, and starts from its disk */
+};
+
 /* At the destination also permanent: a VM that would vanish with its next power-off is not done
  * (F5). */
 static bool make_permanent(struct recover *r, bool boot, struct kerr *err)
@@ -205,7 +212,7 @@ static bool make_permanent(struct recover *r, bool boot, struct kerr *err)
 }
 
 /* Makes the copy run, and at the destination permanent; then the hand-off is closed. */
-static void run_copy(struct recover *r, bool source, bool boot)
+static void run_copy(struct recover *r, enum going going)
 {
 	struct workplace *p = &r->place;
 	struct kerr err = {0};
@@ -213,7 +220,7 @@ static void run_copy(struct recover *r, bool source, bool boot)
 
 	if (!settle(r))
 		return;
-	if (!boot && !wait_job(r)) {
+	if (going != GOING_COLD && !wait_job(r)) {
 		await(r, "libvirt cannot be asked now, or is still busy with the VM.");
 		return;
 	}
@@ -223,7 +230,7 @@ static void run_copy(struct recover *r, bool source, bool boot)
 		await(r, err.text);
 		return;
 	}
-	if (!source && !make_permanent(r, boot, &err)) {
+	if (going != GOING_BACK && !make_permanent(r, going == GOING_COLD, &err)) {
 		await(r, err.code == KCODE_OK ? "the VM is not permanent yet." : err.text);
 		return;
 	}
@@ -233,14 +240,14 @@ static void run_copy(struct recover *r, bool source, bool boot)
 		return;
 	}
 	log_notice("recovery", "%s: the VM \"%s\" runs here.", p->hex, r->vm);
-	if (journal(r, CUSTODY_DONE, false))
+	if (journal(r, CUSTODY_DONE, NULL))
 		remnant_remove(p->folder, p->hid);
 }
 
 /* The source goes on without a copy: an ordinary crash, or the destination has none either. */
 static void close_kept(struct recover *r)
 {
-	if (journal(r, CUSTODY_DONE, false))
+	if (journal(r, CUSTODY_DONE, NULL))
 		remnant_remove(r->place.folder, r->place.hid);
 }
 
@@ -251,13 +258,13 @@ static void void_copy(struct recover *r, bool fresh)
 	bool frozen = held(r);
 	struct kerr err = {0};
 
-	if (frozen && !journal(r, CUSTODY_VOID, false))
+	if (frozen && !journal(r, CUSTODY_VOID, NULL))
 		return;
 	if (!end_our_copy(r))
 		return;
 	log_notice("recovery", "%s: the incomplete copy of \"%s\" is removed.", r->place.hex,
 		   r->vm);
-	if (!frozen && !journal(r, CUSTODY_VOID, false))
+	if (!frozen && !journal(r, CUSTODY_VOID, NULL))
 		return;
 	/* A definition from an earlier stay; of a VM that Kith did not know it is its owner's. */
 	if (!fresh && virt_retire(r->place.virt, r->place.uuid, r->place.folder, &err) < 0)
@@ -278,7 +285,7 @@ static void moved_away(struct recover *r)
 		await(r, err.text);
 		return;
 	}
-	if (!journal(r, CUSTODY_DONE, true))
+	if (!journal(r, CUSTODY_DONE, &r->letter))
 		return;
 	log_notice("recovery", "%s: the VM \"%s\" runs on the other device.", p->hex, r->vm);
 	remove_images(r);
@@ -290,7 +297,7 @@ static void released(struct recover *r)
 	if (r->letter_kind == CUSTODY_STATEMENT_ACK) {
 		moved_away(r);
 	} else if (r->letter_kind == CUSTODY_STATEMENT_NACK) {
-		if (!journal(r, CUSTODY_RECLAIM, true))
+		if (!journal(r, CUSTODY_RECLAIM, &r->letter))
 			return;
 		log_notice("recovery", "%s: the other device lost its copy; the VM stays here.",
 			   r->place.hex);
@@ -308,10 +315,10 @@ static void prepared(struct recover *r, enum transfer_event copy)
 		log_error("recovery", "%s: the copy runs although it was never released.",
 			  r->place.hex);
 	if (r->letter_kind == CUSTODY_STATEMENT_RELEASE) {
-		if (journal(r, CUSTODY_OWN, true))
-			run_copy(r, false, false);
+		if (journal(r, CUSTODY_OWN, &r->letter))
+			run_copy(r, GOING_HERE);
 	} else if (r->letter_kind == CUSTODY_STATEMENT_ABORT) {
-		if (!journal(r, CUSTODY_VOID, true) || !end_our_copy(r))
+		if (!journal(r, CUSTODY_VOID, &r->letter) || !end_our_copy(r))
 			return;
 		log_notice("recovery", "%s: the source kept the VM; the copy is removed.",
 			   r->place.hex);
@@ -330,7 +337,7 @@ static void forward(struct recover *r, const struct policyd_open *o)
 	struct kerr err = {0};
 	size_t len;
 
-	if (o->record == CUSTODY_PREP && !journal(r, CUSTODY_ABORTED, false))
+	if (o->record == CUSTODY_PREP && !journal(r, CUSTODY_ABORTED, NULL))
 		return;
 	if (o->started || r->letter_kind == CUSTODY_STATEMENT_NACK) {
 		close_kept(r);
@@ -360,11 +367,11 @@ static void apply(struct recover *r, const struct policyd_open *o)
 		break;
 	case RECOVERY_ABORT:
 		/* ABORTED thaws what was frozen for a release that did not come. */
-		if (journal(r, CUSTODY_ABORTED, false))
-			run_copy(r, true, false);
+		if (journal(r, CUSTODY_ABORTED, NULL))
+			run_copy(r, GOING_BACK);
 		break;
 	case RECOVERY_RUN:
-		run_copy(r, o->source, false);
+		run_copy(r, o->source ? GOING_BACK : GOING_HERE);
 		break;
 	case RECOVERY_CLOSE:
 		close_kept(r);
@@ -382,7 +389,7 @@ static void apply(struct recover *r, const struct policyd_open *o)
 		void_copy(r, o->fresh);
 		break;
 	case RECOVERY_BOOT:
-		run_copy(r, false, true);
+		run_copy(r, GOING_COLD);
 		break;
 	case RECOVERY_LATER:
 		await(r, "libvirt cannot be asked now, or is still busy with the VM.");
@@ -528,7 +535,7 @@ static void clean_here(struct recover *r)
 /* The VM is elsewhere, or never came: what this hand-off made goes, and a definition that was kept
  * of a VM whose custody is elsewhere (F7). A hand-off of the same VM that is open now has images of
  * its own. */
-static void clean_elsewhere(struct recover *r, bool busy, bool known)
+static void clean_elsewhere(struct recover *r, const struct standing *s)
 {
 	struct workplace *p = &r->place;
 	struct kerr err = {0};
@@ -539,14 +546,14 @@ static void clean_elsewhere(struct recover *r, bool busy, bool known)
 		return;
 	}
 	log_notice("recovery", "%s: removing what an ended hand-off left here.", p->hex);
-	if (!busy && whose == WHOSE_OURS && !p->remnant.source && !end_our_copy(r))
+	if (!s->busy && whose == WHOSE_OURS && !p->remnant.source && !end_our_copy(r))
 		return;
-	if (!busy && whose == WHOSE_NOBODYS && known &&
+	if (!s->busy && whose == WHOSE_NOBODYS && s->known &&
 	    virt_retire(p->virt, p->uuid, p->folder, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
-	if (whose == WHOSE_OTHERS && p->remnant.source && !busy) {
+	if (whose == WHOSE_OTHERS && p->remnant.source && !s->busy) {
 		await(r, "a copy of the VM still runs here although it is elsewhere.");
 		return;
 	}
@@ -574,7 +581,7 @@ static void clean_one(struct recover *r, const uint8_t hid[HID_LEN])
 	else if (s.here)
 		clean_here(r);
 	else
-		clean_elsewhere(r, s.busy, s.known);
+		clean_elsewhere(r, &s);
 	unclaim(r);
 }
 
