@@ -13,8 +13,7 @@
 #include "agent/listener.h"
 #include "agent/overview.h"
 #include "agent/peers.h"
-#include "discovery/mdns.h"
-#include "discovery/roster.h"
+#include "discovery/discovery.h"
 
 #define AGENT_BOOK_MAX 64
 #define AGENT_MAIL_MAX 16
@@ -55,8 +54,7 @@ struct agent {
 	struct overview *overview;
 	struct peers *peers;
 	struct listener *listener;
-	struct roster *roster;
-	struct mdns *mdns;
+	struct discovery *discovery;
 	struct control *control;
 	struct jobs *jobs;
 	struct book_entry book[AGENT_BOOK_MAX];

@@ -184,37 +184,17 @@ static void mail_sight(struct agent *a, const uint8_t *peer, size_t len)
 
 /* -- where devices are -- */
 
-static void on_seen(void *ctx, const struct advert *ad, const struct endpoint *e,
-		    const struct roster_source *source)
+static void on_discovered(void *ctx)
 {
-	struct agent *a = ctx;
-	const struct sighting *s = roster_find(a->roster, ad->id);
-	bool was_live = s && sighting_live(s, agent_now_ms(), NULL);
-
-	if (!roster_seen(a->roster, ad, e, source, agent_now_ms()))
-		return;
-	agent_devices_changed(a);
-	if (!was_live)
-		mail_sight(a, ad->id, ADVERT_ID_LEN);
+	agent_devices_changed(ctx);
 }
 
-static void on_lost(void *ctx, const struct roster_source *source)
+static void on_appeared(void *ctx, const uint8_t id[ADVERT_ID_LEN])
 {
-	struct agent *a = ctx;
-
-	roster_lost(a->roster, source, agent_now_ms());
-	agent_devices_changed(a);
+	mail_sight(ctx, id, ADVERT_ID_LEN);
 }
 
-static void on_all_lost(void *ctx)
-{
-	struct agent *a = ctx;
-
-	roster_all_lost(a->roster, agent_now_ms());
-	agent_devices_changed(a);
-}
-
-static const struct mdns_events mdns_events = {on_seen, on_lost, on_all_lost};
+static const struct discovery_events discovery_events = {on_discovered, on_appeared};
 
 static void on_reached(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at)
 {
@@ -228,7 +208,7 @@ static void on_reached(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct 
 void agent_device_label(struct agent *a, const uint8_t *id, size_t len, char *ret, size_t size)
 {
 	const struct policyd_peer *p = len == DEVICE_ID_LEN ? overview_peer(a->overview, id) : NULL;
-	const struct sighting *s = roster_find(a->roster, id);
+	const struct sighting *s = roster_find(discovery_roster(a->discovery), id);
 	char hex[9];
 
 	hex_encode(id, 4, hex);
@@ -460,7 +440,7 @@ static void publish(struct agent *a)
 	memcpy(ad.id, id, sizeof(ad.id));
 	if (a->announced)
 		memcpy(ad.name, a->config.name, sizeof(ad.name));
-	mdns_publish(a->mdns, &ad, listener_port(a->listener));
+	discovery_publish(a->discovery, &ad, listener_port(a->listener));
 }
 
 /* A name is said aloud only while the owner wants this device to be found by it. */
@@ -483,8 +463,7 @@ static void tell_known(struct agent *a)
 
 	for (size_t i = 0; i < count; i++)
 		memcpy(ids[i], peers[i].id, ADVERT_ID_LEN);
-	roster_set_known(a->roster, (const uint8_t(*)[ADVERT_ID_LEN])ids, count);
-	mdns_set_known(a->mdns, (const uint8_t(*)[ADVERT_ID_LEN])ids, count);
+	discovery_set_known(a->discovery, (const uint8_t(*)[ADVERT_ID_LEN])ids, count);
 	g_free(ids);
 }
 
@@ -523,8 +502,7 @@ static gboolean on_housekeeping(gpointer data)
 	bool ready = tls_identity_ready(peers_identity(a->peers), NULL);
 	int64_t now = agent_now_ms();
 
-	if (roster_expire(a->roster, now))
-		agent_devices_changed(a);
+	discovery_expire(a->discovery);
 	/* Nobody tells us when an open pairing window closes. */
 	if (!ready || overview_window_open(a->overview) || now - a->last_look >= OVERVIEW_IDLE_MS) {
 		a->last_look = now;
@@ -578,8 +556,8 @@ static int make_parts(struct agent *a, struct kerr *err)
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on TCP port %u: %s.",
 				a->config.port, g_strerror(-r));
-	a->mdns = mdns_new(&mdns_events, a);
-	return 0;
+	a->discovery = discovery_new(&discovery_events, a);
+	return a->discovery ? 0 : kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 }
 
 int agent_new(const struct config *config, struct agent **ret, struct kerr *err)
@@ -591,9 +569,8 @@ int agent_new(const struct config *config, struct agent **ret, struct kerr *err)
 	a->config = *config;
 	a->owner = pw ? pw->pw_uid : 0;
 	a->loop = g_main_loop_new(NULL, FALSE);
-	a->roster = roster_new();
 	a->jobs = jobs_new();
-	if (!a->roster || !a->jobs)
+	if (!a->jobs)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	r = make_parts(a, err);
 	if (r < 0)
@@ -631,8 +608,7 @@ struct agent *agent_free(struct agent *a)
 	control_free(a->control);
 	overview_free(a->overview);
 	asks_free(a->asks);
-	mdns_free(a->mdns);
-	roster_free(a->roster);
+	discovery_free(a->discovery);
 	jobs_free(a->jobs);
 	if (a->loop)
 		g_main_loop_unref(a->loop);

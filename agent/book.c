@@ -17,7 +17,7 @@ void agent_add_endpoint(struct peers_target *t, const struct endpoint *e)
 /* Anybody can announce any address for any device: what was true the last time comes first. */
 void agent_find_endpoints(struct agent *a, const uint8_t *id, size_t id_len, struct peers_target *t)
 {
-	const struct sighting *s = roster_find(a->roster, id);
+	const struct sighting *s = roster_find(discovery_roster(a->discovery), id);
 	struct endpoint seen[ROSTER_ADDRESSES_MAX];
 	size_t n = s ? sighting_endpoints(s, seen, ROSTER_ADDRESSES_MAX) : 0;
 
@@ -66,5 +66,6 @@ enum places_rank agent_rank(struct agent *a, const char *address)
 		     strcmp(a->book[i].endpoint.address, address) == 0) &&
 		    overview_peer(a->overview, a->book[i].id))
 			return PLACES_PROVEN;
-	return roster_announces(a->roster, address) ? PLACES_ANNOUNCED : PLACES_UNKNOWN;
+	return roster_announces(discovery_roster(a->discovery), address) ? PLACES_ANNOUNCED
+									 : PLACES_UNKNOWN;
 }

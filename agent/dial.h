@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/cleanup.h"
-#include "discovery/roster.h"
+#include "discovery/discovery.h"
 
 #define DIAL_TIMEOUT_MS 5000 /* for each address */
 #define DIAL_MAX 8

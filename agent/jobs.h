@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "discovery/roster.h"
+#include "discovery/discovery.h"
 #include "mover/proto.h"
 
 #define JOBS_OPEN_MAX 64

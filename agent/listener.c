@@ -11,7 +11,7 @@
 #include "agent/lws-wire.h"
 #include "agent/preface.h"
 #include "base/log.h"
-#include "discovery/roster.h"
+#include "discovery/discovery.h"
 
 #define BACKLOG 64
 #define ACCEPTS_PER_TURN 16

@@ -7,7 +7,7 @@
 #include "agent/lws-wire.h"
 #include "agent/overview.h"
 #include "agent/places.h"
-#include "discovery/roster.h"
+#include "discovery/discovery.h"
 
 #define PEERS_INCOMING_MAX 32
 #define PEERS_PER_ADDRESS_MAX 8

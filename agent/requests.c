@@ -95,7 +95,8 @@ static void on_status(void *user)
 				"detail", api_text(st.detail), "error", api_error(&err), "pairing",
 				overview_window_open(a->overview), "mover",
 				courier_client(a->courier) != NULL, "discovery",
-				mdns_running(a->mdns), "port", (int)listener_port(a->listener)));
+				discovery_running(a->discovery), "port",
+				(int)listener_port(a->listener)));
 }
 
 /* Other users get what was true a moment ago: the questions that policyd is asked are the owner's
@@ -150,7 +151,7 @@ static json_t *paired_json(struct agent *a, const struct policyd_peer *p)
 		p->evidence_time ? json_integer((json_int_t)p->evidence_time) : json_null());
 
 	json_object_set_new(o, "receive", json_boolean(p->receive));
-	add_sighting(o, roster_find(a->roster, p->id));
+	add_sighting(o, roster_find(discovery_roster(a->discovery), p->id));
 	return o;
 }
 
@@ -183,8 +184,8 @@ static void on_devices(void *user)
 
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, paired_json(a, &peers[i]));
-	for (size_t i = 0; i < roster_count(a->roster); i++) {
-		const struct sighting *s = roster_get(a->roster, i);
+	for (size_t i = 0; i < roster_count(discovery_roster(a->discovery)); i++) {
+		const struct sighting *s = roster_get(discovery_roster(a->discovery), i);
 		bool paired = false;
 
 		for (size_t j = 0; j < count && !paired; j++)
@@ -264,8 +265,8 @@ static int find_sighted(struct agent *a, const char *text, struct peers_target *
 	char ids[4 * (2 * ADVERT_ID_LEN + 2) + 1] = "";
 	size_t hits = 0;
 
-	for (size_t i = 0; i < roster_count(a->roster); i++) {
-		const struct sighting *s = roster_get(a->roster, i);
+	for (size_t i = 0; i < roster_count(discovery_roster(a->discovery)); i++) {
+		const struct sighting *s = roster_get(discovery_roster(a->discovery), i);
 
 		if (strcmp(s->name, text) != 0 && !names_id(text, s->id, ADVERT_ID_LEN))
 			continue;

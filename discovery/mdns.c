@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The only use of Avahi: one thread with a main context of its own, everything rebuilt from
  * nothing whenever the daemon or the bus went away. */
-#include "discovery/mdns.h"
-
 #include <avahi-client/client.h>
 #include <avahi-client/lookup.h>
 #include <avahi-client/publish.h>
@@ -16,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "discovery/source.h"
 
 #define SERVICES_MAX 512   /* announced instances we keep track of */
 #define RESOLVERS_MAX 128  /* of them followed for changes of address */
@@ -43,7 +42,7 @@ struct service {
 };
 
 struct mdns {
-	const struct mdns_events *events;
+	const struct source_events *events;
 	void *ctx;
 	GThread *thread;
 	GMainContext *context;
@@ -62,7 +61,7 @@ struct mdns {
 	guint resolver_count;
 	bool evicted; /* something announced is not in our table */
 	gint64 browsed_at;
-	bool publish, own_known;
+	bool publish; /* below is what we say */
 	struct advert advert;
 	uint16_t port;
 	char *name;
@@ -83,7 +82,7 @@ struct report {
 static gboolean on_report(gpointer data)
 {
 	struct report *r = data;
-	const struct mdns_events *ev = r->m->events;
+	const struct source_events *ev = r->m->events;
 
 	if (g_atomic_int_get(&r->m->ended))
 		return G_SOURCE_REMOVE;
@@ -201,7 +200,7 @@ static void on_found(struct service *s, const AvahiAddress *a, uint16_t port, Av
 	struct report r = {.m = m, .kind = REPORT_SEEN, .source = s->source};
 
 	if (!read_txt(txt, &r.advert) ||
-	    (m->own_known && memcmp(r.advert.id, m->advert.id, ADVERT_ID_LEN) == 0) ||
+	    (m->publish && memcmp(r.advert.id, m->advert.id, ADVERT_ID_LEN) == 0) ||
 	    !read_address(a, s->interface, port, &r.endpoint)) {
 		/* Not ours, not readable, or our own: nobody has to follow it. */
 		drop_resolver(s);
@@ -636,7 +635,6 @@ static void schedule_rebuild(struct mdns *m)
 
 struct order {
 	struct mdns *m;
-	bool publish;
 	struct advert advert;
 	uint16_t port;
 	uint8_t (*known)[ADVERT_ID_LEN];
@@ -668,7 +666,7 @@ static gpointer thread_main(gpointer data)
 	return NULL;
 }
 
-struct mdns *mdns_new(const struct mdns_events *events, void *ctx)
+static void *mdns_new(const struct source_events *events, void *ctx)
 {
 	struct mdns *m = g_atomic_rc_box_new0(struct mdns);
 
@@ -693,10 +691,10 @@ static void tell(struct mdns *m, GSourceFunc fn, gpointer data, GDestroyNotify r
 	g_main_context_invoke_full(m->context, G_PRIORITY_DEFAULT, fn, data, release);
 }
 
-struct mdns *mdns_free(struct mdns *m)
+static void mdns_free(void *source)
 {
-	if (!m)
-		return NULL;
+	struct mdns *m = source;
+
 	g_atomic_int_set(&m->ended, 1);
 	tell(m, on_quit, m, NULL);
 	g_thread_join(m->thread);
@@ -706,49 +704,39 @@ struct mdns *mdns_free(struct mdns *m)
 	g_free(m->known);
 	/* Reports on their way still hold it. */
 	g_atomic_rc_box_release(m);
-	return NULL;
 }
 
 static gboolean on_publish(gpointer data)
 {
 	struct order *o = data;
 	struct mdns *m = o->m;
-	bool update = o->publish && m->publish && o->port == m->port &&
-		      memcmp(o->advert.id, m->advert.id, ADVERT_ID_LEN) == 0;
+	bool same = m->publish && o->port == m->port &&
+		    memcmp(o->advert.id, m->advert.id, ADVERT_ID_LEN) == 0;
 	char hex[9];
 
-	if (update) {
-		m->advert = o->advert;
+	m->advert = o->advert;
+	if (same) {
 		update_txt(m);
 		return G_SOURCE_REMOVE;
 	}
-	if (o->publish) {
-		hex_encode(o->advert.id, 4, hex);
-		g_free(m->name);
-		m->name = g_strdup_printf("kith-%s", hex);
-		m->advert = o->advert;
-		m->port = o->port;
-		m->own_known = true;
-	}
-	m->publish = o->publish;
+	hex_encode(o->advert.id, 4, hex);
+	g_free(m->name);
+	m->name = g_strdup_printf("kith-%s", hex);
+	m->port = o->port;
+	m->publish = true;
 	m->renames = 0;
-	if (m->publish)
-		add_service(m);
-	else if (m->group)
-		avahi_entry_group_reset(m->group);
+	add_service(m);
 	return G_SOURCE_REMOVE;
 }
 
-void mdns_publish(struct mdns *m, const struct advert *a, uint16_t port)
+static void mdns_publish(void *source, const struct advert *a, uint16_t port)
 {
 	struct order *o = g_new0(struct order, 1);
 
-	o->m = m;
-	o->publish = a != NULL;
+	o->m = source;
 	o->port = port;
-	if (a)
-		o->advert = *a;
-	tell(m, on_publish, o, g_free);
+	o->advert = *a;
+	tell(o->m, on_publish, o, g_free);
 }
 
 static gboolean on_known(gpointer data)
@@ -767,17 +755,25 @@ static gboolean on_known(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-void mdns_set_known(struct mdns *m, const uint8_t (*ids)[ADVERT_ID_LEN], size_t count)
+static void mdns_set_known(void *source, const uint8_t (*ids)[ADVERT_ID_LEN], size_t count)
 {
 	struct order *o = g_new0(struct order, 1);
 
-	o->m = m;
+	o->m = source;
 	o->known = g_memdup2(ids, count * ADVERT_ID_LEN);
 	o->known_count = count;
-	tell(m, on_known, o, g_free);
+	tell(o->m, on_known, o, g_free);
 }
 
-bool mdns_running(const struct mdns *m)
+static bool mdns_running(const void *source)
 {
-	return g_atomic_int_get(&m->running);
+	return g_atomic_int_get(&((const struct mdns *)source)->running);
 }
+
+const struct source_ops mdns_source = {
+	.new = mdns_new,
+	.free = mdns_free,
+	.publish = mdns_publish,
+	.set_known = mdns_set_known,
+	.running = mdns_running,
+};

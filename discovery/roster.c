@@ -50,8 +50,8 @@ void roster_set_known(struct roster *r, const uint8_t (*ids)[ADVERT_ID_LEN], siz
 
 static bool same_source(const struct roster_source *a, const struct roster_source *b)
 {
-	return a->interface == b->interface && a->protocol == b->protocol &&
-	       strcmp(a->name, b->name) == 0;
+	return a->number == b->number && a->interface == b->interface &&
+	       a->protocol == b->protocol && strcmp(a->name, b->name) == 0;
 }
 
 static void drop_row(struct roster *r, size_t i)
@@ -199,13 +199,13 @@ void roster_lost(struct roster *r, const struct roster_source *source, int64_t n
 		}
 }
 
-void roster_all_lost(struct roster *r, int64_t now)
+void roster_all_lost(struct roster *r, unsigned number, int64_t now)
 {
 	for (size_t i = 0; i < r->count; i++)
 		for (size_t j = 0; j < r->rows[i]->address_count; j++) {
 			struct roster_address *a = &r->rows[i]->addresses[j];
 
-			if (a->live)
+			if (a->live && a->source.number == number)
 				lose_address(r->rows[i], a, now);
 		}
 }

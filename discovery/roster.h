@@ -20,7 +20,8 @@ struct endpoint {
 
 /* Where a sighting comes from, as opaque as possible: the same source can take it back. */
 struct roster_source {
-	char name[64]; /* service instance */
+	unsigned number; /* which means of discovery */
+	char name[64];	 /* service instance */
 	int interface;
 	int protocol; /* 4 or 6 */
 };
@@ -59,9 +60,9 @@ bool roster_seen(struct roster *r, const struct advert *a, const struct endpoint
 /* The source takes it back. */
 void roster_lost(struct roster *r, const struct roster_source *source, int64_t now);
 
-/* Discovery itself is gone (a restart of its daemon): nothing is vouched for any more, but
- * nothing is forgotten before its time either (P3). */
-void roster_all_lost(struct roster *r, int64_t now);
+/* A means of discovery is gone (a restart of its daemon): nothing that it saw is vouched for any
+ * more, but nothing is forgotten before its time either (P3). */
+void roster_all_lost(struct roster *r, unsigned number, int64_t now);
 
 /* Forgets what is out of sight for ROSTER_EXPIRE_MS. True if something was. */
 bool roster_expire(struct roster *r, int64_t now);

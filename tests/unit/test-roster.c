@@ -111,7 +111,7 @@ static void test_daemon_lost(struct fixture *f, gconstpointer data)
 	(void)data;
 	see(f->r, 1, "10.0.0.1", "kith-1", 2, 4, 1000);
 	see(f->r, 2, "10.0.0.2", "kith-2", 2, 4, 1000);
-	roster_all_lost(f->r, 2000);
+	roster_all_lost(f->r, 0, 2000);
 	g_assert_cmpuint(roster_count(f->r), ==, 2);
 	g_assert_false(sighting_live(get(f->r, 2), 2000, NULL));
 	see(f->r, 1, "10.0.0.1", "kith-1", 2, 4, 3000);
@@ -119,6 +119,25 @@ static void test_daemon_lost(struct fixture *f, gconstpointer data)
 	roster_expire(f->r, 2000 + ROSTER_EXPIRE_MS);
 	g_assert_nonnull(get(f->r, 1));
 	g_assert_null(get(f->r, 2));
+}
+
+/* What one means of discovery loses another one may still see. */
+static void test_other_means(struct fixture *f, gconstpointer data)
+{
+	struct advert a = advert(1);
+	struct roster_source mdns = source("kith-1", 2, 4), other = mdns;
+	struct endpoint e = {.address = "10.0.0.1", .port = 4747};
+
+	(void)data;
+	other.number = 1;
+	g_assert_true(roster_seen(f->r, &a, &e, &mdns, 1000));
+	g_assert_true(roster_seen(f->r, &a, &e, &other, 1000));
+	roster_all_lost(f->r, 0, 2000);
+	g_assert_true(sighting_live(get(f->r, 1), 2000, NULL));
+	roster_lost(f->r, &mdns, 2500);
+	g_assert_true(sighting_live(get(f->r, 1), 2500, NULL));
+	roster_all_lost(f->r, 1, 3000);
+	g_assert_false(sighting_live(get(f->r, 1), 3000, NULL));
 }
 
 static void see_named(struct roster *r, const char *name, const char *instance, int64_t now)
@@ -148,7 +167,7 @@ static void test_name(struct fixture *f, gconstpointer data)
 	lose(f->r, "kith-1b", 2, 4, 1005);
 	g_assert_cmpstr(get(f->r, 1)->name, ==, "");
 	see_named(f->r, "laptop", "kith-1", 1006);
-	roster_all_lost(f->r, 1007);
+	roster_all_lost(f->r, 0, 1007);
 	g_assert_cmpstr(get(f->r, 1)->name, ==, "");
 }
 
@@ -254,6 +273,7 @@ int main(int argc, char **argv)
 	TEST("/roster/addresses of one device are merged", test_merge);
 	TEST("/roster/ages and expiry", test_age);
 	TEST("/roster/P3 discovery restarts", test_daemon_lost);
+	TEST("/roster/P3 another means still sees it", test_other_means);
 	TEST("/roster/a name while pairing", test_name);
 	TEST("/roster/a source speaks for one device", test_other_id);
 	TEST("/roster/P2 a flood of devices", test_flood);
