@@ -6,8 +6,12 @@
 #include <pwd.h>
 #include <string.h>
 
-#include "agent/agent-internal.h"
+#include "agent/channel.h"
+#include "agent/mail.h"
+#include "agent/now.h"
+#include "agent/requests.h"
 #include "agent/tls.h"
+#include "agent/view.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,14 +19,35 @@
 #define HOUSEKEEPING_MS 2000
 #define OVERVIEW_IDLE_MS 30000 /* between unasked looks at policyd */
 #define DEVICES_EVENT_MS 250
-#define OUTBOX_S 5 /* between looks for custody statements to say again */
+
+struct agent {
+	struct config config;
+	GMainLoop *loop;
+	struct asks *asks;
+	struct courier *courier;
+	struct overview *overview;
+	struct peers *peers;
+	struct listener *listener;
+	struct discovery *discovery;
+	struct whereabouts *whereabouts;
+	struct jobs *jobs;
+	struct mail *mail;
+	struct channel *channel;
+	struct requests *requests;
+	struct control *control;
+	bool announced; /* our name is in the TXT record */
+	int64_t last_look;
+	guint housekeeping, devices_timer, sigterm, sigint;
+};
 
 /* -- what is told to those who watch -- */
 
-void agent_job_changed(struct agent *a, const struct job *job)
+static void job_changed(void *ctx, const struct job *job)
 {
-	control_broadcast(a->control, api_event("progress", json_pack("{s:o}", "job",
-								      requests_job_json(a, job))));
+	struct agent *a = ctx;
+
+	control_broadcast(a->control,
+			  api_event("progress", json_pack("{s:o}", "job", view_job(job))));
 }
 
 static gboolean on_devices_timer(gpointer data)
@@ -34,190 +59,31 @@ static gboolean on_devices_timer(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-static void agent_devices_changed(struct agent *a)
+static void devices_changed(void *ctx)
 {
+	struct agent *a = ctx;
+
 	/* Bundled, so that a flood of announcements is none of events (P2). */
 	if (!a->devices_timer)
 		a->devices_timer = g_timeout_add(DEVICES_EVENT_MS, on_devices_timer, a);
 }
 
-/* -- custody statements that a peer has to hear (W7, W11) -- */
-
-static const char *const mail_state_names[_MAIL_STATE_MAX] = {
-	[MAIL_NEW] = "new",
-	[MAIL_HEARD] = "heard",
-	[MAIL_UNHEARD] = "unheard",
-};
-DEFINE_NAMES(mail_state, enum mail_state, _MAIL_STATE_MAX)
-
-static void set_mail_state(struct agent *a, struct mail *m, enum mail_state state,
-			   const char *because)
-{
-	char label[NAME_MAX_LEN + 1];
-
-	if (m->state == state)
-		return;
-	agent_device_label(a, m->peer, DEVICE_ID_LEN, label, sizeof(label));
-	log_notice("mail", "%s has to hear about an undecided hand-off: %s -> %s%s%s", label,
-		   mail_state_to_string(m->state), mail_state_to_string(state),
-		   *because ? ": " : "", because);
-	m->state = state;
-}
-
-static struct mail *find_mail(struct agent *a, const uint8_t *peer, size_t len)
-{
-	for (size_t i = 0; i < a->mail_count; i++)
-		if (memcmp(a->mail[i].peer, peer, len) == 0)
-			return &a->mail[i];
-	return NULL;
-}
-
-static void want_mail(struct agent *a, const uint8_t peer[DEVICE_ID_LEN])
-{
-	struct mail *m = find_mail(a, peer, DEVICE_ID_LEN);
-
-	if (!m && a->mail_count < AGENT_MAIL_MAX) {
-		m = &a->mail[a->mail_count++];
-		*m = (struct mail){.state = MAIL_NEW};
-		memcpy(m->peer, peer, DEVICE_ID_LEN);
-	}
-	if (m)
-		m->wanted = true;
-}
-
-/* With several for one peer each has its turn. */
-static const struct policyd_letter *next_letter(struct mail *m, const struct ask *ask)
-{
-	const struct policyd_letter *found = NULL;
-	unsigned count = 0, turn;
-
-	for (size_t i = 0; i < ask->letter_count; i++)
-		count += memcmp(ask->letters[i].peer, m->peer, DEVICE_ID_LEN) == 0;
-	turn = count ? m->turn++ % count : 0;
-	for (size_t i = 0; i < ask->letter_count && !found; i++)
-		if (memcmp(ask->letters[i].peer, m->peer, DEVICE_ID_LEN) == 0 && turn-- == 0)
-			found = &ask->letters[i];
-	return found;
-}
-
-static void say(struct agent *a, struct mail *m, const struct ask *ask)
-{
-	struct peers_target t = {.id_len = DEVICE_ID_LEN};
-	const struct policyd_letter *letter;
-	int64_t now = agent_now_ms();
-
-	if (m->talking || !link_retry_due(&m->retry, now) || jobs_switching(a->jobs, m->peer, now))
-		return;
-	letter = next_letter(m, ask);
-	memcpy(t.id, m->peer, DEVICE_ID_LEN);
-	agent_device_label(a, t.id, DEVICE_ID_LEN, t.label, sizeof(t.label));
-	agent_find_endpoints(a, t.id, DEVICE_ID_LEN, &t);
-	m->talking = letter && peers_mail(a->peers, &t, letter->statement, letter->len) == 0;
-}
-
-static void drop_mail(struct agent *a, struct mail *m)
-{
-	char label[NAME_MAX_LEN + 1];
-
-	agent_device_label(a, m->peer, DEVICE_ID_LEN, label, sizeof(label));
-	if (m->state != MAIL_NEW)
-		log_notice("mail", "%s has to hear of no hand-off any more.", label);
-	*m = a->mail[--a->mail_count];
-}
-
-static void on_outbox(struct ask *ask, void *user)
-{
-	struct agent *a = user;
-
-	a->outbox_asked = false;
-	if (ask->r < 0)
-		return;
-	for (size_t i = 0; i < a->mail_count; i++)
-		a->mail[i].wanted = false;
-	for (size_t i = 0; i < ask->letter_count; i++)
-		want_mail(a, ask->letters[i].peer);
-	for (size_t i = a->mail_count; i-- > 0;) {
-		struct mail *m = &a->mail[i];
-
-		if (m->wanted)
-			say(a, m, ask);
-		else if (!m->talking)
-			drop_mail(a, m);
-	}
-}
-
-static void look_into_outbox(struct agent *a)
-{
-	if (a->outbox_asked || !tls_identity_ready(peers_identity(a->peers), NULL))
-		return;
-	a->outbox_asked = true;
-	asks_submit(a->asks, ask_new(ask_outbox, on_outbox, a));
-}
-
-static gboolean on_outbox_timer(gpointer data)
-{
-	look_into_outbox(data);
-	return G_SOURCE_CONTINUE;
-}
-
-static void on_mail(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err)
-{
-	struct agent *a = ctx;
-	struct mail *m = find_mail(a, peer, DEVICE_ID_LEN);
-
-	if (!m)
-		return;
-	m->talking = false;
-	link_retry_ended(&m->retry, err->code == KCODE_OK, agent_now_ms());
-	set_mail_state(a, m, err->code == KCODE_OK ? MAIL_HEARD : MAIL_UNHEARD, err->text);
-}
-
-static void mail_sight(struct agent *a, const uint8_t *peer, size_t len)
-{
-	struct mail *m = find_mail(a, peer, len);
-
-	if (!m)
-		return;
-	link_retry_sight(&m->retry);
-	look_into_outbox(a);
-}
-
 /* -- where devices are -- */
-
-static void on_discovered(void *ctx)
-{
-	agent_devices_changed(ctx);
-}
 
 static void on_appeared(void *ctx, const uint8_t id[ADVERT_ID_LEN])
 {
-	mail_sight(ctx, id, ADVERT_ID_LEN);
+	mail_sight(((struct agent *)ctx)->mail, id, ADVERT_ID_LEN);
 }
 
-static const struct discovery_events discovery_events = {on_discovered, on_appeared};
+static const struct discovery_events discovery_events = {devices_changed, on_appeared};
 
 static void on_reached(void *ctx, const uint8_t id[DEVICE_ID_LEN], const struct endpoint *at)
 {
 	struct agent *a = ctx;
 
 	if (!at->port)
-		mail_sight(a, id, DEVICE_ID_LEN);
-	agent_reached(a, id, at);
-}
-
-void agent_device_label(struct agent *a, const uint8_t *id, size_t len, char *ret, size_t size)
-{
-	const struct policyd_peer *p = len == DEVICE_ID_LEN ? overview_peer(a->overview, id) : NULL;
-	const struct sighting *s = roster_find(discovery_roster(a->discovery), id);
-	char hex[9];
-
-	hex_encode(id, 4, hex);
-	if (p)
-		snprintf(ret, size, "%s", p->name);
-	else if (s && s->name[0])
-		snprintf(ret, size, "%s", s->name);
-	else
-		snprintf(ret, size, "device-%s", hex);
+		mail_sight(a->mail, id, DEVICE_ID_LEN);
+	whereabouts_reached(a->whereabouts, id, at);
 }
 
 /* -- hand-offs -- */
@@ -231,29 +97,29 @@ static void on_attesting(void *ctx, const uint8_t hid[HID_LEN], const struct end
 		return;
 	job->endpoint = *used;
 	job->progress.phase = PHASE_ATTESTING;
-	agent_job_changed(a, job);
+	job_changed(a, job);
 }
 
 static void set_peer(struct agent *a, struct job *job, const uint8_t peer[DEVICE_ID_LEN])
 {
 	memcpy(job->progress.peer, peer, DEVICE_ID_LEN);
-	agent_device_label(a, peer, DEVICE_ID_LEN, job->progress.peer_name,
-			   sizeof(job->progress.peer_name));
+	whereabouts_label(a->whereabouts, peer, DEVICE_ID_LEN, job->progress.peer_name,
+			  sizeof(job->progress.peer_name));
 }
 
 static void on_incoming(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN],
 			const char *from)
 {
 	struct agent *a = ctx;
-	struct job *job = jobs_open(a->jobs, hid, false, agent_now_ms());
+	struct job *job = jobs_open(a->jobs, hid, false, now_ms());
 
 	if (!job)
 		return;
 	set_peer(a, job, peer);
 	g_strlcpy(job->endpoint.address, from, sizeof(job->endpoint.address));
 	job->progress.phase = PHASE_PREPARING;
-	jobs_set_state(job, JOB_MOVING, agent_now_ms());
-	agent_job_changed(a, job);
+	jobs_set_state(job, JOB_MOVING, now_ms());
+	job_changed(a, job);
 }
 
 static void on_session(void *ctx, const uint8_t hid[HID_LEN], bool source,
@@ -263,20 +129,20 @@ static void on_session(void *ctx, const uint8_t hid[HID_LEN], bool source,
 	struct job *job = jobs_find(a->jobs, hid);
 
 	if (!job && err->code != KCODE_OK)
-		job = jobs_open(a->jobs, hid, source, agent_now_ms());
+		job = jobs_open(a->jobs, hid, source, now_ms());
 	if (!job || job->state == JOB_ENDED)
 		return;
 	set_peer(a, job, peer);
 	if (err->code == KCODE_OK && job->state == JOB_SESSION) {
 		job->progress.phase = PHASE_PREPARING;
-		jobs_set_state(job, JOB_MOVING, agent_now_ms());
+		jobs_set_state(job, JOB_MOVING, now_ms());
 	} else if (err->code != KCODE_OK) {
-		jobs_end(a->jobs, job, err, agent_now_ms());
+		jobs_end(a->jobs, job, err, now_ms());
 		job = jobs_find(a->jobs, hid);
-		look_into_outbox(a);
+		mail_look(a->mail);
 	}
 	if (job)
-		agent_job_changed(a, job);
+		job_changed(a, job);
 }
 
 static void after_look(void *user);
@@ -289,14 +155,19 @@ static void on_pairing(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struc
 								     api_hex(peer, DEVICE_ID_LEN),
 								     "ok", err->code == KCODE_OK,
 								     "error", api_error(err))));
-	agent_devices_changed(a);
+	devices_changed(a);
 	/* The window may be closed now. */
 	overview_refresh(a->overview, after_look, a);
 }
 
+static void on_mail(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err)
+{
+	mail_said(((struct agent *)ctx)->mail, peer, err);
+}
+
 static enum places_rank on_rank(void *ctx, const char *address)
 {
-	return agent_rank(ctx, address);
+	return whereabouts_rank(((struct agent *)ctx)->whereabouts, address);
 }
 
 static const struct peers_events peers_events = {
@@ -345,14 +216,14 @@ static void on_progress(void *ctx, const struct mover_progress *p)
 
 	if (tell_peer(a, p))
 		return;
-	job = jobs_progress(a->jobs, p, agent_now_ms());
+	job = jobs_progress(a->jobs, p, now_ms());
 
 	if (!job)
 		return;
-	agent_job_changed(a, job);
+	job_changed(a, job);
 	/* What its workers did not get said is ours to say now. */
 	if (job->state == JOB_ENDED)
-		look_into_outbox(a);
+		mail_look(a->mail);
 }
 
 static bool is_listed(const struct job *job, const struct mover_progress *list, size_t count)
@@ -381,11 +252,11 @@ static void on_jobs(void *arg, int r, const struct kerr *err _unused_,
 		if (job->state == JOB_MOVING && !is_listed(job, list, count)) {
 			struct job copy = *job;
 
-			jobs_end(a->jobs, job, &lost, agent_now_ms());
+			jobs_end(a->jobs, job, &lost, now_ms());
 			copy.progress.phase = PHASE_FAILED;
 			copy.progress.error = lost;
 			copy.state = JOB_ENDED;
-			agent_job_changed(a, &copy);
+			job_changed(a, &copy);
 		}
 	}
 }
@@ -406,8 +277,13 @@ static void on_mover_lost(void *ctx)
 	peers_mover_lost(a->peers, &err);
 }
 
+static void on_dial(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel)
+{
+	channel_dial(((struct agent *)ctx)->channel, hid, channel);
+}
+
 static const struct courier_events courier_events = {
-	.mover = {.dial = channel_dial, .progress = on_progress},
+	.mover = {.dial = on_dial, .progress = on_progress},
 	.connected = on_mover,
 	.lost = on_mover_lost,
 };
@@ -481,7 +357,7 @@ static void on_overview(void *ctx, struct ask *ask)
 		} else {
 			log_info("agent", "This device has its certificate; peers may come.");
 			publish(a);
-			look_into_outbox(a);
+			mail_look(a->mail);
 		}
 	}
 	set_announced(a, overview_window_open(a->overview));
@@ -500,7 +376,7 @@ static gboolean on_housekeeping(gpointer data)
 {
 	struct agent *a = data;
 	bool ready = tls_identity_ready(peers_identity(a->peers), NULL);
-	int64_t now = agent_now_ms();
+	int64_t now = now_ms();
 
 	discovery_expire(a->discovery);
 	/* Nobody tells us when an open pairing window closes. */
@@ -520,7 +396,17 @@ static void on_tls(void *ctx, int fd)
 	peers_accept(a->peers, fd);
 }
 
-static const struct listener_events listener_events = {on_rank, on_tls, channel_accept};
+static void on_data(void *ctx, int fd, const uint8_t hid[HID_LEN], uint16_t channel)
+{
+	channel_accept(((struct agent *)ctx)->channel, fd, hid, channel);
+}
+
+static const struct listener_events listener_events = {on_rank, on_tls, on_data};
+
+static void on_request(void *ctx, const struct control_peer *peer, const struct api_request *r)
+{
+	requests_handle(((struct agent *)ctx)->requests, peer, r);
+}
 
 static gboolean on_signal(gpointer data)
 {
@@ -528,27 +414,34 @@ static gboolean on_signal(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-static int make_parts(struct agent *a, struct kerr *err)
+/* What needs nothing from outside. */
+static int make_parts(struct agent *a, const char *policyd, const char *mover, struct kerr *err)
 {
-	char policyd[256], mover[256], control[256];
-	struct peers_parts parts;
-	int r;
-
-	if (config_run_path(&a->config, POLICYD_SOCKET, policyd, sizeof(policyd)) < 0 ||
-	    config_run_path(&a->config, MOVER_SOCKET, mover, sizeof(mover)) < 0 ||
-	    config_run_path(&a->config, CONTROL_SOCKET, control, sizeof(control)) < 0)
-		return kerr_set(err, ENAMETOOLONG, KCODE_USAGE,
-				"The run directory's path is too long.");
+	a->jobs = jobs_new();
+	a->discovery = discovery_new(&discovery_events, a);
+	if (!a->jobs || !a->discovery)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	a->asks = asks_new(policyd);
 	a->overview = overview_new(a->asks, &overview_hooks, a);
 	a->courier = courier_new(mover, &courier_events, a);
-	parts = (struct peers_parts){a->loop, a->asks, a->courier, a->overview};
-	r = peers_new(&parts, &peers_events, a, &a->peers);
+	a->whereabouts = whereabouts_new(a->overview, a->discovery, a->config.port);
+	a->channel = channel_new(a->courier, a->jobs, a->whereabouts);
+	return 0;
+}
+
+/* The three doors: peers, local programs, and the port. */
+static int open_doors(struct agent *a, const char *control, struct kerr *err)
+{
+	struct peers_parts parts = {a->loop, a->asks, a->courier, a->overview};
+	const struct passwd *pw = getpwnam(a->config.owner);
+	int r = peers_new(&parts, &peers_events, a, &a->peers);
+
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED,
 				"libwebsockets cannot be set up; is its GLib plug-in "
 				"(libwebsockets-evlib-glib) installed?");
-	r = control_new(control, a->owner, requests_handle, a, &a->control);
+	a->mail = mail_new(&(struct mail_parts){a->asks, a->peers, a->jobs, a->whereabouts});
+	r = control_new(control, pw ? pw->pw_uid : 0, on_request, a, &a->control);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on %s: %s.", control,
 				g_strerror(-r));
@@ -556,29 +449,51 @@ static int make_parts(struct agent *a, struct kerr *err)
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on TCP port %u: %s.",
 				a->config.port, g_strerror(-r));
-	a->discovery = discovery_new(&discovery_events, a);
-	return a->discovery ? 0 : kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	return 0;
+}
+
+static void make_requests(struct agent *a)
+{
+	const struct requests_parts parts = {
+		.config = &a->config,
+		.asks = a->asks,
+		.courier = a->courier,
+		.overview = a->overview,
+		.peers = a->peers,
+		.jobs = a->jobs,
+		.discovery = a->discovery,
+		.whereabouts = a->whereabouts,
+		.listener = a->listener,
+		.control = a->control,
+		.job_changed = job_changed,
+		.ctx = a,
+	};
+
+	a->requests = requests_new(&parts);
 }
 
 int agent_new(const struct config *config, struct agent **ret, struct kerr *err)
 {
 	_cleanup_(agent_freep) struct agent *a = g_new0(struct agent, 1);
-	const struct passwd *pw = getpwnam(config->owner);
+	char policyd[256], mover[256], control[256];
 	int r;
 
 	a->config = *config;
-	a->owner = pw ? pw->pw_uid : 0;
 	a->loop = g_main_loop_new(NULL, FALSE);
-	a->jobs = jobs_new();
-	if (!a->jobs)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = make_parts(a, err);
+	if (config_run_path(&a->config, POLICYD_SOCKET, policyd, sizeof(policyd)) < 0 ||
+	    config_run_path(&a->config, MOVER_SOCKET, mover, sizeof(mover)) < 0 ||
+	    config_run_path(&a->config, CONTROL_SOCKET, control, sizeof(control)) < 0)
+		return kerr_set(err, ENAMETOOLONG, KCODE_USAGE,
+				"The run directory's path is too long.");
+	r = make_parts(a, policyd, mover, err);
+	if (r == 0)
+		r = open_doors(a, control, err);
 	if (r < 0)
 		return r;
+	make_requests(a);
 	a->sigterm = g_unix_signal_add(SIGTERM, on_signal, a);
 	a->sigint = g_unix_signal_add(SIGINT, on_signal, a);
 	a->housekeeping = g_timeout_add(HOUSEKEEPING_MS, on_housekeeping, a);
-	a->outbox_timer = g_timeout_add_seconds(OUTBOX_S, on_outbox_timer, a);
 	overview_refresh(a->overview, after_look, a);
 	*ret = TAKE_PTR(a);
 	return 0;
@@ -597,17 +512,18 @@ struct agent *agent_free(struct agent *a)
 	remove_source(a->sigterm);
 	remove_source(a->sigint);
 	remove_source(a->housekeeping);
-	remove_source(a->outbox_timer);
 	remove_source(a->devices_timer);
 	listener_free(a->listener);
-	channel_cancel_all(a);
+	channel_free(a->channel);
+	mail_free(a->mail);
 	peers_free(a->peers);
 	/* It answers what still waits for the mover, so before those who asked. */
 	courier_free(a->courier);
-	requests_free(a);
+	requests_free(a->requests);
 	control_free(a->control);
 	overview_free(a->overview);
 	asks_free(a->asks);
+	whereabouts_free(a->whereabouts);
 	discovery_free(a->discovery);
 	jobs_free(a->jobs);
 	if (a->loop)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Data connections: kithd makes or takes them and passes them to the mover, unread. */
+/* Dialling for our mover, and opening to the peer's. */
+#include "agent/channel.h"
+
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/agent-internal.h"
 #include "agent/dial.h"
 #include "agent/race.h"
 #include "base/buf.h"
@@ -21,89 +22,111 @@
 #define STRANGERS_BURST 8
 #define STRANGERS_EVERY_MS 250
 
-struct channel_dial {
-	struct agent *a;
-	struct dial *dial;
-	uint8_t hid[HID_LEN];
-	uint16_t channel;
+struct channel {
+	struct courier *courier;
+	struct jobs *jobs;
+	const struct whereabouts *whereabouts;
+	GList *dials;
 };
 
-/* The descriptor stays the caller's. */
-static void pass_on(struct agent *a, int fd, const uint8_t hid[HID_LEN], uint16_t channel)
+struct channel_dial {
+	struct channel *c;
+	struct dial *dial;
+	uint8_t hid[HID_LEN];
+	uint16_t number;
+};
+
+struct channel *channel_new(struct courier *courier, struct jobs *jobs,
+			    const struct whereabouts *whereabouts)
 {
-	struct mover_client *c = courier_client(a->courier);
-	int r = c ? mover_client_conn(c, hid, channel, fd, NULL, NULL) : -ENOTCONN;
+	struct channel *c = g_new0(struct channel, 1);
+
+	c->courier = courier;
+	c->jobs = jobs;
+	c->whereabouts = whereabouts;
+	return c;
+}
+
+/* The descriptor stays the caller's. */
+static void pass_on(struct channel *c, int fd, const uint8_t hid[HID_LEN], uint16_t number)
+{
+	struct mover_client *mover = courier_client(c->courier);
+	int r = mover ? mover_client_conn(mover, hid, number, fd, NULL, NULL) : -ENOTCONN;
 
 	if (r < 0)
-		log_warning("channel", "The mover does not take channel %u: %s.", channel,
+		log_warning("channel", "The mover does not take channel %u: %s.", number,
 			    g_strerror(-r));
 }
 
 /* The worker waits for its control channel and for nothing else: it need not wait in vain. */
-static void tell_unreachable(struct agent *a, const uint8_t hid[HID_LEN], int error)
+static void tell_unreachable(struct channel *c, const uint8_t hid[HID_LEN], int error)
 {
-	struct mover_client *c = courier_client(a->courier);
+	struct mover_client *mover = courier_client(c->courier);
 	struct kerr err = {0};
 
 	kerr_set(&err, error, KCODE_UNREACHABLE,
 		 "No data connection to the other device could be made: %s.", g_strerror(error));
-	if (c && mover_client_gone(c, hid, &err) < 0)
+	if (mover && mover_client_gone(mover, hid, &err) < 0)
 		log_debug("channel", "the mover hears nothing now");
 }
 
 static void on_dialled(void *arg, int fd, const struct endpoint *used _unused_)
 {
 	struct channel_dial *d = arg;
+	struct channel *c = d->c;
 	uint8_t preface[DATA_PREFACE_LEN];
 
 	if (fd < 0) {
 		log_warning("channel", "No data connection to the peer: %s.", g_strerror(-fd));
-		if (d->channel == DATA_CHANNEL_CONTROL)
-			tell_unreachable(d->a, d->hid, -fd);
+		if (d->number == DATA_CHANNEL_CONTROL)
+			tell_unreachable(c, d->hid, -fd);
 	} else {
-		data_preface_put(preface, d->hid, d->channel);
+		data_preface_put(preface, d->hid, d->number);
 		/* The first bytes of a connection fit its empty buffer. */
 		if (send(fd, preface, sizeof(preface), MSG_NOSIGNAL) == sizeof(preface))
-			pass_on(d->a, fd, d->hid, d->channel);
+			pass_on(c, fd, d->hid, d->number);
 		close(fd);
 	}
-	d->a->dials = g_list_remove(d->a->dials, d);
+	c->dials = g_list_remove(c->dials, d);
 	g_free(d);
 }
 
-void channel_dial(void *ctx, const uint8_t hid[HID_LEN], uint16_t channel)
+void channel_dial(struct channel *c, const uint8_t hid[HID_LEN], uint16_t number)
 {
-	struct agent *a = ctx;
-	struct job *job = jobs_find(a->jobs, hid);
+	struct job *job = jobs_find(c->jobs, hid);
 	struct peers_target t = {0};
 	struct channel_dial *d;
 
 	if (!job || job->state == JOB_ENDED || !job->progress.source ||
-	    g_list_length(a->dials) >= DIALS_MAX) {
+	    g_list_length(c->dials) >= DIALS_MAX) {
 		log_warning("channel", "The mover asks for a connection of an unknown hand-off.");
 		return;
 	}
 	if (job->endpoint.port)
-		agent_add_endpoint(&t, &job->endpoint);
-	agent_find_endpoints(a, job->progress.peer, DEVICE_ID_LEN, &t);
+		whereabouts_add(&t, &job->endpoint);
+	whereabouts_find(c->whereabouts, job->progress.peer, DEVICE_ID_LEN, &t);
 	d = g_new0(struct channel_dial, 1);
-	d->a = a;
+	d->c = c;
 	memcpy(d->hid, hid, HID_LEN);
-	d->channel = channel;
-	a->dials = g_list_prepend(a->dials, d);
+	d->number = number;
+	c->dials = g_list_prepend(c->dials, d);
 	d->dial = dial_new(t.endpoints, t.count, job->endpoint.port ? PROVEN_HEAD_MS : RACE_STEP_MS,
 			   on_dialled, d);
 }
 
-void channel_cancel_all(struct agent *a)
+struct channel *channel_free(struct channel *c)
 {
-	while (a->dials) {
-		struct channel_dial *d = a->dials->data;
+	if (!c)
+		return NULL;
+	while (c->dials) {
+		struct channel_dial *d = c->dials->data;
 
 		dial_free(d->dial);
-		a->dials = g_list_delete_link(a->dials, a->dials);
+		c->dials = g_list_delete_link(c->dials, c->dials);
 		g_free(d);
 	}
+	g_free(c);
+	return NULL;
 }
 
 static bool is_welcome(struct job *job, int fd)
@@ -116,15 +139,14 @@ static bool is_welcome(struct job *job, int fd)
 	       clock_pace(&job->strangers, STRANGERS_EVERY_MS, STRANGERS_BURST, clock_ms());
 }
 
-void channel_accept(void *ctx, int fd, const uint8_t hid[HID_LEN], uint16_t channel)
+void channel_accept(struct channel *c, int fd, const uint8_t hid[HID_LEN], uint16_t number)
 {
-	struct agent *a = ctx;
-	struct job *job = jobs_find(a->jobs, hid);
+	struct job *job = jobs_find(c->jobs, hid);
 
 	/* Nothing is said to a stranger: the preface is no secret, but naming an open hand-off
 	 * takes 128 random bits. Whoever knows them gets a handshake, and only so many. */
 	if (job && job->state != JOB_ENDED && !job->progress.source && is_welcome(job, fd))
-		pass_on(a, fd, hid, channel);
+		pass_on(c, fd, hid, number);
 	else
 		log_debug("channel", "a data connection for no open hand-off was closed");
 	close(fd);

@@ -6,15 +6,14 @@ agent_libagentclient_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 
 noinst_LIBRARIES += agent/libagent.a
 agent_libagent_a_SOURCES = \
-	agent/agent-internal.h \
 	agent/agent.c \
 	agent/agent.h \
 	agent/api.c \
 	agent/api.h \
 	agent/asks.c \
 	agent/asks.h \
-	agent/book.c \
 	agent/channel.c \
+	agent/channel.h \
 	agent/control.c \
 	agent/control.h \
 	agent/courier.c \
@@ -33,6 +32,9 @@ agent_libagent_a_SOURCES = \
 	agent/lws-wire.h \
 	agent/overview.c \
 	agent/overview.h \
+	agent/mail.c \
+	agent/mail.h \
+	agent/now.h \
 	agent/peers.c \
 	agent/peers.h \
 	agent/places.c \
@@ -42,8 +44,13 @@ agent_libagent_a_SOURCES = \
 	agent/race.c \
 	agent/race.h \
 	agent/requests.c \
+	agent/requests.h \
 	agent/tls.c \
-	agent/tls.h
+	agent/tls.h \
+	agent/view.c \
+	agent/view.h \
+	agent/whereabouts.c \
+	agent/whereabouts.h
 agent_libagent_a_CFLAGS = \
 	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(GLIB_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) \
 	$(OPENSSL_CFLAGS)

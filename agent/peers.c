@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/link.h"
+#include "agent/now.h"
 #include "agent/race.h"
 #include "agent/tls.h"
 #include "base/log.h"
@@ -61,11 +62,6 @@ struct talk {
 struct errand {
 	struct talk *t;
 };
-
-static int64_t now_ms(void)
-{
-	return g_get_monotonic_time() / 1000;
-}
 
 static void tell_started(struct talk *t, const struct kerr *err)
 {

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The members are those of kithd(8). */
+#include "agent/view.h"
+
+#include <string.h>
+
+#include "agent/api.h"
+#include "base/config.h"
+
+static void set_number(json_t *o, const char *name, uint64_t n)
+{
+	json_object_set_new(o, name, json_integer((json_int_t)n));
+}
+
+json_t *view_job(const struct job *job)
+{
+	const struct mover_progress *p = &job->progress;
+	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:b, s:s, s:s}", "hid",
+			      api_hex(p->hid, HID_LEN), "uuid", api_hex(p->uuid, UUID_LEN), "vm",
+			      p->vm, "device", api_hex(p->peer, DEVICE_ID_LEN), "device_name",
+			      api_text(p->peer_name), "source", p->source, "state",
+			      job_state_to_string(job->state), "phase", phase_to_string(p->phase));
+
+	set_number(o, "ram_bytes", p->ram_bytes);
+	set_number(o, "ram_total", p->ram_total);
+	set_number(o, "disk_bytes", p->disk_bytes);
+	set_number(o, "disk_total", p->disk_total);
+	set_number(o, "rate_bytes_s", p->rate_bytes_s);
+	set_number(o, "elapsed_ms", p->elapsed_ms);
+	if (p->left_ms == UINT64_MAX)
+		json_object_set_new(o, "left_ms", json_null());
+	else
+		set_number(o, "left_ms", p->left_ms);
+	set_number(o, "downtime_ms", p->downtime_ms);
+	json_object_set_new(o, "error", api_error(&p->error));
+	return o;
+}
+
+json_t *view_status(const struct view_device *here, const struct policyd_status *st,
+		    const struct kerr *why)
+{
+	static const uint8_t no_id[DEVICE_ID_LEN];
+	bool named = st && memcmp(st->device_id, no_id, DEVICE_ID_LEN) != 0;
+
+	return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:i}", "id",
+			 named ? api_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "name",
+			 st ? st->name : here->config->name, "role",
+			 device_role_to_string(st ? st->role : here->config->role), "tier",
+			 st ? tpm_tier_to_string(st->tier) : "none", "owner",
+			 st && st->owner[0] ? api_text(st->owner) : json_null(), "state",
+			 st ? api_text(policyd_state_to_string(st->state)) : json_null(), "detail",
+			 api_text(st ? st->detail : ""), "error", api_error(why), "pairing",
+			 here->window_open, "mover", here->mover, "discovery", here->discovery,
+			 "port", (int)here->port);
+}
+
+static void add_sighting(json_t *o, const struct sighting *s, int64_t now)
+{
+	int64_t age = 0;
+	struct endpoint e;
+	bool live = s && sighting_live(s, now, &age);
+	bool placed = s && sighting_endpoints(s, &e, 1) == 1;
+
+	json_object_set_new(o, "nearby", json_boolean(live));
+	json_object_set_new(o, "pairing", json_boolean(live && s->name[0]));
+	json_object_set_new(o, "age_ms", s ? json_integer(age) : json_null());
+	json_object_set_new(o, "address", placed ? api_text(e.address) : json_null());
+	json_object_set_new(o, "port", placed ? json_integer(e.port) : json_null());
+}
+
+json_t *view_paired(const struct policyd_peer *p, const struct sighting *s, int64_t now)
+{
+	json_t *o = json_pack(
+		"{s:o, s:o, s:s, s:b, s:b, s:o, s:s, s:s, s:s, s:o, s:o}", "id",
+		api_hex(p->id, DEVICE_ID_LEN), "name", api_text(p->name), "role",
+		device_role_to_string(p->role), "paired", 1, "own", p->own, "person",
+		api_text(p->person), "person_role", person_role_to_string(p->person_role), "tier",
+		tpm_tier_to_string(p->tier), "verdict", verdict_to_string(p->verdict), "reason",
+		api_error(&p->reason), "evidence_time",
+		p->evidence_time ? json_integer((json_int_t)p->evidence_time) : json_null());
+
+	json_object_set_new(o, "receive", json_boolean(p->receive));
+	add_sighting(o, s, now);
+	return o;
+}
+
+json_t *view_stranger(const struct sighting *s, const char *label, bool known, int64_t now)
+{
+	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "id",
+			      api_hex(s->id, ADVERT_ID_LEN), "name", api_text(label), "role",
+			      device_role_to_string(s->role), "paired",
+			      known ? json_false() : json_null(), "own",
+			      known ? json_false() : json_null(), "person", "person_role", "tier",
+			      "verdict", "reason", "evidence_time");
+
+	json_object_set_new(o, "receive", json_null());
+	add_sighting(o, s, now);
+	return o;
+}
+
+static void add_custody(json_t *o, const struct policyd_vm *v)
+{
+	set_number(o, "epoch", v->epoch);
+	set_number(o, "policy_version", v->policy_version);
+	json_object_set_new(o, "here", json_boolean(v->here));
+	json_object_set_new(o, "holder", api_hex(v->holder, DEVICE_ID_LEN));
+	json_object_set_new(o, "holder_name", api_text(v->holder_name));
+	json_object_set_new(o, "hid", v->open ? api_hex(v->hid, HID_LEN) : json_null());
+}
+
+static void add_domain(json_t *o, const struct mover_vm *m)
+{
+	json_object_set_new(o, "state", json_string(mover_vm_state_to_string(m->state)));
+	set_number(o, "memory_bytes", m->memory_bytes);
+	set_number(o, "disk_bytes", m->disk_bytes);
+	set_number(o, "vcpus", m->vcpus);
+}
+
+json_t *view_vm(const struct policyd_vm *v, const struct mover_vm *m, bool locked)
+{
+	json_t *o =
+		json_pack("{s:o, s:o, s:o, s:b}", "uuid", api_hex(v ? v->uuid : m->uuid, UUID_LEN),
+			  "name", api_text(v ? v->name : m->name), "known",
+			  locked ? json_null() : json_boolean(v != NULL), "defined", m != NULL);
+
+	/* What policyd has never heard of is only where libvirt has it. */
+	if (v)
+		add_custody(o, v);
+	else
+		json_object_set_new(o, "here", locked ? json_null() : json_true());
+	if (m)
+		add_domain(o, m);
+	return o;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What programs are shown of devices, VMs and hand-offs: structs in, JSON objects out. */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/jobs.h"
+#include "policyd/client.h"
+
+json_t *view_job(const struct job *job);
+
+/* What kithd itself knows of the device, beside policyd's word. */
+struct view_device {
+	const struct config *config;
+	bool window_open, mover, discovery;
+	uint16_t port;
+};
+
+/* `st` NULL: policyd does not say, because of *why. */
+json_t *view_status(const struct view_device *here, const struct policyd_status *st,
+		    const struct kerr *why);
+
+/* A paired device; `s`: where it is in sight, or NULL. */
+json_t *view_paired(const struct policyd_peer *p, const struct sighting *s, int64_t now);
+
+/* One that is in sight and not paired. `known`: who is paired; on a locked device nobody can say.
+ */
+json_t *view_stranger(const struct sighting *s, const char *label, bool known, int64_t now);
+
+/* `v` is policyd's word of it, `m` libvirt's; one of them may be NULL. `locked`: policyd does not
+ * say what it knows. */
+json_t *view_vm(const struct policyd_vm *v, const struct mover_vm *m, bool locked);
