@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/channel.h"
+#include "agent/listener.h"
 #include "agent/mail.h"
 #include "agent/now.h"
 #include "agent/requests.h"
@@ -42,12 +43,9 @@ struct agent {
 
 /* -- what is told to those who watch -- */
 
-static void job_changed(void *ctx, const struct job *job)
+static void job_changed(struct agent *a, const struct job *job)
 {
-	struct agent *a = ctx;
-
-	control_broadcast(a->control,
-			  api_event("progress", json_pack("{s:o}", "job", view_job(job))));
+	control_broadcast(a->control, view_progress(job));
 }
 
 static gboolean on_devices_timer(gpointer data)
@@ -103,7 +101,7 @@ static void on_attesting(void *ctx, const uint8_t hid[HID_LEN], const struct end
 static void set_peer(struct agent *a, struct job *job, const uint8_t peer[DEVICE_ID_LEN])
 {
 	memcpy(job->progress.peer, peer, DEVICE_ID_LEN);
-	whereabouts_label(a->whereabouts, peer, DEVICE_ID_LEN, job->progress.peer_name,
+	whereabouts_label(a->whereabouts, peer, job->progress.peer_name,
 			  sizeof(job->progress.peer_name));
 }
 
@@ -403,9 +401,9 @@ static void on_data(void *ctx, int fd, const uint8_t hid[HID_LEN], uint16_t chan
 
 static const struct listener_events listener_events = {on_rank, on_tls, on_data};
 
-static void on_request(void *ctx, const struct control_peer *peer, const struct api_request *r)
+static void on_request(void *ctx, const struct asker *asker, const struct api_request *r)
 {
-	requests_handle(((struct agent *)ctx)->requests, peer, r);
+	requests_handle(((struct agent *)ctx)->requests, asker, r);
 }
 
 static gboolean on_signal(gpointer data)
@@ -441,7 +439,7 @@ static int open_doors(struct agent *a, const char *control, struct kerr *err)
 				"libwebsockets cannot be set up; is its GLib plug-in "
 				"(libwebsockets-evlib-glib) installed?");
 	a->mail = mail_new(&(struct mail_parts){a->asks, a->peers, a->jobs, a->whereabouts});
-	r = control_new(control, pw ? pw->pw_uid : 0, on_request, a, &a->control);
+	r = control_new(control, pw ? pw->pw_uid : 0, requests_rows, on_request, a, &a->control);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on %s: %s.", control,
 				g_strerror(-r));
@@ -463,10 +461,8 @@ static void make_requests(struct agent *a)
 		.jobs = a->jobs,
 		.discovery = a->discovery,
 		.whereabouts = a->whereabouts,
-		.listener = a->listener,
+		.port = listener_port(a->listener),
 		.control = a->control,
-		.job_changed = job_changed,
-		.ctx = a,
 	};
 
 	a->requests = requests_new(&parts);

@@ -10,25 +10,12 @@
 
 #define MEMBER_ID 0x1u
 #define MEMBER_OP 0x2u
-#define MEMBER_DEVICE 0x4u
-#define MEMBER_ADDRESS 0x8u
-#define MEMBER_HID 0x10u
 #define MEMBERS_ALWAYS (MEMBER_ID | MEMBER_OP)
 
-static const char *const api_op_names[_API_OP_MAX] = {
-	[API_STATUS] = "status", [API_DEVICES] = "devices", [API_PAIR] = "pair",
-	[API_VMS] = "vms",	 [API_HANDOFF] = "handoff", [API_JOBS] = "jobs",
-	[API_CANCEL] = "cancel", [API_WATCH] = "watch",
-};
-DEFINE_NAMES(api_op, enum api_op, _API_OP_MAX)
-
-/* Members that an op needs and may have besides id and op. */
-static const struct {
-	unsigned required, optional;
-} rows[_API_OP_MAX] = {
-	[API_PAIR] = {MEMBER_DEVICE, 0},
-	[API_HANDOFF] = {MEMBER_HID | MEMBER_DEVICE, MEMBER_ADDRESS},
-	[API_CANCEL] = {MEMBER_HID, 0},
+struct reading {
+	const struct api_row *rows;
+	struct api_request request;
+	unsigned seen; /* members */
 };
 
 /* jansson itself recurses up to 2,048 levels. */
@@ -67,60 +54,63 @@ static int read_text(const json_t *v, char *ret, size_t size)
 	return 0;
 }
 
-static int read_id(const json_t *v, struct api_request *r)
+static int read_id(const json_t *v, struct reading *r)
 {
 	if (!json_is_integer(v) || json_integer_value(v) < 0)
 		return -EINVAL;
-	r->id = (uint64_t)json_integer_value(v);
+	r->request.id = (uint64_t)json_integer_value(v);
 	return 0;
 }
 
-static int read_op(const json_t *v, struct api_request *r)
+static int read_op(const json_t *v, struct reading *r)
 {
-	int op = api_op_from_string(json_string_value(v));
+	const char *name = json_string_value(v);
 
-	if (op < 0)
-		return -EINVAL;
-	r->op = (enum api_op)op;
-	return 0;
+	for (const struct api_row *row = r->rows; name && row->name; row++)
+		if (strcmp(row->name, name) == 0) {
+			r->request.row = row;
+			return 0;
+		}
+	return -EINVAL;
 }
 
-static int read_device(const json_t *v, struct api_request *r)
+static int read_device(const json_t *v, struct reading *r)
 {
-	return read_text(v, r->device, sizeof(r->device));
+	return read_text(v, r->request.device, sizeof(r->request.device));
 }
 
-static int read_address(const json_t *v, struct api_request *r)
+static int read_address(const json_t *v, struct reading *r)
 {
-	return read_text(v, r->address, sizeof(r->address));
+	return read_text(v, r->request.address, sizeof(r->request.address));
 }
 
-static int read_hid(const json_t *v, struct api_request *r)
+static int read_hid(const json_t *v, struct reading *r)
 {
 	const char *s = json_string_value(v);
 
-	return s && strlen(s) == 2 * HID_LEN && hex_decode(s, r->hid, HID_LEN) == 0 ? 0 : -EINVAL;
+	return s && strlen(s) == 2 * HID_LEN && hex_decode(s, r->request.hid, HID_LEN) == 0
+		       ? 0
+		       : -EINVAL;
 }
 
 static const struct {
 	const char *name, *expects;
 	unsigned bit;
-	int (*read)(const json_t *v, struct api_request *r);
+	int (*read)(const json_t *v, struct reading *r);
 } members[] = {
 	{"id", "a whole number, not negative", MEMBER_ID, read_id},
 	{"op", "the name of a request", MEMBER_OP, read_op},
-	{"device", "text", MEMBER_DEVICE, read_device},
-	{"address", "text", MEMBER_ADDRESS, read_address},
-	{"hid", "32 hexadecimal digits", MEMBER_HID, read_hid},
+	{"device", "text", API_DEVICE, read_device},
+	{"address", "text", API_ADDRESS, read_address},
+	{"hid", "32 hexadecimal digits", API_HID, read_hid},
 };
 
-static int read_member(const char *key, const json_t *v, struct api_request *r, unsigned *seen,
-		       struct kerr *err)
+static int read_member(const char *key, const json_t *v, struct reading *r, struct kerr *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		if (strcmp(members[i].name, key) != 0)
 			continue;
-		*seen |= members[i].bit;
+		r->seen |= members[i].bit;
 		if (members[i].read(v, r) < 0)
 			return kerr_set(err, EINVAL, KCODE_USAGE, "\"%s\" must be %s.", key,
 					members[i].expects);
@@ -129,37 +119,38 @@ static int read_member(const char *key, const json_t *v, struct api_request *r, 
 	return kerr_set(err, EINVAL, KCODE_USAGE, "A request has no member \"%.40s\".", key);
 }
 
-static int read_object(json_t *object, struct api_request *r, struct kerr *err)
+static int read_object(json_t *object, struct reading *r, struct kerr *err)
 {
+	const struct api_row *row;
 	const char *key;
 	json_t *v;
-	unsigned seen = 0;
 	int first = 0;
 
 	/* All of them, so that the id is found even if another is wrong. */
 	json_object_foreach(object, key, v)
 	{
-		int e = read_member(key, v, r, &seen, err);
+		int e = read_member(key, v, r, err);
 
 		if (first == 0)
 			first = e;
 	}
 	if (first < 0)
 		return first;
-	if ((seen & MEMBERS_ALWAYS) != MEMBERS_ALWAYS)
+	if ((r->seen & MEMBERS_ALWAYS) != MEMBERS_ALWAYS)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "A request needs \"id\" and \"op\".");
-	seen &= ~MEMBERS_ALWAYS;
-	if ((seen & rows[r->op].required) != rows[r->op].required ||
-	    (seen & ~(rows[r->op].required | rows[r->op].optional)))
+	row = r->request.row;
+	if ((r->seen & row->needs) != row->needs ||
+	    (r->seen & ~(MEMBERS_ALWAYS | row->needs | row->may)))
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"The request \"%s\" lacks a member or has one too many.",
-				api_op_to_string(r->op));
+				row->name);
 	return 0;
 }
 
-int api_parse(const char *line, size_t len, struct api_request *ret, struct kerr *err)
+int api_parse(const char *line, size_t len, const struct api_row *rows, struct api_request *ret,
+	      struct kerr *err)
 {
-	struct api_request r = {0};
+	struct reading r = {.rows = rows};
 	json_error_t e;
 	json_t *root = NULL;
 	int n;
@@ -175,9 +166,9 @@ int api_parse(const char *line, size_t len, struct api_request *ret, struct kerr
 	n = read_object(root, &r, err);
 	json_decref(root);
 	if (n < 0)
-		ret->id = r.id;
+		ret->id = r.request.id;
 	else
-		*ret = r;
+		*ret = r.request;
 	return n;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The request table: what may be asked of kithd in JSON, by the CLI and later by the phone page. */
+/* JSON requests to kithd: how they look, and how the answers do. */
 #pragma once
 
 #include <jansson.h>
@@ -12,31 +12,36 @@
 #define API_DEPTH_MAX 16
 #define API_DEVICE_MAX 255
 
-enum api_op {
-	API_STATUS,
-	API_DEVICES,
-	API_PAIR, /* device */
-	API_VMS,
-	API_HANDOFF, /* hid, device; optional address */
-	API_JOBS,
-	API_CANCEL, /* hid */
-	API_WATCH,
-	_API_OP_MAX,
+/* Members that a request may have besides "id" and "op". */
+#define API_DEVICE 0x4u
+#define API_ADDRESS 0x8u
+#define API_HID 0x10u
+
+struct call;
+
+/* One kind of request: how it looks, who may ask for it, and what answers it. A table of them ends
+ * with a row without name. */
+struct api_row {
+	const char *name;
+	unsigned needs, may; /* members: API_DEVICE... */
+	unsigned who;	     /* ASKERS_OWNER or ASKERS_ALL */
+	bool logged;
+	void (*handle)(struct call *c); /* answers it, at once or later, with the call_*() */
 };
-DECLARE_NAMES(api_op, enum api_op);
 
 struct api_request {
 	uint64_t id; /* the asker's, comes back with the reply */
-	enum api_op op;
+	const struct api_row *row;
 	char device[API_DEVICE_MAX + 1];  /* id, prefix, name or address */
 	char address[API_DEVICE_MAX + 1]; /* "" if not given */
 	uint8_t hid[HID_LEN];
 };
 
-/* Reads one request of `len` bytes (without newline). Strict: one object, no duplicate, unknown
- * or missing member, no NUL, bounded depth and size (N1). -EBADMSG or -EINVAL with *err filled;
- * ret->id is then the request's id if it could be read, else 0. */
-int api_parse(const char *line, size_t len, struct api_request *ret, struct kerr *err);
+/* Reads one request of those in `rows`, `len` bytes without newline. Strict: one object, no
+ * duplicate, unknown or missing member, no NUL, bounded depth and size (N1). -EBADMSG or -EINVAL
+ * with *err filled; ret->id is then the request's id if it could be read, else 0. */
+int api_parse(const char *line, size_t len, const struct api_row *rows, struct api_request *ret,
+	      struct kerr *err);
 
 /* One line of JSON with its newline, malloced. The json_t is taken over. */
 char *api_reply(uint64_t id, json_t *result);

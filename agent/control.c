@@ -19,12 +19,13 @@
 
 struct client {
 	struct control *c;
-	struct control_peer peer;
+	struct asker asker;
+	uid_t uid;
 	int fd;
 	guint readable, writable, silence, resume;
 	GByteArray *in, *out;
 	guint pending;
-	bool owner, watching, dying, listening, paced;
+	bool watching, dying, listening, paced;
 };
 
 struct control {
@@ -35,9 +36,15 @@ struct control {
 	GList *clients;
 	uint64_t last_serial;
 	uint64_t strangers_full_ms; /* clock_pace() */
+	const struct api_row *rows;
 	control_request_fn request;
 	void *ctx;
 };
+
+static bool is_owner(const struct client *cl)
+{
+	return cl->asker.kind == ASKER_OWNER;
+}
 
 static void client_free(struct client *cl)
 {
@@ -56,10 +63,13 @@ static void client_free(struct client *cl)
 	g_free(cl);
 }
 
-static struct client *find(struct control *c, uint64_t serial)
+/* NULL: he is gone. */
+static struct client *client_of(const struct asker *a)
 {
+	struct control *c = a->door;
+
 	for (GList *l = c->clients; l; l = l->next)
-		if (((struct client *)l->data)->peer.serial == serial)
+		if (((struct client *)l->data)->asker.serial == a->serial)
 			return l->data;
 	return NULL;
 }
@@ -86,7 +96,7 @@ static int flush_out(struct client *cl)
  * taken it. Otherwise a few of them keep kithd busy with answers that nobody reads. */
 static bool must_wait(const struct client *cl)
 {
-	return !cl->owner && (cl->pending || cl->out->len || cl->paced);
+	return !is_owner(cl) && (cl->pending || cl->out->len || cl->paced);
 }
 
 static gboolean on_resume(gpointer data);
@@ -94,8 +104,8 @@ static gboolean on_resume(gpointer data);
 /* Whether the next request of this client may be heard now. If not, it is looked at again soon. */
 static bool has_turn(struct client *cl)
 {
-	if (cl->owner || clock_pace(&cl->c->strangers_full_ms, CONTROL_STRANGER_EVERY_MS,
-				    CONTROL_STRANGER_BURST, clock_ms()))
+	if (is_owner(cl) || clock_pace(&cl->c->strangers_full_ms, CONTROL_STRANGER_EVERY_MS,
+				       CONTROL_STRANGER_BURST, clock_ms()))
 		return true;
 	cl->paced = true;
 	if (cl->resume)
@@ -106,7 +116,7 @@ static bool has_turn(struct client *cl)
 
 static void resume_soon(struct client *cl)
 {
-	if (!cl->owner && !cl->resume && !must_wait(cl))
+	if (!is_owner(cl) && !cl->resume && !must_wait(cl))
 		cl->resume = g_idle_add(on_resume, cl);
 }
 
@@ -133,7 +143,7 @@ static size_t queued(const struct client *cl)
 	for (GList *l = cl->c->clients; l; l = l->next) {
 		const struct client *other = l->data;
 
-		if (other->owner == cl->owner)
+		if (is_owner(other) == is_owner(cl))
 			sum += other->out->len;
 	}
 	return sum;
@@ -141,8 +151,8 @@ static size_t queued(const struct client *cl)
 
 static bool fits(const struct client *cl, size_t len)
 {
-	size_t each = cl->owner ? CONTROL_QUEUE_MAX : CONTROL_STRANGER_QUEUE_MAX;
-	size_t all = cl->owner ? CONTROL_QUEUES_MAX : CONTROL_STRANGER_QUEUES_MAX;
+	size_t each = is_owner(cl) ? CONTROL_QUEUE_MAX : CONTROL_STRANGER_QUEUE_MAX;
+	size_t all = is_owner(cl) ? CONTROL_QUEUES_MAX : CONTROL_STRANGER_QUEUES_MAX;
 
 	return cl->out->len + len <= each && queued(cl) + len <= all;
 }
@@ -166,9 +176,9 @@ static void put(struct client *cl, const char *line)
 			g_unix_fd_add(cl->fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, on_writable, cl);
 }
 
-void control_reply(struct control *c, const struct control_peer *peer, char *line)
+static void control_reply(const struct asker *a, char *line)
 {
-	struct client *cl = find(c, peer->serial);
+	struct client *cl = client_of(a);
 
 	if (cl && cl->pending)
 		cl->pending--;
@@ -177,6 +187,31 @@ void control_reply(struct control *c, const struct control_peer *peer, char *lin
 	if (cl)
 		resume_soon(cl);
 	free(line);
+}
+
+static void control_watch(const struct asker *a)
+{
+	struct client *cl = client_of(a);
+
+	if (cl)
+		cl->watching = true;
+}
+
+static const struct asker_ops asker_ops = {control_reply, control_watch};
+
+/* The one place that says as whom a program of this device asks. */
+static struct asker asker_of(struct control *c, const struct ipc_peer *peer)
+{
+	struct asker a = {
+		.kind = peer->uid == 0 || peer->uid == c->owner ? ASKER_OWNER : ASKER_USER,
+		.ops = &asker_ops,
+		.door = c,
+		.serial = ++c->last_serial,
+	};
+
+	snprintf(a.principal, sizeof(a.principal), "uid %u, pid %d", (unsigned)peer->uid,
+		 (int)peer->pid);
+	return a;
 }
 
 void control_broadcast(struct control *c, char *line)
@@ -188,19 +223,6 @@ void control_broadcast(struct control *c, char *line)
 			put(cl, line);
 	}
 	free(line);
-}
-
-void control_set_watching(struct control *c, const struct control_peer *peer)
-{
-	struct client *cl = find(c, peer->serial);
-
-	if (cl)
-		cl->watching = true;
-}
-
-bool control_is_owner(const struct control *c, uid_t uid)
-{
-	return uid == 0 || uid == c->owner;
 }
 
 static gboolean on_silence(gpointer data)
@@ -217,23 +239,23 @@ static void await_request(struct client *cl)
 {
 	if (cl->silence)
 		g_source_remove(cl->silence);
-	cl->silence = cl->owner ? 0 : g_timeout_add(CONTROL_STRANGER_SILENCE_MS, on_silence, cl);
+	cl->silence = is_owner(cl) ? 0 : g_timeout_add(CONTROL_STRANGER_SILENCE_MS, on_silence, cl);
 }
 
 static void on_line(struct client *cl, const char *line, size_t len)
 {
 	struct api_request request;
 	struct kerr err = {0};
-	int r = api_parse(line, len, &request, &err);
+	int r = api_parse(line, len, cl->c->rows, &request, &err);
 
 	if (r == 0 && cl->pending >= CONTROL_PENDING_MAX)
 		r = kerr_set(&err, EBUSY, KCODE_BUSY, "Wait for the answers to earlier requests.");
 	cl->pending++;
 	await_request(cl);
 	if (r < 0)
-		control_reply(cl->c, &cl->peer, api_reply_error(request.id, &err));
+		control_reply(&cl->asker, api_reply_error(request.id, &err));
 	else
-		cl->c->request(cl->c->ctx, &cl->peer, &request);
+		cl->c->request(cl->c->ctx, &cl->asker, &request);
 }
 
 /* Handles the complete lines in `in`; false if what is left can never be one. */
@@ -330,7 +352,7 @@ static enum places_room room_for(const struct control *c, uid_t uid)
 	size_t n = 0;
 
 	for (GList *l = c->clients; l && n < CLIENTS_MAX; l = l->next)
-		uids[n++] = ((struct client *)l->data)->peer.uid;
+		uids[n++] = ((struct client *)l->data)->uid;
 	return places_local(uids, n, uid, c->owner);
 }
 
@@ -346,14 +368,14 @@ static void add_client(struct control *c, const struct ipc_peer *peer, int fd)
 	cl = g_new0(struct client, 1);
 	cl->c = c;
 	cl->fd = fd;
-	cl->owner = control_is_owner(c, peer->uid);
-	cl->peer = (struct control_peer){++c->last_serial, peer->pid, peer->uid};
+	cl->asker = asker_of(c, peer);
+	cl->uid = peer->uid;
 	cl->in = g_byte_array_new();
 	cl->out = g_byte_array_new();
 	listen_to(cl);
 	await_request(cl);
 	c->clients = g_list_prepend(c->clients, cl);
-	log_debug("control", "uid %u, pid %d connected", (unsigned)peer->uid, (int)peer->pid);
+	log_debug("control", "%s connected", cl->asker.principal);
 }
 
 static gboolean on_connection(int fd, GIOCondition condition, gpointer data);
@@ -406,8 +428,8 @@ static int listen_at(const char *path)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-int control_new(const char *path, uid_t owner, control_request_fn request, void *ctx,
-		struct control **ret)
+int control_new(const char *path, uid_t owner, const struct api_row *rows,
+		control_request_fn request, void *ctx, struct control **ret)
 {
 	g_autofree char *folder = g_path_get_dirname(path);
 	struct control *c;
@@ -423,6 +445,7 @@ int control_new(const char *path, uid_t owner, control_request_fn request, void 
 	c->fd = fd;
 	c->owner = owner;
 	c->path = g_strdup(path);
+	c->rows = rows;
 	c->request = request;
 	c->ctx = ctx;
 	c->watch = g_unix_fd_add(fd, G_IO_IN, on_connection, c);

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "agent/api.h"
+#include "agent/asker.h"
 #include "base/cleanup.h"
 
 #define CONTROL_SOCKET "kithd/control.sock" /* below the run directory */
@@ -29,28 +30,17 @@
 
 struct control;
 
-/* Who asks: names the connection even after it is gone. */
-struct control_peer {
-	uint64_t serial;
-	pid_t pid;
-	uid_t uid;
-};
-
-/* A request that passed the table. Every one is answered by one control_reply(). */
-typedef void (*control_request_fn)(void *ctx, const struct control_peer *peer,
+/* A request that passed the table. Every one is answered by one asker->ops->reply(). */
+typedef void (*control_request_fn)(void *ctx, const struct asker *asker,
 				   const struct api_request *request);
 
-/* Listens at `path`. Everybody may connect (0666), as often as places_local() allows with `owner`;
- * whoever finds no place is told so in a line before he is hung up on (code BUSY, id 0). */
-int control_new(const char *path, uid_t owner, control_request_fn request, void *ctx,
-		struct control **ret);
+/* Listens at `path` for requests of those in `rows`. Everybody may connect (0666), as often as
+ * places_local() allows with `owner`; whoever finds no place is told so in a line before he is hung
+ * up on (code BUSY, id 0). */
+int control_new(const char *path, uid_t owner, const struct api_row *rows,
+		control_request_fn request, void *ctx, struct control **ret);
 struct control *control_free(struct control *c);
 DEFINE_CLEANUP(struct control *, control_free)
 
-/* Takes over the line (malloced, NULL = out of memory). Nothing happens if the client is gone. */
-void control_reply(struct control *c, const struct control_peer *peer, char *line);
 /* To all who watch; taken over. */
 void control_broadcast(struct control *c, char *line);
-void control_set_watching(struct control *c, const struct control_peer *peer);
-/* Whether this user is the device's owner or root. */
-bool control_is_owner(const struct control *c, uid_t uid);

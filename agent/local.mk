@@ -6,12 +6,15 @@ agent_libagentclient_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 
 noinst_LIBRARIES += agent/libagent.a
 agent_libagent_a_SOURCES = \
+	agent/address.c \
 	agent/agent.c \
 	agent/agent.h \
 	agent/api.c \
 	agent/api.h \
+	agent/asker.h \
 	agent/asks.c \
 	agent/asks.h \
+	agent/call.h \
 	agent/channel.c \
 	agent/channel.h \
 	agent/control.c \
@@ -34,6 +37,8 @@ agent_libagent_a_SOURCES = \
 	agent/overview.h \
 	agent/mail.c \
 	agent/mail.h \
+	agent/naming.c \
+	agent/naming.h \
 	agent/now.h \
 	agent/peers.c \
 	agent/peers.h \
@@ -43,6 +48,9 @@ agent_libagent_a_SOURCES = \
 	agent/preface.h \
 	agent/race.c \
 	agent/race.h \
+	agent/request-devices.c \
+	agent/request-handoffs.c \
+	agent/request-vms.c \
 	agent/requests.c \
 	agent/requests.h \
 	agent/tls.c \

@@ -49,7 +49,7 @@ static void set_state(const struct mail *m, struct addressee *to, enum mail_stat
 
 	if (to->state == state)
 		return;
-	whereabouts_label(m->parts.whereabouts, to->peer, DEVICE_ID_LEN, label, sizeof(label));
+	whereabouts_label(m->parts.whereabouts, to->peer, label, sizeof(label));
 	log_notice("mail", "%s has to hear about an undecided hand-off: %s -> %s%s%s", label,
 		   state_names[to->state], state_names[state], *because ? ": " : "", because);
 	to->state = state;
@@ -102,7 +102,7 @@ static void say(const struct mail *m, struct addressee *to, const struct ask *as
 		return;
 	letter = next_letter(to, ask);
 	memcpy(t.id, to->peer, DEVICE_ID_LEN);
-	whereabouts_label(m->parts.whereabouts, t.id, DEVICE_ID_LEN, t.label, sizeof(t.label));
+	whereabouts_label(m->parts.whereabouts, t.id, t.label, sizeof(t.label));
 	whereabouts_find(m->parts.whereabouts, t.id, DEVICE_ID_LEN, &t);
 	to->talking = letter && peers_mail(m->parts.peers, &t, letter->statement, letter->len) == 0;
 }
@@ -111,7 +111,7 @@ static void drop(struct mail *m, struct addressee *to)
 {
 	char label[NAME_MAX_LEN + 1];
 
-	whereabouts_label(m->parts.whereabouts, to->peer, DEVICE_ID_LEN, label, sizeof(label));
+	whereabouts_label(m->parts.whereabouts, to->peer, label, sizeof(label));
 	if (to->state != MAIL_NEW)
 		log_notice("mail", "%s has to hear of no hand-off any more.", label);
 	*to = m->rows[--m->count];

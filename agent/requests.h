@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handlers behind the request table of api.c. */
+/* The table of requests: what may be asked of kithd, by whom, and what answers it. */
 #pragma once
 
 #include "agent/control.h"
 #include "agent/jobs.h"
-#include "agent/listener.h"
 #include "agent/whereabouts.h"
 
 struct requests;
@@ -12,6 +11,7 @@ struct requests;
 /* What requests are answered from. */
 struct requests_parts {
 	const struct config *config;
+	uint16_t port; /* where this device listens */
 	struct asks *asks;
 	struct courier *courier;
 	struct overview *overview;
@@ -19,11 +19,7 @@ struct requests_parts {
 	struct jobs *jobs;
 	const struct discovery *discovery;
 	const struct whereabouts *whereabouts;
-	const struct listener *listener;
-	struct control *control;
-	/* A job was entered. */
-	void (*job_changed)(void *ctx, const struct job *job);
-	void *ctx;
+	struct control *control; /* for those who watch */
 };
 
 /* The parts have to outlive it. */
@@ -31,5 +27,7 @@ struct requests *requests_new(const struct requests_parts *parts);
 struct requests *requests_free(struct requests *q);
 DEFINE_CLEANUP(struct requests *, requests_free)
 
-/* A control_request_fn. */
-void requests_handle(void *ctx, const struct control_peer *peer, const struct api_request *r);
+extern const struct api_row requests_rows[];
+
+/* Answers a request that api_parse() read by requests_rows[], from whichever door. */
+void requests_handle(struct requests *q, const struct asker *asker, const struct api_request *r);

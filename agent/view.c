@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/api.h"
+#include "agent/naming.h"
 #include "base/config.h"
 
 static void set_number(json_t *o, const char *name, uint64_t n)
@@ -34,6 +35,11 @@ json_t *view_job(const struct job *job)
 	set_number(o, "downtime_ms", p->downtime_ms);
 	json_object_set_new(o, "error", api_error(&p->error));
 	return o;
+}
+
+char *view_progress(const struct job *job)
+{
+	return api_event("progress", json_pack("{s:o}", "job", view_job(job)));
 }
 
 json_t *view_status(const struct view_device *here, const struct policyd_status *st,
@@ -84,14 +90,17 @@ json_t *view_paired(const struct policyd_peer *p, const struct sighting *s, int6
 	return o;
 }
 
-json_t *view_stranger(const struct sighting *s, const char *label, bool known, int64_t now)
+json_t *view_stranger(const struct sighting *s, bool known, int64_t now)
 {
-	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "id",
-			      api_hex(s->id, ADVERT_ID_LEN), "name", api_text(label), "role",
-			      device_role_to_string(s->role), "paired",
-			      known ? json_false() : json_null(), "own",
-			      known ? json_false() : json_null(), "person", "person_role", "tier",
-			      "verdict", "reason", "evidence_time");
+	char label[NAME_MAX_LEN + 1];
+	json_t *o;
+
+	naming_label(NULL, s, s->id, label, sizeof(label));
+	o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "id",
+		      api_hex(s->id, ADVERT_ID_LEN), "name", api_text(label), "role",
+		      device_role_to_string(s->role), "paired", known ? json_false() : json_null(),
+		      "own", known ? json_false() : json_null(), "person", "person_role", "tier",
+		      "verdict", "reason", "evidence_time");
 
 	json_object_set_new(o, "receive", json_null());
 	add_sighting(o, s, now);

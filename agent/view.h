@@ -8,6 +8,8 @@
 #include "policyd/client.h"
 
 json_t *view_job(const struct job *job);
+/* The event that tells of it: a line for control_broadcast(). */
+char *view_progress(const struct job *job);
 
 /* What kithd itself knows of the device, beside policyd's word. */
 struct view_device {
@@ -25,7 +27,7 @@ json_t *view_paired(const struct policyd_peer *p, const struct sighting *s, int6
 
 /* One that is in sight and not paired. `known`: who is paired; on a locked device nobody can say.
  */
-json_t *view_stranger(const struct sighting *s, const char *label, bool known, int64_t now);
+json_t *view_stranger(const struct sighting *s, bool known, int64_t now);
 
 /* `v` is policyd's word of it, `m` libvirt's; one of them may be NULL. `locked`: policyd does not
  * say what it knows. */

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
+#include "agent/naming.h"
 #include "agent/now.h"
-#include "base/buf.h"
 
 #define ENTRIES_MAX 64
 
@@ -43,20 +43,11 @@ struct whereabouts *whereabouts_free(struct whereabouts *w)
 	return NULL;
 }
 
-void whereabouts_label(const struct whereabouts *w, const uint8_t *id, size_t len, char *ret,
+void whereabouts_label(const struct whereabouts *w, const uint8_t id[DEVICE_ID_LEN], char *ret,
 		       size_t size)
 {
-	const struct policyd_peer *p = len == DEVICE_ID_LEN ? overview_peer(w->overview, id) : NULL;
-	const struct sighting *s = roster_find(discovery_roster(w->discovery), id);
-	char hex[9];
-
-	hex_encode(id, 4, hex);
-	if (p)
-		snprintf(ret, size, "%s", p->name);
-	else if (s && s->name[0])
-		snprintf(ret, size, "%s", s->name);
-	else
-		snprintf(ret, size, "device-%s", hex);
+	naming_label(overview_peer(w->overview, id),
+		     roster_find(discovery_roster(w->discovery), id), id, ret, size);
 }
 
 void whereabouts_add(struct peers_target *t, const struct endpoint *e)

@@ -13,9 +13,8 @@ struct whereabouts *whereabouts_new(const struct overview *overview,
 struct whereabouts *whereabouts_free(struct whereabouts *w);
 DEFINE_CLEANUP(struct whereabouts *, whereabouts_free)
 
-/* The name that policyd knows, else what the device calls itself while it wants to pair, else
- * "device-0123abcd". `id` may be a prefix of `len` bytes. */
-void whereabouts_label(const struct whereabouts *w, const uint8_t *id, size_t len, char *ret,
+/* naming_label() by all that is known. */
+void whereabouts_label(const struct whereabouts *w, const uint8_t id[DEVICE_ID_LEN], char *ret,
 		       size_t size);
 
 /* Appends one address, unless it is there already. */

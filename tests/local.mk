@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	tests/unit/test-marker \
 	tests/unit/test-memory \
 	tests/unit/test-mover-proto \
+	tests/unit/test-naming \
 	tests/unit/test-pairdesk \
 	tests/unit/test-pairing \
 	tests/unit/test-peers \
@@ -91,7 +92,7 @@ EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden tests/lint/requests
 UNIT_CFLAGS = -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS) $(JANSSON_CFLAGS)
 UNIT_LIBS = \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
-	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS)
+	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) $(AVAHI_LIBS) $(LWS_LIBS)
 LDADD = \
 	tests/unit/libfixtures.a \
 	agent/libagent.a agent/libagentclient.a discovery/libdiscovery.a mover/libmover.a \

@@ -3,7 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "agent/api.h"
+#include "agent/requests.h"
 
 #define HID "000102030405060708090a0b0c0d0e0f"
 
@@ -14,14 +14,26 @@ static void test_good(void)
 	const char *line = "{\"id\": 7, \"op\": \"handoff\", \"hid\": \"" HID
 			   "\", \"device\": \"desktop\", \"address\": \"10.0.0.1:4747\"}";
 
-	g_assert_cmpint(api_parse(line, strlen(line), &r, &err), ==, 0);
+	g_assert_cmpint(api_parse(line, strlen(line), requests_rows, &r, &err), ==, 0);
 	g_assert_cmpuint(r.id, ==, 7);
-	g_assert_cmpint(r.op, ==, API_HANDOFF);
+	g_assert_cmpstr(r.row->name, ==, "handoff");
 	g_assert_cmpstr(r.device, ==, "desktop");
 	g_assert_cmpstr(r.address, ==, "10.0.0.1:4747");
 	g_assert_cmpint(r.hid[15], ==, 15);
-	for (int op = 0; op < _API_OP_MAX; op++)
-		g_assert_cmpint(api_op_from_string(api_op_to_string((enum api_op)op)), ==, op);
+}
+
+/* N10: whoever does not own the device sees no VM and no hand-off, and does nothing. */
+static void test_who(void)
+{
+	for (const struct api_row *row = requests_rows; row->name; row++) {
+		bool open = strcmp(row->name, "status") == 0 || strcmp(row->name, "devices") == 0;
+
+		g_assert_true(row->who & 1u << ASKER_OWNER);
+		g_assert_cmpint(!!(row->who & 1u << ASKER_USER), ==, open);
+		g_assert_nonnull(row->handle);
+		for (const struct api_row *other = row + 1; other->name; other++)
+			g_assert_cmpstr(row->name, !=, other->name);
+	}
 }
 
 static void test_refused(void)
@@ -60,7 +72,9 @@ static void test_refused(void)
 		struct api_request r;
 		struct kerr err = {0};
 
-		g_assert_cmpint(api_parse(rows[i].line, strlen(rows[i].line), &r, &err), <, 0);
+		g_assert_cmpint(
+			api_parse(rows[i].line, strlen(rows[i].line), requests_rows, &r, &err), <,
+			0);
 		g_assert_cmpint(err.code, ==, rows[i].code);
 		g_assert_cmpuint(r.id, ==, rows[i].id);
 	}
@@ -76,13 +90,13 @@ static void test_bounds(void)
 	struct api_request r;
 	struct kerr err = {0};
 
-	g_assert_cmpint(api_parse(deep, strlen(deep), &r, &err), ==, -EBADMSG);
-	g_assert_cmpint(api_parse(line, strlen(line), &r, NULL), ==, -EINVAL);
+	g_assert_cmpint(api_parse(deep, strlen(deep), requests_rows, &r, &err), ==, -EBADMSG);
+	g_assert_cmpint(api_parse(line, strlen(line), requests_rows, &r, NULL), ==, -EINVAL);
 	memmove(strstr(line, "aa"), strstr(line, "aa") + 1, strlen(strstr(line, "aa")));
-	g_assert_cmpint(api_parse(line, strlen(line), &r, NULL), ==, 0);
+	g_assert_cmpint(api_parse(line, strlen(line), requests_rows, &r, NULL), ==, 0);
 	memcpy(big, "{\"id\":1,\"op\":\"status\"}", 22);
-	g_assert_cmpint(api_parse(big, API_LINE_MAX, &r, NULL), ==, -EBADMSG);
-	g_assert_cmpint(api_parse(big, API_LINE_MAX - 1, &r, NULL), ==, 0);
+	g_assert_cmpint(api_parse(big, API_LINE_MAX, requests_rows, &r, NULL), ==, -EBADMSG);
+	g_assert_cmpint(api_parse(big, API_LINE_MAX - 1, requests_rows, &r, NULL), ==, 0);
 }
 
 static void test_replies(void)
@@ -116,6 +130,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_test_add_func("/api/a request", test_good);
+	g_test_add_func("/api/N10 who may ask for what", test_who);
 	g_test_add_func("/api/N1 what is none", test_refused);
 	g_test_add_func("/api/N1 size and depth", test_bounds);
 	g_test_add_func("/api/N9 replies", test_replies);

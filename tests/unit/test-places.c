@@ -179,21 +179,28 @@ struct door {
 	size_t answer, served;
 };
 
-static void on_request(void *ctx, const struct control_peer *peer, const struct api_request *r)
+static void on_request(void *ctx, const struct asker *asker, const struct api_request *r)
 {
 	struct door *d = ctx;
 	g_autofree char *text = g_strnfill(d->answer, 'x');
 
 	d->served++;
-	control_reply(d->control, peer, api_reply(r->id, json_pack("{s:s}", "text", text)));
+	asker->ops->reply(asker, api_reply(r->id, json_pack("{s:s}", "text", text)));
 }
+
+static const struct api_row rows[] = {
+	{"status", 0, 0, ASKERS_ALL, false, NULL},
+	{"devices", 0, 0, ASKERS_ALL, false, NULL},
+	{"jobs", 0, 0, ASKERS_OWNER, false, NULL},
+	{0},
+};
 
 static void door_open(struct door *d, uid_t owner, size_t answer)
 {
 	*d = (struct door){.dir = g_dir_make_tmp("kith-places-XXXXXX", NULL), .answer = answer};
 	g_assert_cmpint(chmod(d->dir, 0711), ==, 0);
 	d->path = g_build_filename(d->dir, "control.sock", NULL);
-	g_assert_cmpint(control_new(d->path, owner, on_request, d, &d->control), ==, 0);
+	g_assert_cmpint(control_new(d->path, owner, rows, on_request, d, &d->control), ==, 0);
 }
 
 static void door_close(struct door *d)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request that is being answered, and who answers which. */
+#pragma once
+
+#include "agent/requests.h"
+
+/* It waits for policyd, the mover, the name server or a peer, and ends with call_reply() or
+ * call_fail(), which free it. */
+struct call {
+	const struct requests_parts *parts;
+	struct asker asker;
+	struct api_request request;
+	struct peers_target target; /* the device that it is about */
+	void *state;		    /* what else its handler needs until then... */
+	GDestroyNotify state_free;  /* ...and how it is released */
+	GList **list;		    /* in which it is */
+};
+
+void call_reply(struct call *c, json_t *result);
+void call_fail(struct call *c, const struct kerr *err);
+
+/* address.c: adds what host[:port] means to the target and calls `next`, perhaps later; or fails
+ * the call. */
+void address_resolve(struct call *c, const char *text, void (*next)(struct call *c));
+
+/* request-devices.c */
+void request_status(struct call *c);
+void request_devices(struct call *c);
+void request_pair(struct call *c);
+/* request-handoffs.c */
+void request_handoff(struct call *c);
+void request_jobs(struct call *c);
+void request_cancel(struct call *c);
+/* request-vms.c */
+void request_vms(struct call *c);
