@@ -108,7 +108,7 @@ static void report_free(gpointer data)
 	g_free(r);
 }
 
-static void report(const struct report *r)
+static void mdns_report(const struct report *r)
 {
 	g_atomic_rc_box_acquire(r->m);
 	g_idle_add_full(G_PRIORITY_DEFAULT, on_report, g_memdup2(r, sizeof(*r)), report_free);
@@ -212,7 +212,7 @@ static void on_found(struct service *s, const AvahiAddress *a, uint16_t port, Av
 	s->has_id = true;
 	memcpy(s->id, r.advert.id, sizeof(s->id));
 	s->known = is_known(m, s->id);
-	report(&r);
+	mdns_report(&r);
 }
 
 static void keep_ticking(struct mdns *m);
@@ -248,13 +248,14 @@ static void make_resolver_room(struct mdns *m)
 	}
 }
 
-static void resolve(struct service *s)
+/* False: there is no room for resolvers now. */
+static bool mdns_resolve(struct service *s)
 {
 	struct mdns *m = s->m;
 
 	make_resolver_room(m);
 	if (m->resolver_count >= 2 * RESOLVERS_MAX)
-		return;
+		return false;
 	m->tokens--;
 	s->retry_at = 0;
 	s->resolver =
@@ -266,6 +267,25 @@ static void resolve(struct service *s)
 		s->retry_at = g_get_monotonic_time() + RETRY_MS * 1000;
 	else
 		s->resolved = true;
+	return true;
+}
+
+/* True if its address is still to be asked for, now or later. */
+static bool is_open(const struct service *s)
+{
+	return !s->resolver && !s->resolved && s->tries < RETRIES_MAX;
+}
+
+static struct service *next_open(struct mdns *m, bool newest, gint64 now)
+{
+	for (GList *l = newest ? m->services.head : m->services.tail; l;
+	     l = newest ? l->next : l->prev) {
+		struct service *s = l->data;
+
+		if (is_open(s) && s->retry_at <= now)
+			return s;
+	}
+	return NULL;
 }
 
 /* Newest first from the head, oldest first from the tail, in turn: so neither a flood before nor
@@ -273,25 +293,12 @@ static void resolve(struct service *s)
 static void resolve_some(struct mdns *m)
 {
 	gint64 now = g_get_monotonic_time();
-	bool newest = true;
 
-	while (m->client && m->tokens) {
-		struct service *next = NULL;
+	for (bool newest = true; m->client && m->tokens; newest = !newest) {
+		struct service *s = next_open(m, newest, now);
 
-		for (GList *l = newest ? m->services.head : m->services.tail; l && !next;
-		     l = newest ? l->next : l->prev) {
-			struct service *s = l->data;
-
-			if (!s->resolver && !s->resolved && s->retry_at <= now &&
-			    s->tries < RETRIES_MAX)
-				next = s;
-		}
-		if (!next)
+		if (!s || !mdns_resolve(s))
 			return;
-		newest = !newest;
-		resolve(next);
-		if (!next->resolver && !next->retry_at && !next->resolved)
-			return; /* no room for resolvers now */
 	}
 }
 
@@ -301,12 +308,9 @@ static bool work_waits(const struct mdns *m)
 {
 	if (m->evicted)
 		return true;
-	for (GList *l = m->services.head; l; l = l->next) {
-		const struct service *s = l->data;
-
-		if (!s->resolver && !s->resolved && s->tries < RETRIES_MAX)
+	for (GList *l = m->services.head; l; l = l->next)
+		if (is_open(l->data))
 			return true;
-	}
 	return false;
 }
 
@@ -349,7 +353,7 @@ static bool make_service_room(struct mdns *m)
 		if (s->known)
 			continue;
 		if (s->resolved)
-			report(&r);
+			mdns_report(&r);
 		service_free(s);
 		m->evicted = true;
 		return true;
@@ -390,7 +394,7 @@ static void on_removed(struct mdns *m, AvahiIfIndex interface, AvahiProtocol pro
 		return;
 	r.source = s->source;
 	service_free(s);
-	report(&r);
+	mdns_report(&r);
 }
 
 static void schedule_rebuild(struct mdns *m);
@@ -583,10 +587,10 @@ static void tear_down(struct mdns *m)
 	m->browser = NULL;
 	m->group = NULL;
 	m->client = NULL;
-	report(&r);
+	mdns_report(&r);
 }
 
-static void build(struct mdns *m)
+static void mdns_build(struct mdns *m)
 {
 	int error = 0;
 	AvahiClient *client;
@@ -608,7 +612,7 @@ static gboolean on_rebuild(gpointer data)
 
 	g_clear_pointer(&m->rebuild, g_source_unref);
 	tear_down(m);
-	build(m);
+	mdns_build(m);
 	return G_SOURCE_REMOVE;
 }
 
@@ -656,7 +660,7 @@ static gpointer thread_main(gpointer data)
 
 	g_main_context_push_thread_default(m->context);
 	m->poll = avahi_glib_poll_new(m->context, G_PRIORITY_DEFAULT);
-	build(m);
+	mdns_build(m);
 	g_main_loop_run(m->loop);
 	destroy_source(&m->ticker);
 	destroy_source(&m->rebuild);
@@ -686,7 +690,7 @@ static gboolean on_quit(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-static void tell(struct mdns *m, GSourceFunc fn, gpointer data, GDestroyNotify release)
+static void mdns_tell(struct mdns *m, GSourceFunc fn, gpointer data, GDestroyNotify release)
 {
 	g_main_context_invoke_full(m->context, G_PRIORITY_DEFAULT, fn, data, release);
 }
@@ -696,7 +700,7 @@ static void mdns_free(void *source)
 	struct mdns *m = source;
 
 	g_atomic_int_set(&m->ended, 1);
-	tell(m, on_quit, m, NULL);
+	mdns_tell(m, on_quit, m, NULL);
 	g_thread_join(m->thread);
 	g_main_loop_unref(m->loop);
 	g_main_context_unref(m->context);
@@ -736,7 +740,7 @@ static void mdns_publish(void *source, const struct advert *a, uint16_t port)
 	o->m = source;
 	o->port = port;
 	o->advert = *a;
-	tell(o->m, on_publish, o, g_free);
+	mdns_tell(o->m, on_publish, o, g_free);
 }
 
 static gboolean on_known(gpointer data)
@@ -762,7 +766,7 @@ static void mdns_set_known(void *source, const uint8_t (*ids)[ADVERT_ID_LEN], si
 	o->m = source;
 	o->known = g_memdup2(ids, count * ADVERT_ID_LEN);
 	o->known_count = count;
-	tell(o->m, on_known, o, g_free);
+	mdns_tell(o->m, on_known, o, g_free);
 }
 
 static bool mdns_running(const void *source)
