@@ -21,7 +21,7 @@ struct agent_client {
 	size_t event_count;
 };
 
-static int gone(struct kerr *err)
+static int client_gone(struct kerr *err)
 {
 	return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED, "kithd went away or is too slow.");
 }
@@ -126,11 +126,11 @@ static int next_object(struct agent_client *c, int64_t deadline, json_t **ret, s
 			left = 0;
 		r = poll(&p, 1, (int)left);
 		if (r < 0 && errno != EINTR)
-			return gone(err);
+			return client_gone(err);
 		if (r == 0)
 			return 0;
 		if (r > 0 && read_more(c) < 0)
-			return gone(err);
+			return client_gone(err);
 	}
 }
 
@@ -175,7 +175,7 @@ static int send_request(struct agent_client *c, const char *op, json_t *argument
 	if (r == 0)
 		r = send_all(c, "\n", 1);
 	free(text);
-	return r < 0 ? gone(err) : 0;
+	return r < 0 ? client_gone(err) : 0;
 }
 
 static int read_reply(json_t *reply, json_t **ret_result, struct kerr *err)
@@ -211,7 +211,7 @@ int agent_client_call(struct agent_client *c, const char *op, json_t *arguments,
 		if (r < 0)
 			return r;
 		if (r == 0)
-			return gone(err);
+			return client_gone(err);
 		id = json_object_get(o, "id");
 		if (json_object_get(o, "event")) {
 			keep_event(c, o);

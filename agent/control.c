@@ -159,7 +159,7 @@ static bool fits(const struct client *cl, size_t len)
 
 /* Never frees the client: it may be in use further up. What cannot be sent shows at the next
  * readiness of its socket. */
-static void put(struct client *cl, const char *line)
+static void control_put(struct client *cl, const char *line)
 {
 	size_t len = strlen(line);
 
@@ -183,7 +183,7 @@ static void control_reply(const struct asker *a, char *line)
 	if (cl && cl->pending)
 		cl->pending--;
 	if (cl && line)
-		put(cl, line);
+		control_put(cl, line);
 	if (cl)
 		resume_soon(cl);
 	free(line);
@@ -220,7 +220,7 @@ void control_broadcast(struct control *c, char *line)
 		struct client *cl = l->data;
 
 		if (cl->watching && cl->out->len + strlen(line) <= CONTROL_EVENTS_MAX)
-			put(cl, line);
+			control_put(cl, line);
 	}
 	free(line);
 }
@@ -293,7 +293,7 @@ static void listen_to(struct client *cl)
 }
 
 /* May free the client. */
-static void go_on(struct client *cl)
+static void control_go_on(struct client *cl)
 {
 	if (take_lines(cl) && !cl->dying)
 		listen_to(cl);
@@ -307,7 +307,7 @@ static gboolean on_resume(gpointer data)
 
 	cl->resume = 0;
 	cl->paced = false;
-	go_on(cl);
+	control_go_on(cl);
 	return G_SOURCE_REMOVE;
 }
 
@@ -324,7 +324,7 @@ static gboolean on_readable(int fd, GIOCondition condition _unused_, gpointer da
 		return G_SOURCE_CONTINUE; /* removed already */
 	}
 	g_byte_array_append(cl->in, buf, (guint)n);
-	go_on(cl);
+	control_go_on(cl);
 	return G_SOURCE_CONTINUE;
 }
 

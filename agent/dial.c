@@ -70,7 +70,7 @@ static size_t under_way(const struct dial *d)
 	return n;
 }
 
-static void go_on(struct dial *d);
+static void dial_go_on(struct dial *d);
 
 static gboolean on_connected(int fd, GIOCondition condition _unused_, gpointer data)
 {
@@ -88,11 +88,11 @@ static gboolean on_connected(int fd, GIOCondition condition _unused_, gpointer d
 	}
 	stop_attempt(at);
 	d->error = -error;
-	go_on(d);
+	dial_go_on(d);
 	return G_SOURCE_REMOVE;
 }
 
-static int start(struct attempt *at, const struct endpoint *e)
+static int dial_start(struct attempt *at, const struct endpoint *e)
 {
 	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 				 .ai_socktype = SOCK_STREAM},
@@ -119,7 +119,7 @@ static gboolean on_timer(gpointer data)
 	struct dial *d = data;
 
 	d->timer = 0;
-	go_on(d);
+	dial_go_on(d);
 	return G_SOURCE_REMOVE;
 }
 
@@ -146,7 +146,7 @@ static int64_t next_event(const struct dial *d, int64_t now)
 	return MAX(wait, 1);
 }
 
-static void go_on(struct dial *d)
+static void dial_go_on(struct dial *d)
 {
 	int64_t now = now_ms();
 	size_t i;
@@ -157,7 +157,7 @@ static void go_on(struct dial *d)
 			d->error = -ETIMEDOUT;
 		}
 	while (race_next(&d->race, under_way(d) == 0, now, &i)) {
-		int r = start(&d->attempts[i], &d->endpoints[i]);
+		int r = dial_start(&d->attempts[i], &d->endpoints[i]);
 
 		if (r == 0)
 			continue;
@@ -183,6 +183,6 @@ struct dial *dial_new(const struct endpoint *endpoints, size_t count, int64_t he
 	d->error = -EHOSTUNREACH;
 	d->done = done;
 	d->arg = arg;
-	go_on(d);
+	dial_go_on(d);
 	return d;
 }

@@ -82,7 +82,7 @@ int link_set_statement(struct link *l, const uint8_t *statement, size_t len)
 	return copy_blob(&l->reply, &l->reply_len, statement, len) ? 0 : -ENOMEM;
 }
 
-static struct link_action *act(struct link_actions *out, enum link_act what)
+static struct link_action *link_act(struct link_actions *out, enum link_act what)
 {
 	struct link_action *a = &out->list[out->count++];
 
@@ -91,10 +91,10 @@ static struct link_action *act(struct link_actions *out, enum link_act what)
 }
 
 /* The same, for what policyd will answer. */
-static struct link_action *ask(struct link *l, struct link_actions *out, enum link_act what)
+static struct link_action *link_ask(struct link *l, struct link_actions *out, enum link_act what)
 {
 	l->asks++;
-	return act(out, what);
+	return link_act(out, what);
 }
 
 static void send_blob(struct link *l, struct link_actions *out, enum link_kind kind,
@@ -104,7 +104,7 @@ static void send_blob(struct link *l, struct link_actions *out, enum link_kind k
 
 	if (l->closed)
 		return;
-	a = act(out, LINK_ACT_SEND);
+	a = link_act(out, LINK_ACT_SEND);
 	a->message = (struct link_message){.kind = kind, .blob = blob, .len = len};
 	if (kind == LINK_SESSION || l->role == LINK_ROLE_SOURCE || l->role == LINK_ROLE_DESTINATION)
 		memcpy(a->message.hid, l->hid, HID_LEN);
@@ -119,19 +119,19 @@ static void send_refused(struct link *l, struct link_actions *out, const struct 
 }
 
 /* The end: policyd and whoever asked are told, the channel is closed. */
-static void finish(struct link *l, struct link_actions *out, const struct kerr *err)
+static void link_finish(struct link *l, struct link_actions *out, const struct kerr *err)
 {
 	bool failed = err->code != KCODE_OK;
 
 	if (failed && l->pair_open)
-		act(out, LINK_ACT_END_PAIR);
+		link_act(out, LINK_ACT_END_PAIR);
 	if (failed && l->session_open)
-		act(out, LINK_ACT_END_SESSION)->error = *err;
+		link_act(out, LINK_ACT_END_SESSION)->error = *err;
 	if (failed && l->mover)
-		act(out, LINK_ACT_PEER_GONE)->error = *err;
+		link_act(out, LINK_ACT_PEER_GONE)->error = *err;
 	l->pair_open = l->session_open = l->mover = false;
-	act(out, LINK_ACT_RESULT)->error = *err;
-	act(out, LINK_ACT_FINISH);
+	link_act(out, LINK_ACT_RESULT)->error = *err;
+	link_act(out, LINK_ACT_FINISH);
 	set_step(l, LINK_OVER, 0);
 }
 
@@ -141,23 +141,23 @@ static void leave_to_mover(struct link *l, struct link_actions *out, const struc
 	static const struct kerr none;
 
 	if (l->mover)
-		act(out, LINK_ACT_PEER_GONE)->error = *why;
+		link_act(out, LINK_ACT_PEER_GONE)->error = *why;
 	l->mover = false;
-	finish(l, out, &none);
+	link_finish(l, out, &none);
 }
 
 static void start_mover(struct link *l, struct link_actions *out)
 {
-	act(out, LINK_ACT_START_MOVER)->flag = l->role == LINK_ROLE_SOURCE;
+	link_act(out, LINK_ACT_START_MOVER)->flag = l->role == LINK_ROLE_SOURCE;
 	l->mover = true;
 	set_step(l, LINK_STARTING, 0);
 }
 
 /* A failure on this side, of which the peer is told. */
-static void fail(struct link *l, struct link_actions *out, const struct kerr *err)
+static void link_fail(struct link *l, struct link_actions *out, const struct kerr *err)
 {
 	send_refused(l, out, err);
-	finish(l, out, err);
+	link_finish(l, out, err);
 }
 
 /* Our mover gave up before its channel to the other one stood. The other side has made room by
@@ -166,12 +166,12 @@ static void give_up(struct link *l, struct link_actions *out, const struct kerr 
 {
 	l->mover = false;
 	if (l->role != LINK_ROLE_SOURCE || l->closed) {
-		fail(l, out, err);
+		link_fail(l, out, err);
 		return;
 	}
 	send_refused(l, out, err);
 	if (l->session_open)
-		act(out, LINK_ACT_END_SESSION)->error = *err;
+		link_act(out, LINK_ACT_END_SESSION)->error = *err;
 	l->session_open = false;
 	l->end_error = *err;
 	set_step(l, LINK_ENDING, now + LINK_ENDING_MS);
@@ -183,21 +183,21 @@ static void bad_message(struct link *l, struct link_actions *out, const char *wh
 
 	kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
 		 "The other device sent %s; the conversation was ended.", what);
-	fail(l, out, &err);
+	link_fail(l, out, &err);
 }
 
-static void on_open(struct link *l, struct link_actions *out, int64_t now)
+static void link_on_open(struct link *l, struct link_actions *out, int64_t now)
 {
 	if (l->step != LINK_OPENING)
 		return;
 	switch (l->role) {
 	case LINK_ROLE_PAIR_OUT:
 		l->pair_open = true;
-		ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = true;
+		link_ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = true;
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ROLE_SOURCE:
-		ask(l, out, LINK_ACT_ASK_SESSION_START);
+		link_ask(l, out, LINK_ACT_ASK_SESSION_START);
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ROLE_MAIL:
@@ -214,7 +214,7 @@ static void on_open(struct link *l, struct link_actions *out, int64_t now)
 }
 
 /* Keeps the one message that may come early. False if there is one already. */
-static bool hold(struct link *l, const struct link_message *m)
+static bool link_hold(struct link *l, const struct link_message *m)
 {
 	if (l->has_held)
 		return false;
@@ -233,12 +233,12 @@ static void ask_step(struct link *l, struct link_actions *out, const struct link
 		[LINK_ROLE_MAIL] = LINK_ACT_ASK_CUSTODY,
 	};
 
-	ask(l, out, acts[l->role])->message = *m;
+	link_ask(l, out, acts[l->role])->message = *m;
 	set_step(l, LINK_ASKING, 0);
 }
 
 /* The first message of an accepted channel says what it is for. */
-static void on_first(struct link *l, const struct link_message *m, struct link_actions *out)
+static void link_on_first(struct link *l, const struct link_message *m, struct link_actions *out)
 {
 	static const struct kerr none;
 
@@ -246,11 +246,11 @@ static void on_first(struct link *l, const struct link_message *m, struct link_a
 		l->role = LINK_ROLE_PAIR_IN;
 		l->pair_open = true;
 		/* policyd has to be told of the channel first: the blob follows. */
-		if (!hold(l, m)) {
+		if (!link_hold(l, m)) {
 			bad_message(l, out, "more than fits into memory");
 			return;
 		}
-		ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = false;
+		link_ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = false;
 		set_step(l, LINK_ASKING, 0);
 	} else if (m->kind == LINK_SESSION && l->known) {
 		l->role = LINK_ROLE_DESTINATION;
@@ -261,7 +261,7 @@ static void on_first(struct link *l, const struct link_message *m, struct link_a
 		l->role = LINK_ROLE_CUSTODY;
 		ask_step(l, out, m);
 	} else if (m->kind == LINK_REFUSED || m->kind == LINK_BYE) {
-		finish(l, out, &none); /* the peer thought better of it */
+		link_finish(l, out, &none); /* the peer thought better of it */
 	} else {
 		bad_message(l, out, "something that does not begin a conversation");
 	}
@@ -285,7 +285,8 @@ static enum link_kind expected_kind(const struct link *l)
 	return LINK_SESSION;
 }
 
-static void on_step_message(struct link *l, const struct link_message *m, struct link_actions *out)
+static void link_on_step_message(struct link *l, const struct link_message *m,
+				 struct link_actions *out)
 {
 	if (m->kind != expected_kind(l) ||
 	    (m->kind == LINK_SESSION && memcmp(m->hid, l->hid, HID_LEN) != 0)) {
@@ -298,14 +299,14 @@ static void on_step_message(struct link *l, const struct link_message *m, struct
 		return;
 	case LINK_OWNER:
 		/* What our owner's yes has made has to go out before the answer to this. */
-		if (!hold(l, m))
+		if (!link_hold(l, m))
 			break;
-		ask(l, out, LINK_ACT_ASK_PAIR_POLL);
+		link_ask(l, out, LINK_ACT_ASK_PAIR_POLL);
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ASKING:
 		/* Two people confirm at their own time, so in a pairing the peer may be early. */
-		if (m->kind == LINK_PAIR && hold(l, m))
+		if (m->kind == LINK_PAIR && link_hold(l, m))
 			return;
 		break;
 	case LINK_OPENING:
@@ -320,21 +321,21 @@ static void on_step_message(struct link *l, const struct link_message *m, struct
 }
 
 /* The source gave up while the movers have it: it hears from us when ours has closed. */
-static void on_called_off(struct link *l, struct link_actions *out, const struct kerr *err,
-			  int64_t now)
+static void link_on_called_off(struct link *l, struct link_actions *out, const struct kerr *err,
+			       int64_t now)
 {
 	if (l->role == LINK_ROLE_SOURCE) {
 		leave_to_mover(l, out, err);
 		return;
 	}
-	act(out, LINK_ACT_PEER_GONE)->error = *err;
+	link_act(out, LINK_ACT_PEER_GONE)->error = *err;
 	l->mover = false;
 	l->end_error = *err;
 	set_step(l, LINK_ENDING, now + LINK_ENDING_MS);
 }
 
-static void on_refused(struct link *l, const struct link_message *m, struct link_actions *out,
-		       int64_t now)
+static void link_on_refused(struct link *l, const struct link_message *m, struct link_actions *out,
+			    int64_t now)
 {
 	struct kerr err;
 
@@ -346,13 +347,13 @@ static void on_refused(struct link *l, const struct link_message *m, struct link
 		l->closed = true;
 		l->close_error = err;
 	} else if (l->step == LINK_MOVING) {
-		on_called_off(l, out, &err, now);
+		link_on_called_off(l, out, &err, now);
 	} else {
-		finish(l, out, l->step == LINK_ENDING ? &l->end_error : &err);
+		link_finish(l, out, l->step == LINK_ENDING ? &l->end_error : &err);
 	}
 }
 
-static void on_bye(struct link *l, struct link_actions *out)
+static void link_on_bye(struct link *l, struct link_actions *out)
 {
 	struct kerr err = {0};
 
@@ -367,69 +368,83 @@ static void on_bye(struct link *l, struct link_actions *out)
 	else if (l->role != LINK_ROLE_MAIL && l->role != LINK_ROLE_CUSTODY)
 		kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED,
 			 "The other device ended the conversation early.");
-	finish(l, out, &err);
+	link_finish(l, out, &err);
 }
 
-static void on_message(struct link *l, const struct link_message *m, struct link_actions *out,
-		       int64_t now)
+static void link_on_message(struct link *l, const struct link_message *m, struct link_actions *out,
+			    int64_t now)
 {
 	if (l->role == LINK_ROLE_ANSWER)
-		on_first(l, m, out);
+		link_on_first(l, m, out);
 	else if (m->kind == LINK_REFUSED)
-		on_refused(l, m, out, now);
+		link_on_refused(l, m, out, now);
 	else if (m->kind == LINK_BYE)
-		on_bye(l, out);
+		link_on_bye(l, out);
 	else
-		on_step_message(l, m, out);
+		link_on_step_message(l, m, out);
 }
 
-static void on_done(struct link *l, const struct link_event *ev, struct link_actions *out)
+/* Both sides agreed, and ours is the last word or nothing. */
+static void link_on_agreed_source(struct link *l, const struct link_event *ev,
+				  struct link_actions *out, int64_t now _unused_)
+{
+	if (ev->message.len)
+		send_blob(l, out, LINK_SESSION, ev->message.blob, ev->message.len);
+	start_mover(l, out);
+}
+
+/* The peer hears that we agree only when our worker waits for its data. */
+static void link_on_agreed_destination(struct link *l, const struct link_event *ev,
+				       struct link_actions *out, int64_t now _unused_)
+{
+	copy_blob(&l->reply, &l->reply_len, ev->message.blob, ev->message.len);
+	start_mover(l, out);
+}
+
+static void link_on_paired(struct link *l, const struct link_event *ev, struct link_actions *out,
+			   int64_t now _unused_)
 {
 	static const struct kerr none;
 
-	switch (l->role) {
-	case LINK_ROLE_DESTINATION:
-		/* The peer hears that we agree only when our worker waits for its data. */
-		copy_blob(&l->reply, &l->reply_len, ev->message.blob, ev->message.len);
-		start_mover(l, out);
-		return;
-	case LINK_ROLE_SOURCE:
-		if (ev->message.len)
-			send_blob(l, out, LINK_SESSION, ev->message.blob, ev->message.len);
-		start_mover(l, out);
-		return;
-	case LINK_ROLE_PAIR_OUT:
-	case LINK_ROLE_PAIR_IN:
-		if (ev->message.len)
-			send_blob(l, out, LINK_PAIR, ev->message.blob, ev->message.len);
-		send_blob(l, out, LINK_BYE, NULL, 0);
-		finish(l, out, &none);
-		return;
-	case LINK_ROLE_ANSWER:
-	case LINK_ROLE_CUSTODY:
-	case LINK_ROLE_MAIL:
-	case _LINK_ROLE_MAX:
-		finish(l, out, &none);
-	}
+	if (ev->message.len)
+		send_blob(l, out, LINK_PAIR, ev->message.blob, ev->message.len);
+	send_blob(l, out, LINK_BYE, NULL, 0);
+	link_finish(l, out, &none);
 }
 
-/* policyd wants to hear more from the peer (or from its owner). */
-static void on_continue(struct link *l, const struct link_event *ev, struct link_actions *out,
-			int64_t now)
+/* A sealed refusal says more to the peer's policyd than ours in clear. */
+static void link_on_denied(struct link *l, const struct link_event *ev, struct link_actions *out,
+			   int64_t now _unused_)
 {
 	if (ev->message.len)
 		send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
+	else
+		send_refused(l, out, &ev->error);
+	l->pair_open = l->session_open = false;
+	link_finish(l, out, &ev->error);
+}
+
+/* policyd wants to hear more from the peer (or from its owner). */
+static void link_on_continue(struct link *l, const struct link_event *ev, struct link_actions *out,
+			     int64_t now)
+{
+	if (ev->message.len)
+		send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
+	/* Answers come in the order of the questions: this one is of a poll, and a message of the
+	 * peer was handed to policyd since. */
+	if (l->asks)
+		return;
 	if (l->has_held) {
 		struct link_message m = {.kind = LINK_PAIR, .blob = l->held, .len = l->held_len};
 
 		/* The bytes stay until the next event, which may hold another message. */
 		l->has_held = false;
-		ask(l, out, LINK_ACT_ASK_PAIR_STEP)->message = m;
+		link_ask(l, out, LINK_ACT_ASK_PAIR_STEP)->message = m;
 		set_step(l, LINK_ASKING, 0);
 		return;
 	}
 	if (l->closed) {
-		finish(l, out, &l->close_error);
+		link_finish(l, out, &l->close_error);
 		return;
 	}
 	if (ev->state == CONVERSATION_WAIT_OWNER) {
@@ -440,68 +455,67 @@ static void on_continue(struct link *l, const struct link_event *ev, struct link
 	}
 }
 
-static void on_custody_reply(struct link *l, const struct link_event *ev, struct link_actions *out,
-			     int64_t now)
+/* The answer to the peer's statement. */
+static void link_on_custody_reply(struct link *l, const struct link_event *ev,
+				  struct link_actions *out, int64_t now)
 {
 	static const struct kerr none;
 
-	if (l->role == LINK_ROLE_CUSTODY && ev->message.len && !l->closed) {
+	if (ev->message.len && !l->closed) {
 		send_blob(l, out, LINK_CUSTODY, ev->message.blob, ev->message.len);
 		set_step(l, LINK_WAITING, now + LINK_STEP_MS);
 		return;
 	}
 	/* Nothing more to say about it now: what is left is said again in a while. */
 	send_blob(l, out, LINK_BYE, NULL, 0);
-	finish(l, out, &none);
+	link_finish(l, out, &none);
 }
 
-static void on_asked(struct link *l, const struct link_event *ev, struct link_actions *out,
-		     int64_t now)
+/* The peer's answer to our statement was heard. */
+static void link_on_mail_heard(struct link *l, const struct link_event *ev _unused_,
+			       struct link_actions *out, int64_t now _unused_)
 {
+	static const struct kerr none;
+
+	send_blob(l, out, LINK_BYE, NULL, 0);
+	link_finish(l, out, &none);
+}
+
+typedef void (*answer_fn)(struct link *l, const struct link_event *ev, struct link_actions *out,
+			  int64_t now);
+
+#define EVERY_STATE 0 ... _CONVERSATION_STATE_MAX - 1
+
+/* What an answer of policyd leads to: SEND, WAIT_OWNER, DONE, REFUSED. That to a statement has no
+ * state. */
+static const answer_fn answers[_LINK_ROLE_MAX][_CONVERSATION_STATE_MAX] = {
+	[LINK_ROLE_PAIR_OUT] = {link_on_continue, link_on_continue, link_on_paired, link_on_denied},
+	[LINK_ROLE_PAIR_IN] = {link_on_continue, link_on_continue, link_on_paired, link_on_denied},
+	[LINK_ROLE_SOURCE] = {link_on_continue, link_on_continue, link_on_agreed_source,
+			      link_on_denied},
+	[LINK_ROLE_DESTINATION] = {link_on_continue, link_on_continue, link_on_agreed_destination,
+				   link_on_denied},
+	[LINK_ROLE_CUSTODY] = {[EVERY_STATE] = link_on_custody_reply},
+	[LINK_ROLE_MAIL] = {[EVERY_STATE] = link_on_mail_heard},
+};
+
+static void link_on_answer(struct link *l, const struct link_event *ev, struct link_actions *out,
+			   int64_t now)
+{
+	answer_fn answer = answers[l->role][ev->state];
+
 	if (l->asks)
 		l->asks--;
 	if (l->step != LINK_ASKING && l->step != LINK_OWNER)
 		return;
-	/* Answers come in the order of the questions: this one is of a poll, and a message of the
-	 * peer was handed to policyd since. */
-	if (l->asks && ev->error.code == KCODE_OK &&
-	    (ev->state == CONVERSATION_SEND || ev->state == CONVERSATION_WAIT_OWNER)) {
-		if (ev->message.len)
-			send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
-		return;
-	}
-	if (ev->error.code != KCODE_OK && ev->state != CONVERSATION_REFUSED) {
-		fail(l, out, &ev->error);
-		return;
-	}
-	if (l->role == LINK_ROLE_CUSTODY || l->role == LINK_ROLE_MAIL) {
-		on_custody_reply(l, ev, out, now);
-		return;
-	}
-	switch (ev->state) {
-	case CONVERSATION_SEND:
-	case CONVERSATION_WAIT_OWNER:
-		on_continue(l, ev, out, now);
-		return;
-	case CONVERSATION_DONE:
-		on_done(l, ev, out);
-		return;
-	case CONVERSATION_REFUSED:
-		/* A sealed refusal says more to the peer's policyd than ours in clear. */
-		if (ev->message.len)
-			send_blob(l, out, expected_kind(l), ev->message.blob, ev->message.len);
-		else
-			send_refused(l, out, &ev->error);
-		l->pair_open = l->session_open = false;
-		finish(l, out, &ev->error);
-		return;
-	case _CONVERSATION_STATE_MAX:
-		break;
-	}
+	if (ev->error.code != KCODE_OK && ev->state != CONVERSATION_REFUSED)
+		link_fail(l, out, &ev->error);
+	else if (answer)
+		answer(l, ev, out, now);
 }
 
-static void on_started(struct link *l, const struct link_event *ev, struct link_actions *out,
-		       int64_t now)
+static void link_on_started(struct link *l, const struct link_event *ev, struct link_actions *out,
+			    int64_t now)
 {
 	if (l->step != LINK_STARTING)
 		return;
@@ -511,7 +525,7 @@ static void on_started(struct link *l, const struct link_event *ev, struct link_
 	}
 	l->session_open = false;
 	if (l->closed) {
-		finish(l, out, &l->close_error);
+		link_finish(l, out, &l->close_error);
 		return;
 	}
 	if (l->role == LINK_ROLE_DESTINATION)
@@ -519,7 +533,7 @@ static void on_started(struct link *l, const struct link_event *ev, struct link_
 	set_step(l, LINK_MOVING, now + LINK_FINISH_MS);
 }
 
-static void on_stands(struct link *l, struct link_actions *out)
+static void link_on_stands(struct link *l, struct link_actions *out)
 {
 	static const struct kerr none;
 
@@ -527,11 +541,11 @@ static void on_stands(struct link *l, struct link_actions *out)
 		return;
 	send_blob(l, out, LINK_BYE, NULL, 0);
 	l->mover = false;
-	finish(l, out, &none);
+	link_finish(l, out, &none);
 }
 
-static void on_ended(struct link *l, const struct link_event *ev, struct link_actions *out,
-		     int64_t now)
+static void link_on_ended(struct link *l, const struct link_event *ev, struct link_actions *out,
+			  int64_t now)
 {
 	if (!link_awaits_mover(l))
 		return;
@@ -541,7 +555,7 @@ static void on_ended(struct link *l, const struct link_event *ev, struct link_ac
 	}
 	l->mover = false;
 	send_blob(l, out, LINK_BYE, NULL, 0);
-	finish(l, out, l->step == LINK_ENDING ? &l->end_error : &ev->error);
+	link_finish(l, out, l->step == LINK_ENDING ? &l->end_error : &ev->error);
 }
 
 bool link_awaits_mover(const struct link *l)
@@ -550,7 +564,7 @@ bool link_awaits_mover(const struct link *l)
 	       (l->step == LINK_ENDING && l->role == LINK_ROLE_DESTINATION);
 }
 
-static void on_closed(struct link *l, const struct link_event *ev, struct link_actions *out)
+static void link_on_closed(struct link *l, const struct link_event *ev, struct link_actions *out)
 {
 	static const struct kerr none;
 
@@ -562,35 +576,35 @@ static void on_closed(struct link *l, const struct link_event *ev, struct link_a
 	if (l->step == LINK_MOVING)
 		leave_to_mover(l, out, &ev->error);
 	else if (l->step == LINK_ENDING)
-		finish(l, out, &l->end_error);
+		link_finish(l, out, &l->end_error);
 	else
-		finish(l, out, l->role == LINK_ROLE_CUSTODY ? &none : &ev->error);
+		link_finish(l, out, l->role == LINK_ROLE_CUSTODY ? &none : &ev->error);
 }
 
-static void on_tick(struct link *l, struct link_actions *out, int64_t now)
+static void link_on_tick(struct link *l, struct link_actions *out, int64_t now)
 {
 	static const struct kerr none;
 	struct kerr err = {0};
 
 	if (l->step == LINK_MOVING && now >= l->deadline) {
 		l->mover = false; /* it has deadlines of its own */
-		finish(l, out, &none);
+		link_finish(l, out, &none);
 		return;
 	}
 	if (l->step == LINK_ENDING) {
 		if (now >= l->deadline)
-			finish(l, out, &l->end_error);
+			link_finish(l, out, &l->end_error);
 		return;
 	}
 	if ((l->deadline && now >= l->deadline) || now >= l->end) {
 		kerr_set(&err, ETIMEDOUT, KCODE_INTERRUPTED,
 			 "The other device did not answer in time.");
-		fail(l, out, &err);
+		link_fail(l, out, &err);
 		return;
 	}
 	if (l->step == LINK_OWNER && now >= l->next_poll) {
 		l->next_poll = INT64_MAX; /* until policyd answered this one */
-		ask(l, out, LINK_ACT_ASK_PAIR_POLL);
+		link_ask(l, out, LINK_ACT_ASK_PAIR_POLL);
 	}
 }
 
@@ -601,31 +615,31 @@ void link_feed(struct link *l, const struct link_event *ev, int64_t now, struct 
 		return;
 	switch (ev->kind) {
 	case LINK_EV_OPEN:
-		on_open(l, ret, now);
+		link_on_open(l, ret, now);
 		return;
 	case LINK_EV_MESSAGE:
-		on_message(l, &ev->message, ret, now);
+		link_on_message(l, &ev->message, ret, now);
 		return;
 	case LINK_EV_ASKED:
-		on_asked(l, ev, ret, now);
+		link_on_answer(l, ev, ret, now);
 		return;
 	case LINK_EV_STARTED:
-		on_started(l, ev, ret, now);
+		link_on_started(l, ev, ret, now);
 		return;
 	case LINK_EV_STANDS:
-		on_stands(l, ret);
+		link_on_stands(l, ret);
 		return;
 	case LINK_EV_ENDED:
-		on_ended(l, ev, ret, now);
+		link_on_ended(l, ev, ret, now);
 		return;
 	case LINK_EV_CLOSED:
-		on_closed(l, ev, ret);
+		link_on_closed(l, ev, ret);
 		return;
 	case LINK_EV_CANCEL:
-		fail(l, ret, &ev->error);
+		link_fail(l, ret, &ev->error);
 		return;
 	case LINK_EV_TICK:
-		on_tick(l, ret, now);
+		link_on_tick(l, ret, now);
 		return;
 	}
 }

@@ -178,7 +178,7 @@ static gboolean report_closed(gpointer data)
 
 /* libwebsockets has let go of the connection, for whatever reason. The report waits for the
  * main loop, so that no caller is re-entered. */
-static void gone(struct wire *w)
+static void wire_gone(struct wire *w)
 {
 	w->wsi = NULL;
 	if (w->refused && w->spare >= 0)
@@ -206,7 +206,7 @@ int wire_socket_address(int fd, char *ret, size_t size)
 	return g_strlcpy(ret, from, size) < size ? 0 : -ENOSPC;
 }
 
-static struct wire *find(struct wire_net *net, int fd)
+static struct wire *wire_find(struct wire_net *net, int fd)
 {
 	for (GList *l = net->wires; l; l = l->next) {
 		struct wire *w = l->data;
@@ -217,9 +217,9 @@ static struct wire *find(struct wire_net *net, int fd)
 	return NULL;
 }
 
-static bool on_judge(void *arg, int fd, const uint8_t *id)
+static bool wire_on_judge(void *arg, int fd, const uint8_t *id)
 {
-	struct wire *w = find(arg, fd);
+	struct wire *w = wire_find(arg, fd);
 
 	if (!w || !w->user)
 		return false;
@@ -233,9 +233,9 @@ static bool on_judge(void *arg, int fd, const uint8_t *id)
 	return false;
 }
 
-static void on_refused(void *arg, int fd)
+static void wire_on_refused(void *arg, int fd)
 {
-	struct wire *w = find(arg, fd);
+	struct wire *w = wire_find(arg, fd);
 
 	if (w && w->client)
 		w->why = KCODE_PEER_UNKNOWN;
@@ -252,7 +252,7 @@ static void watch_peer(int fd)
 		log_debug("wire", "A dead peer will not be noticed: %s.", g_strerror(errno));
 }
 
-static int on_open(struct wire *w)
+static int wire_on_open(struct wire *w, const void *in _unused_, size_t len _unused_)
 {
 	struct lws *wsi = w->wsi;
 	uint8_t exporter[EXPORTER_LEN];
@@ -268,7 +268,7 @@ static int on_open(struct wire *w)
 	return lws_get_opaque_user_data(wsi) ? 0 : -1;
 }
 
-static int on_receive(struct wire *w, const void *data, size_t len)
+static int wire_on_receive(struct wire *w, const void *data, size_t len)
 {
 	struct lws *wsi = w->wsi;
 
@@ -289,7 +289,7 @@ static int on_receive(struct wire *w, const void *data, size_t len)
 	return lws_get_opaque_user_data(wsi) ? 0 : -1;
 }
 
-static int on_writable(struct wire *w)
+static int wire_on_writable(struct wire *w, const void *in _unused_, size_t len _unused_)
 {
 	GBytes *next = g_queue_pop_head(&w->out);
 
@@ -312,75 +312,84 @@ static int on_writable(struct wire *w)
 }
 
 /* Path and subprotocol have to be exactly ours. */
-static int filter(struct lws *wsi)
+static int wire_on_upgrade(struct wire *w, const void *in _unused_, size_t len _unused_)
 {
 	char path[sizeof(WIRE_PATH) + 1], protocol[sizeof(WIRE_PROTOCOL) + 1];
 
-	if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0 ||
-	    lws_hdr_copy(wsi, protocol, sizeof(protocol), WSI_TOKEN_PROTOCOL) <= 0)
+	if (lws_hdr_copy(w->wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0 ||
+	    lws_hdr_copy(w->wsi, protocol, sizeof(protocol), WSI_TOKEN_PROTOCOL) <= 0)
 		return -1;
 	return strcmp(path, WIRE_PATH) == 0 && strcmp(protocol, WIRE_PROTOCOL) == 0 ? 0 : -1;
 }
 
-static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user _unused_,
-		    void *in, size_t len)
+static int wire_on_plain_http(struct wire *w _unused_, const void *in _unused_, size_t len _unused_)
 {
-	struct wire *w;
+	return -1;
+}
 
-	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
-		/* Here `user` is the SSL_CTX and `wsi` only a stand-in. */
-		struct wire_net *net = lws_context_user(lws_get_context(wsi));
+static int wire_on_failed(struct wire *w _unused_, const void *in, size_t len)
+{
+	log_debug("wire", "connect: %.*s", (int)len, in ? (const char *)in : "");
+	return 0;
+}
 
-		return tls_setup_ctx(net->identity, user) < 0;
+static int wire_on_destroyed(struct wire *w, const void *in _unused_, size_t len _unused_)
+{
+	lws_set_opaque_user_data(w->wsi, NULL);
+	wire_gone(w);
+	return 0;
+}
+
+/* What libwebsockets tells of a connection; a negative answer closes it. The rest is its own. */
+static const struct {
+	enum lws_callback_reasons reason;
+	int (*handle)(struct wire *w, const void *in, size_t len);
+} callbacks[] = {
+	{LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION, wire_on_upgrade},
+	{LWS_CALLBACK_HTTP, wire_on_plain_http},
+	{LWS_CALLBACK_ESTABLISHED, wire_on_open},
+	{LWS_CALLBACK_CLIENT_ESTABLISHED, wire_on_open},
+	{LWS_CALLBACK_RECEIVE, wire_on_receive},
+	{LWS_CALLBACK_CLIENT_RECEIVE, wire_on_receive},
+	{LWS_CALLBACK_SERVER_WRITEABLE, wire_on_writable},
+	{LWS_CALLBACK_CLIENT_WRITEABLE, wire_on_writable},
+	{LWS_CALLBACK_CLIENT_CONNECTION_ERROR, wire_on_failed},
+	{LWS_CALLBACK_WSI_DESTROY, wire_on_destroyed},
+};
+
+/* Here `user` is the SSL_CTX and `wsi` only a stand-in. */
+static int wire_on_ssl_ctx(struct lws *wsi, void *user)
+{
+	struct wire_net *net = lws_context_user(lws_get_context(wsi));
+
+	return tls_setup_ctx(net->identity, user) < 0;
+}
+
+static int wire_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+			 size_t len)
+{
+	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+		return wire_on_ssl_ctx(wsi, user);
+	for (size_t i = 0; i < ARRAY_SIZE(callbacks); i++) {
+		struct wire *w;
+
+		if (callbacks[i].reason != reason)
+			continue;
+		w = lws_get_opaque_user_data(wsi);
+		if (!w)
+			return reason == LWS_CALLBACK_WSI_DESTROY ? 0 : -1;
+		w->wsi = wsi;
+		return callbacks[i].handle(w, in, len);
 	}
-	switch ((int)reason) {
-	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-	case LWS_CALLBACK_HTTP:
-	case LWS_CALLBACK_ESTABLISHED:
-	case LWS_CALLBACK_CLIENT_ESTABLISHED:
-	case LWS_CALLBACK_RECEIVE:
-	case LWS_CALLBACK_CLIENT_RECEIVE:
-	case LWS_CALLBACK_SERVER_WRITEABLE:
-	case LWS_CALLBACK_CLIENT_WRITEABLE:
-	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-	case LWS_CALLBACK_WSI_DESTROY:
-		break;
-	default:
-		return 0;
-	}
-	w = lws_get_opaque_user_data(wsi);
-	if (!w)
-		return reason == LWS_CALLBACK_WSI_DESTROY ? 0 : -1;
-	w->wsi = wsi;
-	switch ((int)reason) {
-	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		return filter(wsi);
-	case LWS_CALLBACK_ESTABLISHED:
-	case LWS_CALLBACK_CLIENT_ESTABLISHED:
-		return on_open(w);
-	case LWS_CALLBACK_RECEIVE:
-	case LWS_CALLBACK_CLIENT_RECEIVE:
-		return on_receive(w, in, len);
-	case LWS_CALLBACK_SERVER_WRITEABLE:
-	case LWS_CALLBACK_CLIENT_WRITEABLE:
-		return on_writable(w);
-	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-		log_debug("wire", "connect: %.*s", (int)len, in ? (const char *)in : "");
-		return 0;
-	case LWS_CALLBACK_WSI_DESTROY:
-		lws_set_opaque_user_data(wsi, NULL);
-		gone(w);
-		return 0;
-	}
-	return -1; /* plain HTTP */
+	return 0;
 }
 
 static const struct lws_protocols protocols[] = {
-	{WIRE_PROTOCOL, callback, 0, 8192, 0, NULL, 0},
+	{WIRE_PROTOCOL, wire_callback, 0, 8192, 0, NULL, 0},
 	{NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
-static void on_log(int level _unused_, const char *line)
+static void wire_on_log(int level _unused_, const char *line)
 {
 	log_debug("lws", "%.*s", (int)strcspn(line, "\n"), line);
 }
@@ -411,7 +420,7 @@ static int make_vhosts(struct wire_net *net)
 int wire_net_new(GMainLoop *loop, const struct wire_ops *ops, struct wire_net **ret)
 {
 	_cleanup_(wire_net_freep) struct wire_net *net = g_new0(struct wire_net, 1);
-	struct tls_hooks hooks = {on_judge, on_refused, net};
+	struct tls_hooks hooks = {wire_on_judge, wire_on_refused, net};
 	void *loops[1] = {loop};
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN,
@@ -433,7 +442,7 @@ int wire_net_new(GMainLoop *loop, const struct wire_ops *ops, struct wire_net **
 		return r;
 	/* It would send our peer connections through the proxy. */
 	g_unsetenv("http_proxy");
-	lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
+	lws_set_log_level(LLL_ERR | LLL_WARN, wire_on_log);
 	net->context = lws_create_context(&info);
 	if (!net->context)
 		return -EIO;
@@ -490,7 +499,7 @@ int wire_connect(struct wire_net *net, const char *address, uint16_t port, void 
 		w->wsi = NULL;
 	lws_cancel_service(net->context);
 	if (!w->wsi)
-		gone(w);
+		wire_gone(w);
 	*ret = w;
 	return 0;
 }
@@ -510,7 +519,7 @@ int wire_accept(struct wire_net *net, int fd, void *user, struct wire **ret)
 	w->spare = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	wsi = lws_adopt_descriptor_vhost_via_info(&info);
 	if (!wsi)
-		gone(w);
+		wire_gone(w);
 	else
 		w->wsi = wsi;
 	w->fd = -EBADF;

@@ -63,7 +63,7 @@ static struct addressee *find_addressee(struct mail *m, const uint8_t *peer, siz
 	return NULL;
 }
 
-static void want(struct mail *m, const uint8_t peer[DEVICE_ID_LEN])
+static void mail_want(struct mail *m, const uint8_t peer[DEVICE_ID_LEN])
 {
 	struct addressee *to = find_addressee(m, peer, DEVICE_ID_LEN);
 
@@ -91,7 +91,7 @@ static const struct policyd_letter *next_letter(struct addressee *to, const stru
 	return found;
 }
 
-static void say(const struct mail *m, struct addressee *to, const struct ask *ask)
+static void mail_say(const struct mail *m, struct addressee *to, const struct ask *ask)
 {
 	struct peers_target t = {.id_len = DEVICE_ID_LEN};
 	const struct policyd_letter *letter;
@@ -107,7 +107,7 @@ static void say(const struct mail *m, struct addressee *to, const struct ask *as
 	to->talking = letter && peers_mail(m->parts.peers, &t, letter->statement, letter->len) == 0;
 }
 
-static void drop(struct mail *m, struct addressee *to)
+static void mail_drop(struct mail *m, struct addressee *to)
 {
 	char label[NAME_MAX_LEN + 1];
 
@@ -127,14 +127,14 @@ static void on_outbox(struct ask *ask, void *user)
 	for (size_t i = 0; i < m->count; i++)
 		m->rows[i].wanted = false;
 	for (size_t i = 0; i < ask->letter_count; i++)
-		want(m, ask->letters[i].peer);
+		mail_want(m, ask->letters[i].peer);
 	for (size_t i = m->count; i-- > 0;) {
 		struct addressee *to = &m->rows[i];
 
 		if (to->wanted)
-			say(m, to, ask);
+			mail_say(m, to, ask);
 		else if (!to->talking)
-			drop(m, to);
+			mail_drop(m, to);
 	}
 }
 

@@ -29,14 +29,14 @@ struct overview {
 	guint timer;
 };
 
-static void ask(struct overview *o);
+static void overview_ask(struct overview *o);
 
 static gboolean on_timer(gpointer data)
 {
 	struct overview *o = data;
 
 	o->timer = 0;
-	ask(o);
+	overview_ask(o);
 	return G_SOURCE_REMOVE;
 }
 
@@ -48,7 +48,7 @@ static gint64 interval_ms(const struct overview *o)
 	return MIN_INTERVAL_MS;
 }
 
-static void ask_soon(struct overview *o)
+static void overview_ask_soon(struct overview *o)
 {
 	gint64 left = interval_ms(o) - (g_get_monotonic_time() - o->last_asked) / 1000;
 
@@ -60,10 +60,10 @@ static void ask_soon(struct overview *o)
 	if (o->last_asked && left > 0)
 		o->timer = g_timeout_add((guint)left, on_timer, o);
 	else
-		ask(o);
+		overview_ask(o);
 }
 
-static void take(struct overview *o, struct ask *a)
+static void overview_take(struct overview *o, struct ask *a)
 {
 	free(o->peers);
 	o->peers = TAKE_PTR(a->peers);
@@ -85,7 +85,7 @@ static void on_answer(struct ask *a, void *user)
 	struct overview *o = user;
 
 	o->asking = false;
-	take(o, a);
+	overview_take(o, a);
 	o->hooks->changed(o->ctx, a);
 	while (o->waiting) {
 		struct waiter *w = o->waiting->data;
@@ -95,10 +95,10 @@ static void on_answer(struct ask *a, void *user)
 		g_free(w);
 	}
 	if (o->next)
-		ask_soon(o);
+		overview_ask_soon(o);
 }
 
-static void ask(struct overview *o)
+static void overview_ask(struct overview *o)
 {
 	struct ask *a;
 
@@ -136,23 +136,23 @@ struct overview *overview_free(struct overview *o)
 	return NULL;
 }
 
-static void refresh(struct overview *o, struct waiter waiter)
+static void add_waiter(struct overview *o, struct waiter waiter)
 {
 	struct waiter *w = g_new(struct waiter, 1);
 
 	*w = waiter;
 	o->next = g_list_append(o->next, w);
-	ask_soon(o);
+	overview_ask_soon(o);
 }
 
 void overview_refresh(struct overview *o, void (*fn)(void *user), void *user)
 {
-	refresh(o, (struct waiter){fn, user, false});
+	add_waiter(o, (struct waiter){fn, user, false});
 }
 
 void overview_refresh_for_person(struct overview *o, void (*fn)(void *user), void *user)
 {
-	refresh(o, (struct waiter){fn, user, true});
+	add_waiter(o, (struct waiter){fn, user, true});
 }
 
 bool overview_is_fresh(const struct overview *o, int64_t age_ms)

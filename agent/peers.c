@@ -122,11 +122,11 @@ static void talk_free(struct talk *t)
 	g_free(t);
 }
 
-static void feed(struct talk *t, const struct link_event *ev);
+static void peers_feed(struct talk *t, const struct link_event *ev);
 
 /* -- actions -- */
 
-static void on_asked(struct ask *a, void *user)
+static void peers_on_answer(struct ask *a, void *user)
 {
 	struct link_event ev = {.kind = LINK_EV_ASKED, .error = a->err, .state = a->state};
 	gsize len = 0;
@@ -145,13 +145,13 @@ static void on_asked(struct ask *a, void *user)
 		ev.message.blob = g_bytes_get_data(a->reply, &len);
 		ev.message.len = len;
 	}
-	feed(user, &ev);
+	peers_feed(user, &ev);
 }
 
 static struct ask *make_ask(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
 			    const struct link_action *action)
 {
-	struct ask *a = ask_new(run, on_asked, t);
+	struct ask *a = ask_new(run, peers_on_answer, t);
 
 	memcpy(a->hid, t->link.hid, HID_LEN);
 	memcpy(a->peer, t->id, DEVICE_ID_LEN);
@@ -162,15 +162,15 @@ static struct ask *make_ask(struct talk *t, int (*run)(struct ipc_client *c, str
 	return a;
 }
 
-static void submit(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
-		   const struct link_action *action)
+static void peers_submit(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
+			 const struct link_action *action)
 {
 	asks_submit(t->p->parts.asks, make_ask(t, run, action));
 }
 
 /* Says so and waits for nothing. */
-static void notify(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
-		   const struct link_action *action)
+static void peers_notify(struct talk *t, int (*run)(struct ipc_client *c, struct ask *a),
+			 const struct link_action *action)
 {
 	struct ask *a = make_ask(t, run, action);
 
@@ -193,7 +193,7 @@ static void on_mover_started(void *arg, int r, const struct kerr *err)
 		ev.error = *err;
 		kerr_set(&ev.error, EIO, KCODE_FAILED, "kith-mover failed without a reason.");
 	}
-	feed(t, &ev);
+	peers_feed(t, &ev);
 }
 
 static gboolean on_mover_missing(gpointer data)
@@ -204,7 +204,7 @@ static gboolean on_mover_missing(gpointer data)
 	t->timer = 0;
 	kerr_set(&ev.error, EAGAIN, KCODE_NOT_READY,
 		 "The local service kith-mover does not answer.");
-	feed(t, &ev);
+	peers_feed(t, &ev);
 	return G_SOURCE_REMOVE;
 }
 
@@ -263,7 +263,7 @@ static bool is_repeated(const struct talk *t)
 	return t->link.role == LINK_ROLE_MAIL || t->link.role == LINK_ROLE_CUSTODY;
 }
 
-static void result(struct talk *t, const struct kerr *err)
+static void peers_result(struct talk *t, const struct kerr *err)
 {
 	struct peers *p = t->p;
 
@@ -295,7 +295,7 @@ static void result(struct talk *t, const struct kerr *err)
 	}
 }
 
-static void finish(struct talk *t)
+static void peers_finish(struct talk *t)
 {
 	struct wire **wire = wire_of(t);
 
@@ -303,34 +303,34 @@ static void finish(struct talk *t)
 		wire_finish(TAKE_PTR(*wire));
 }
 
-static void act(struct talk *t, const struct link_action *a)
+static void peers_act(struct talk *t, const struct link_action *a)
 {
 	switch (a->act) {
 	case LINK_ACT_ASK_PAIR_START:
-		submit(t, ask_pair_start, a);
+		peers_submit(t, ask_pair_start, a);
 		return;
 	case LINK_ACT_ASK_PAIR_STEP:
-		submit(t, ask_pair_step, a);
+		peers_submit(t, ask_pair_step, a);
 		return;
 	case LINK_ACT_ASK_PAIR_POLL:
-		submit(t, ask_pair_poll, a);
+		peers_submit(t, ask_pair_poll, a);
 		return;
 	case LINK_ACT_ASK_SESSION_START:
-		submit(t, ask_session_start, a);
+		peers_submit(t, ask_session_start, a);
 		return;
 	case LINK_ACT_ASK_SESSION_STEP:
-		submit(t, ask_session_step, a);
+		peers_submit(t, ask_session_step, a);
 		return;
 	case LINK_ACT_ASK_CUSTODY:
-		submit(t, ask_custody, a);
+		peers_submit(t, ask_custody, a);
 		return;
 	case LINK_ACT_END_PAIR:
 		/* Who only tried to get in between ends no pairing of another one. */
 		if (!t->p->pairing || t->p->pairing == t)
-			notify(t, ask_pair_end, a);
+			peers_notify(t, ask_pair_end, a);
 		return;
 	case LINK_ACT_END_SESSION:
-		notify(t, ask_session_end, a);
+		peers_notify(t, ask_session_end, a);
 		return;
 	case LINK_ACT_SEND:
 		send_message(t, &a->message);
@@ -342,27 +342,27 @@ static void act(struct talk *t, const struct link_action *a)
 		peer_gone(t, &a->error);
 		return;
 	case LINK_ACT_RESULT:
-		result(t, &a->error);
+		peers_result(t, &a->error);
 		return;
 	case LINK_ACT_FINISH:
-		finish(t);
+		peers_finish(t);
 		return;
 	}
 }
 
 /* May free the talk. */
-static void feed(struct talk *t, const struct link_event *ev)
+static void peers_feed(struct talk *t, const struct link_event *ev)
 {
 	struct link_actions actions;
 
 	link_feed(&t->link, ev, now_ms(), &actions);
 	for (size_t i = 0; i < actions.count; i++)
-		act(t, &actions.list[i]);
+		peers_act(t, &actions.list[i]);
 	if (t->link.step == LINK_OVER)
 		talk_free(t);
 }
 
-static gboolean on_tick(gpointer data)
+static gboolean peers_on_tick(gpointer data)
 {
 	struct talk *t = data;
 	struct link_event ev = {.kind = LINK_EV_TICK};
@@ -373,7 +373,7 @@ static gboolean on_tick(gpointer data)
 	if (t->open) {
 		struct peers *p = t->p;
 
-		feed(t, &ev);
+		peers_feed(t, &ev);
 		if (!g_list_find(p->talks, t))
 			return G_SOURCE_REMOVE;
 	}
@@ -420,7 +420,7 @@ static void end_talk(struct talk *t, enum kcode why)
 	struct link_event ev = {.kind = LINK_EV_CLOSED};
 
 	closed_error(t, why, &ev.error);
-	feed(t, &ev);
+	peers_feed(t, &ev);
 }
 
 /* How much a failure tells, of several addresses of one device. */
@@ -429,7 +429,7 @@ static int weight(enum kcode why)
 	return why == KCODE_PEER_UNKNOWN ? 3 : why == KCODE_PEER_KEY ? 2 : why != KCODE_UNREACHABLE;
 }
 
-static void go_on(struct talk *t);
+static void peers_go_on(struct talk *t);
 
 /* May free the talk. */
 static void attempt_failed(struct attempt *at, enum kcode why)
@@ -439,7 +439,7 @@ static void attempt_failed(struct attempt *at, enum kcode why)
 	attempt_free(at);
 	if (weight(why) > weight(t->failure))
 		t->failure = why;
-	go_on(t);
+	peers_go_on(t);
 }
 
 static gboolean on_connect_timeout(gpointer data)
@@ -466,12 +466,12 @@ static gboolean on_starter(gpointer data)
 	struct talk *t = data;
 
 	t->starter = 0;
-	go_on(t);
+	peers_go_on(t);
 	return G_SOURCE_REMOVE;
 }
 
 /* Starts the attempts that are due; without any left the talk ends (and is freed). */
-static void go_on(struct talk *t)
+static void peers_go_on(struct talk *t)
 {
 	int64_t now = now_ms(), wait;
 	size_t i;
@@ -539,7 +539,7 @@ static void wire_opened(void *user, const uint8_t id[DEVICE_ID_LEN],
 	t->p->events->reached(t->p->ctx, id, &at);
 	if (t->link.role == LINK_ROLE_SOURCE)
 		t->p->events->attesting(t->p->ctx, t->link.hid, &at);
-	feed(t, &ev);
+	peers_feed(t, &ev);
 }
 
 static void wire_message(void *user, const uint8_t *data, size_t len)
@@ -556,7 +556,7 @@ static void wire_message(void *user, const uint8_t *data, size_t len)
 		/* It takes part: from now on the two policyds tell how it goes. */
 		tell_started(t, &none);
 	}
-	feed(t, &ev);
+	peers_feed(t, &ev);
 }
 
 static void wire_closed(void *user, enum kcode why)
@@ -591,7 +591,7 @@ static struct talk *talk_new(struct peers *p, enum link_role role, const uint8_t
 	t->fd = -EBADF;
 	t->failure = KCODE_UNREACHABLE;
 	link_init(&t->link, role, hid, now_ms());
-	t->ticker = g_timeout_add(TICK_MS, on_tick, t);
+	t->ticker = g_timeout_add(TICK_MS, peers_on_tick, t);
 	p->talks = g_list_prepend(p->talks, t);
 	if (!outgoing)
 		p->incoming++;
@@ -606,28 +606,28 @@ static void on_may_connect(void *user)
 
 	if (overview_status(t->p->parts.overview, &status, &ev.error) < 0 ||
 	    !overview_tells(t->p->parts.overview, &ev.error)) {
-		feed(t, &ev);
+		peers_feed(t, &ev);
 		return;
 	}
 	if (!tls_identity_ready(wire_net_identity(t->p->net), NULL)) {
 		kerr_set(&ev.error, EAGAIN, KCODE_NOT_READY,
 			 "This device has no certificate yet: %s",
 			 status.detail[0] ? status.detail : "kith-policyd is not ready.");
-		feed(t, &ev);
+		peers_feed(t, &ev);
 		return;
 	}
 	if (t->link.role != LINK_ROLE_PAIR_OUT &&
 	    !overview_peer(t->p->parts.overview, t->target.id)) {
 		kerr_set(&ev.error, EACCES, KCODE_PEER_UNKNOWN,
 			 "%s is not paired with this device.", t->target.label);
-		feed(t, &ev);
+		peers_feed(t, &ev);
 		return;
 	}
 	t->race = race_begin(t->target.count, RACE_STEP_MS, now_ms());
-	go_on(t);
+	peers_go_on(t);
 }
 
-static void start(struct talk *t, const struct peers_target *target)
+static void peers_start(struct talk *t, const struct peers_target *target)
 {
 	t->target = *target;
 	overview_refresh(t->p->parts.overview, on_may_connect, t);
@@ -640,12 +640,12 @@ void peers_pair(struct peers *p, const struct peers_target *target,
 
 	t->started = started;
 	t->user = user;
-	start(t, target);
+	peers_start(t, target);
 }
 
 void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *target)
 {
-	start(talk_new(p, LINK_ROLE_SOURCE, hid, true), target);
+	peers_start(talk_new(p, LINK_ROLE_SOURCE, hid, true), target);
 }
 
 int peers_mail(struct peers *p, const struct peers_target *target, const uint8_t *statement,
@@ -657,7 +657,7 @@ int peers_mail(struct peers *p, const struct peers_target *target, const uint8_t
 	if (r < 0)
 		talk_free(t);
 	else
-		start(t, target);
+		peers_start(t, target);
 	return r;
 }
 
@@ -758,7 +758,7 @@ int peers_cancel(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr 
 
 	if (!t || link_awaits_mover(&t->link))
 		return -ENOENT;
-	feed(t, &ev);
+	peers_feed(t, &ev);
 	return 0;
 }
 
@@ -768,7 +768,7 @@ void peers_stands(struct peers *p, const uint8_t hid[HID_LEN])
 	struct talk *t = find_session(p, hid);
 
 	if (t)
-		feed(t, &ev);
+		peers_feed(t, &ev);
 }
 
 bool peers_ended(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr *err)
@@ -779,7 +779,7 @@ bool peers_ended(struct peers *p, const uint8_t hid[HID_LEN], const struct kerr 
 	/* A worker says it twice; the second word must not overtake the other side's answer. */
 	if (!t || (!link_awaits_mover(&t->link) && t->link.step != LINK_ENDING))
 		return false;
-	feed(t, &ev);
+	peers_feed(t, &ev);
 	return true;
 }
 
@@ -793,7 +793,7 @@ void peers_mover_lost(struct peers *p, const struct kerr *err)
 		struct talk *t = l->data;
 
 		if (link_awaits_mover(&t->link))
-			feed(t, &ev);
+			peers_feed(t, &ev);
 	}
 	g_list_free(all);
 }
