@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 
 #include "attest/evidence.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/softtpm.h"
 
 static struct softtpm tpm;
@@ -339,6 +340,40 @@ static void test_codec(void)
 	evidence_clear(&ev);
 }
 
+/* Both are signed or stored: the bytes may not change. */
+static void test_golden(void)
+{
+	const struct evidence_binding of = {
+		.role = EVIDENCE_ROLE_PAIRING_RESPONDER,
+		.exporter = {[0 ... 31] = 1},
+		.source = {[0 ... 31] = 2},
+		.destination = {[0 ... 31] = 3},
+		.nonce_source = {[0 ... ATTEST_NONCE_LEN - 1] = 4},
+		.nonce_destination = {[0 ... ATTEST_NONCE_LEN - 1] = 5},
+		.eph_source = {[0 ... 31] = 6},
+		.eph_destination = {[0 ... 31] = 7},
+		.hid = {[0 ... HID_LEN - 1] = 8},
+	};
+	uint8_t bytes[1024], again[1024], want[HASH_LEN], got[HASH_LEN];
+	_cleanup_evidence_ struct evidence ev = {0};
+	size_t len = golden_read("evidence.txt", "evidence", bytes, sizeof(bytes));
+	struct rbuf r = rbuf_init(bytes, len);
+
+	g_assert_cmpint(evidence_get(&r, &ev), ==, 0);
+	g_assert_cmpmem(ev.quote, (int)ev.quote_len, "\x11\x12\x13", 3);
+	g_assert_cmpmem(ev.signature, (int)ev.signature_len, "\x21\x22", 2);
+	g_assert_cmphex(ev.pcrs.mask, ==, 1u << 4 | 1u << 23);
+	g_assert_true(ev.pcrs.values[4][31] == 0x34 && ev.pcrs.values[23][0] == 0x3a);
+	g_assert_cmpstr(ev.versions, ==, "kernel=6.1\nqemu=7.2");
+	g_assert_cmpmem(ev.event_log, (int)ev.event_log_len, "QRST", 4);
+	g_assert_cmpuint(ev.ima_log_len, ==, 0);
+	g_assert_cmpuint(encode(&ev, again, sizeof(again)), ==, len);
+	g_assert_cmpmem(again, (int)len, bytes, (int)len);
+	golden_read("evidence.txt", "qualifying", want, sizeof(want));
+	evidence_qualifying(&of, &ev, got);
+	g_assert_cmpmem(got, HASH_LEN, want, HASH_LEN);
+}
+
 /* B13: nothing larger than the limit is made or taken. */
 static void test_limits(void)
 {
@@ -439,6 +474,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/evidence/B9 B12 useless references", test_reference_useless);
 	g_test_add_func("/evidence/B12 fault injection", test_fault_injection);
 	g_test_add_func("/evidence/codec", test_codec);
+	g_test_add_func("/evidence/bytes as first written", test_golden);
 	g_test_add_func("/evidence/B13 limits", test_limits);
 	g_test_add_func("/evidence/versions", test_versions);
 	g_test_add_func("/evidence/B12 refusals", test_refusal);

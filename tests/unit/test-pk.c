@@ -8,6 +8,7 @@
 
 #include "attest/pk.h"
 #include "base/buf.h"
+#include "tests/unit/golden.h"
 
 #define NOW 1767225600 /* 2026-01-01 */
 
@@ -152,7 +153,7 @@ static void test_shape(void)
 static void test_device_key(void)
 {
 	uint8_t device[CERT_DER_MAX], again[CERT_DER_MAX];
-	uint8_t pk[SIGN_PK_LEN], want[SIGN_PK_LEN], sk[64], id[HASH_LEN];
+	uint8_t pk[SIGN_PK_LEN], want[SIGN_PK_LEN], sk[64], id[HASH_LEN], old[32];
 	char hex[2 * 8 + 1];
 	size_t device_len, again_len, pk_len = sizeof(pk);
 	const uint8_t *at = device;
@@ -166,6 +167,12 @@ static void test_device_key(void)
 	g_assert_cmpmem(device, (int)device_len, again,
 			(int)again_len); /* depends on the key only */
 	g_assert_nonnull(memmem(device, device_len, hex, 16));
+	/* Peers have pinned it. */
+	memset(old, 0x42, sizeof(old));
+	g_assert_cmpint(pk_device_cert(old, device, &device_len), ==, 0);
+	again_len = golden_read("evidence.txt", "device-cert", again, sizeof(again));
+	g_assert_cmpmem(device, (int)device_len, again, (int)again_len);
+	g_assert_cmpint(pk_device_cert(seed, device, &device_len), ==, 0);
 	cert = d2i_X509(NULL, &at, (long)device_len);
 	g_assert_cmpint(EVP_PKEY_get_raw_public_key(X509_get0_pubkey(cert), pk, &pk_len), ==, 1);
 	g_assert_cmpmem(pk, pk_len, want, sizeof(want));

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/swtpm-fixture.h"
 
 #define MASK (1u << 0 | 1u << 4 | 1u << 7)
@@ -415,6 +416,79 @@ static void test_parse(void)
 	box_clear(&b);
 }
 
+/* RFC 6979, A.2.5: the authority of the golden file. */
+static void golden_keys(struct vault_keys *ret, struct p256_public *ret_pub)
+{
+	g_assert_cmpint(secret_new(32, &ret->authority), ==, 0);
+	golden_parse("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721",
+		     ret->authority.data, 32);
+	golden_parse("60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6", ret_pub->x,
+		     32);
+	golden_parse("7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299", ret_pub->y,
+		     32);
+	memcpy(ret->authority_pub.x, ret_pub->x, 32);
+	memcpy(ret->authority_pub.y, ret_pub->y, 32);
+}
+
+/* A vault made years ago opens, and is written as it was then. */
+static void test_golden_sealed(void)
+{
+	static const uint8_t mask[4] = {1 << 2};
+	_cleanup_vault_keys_ struct vault_keys keys = {0};
+	g_autofree char *dir = g_dir_make_tmp("kith-vault-XXXXXX", NULL);
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint8_t bytes[1024], pcr[PCR_COUNT][HASH_LEN];
+	size_t count = 4 + 1 + 4 + 3 + 4 + 5 + 34 + 64, len, n;
+	_cleanup_free_ uint8_t *file = NULL;
+	struct p256_public pub;
+	struct vault_signer signer = {&pub, authority_generate, authority_sign};
+	struct vault_file f;
+
+	golden_keys(&keys, &pub);
+	len = golden_read("vault.txt", "sealed", bytes, sizeof(bytes));
+	g_assert_cmpint(vault_parse(bytes, len, &f), ==, 0);
+	g_assert_cmpmem(f.sealed.pub.data, f.sealed.pub.len, "123", 3);
+	g_assert_cmpmem(f.sealed.priv.data, f.sealed.priv.len, "ABCDE", 5);
+	g_assert_true(f.sealed.srk_name[33] == 0x51 && f.authority.y[31] == 0x99);
+	g_assert_cmpuint(f.n_approvals, ==, 2);
+	g_assert_cmpint(file_write_atomic(fd, VAULT_SEALED_FILE, bytes, len, 0600), ==, 0);
+	memset(pcr, 0x72, sizeof(pcr));
+	g_assert_cmpint(vault_approve(fd, 1u << 2, pcr, &keys, &signer, NULL), ==, 0);
+	g_assert_cmpint(file_read(fd, VAULT_SEALED_FILE, 8192, &file, &n), ==, 0);
+	g_assert_cmpuint(n, ==, len + 4 + 32 + 64);
+	g_assert_cmpuint(file[count], ==, 3);
+	file[count] = 2;
+	g_assert_cmpmem(file, (int)len, bytes, (int)len);
+	g_assert_cmpmem(file + len, 4, mask, 4);
+	g_assert_cmpmem(file + len + 4, 32, pcr[2], 32);
+	remove_tree(dir);
+}
+
+static void test_golden_recovery(void)
+{
+	static const char text[] = "0471P-A1N89-7NRTB-PGE89-VANQR-K8XXT-ZR64R";
+	_cleanup_vault_keys_ struct vault_keys keys = {0};
+	g_autofree char *dir = g_dir_make_tmp("kith-vault-XXXXXX", NULL);
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ uint8_t *file = NULL;
+	char other[VAULT_RECOVERY_TEXT];
+	uint8_t bytes[1024];
+	size_t len, n;
+
+	len = golden_read("vault.txt", "recovery", bytes, sizeof(bytes));
+	g_assert_cmpint(file_write_atomic(fd, VAULT_RECOVERY_FILE, bytes, len, 0600), ==, 0);
+	g_assert_cmpint(vault_recover(fd, text, &keys, NULL), ==, 0);
+	g_assert_true(keys.db.data[0] == 0xd1 && keys.authority.data[31] == 0xd2);
+	g_assert_true(keys.authority_pub.x[0] == 0xd3 && keys.authority_pub.y[31] == 0xd4);
+	g_assert_cmpint(vault_recovery_add(fd, &keys, other, NULL), ==, 0);
+	g_assert_cmpint(file_read(fd, VAULT_RECOVERY_FILE, 8192, &file, &n), ==, 0);
+	g_assert_cmpuint(n, ==, 2 * len - 5);
+	g_assert_cmpmem(file, (int)len, bytes, (int)len);
+	/* All but nonce and ciphertext. */
+	g_assert_cmpmem(file + len, 4 + 13, bytes + 5, 4 + 13);
+	remove_tree(dir);
+}
+
 /* No key of the vault lies in a file in the clear. */
 static void test_files_hold_no_key(void)
 {
@@ -640,6 +714,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/seal/D8 recovery key replaced", test_renew);
 	g_test_add_func("/seal/D3 damaged vault files", test_damaged);
 	g_test_add_func("/seal/malformed vault files", test_parse);
+	g_test_add_func("/seal/sealed file as first written", test_golden_sealed);
+	g_test_add_func("/seal/recovery file as first written", test_golden_recovery);
 	g_test_add_func("/seal/D14 no key in a file", test_files_hold_no_key);
 	g_test_add_func("/seal/D14 no second copy in memory", test_memory);
 	g_test_add_func("/seal/D2 files that cannot be written", test_full_disk);
