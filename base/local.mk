@@ -2,6 +2,7 @@
 noinst_LIBRARIES += base/libbase.a
 base_libbase_a_SOURCES = \
 	base/advice.c base/advice.h \
+	base/box.c base/box.h \
 	base/buf.c base/buf.h \
 	base/cleanup.h \
 	base/clock.c base/clock.h \

@@ -7,72 +7,66 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "base/box.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "policyd/audit.h"
 #include "policyd/store-sql.h"
 
-/* magic 8, u32 version, u32 zero, u64 counter, nonce 24; then ciphertext and tag. The header is
- * authenticated with the rest. */
+/* magic 8, u32 version, u32 zero, u64 counter; then a box, which stands for all before its
+ * ciphertext. */
 #define FILE_MAGIC "KITHSTOR"
 #define FILE_VERSION 1
-#define FILE_HEADER_LEN 48
-#define NONCE_LEN crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG_LEN crypto_aead_xchacha20poly1305_ietf_ABYTES
+#define FILE_HEADER_LEN 24
 
 /* -- The file's form -- */
 
-static int box_encrypt(const struct secret *key, uint64_t counter, const uint8_t *image, size_t len,
-		       uint8_t **ret, size_t *ret_len)
+static int file_encrypt(const struct secret *key, uint64_t counter, const uint8_t *image,
+			size_t len, uint8_t **ret, size_t *ret_len)
 {
-	_cleanup_free_ uint8_t *box = NULL;
-	uint8_t nonce[NONCE_LEN];
+	uint8_t *file;
 	struct wbuf w;
 
-	if (len > STORE_FILE_MAX - FILE_HEADER_LEN - TAG_LEN)
+	if (len > STORE_FILE_MAX - FILE_HEADER_LEN - BOX_OVERHEAD)
 		return -EFBIG;
-	box = malloc(FILE_HEADER_LEN + len + TAG_LEN);
-	if (!box)
+	file = malloc(FILE_HEADER_LEN + len + BOX_OVERHEAD);
+	if (!file)
 		return -ENOMEM;
-	randombytes_buf(nonce, sizeof(nonce));
-	w = wbuf_init(box, FILE_HEADER_LEN);
+	w = wbuf_init(file, FILE_HEADER_LEN);
 	wbuf_bytes(&w, FILE_MAGIC, 8);
 	wbuf_u32(&w, FILE_VERSION);
 	wbuf_u32(&w, 0);
 	wbuf_u64(&w, counter);
-	wbuf_bytes(&w, nonce, sizeof(nonce));
-	crypto_aead_xchacha20poly1305_ietf_encrypt(box + FILE_HEADER_LEN, NULL, image, len, box,
-						   FILE_HEADER_LEN, NULL, nonce, key->data);
-	*ret = TAKE_PTR(box);
-	*ret_len = FILE_HEADER_LEN + len + TAG_LEN;
+	box_seal(key->data, file, FILE_HEADER_LEN + BOX_NONCE_LEN, image, len,
+		 file + FILE_HEADER_LEN);
+	*ret = file;
+	*ret_len = FILE_HEADER_LEN + len + BOX_OVERHEAD;
 	return 0;
 }
 
 /* The image comes in SQLite's memory, which wipes when it is freed. */
-static int box_decrypt(const struct secret *key, const uint8_t *box, size_t len,
-		       uint64_t *ret_counter, uint8_t **ret, size_t *ret_len)
+static int file_decrypt(const struct secret *key, const uint8_t *file, size_t len,
+			uint64_t *ret_counter, uint8_t **ret, size_t *ret_len)
 {
-	struct rbuf r = rbuf_init(box, len);
+	struct rbuf r = rbuf_init(file, len);
 	const uint8_t *magic = rbuf_view(&r, 8);
 	uint32_t version = rbuf_u32(&r), zero = rbuf_u32(&r);
 	uint64_t counter = rbuf_u64(&r);
-	const uint8_t *nonce = rbuf_view(&r, NONCE_LEN);
 	uint8_t *image;
 
-	if (!nonce || memcmp(magic, FILE_MAGIC, 8) != 0 || version != FILE_VERSION || zero ||
-	    r.left <= TAG_LEN)
+	if (r.left <= BOX_OVERHEAD || memcmp(magic, FILE_MAGIC, 8) != 0 ||
+	    version != FILE_VERSION || zero)
 		return -EBADMSG;
-	image = sqlite3_malloc64(r.left - TAG_LEN);
+	image = sqlite3_malloc64(r.left - BOX_OVERHEAD);
 	if (!image)
 		return -ENOMEM;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(image, NULL, NULL, r.data, r.left, box,
-						       FILE_HEADER_LEN, nonce, key->data) != 0) {
+	if (box_open(key->data, file, FILE_HEADER_LEN + BOX_NONCE_LEN, r.data, r.left, image) < 0) {
 		sqlite3_free(image);
 		return -EBADMSG;
 	}
 	*ret_counter = counter;
 	*ret = image;
-	*ret_len = r.left - TAG_LEN;
+	*ret_len = r.left - BOX_OVERHEAD;
 	return 0;
 }
 
@@ -124,7 +118,7 @@ static int load_sealed(struct store *s)
 	size_t len;
 	int r;
 
-	r = box_decrypt(&s->key, s->sealed, s->sealed_len, &counter, &image, &len);
+	r = file_decrypt(&s->key, s->sealed, s->sealed_len, &counter, &image, &len);
 	if (r == 0)
 		r = sql_open(image, len, &db);
 	if (r < 0)
@@ -201,7 +195,7 @@ static int write_file(struct store *s, enum commit_kind kind, struct kerr *err)
 
 	r = sql_serialize(s->db, &image, &image_len);
 	if (r == 0)
-		r = box_encrypt(&s->key, counter, image, image_len, &box, &len);
+		r = file_encrypt(&s->key, counter, image, image_len, &box, &len);
 	sqlite3_free(image);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "The store could not be encrypted: %s.",

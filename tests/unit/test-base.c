@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <sodium.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/advice.h"
+#include "base/box.h"
 #include "base/buf.h"
 #include "base/config.h"
 #include "base/file.h"
@@ -374,6 +376,59 @@ static void test_secret(void)
 	g_assert_null(s.data);
 }
 
+/* -- The box -- */
+
+static void test_box(void)
+{
+	static const size_t sizes[] = {0, 1, 4096, 3 << 20};
+	uint8_t key[BOX_KEY_LEN];
+
+	randombytes_buf(key, sizeof(key));
+	for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		size_t n = sizes[i], len = n + BOX_OVERHEAD;
+		g_autofree uint8_t *plain = g_malloc(n + 1), *back = g_malloc(n + 1);
+		g_autofree uint8_t *box = g_malloc(len), *other = g_malloc(len);
+
+		randombytes_buf(plain, n);
+		box_seal(key, "store", 5, plain, n, box);
+		box_seal(key, "store", 5, plain, n, other);
+		g_assert_cmpint(memcmp(box, other, len), !=, 0); /* fresh nonce */
+		g_assert_cmpint(box_open(key, "store", 5, box, len, back), ==, 0);
+		g_assert_cmpint(memcmp(plain, back, n), ==, 0);
+	}
+}
+
+/* D3: 10,000 random flips, every truncation, other context, other key, nonce and all. */
+static void test_box_refuses(void)
+{
+	uint8_t key[BOX_KEY_LEN], other[BOX_KEY_LEN];
+	uint8_t plain[500] = "policy", back[500], zero[500] = {0};
+	uint8_t file[8 + sizeof(plain) + BOX_OVERHEAD] = "header";
+	uint8_t *box = file + 8;
+	size_t aad = 8 + BOX_NONCE_LEN, len = sizeof(file) - 8;
+
+	randombytes_buf(key, sizeof(key));
+	randombytes_buf(other, sizeof(other));
+	box_seal(key, file, aad, plain, sizeof(plain), box);
+	for (int i = 0; i < 10000; i++) {
+		uint32_t bit = randombytes_uniform(sizeof(file) * 8);
+
+		memset(back, 1, sizeof(back));
+		file[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		g_assert_cmpint(box_open(key, file, aad, box, len, back), ==, -EBADMSG);
+		file[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	g_assert_cmpmem(back, sizeof(back), zero, sizeof(zero));
+	for (size_t cut = 0; cut < len; cut++)
+		g_assert_cmpint(box_open(key, file, aad, box, cut, back), ==, -EBADMSG);
+	g_assert_cmpint(box_open(key, file, aad - 1, box, len, back), ==, -EBADMSG);
+	g_assert_cmpint(box_open(key, file, aad + 1, box, len, back), ==, -EBADMSG);
+	g_assert_cmpint(box_open(key, NULL, 0, box, len, back), ==, -EBADMSG);
+	g_assert_cmpint(box_open(other, file, aad, box, len, back), ==, -EBADMSG);
+	g_assert_cmpint(box_open(key, file, aad, box, len, back), ==, 0);
+	g_assert_cmpmem(back, sizeof(back), plain, sizeof(plain));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -391,5 +446,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/D1 files are old or new", test_d1_file);
 	g_test_add_func("/base/errors", test_kerr);
 	g_test_add_func("/base/secrets", test_secret);
+	g_test_add_func("/base/box round trip", test_box);
+	g_test_add_func("/base/D3 box refuses every change", test_box_refuses);
 	return g_test_run();
 }
