@@ -6,6 +6,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "attest/pk.h"
+#include "base/code.h"
 
 #define FAIL(err, ...) kerr_set(err, EKEYREJECTED, KCODE_ATTEST_QUOTE, __VA_ARGS__)
 
@@ -34,6 +35,30 @@ static const struct attribute ek_attributes[] = {
 	{TPMA_OBJECT_RESTRICTED, "restricted"},
 	{TPMA_OBJECT_DECRYPT, "decrypt"},
 };
+
+/* -- PCRs -- */
+
+void pcr_set_code(struct coder *c, struct pcr_set *v)
+{
+	code_u32(c, &v->mask);
+	code_check(c, v->mask && !(v->mask >> PCR_COUNT));
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (v->mask >> i & 1)
+			code_bytes(c, v->values[i], HASH_LEN);
+}
+
+void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN])
+{
+	crypto_hash_sha256_state state;
+
+	crypto_hash_sha256_init(&state);
+	for (unsigned i = 0; i < PCR_COUNT; i++)
+		if (pcrs->mask >> i & 1)
+			crypto_hash_sha256_update(&state, pcrs->values[i], HASH_LEN);
+	crypto_hash_sha256_final(&state, ret);
+}
+
+/* -- Keys -- */
 
 /* Exactly one TPM2B_PUBLIC, nothing before or behind; its own length field must agree. */
 static int public_decode(const uint8_t *data, size_t len, TPM2B_PUBLIC *ret)
@@ -204,14 +229,9 @@ static int selection_check(const TPMS_ATTEST *attest, uint32_t mask, struct kerr
 static int pcr_digest_check(const TPMS_ATTEST *attest, const struct pcr_set *pcrs, struct kerr *err)
 {
 	const TPM2B_DIGEST *got = &attest->attested.quote.pcrDigest;
-	crypto_hash_sha256_state state;
 	uint8_t want[HASH_LEN];
 
-	crypto_hash_sha256_init(&state);
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (pcrs->mask & (1u << i))
-			crypto_hash_sha256_update(&state, pcrs->values[i], HASH_LEN);
-	crypto_hash_sha256_final(&state, want);
+	pcr_set_digest(pcrs, want);
 	if (got->size != HASH_LEN || memcmp(got->buffer, want, HASH_LEN) != 0)
 		return FAIL(err, "The PCR values of that device are not the ones its TPM quoted.");
 	return 0;

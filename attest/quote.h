@@ -7,6 +7,8 @@
 #include "base/ids.h"
 #include "base/kerr.h"
 
+struct coder;
+
 #define TPM_NAME_LEN 34		/* u16 nameAlg + SHA-256 */
 #define TPM_PUBLIC_MAX 640	/* TPM2B_PUBLIC bytes of an AK or EK */
 #define QUOTE_MAX 512		/* TPMS_ATTEST bytes */
@@ -17,6 +19,12 @@ struct pcr_set {
 	uint32_t mask;
 	uint8_t values[PCR_COUNT][HASH_LEN];
 };
+
+/* Wire form: u32 mask (some PCR, none that does not exist), then the values, the lowest first. */
+void pcr_set_code(struct coder *c, struct pcr_set *v);
+
+/* SHA-256 over the values, the lowest first: what a TPM quotes and what a policy asks for. */
+void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN]);
 
 /* What a genuine quote says besides the PCRs. */
 struct quote_info {

@@ -37,39 +37,7 @@ static void set_state(struct core *core, enum policyd_state state, const struct 
 		kerr_clear(&core->reason);
 }
 
-/* -- Callbacks handed to vault and store -- */
-
-/* `ctx` keeps the public half, which signing needs again. */
-static int generate_authority(void *ctx, uint8_t ret_d[32], struct tpm_p256 *ret_pub)
-{
-	struct p256_public pub;
-	int r = pk_p256_generate(ret_d, &pub);
-
-	if (r < 0)
-		return r;
-	memcpy(ret_pub->x, pub.x, sizeof(pub.x));
-	memcpy(ret_pub->y, pub.y, sizeof(pub.y));
-	memcpy(ctx, ret_pub, sizeof(*ret_pub));
-	return 0;
-}
-
-static int sign_authority(void *ctx, const uint8_t d[32], const uint8_t digest[32],
-			  uint8_t ret_r[32], uint8_t ret_s[32])
-{
-	const struct tpm_p256 *own = ctx;
-	struct p256_public pub;
-	struct p256_signature sig;
-	int r;
-
-	memcpy(pub.x, own->x, sizeof(pub.x));
-	memcpy(pub.y, own->y, sizeof(pub.y));
-	r = pk_p256_sign(d, &pub, digest, &sig);
-	if (r < 0)
-		return r;
-	memcpy(ret_r, sig.r, sizeof(sig.r));
-	memcpy(ret_s, sig.s, sizeof(sig.s));
-	return 0;
-}
+/* -- Callbacks handed to the store -- */
 
 static int counter_read(void *ctx, uint64_t *ret)
 {
@@ -438,8 +406,6 @@ static int discard_half(struct core *core, struct kerr *err)
 
 int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT], struct kerr *err)
 {
-	struct tpm_p256 made = {0};
-	struct vault_signer signer = {&made, generate_authority, sign_authority};
 	int r;
 
 	ret_recovery[0] = '\0';
@@ -449,8 +415,8 @@ int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT]
 		return core_require_device(core, err);
 	r = discard_half(core, err);
 	if (r == 0)
-		r = vault_create(core->tpm, core->state_fd, core->config.pcrs, &signer,
-				 ret_recovery, &core->keys, err);
+		r = vault_create(core->tpm, core->state_fd, core->config.pcrs, ret_recovery,
+				 &core->keys, err);
 	if (r == 0)
 		r = create_store(core, err);
 	if (r < 0) {
@@ -464,11 +430,8 @@ int core_ensure_device(struct core *core, char ret_recovery[VAULT_RECOVERY_TEXT]
 
 static int unlock_with_tpm(struct core *core, bool *ret_lost, struct kerr *err)
 {
-	struct vault_signer signer = {&core->keys.authority_pub, generate_authority,
-				      sign_authority};
 	struct store_guard guard = guard_of(core);
-	int r = vault_reseal(core->tpm, core->state_fd, core->config.pcrs, &core->keys, &signer,
-			     err);
+	int r = vault_reseal(core->tpm, core->state_fd, core->config.pcrs, &core->keys, err);
 
 	if (r == 0)
 		r = counter_create(core, err);

@@ -38,7 +38,8 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/op-vm.c \
 	policyd/pairdesk.c policyd/pairdesk.h \
 	policyd/sandbox.c policyd/sandbox.h \
-	policyd/seal.c policyd/seal.h \
+	policyd/recovery-key.c policyd/recovery-key.h \
+	policyd/seal.c policyd/seal.h policyd/seal-recovery.c \
 	policyd/server.c policyd/server.h \
 	policyd/store.c policyd/store.h policyd/store-sql.c policyd/store-sql.h \
 	policyd/store-audit.c policyd/store-chain.c policyd/store-custody.c policyd/store-doubt.c \

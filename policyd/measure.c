@@ -134,8 +134,7 @@ int measure_quote(struct core *core, const struct evidence_binding *binding, str
 		r = take_blob(ev.signature, sizeof(ev.signature), &q.signature, &ev.signature_len);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_TPM, "The TPM's quote is larger than expected.");
-	ev.pcrs.mask = q.pcr_mask;
-	memcpy(ev.pcrs.values, q.pcr, sizeof(ev.pcrs.values));
+	ev.pcrs = q.pcrs;
 	*ret = ev;
 	return 0;
 }

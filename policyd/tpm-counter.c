@@ -31,18 +31,16 @@ static int counter_find(struct tpm *t, uint32_t index, struct tpm_handle *ret, b
 		r = tpm_enter(t, err);
 	if (r < 0)
 		return r;
-	rc = TPM_CALL(t, Esys_TR_FromTPMPublic(t->esys, index, ESYS_TR_NONE, ESYS_TR_NONE,
-					       ESYS_TR_NONE, &ret->tr));
+	rc = TPM_CALL(t, TR_FromTPMPublic, index, NO_SESSION, &ret->tr);
 	if (tpm_rc_is(rc, TPM2_RC_HANDLE))
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
 				"The TPM has no counter 0x%x: it was cleared or replaced.", index);
 	if (rc == TSS2_RC_SUCCESS) {
 		ret->is_nv = true;
-		rc = TPM_CALL(t, Esys_NV_ReadPublic(t->esys, ret->tr, ESYS_TR_NONE, ESYS_TR_NONE,
-						    ESYS_TR_NONE, &pub, NULL));
+		rc = TPM_CALL(t, NV_ReadPublic, ret->tr, NO_SESSION, &pub, NULL);
 	}
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "look the counter up", err);
+		return tpm_result(rc, "look the counter up", err);
 	if ((pub->nvPublic.attributes & ~TPMA_NV_WRITTEN) != COUNTER_ATTRIBUTES ||
 	    pub->nvPublic.dataSize != 8)
 		return kerr_set(err, EEXIST, KCODE_EXISTS,
@@ -67,81 +65,70 @@ static int counter_auth(struct tpm *t, ESYS_TR nv, const uint8_t auth[TPM_COUNTE
 	TSS2_RC rc = Esys_TR_SetAuth(t->esys, nv, &value);
 
 	sodium_memzero(&value, sizeof(value));
-	return rc == TSS2_RC_SUCCESS ? 0 : tpm_fail(rc, "use the counter", err);
+	return tpm_result(rc, "use the counter", err);
 }
 
 /* The index has no protection of its own against guesses (noDA): 256 random bits need none. */
-static int counter_fail(TSS2_RC rc, const char *what, struct kerr *err)
+static int counter_result(TSS2_RC rc, const char *what, struct kerr *err)
 {
-	if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL))
+	if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH, TPM2_RC_AUTH_FAIL))
 		return kerr_set(err, EACCES, KCODE_LOCKED,
 				"The TPM's counter is not the one that this device made: another "
 				"program put one of its own in its place.");
-	return tpm_fail(rc, what, err);
+	return tpm_result(rc, what, err);
 }
 
 /* The password goes in encrypted by `session` (D12). */
 static int counter_define(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
 			  ESYS_TR session, struct tpm_handle *ret, struct kerr *err)
 {
-	const TPM2B_NV_PUBLIC pub = {
-		.nvPublic =
-			{
-				.nvIndex = index,
-				.nameAlg = TPM2_ALG_SHA256,
-				.attributes = COUNTER_ATTRIBUTES,
-				.dataSize = 8,
-			},
-	};
+	const TPM2B_NV_PUBLIC pub = {.nvPublic.nvIndex = index,
+				     .nvPublic.nameAlg = TPM2_ALG_SHA256,
+				     .nvPublic.attributes = COUNTER_ATTRIBUTES,
+				     .nvPublic.dataSize = 8};
 	TPM2B_AUTH value = auth_of(auth);
 	TSS2_RC rc;
 
 	tpm_session_use(t, session, TPMA_SESSION_DECRYPT);
-	rc = TPM_CALL(t, Esys_NV_DefineSpace(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, session,
-					     ESYS_TR_NONE, &value, &pub, &ret->tr));
+	rc = TPM_CALL(t, NV_DefineSpace, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, session, ESYS_TR_NONE,
+		      &value, &pub, &ret->tr);
 	tpm_session_use(t, session, 0);
 	sodium_memzero(&value, sizeof(value));
 	if (tpm_rc_is(rc, TPM2_RC_NV_SPACE))
 		return kerr_set(err, ENOSPC, KCODE_TPM,
 				"The TPM has no room for a counter: free an NV index.");
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "define a counter in the TPM", err);
+		return tpm_result(rc, "define a counter in the TPM", err);
 	ret->is_nv = true;
 	return counter_auth(t, ret->tr, auth, err);
 }
 
 static int counter_undefine(struct tpm *t, struct tpm_handle *nv, struct kerr *err)
 {
-	TSS2_RC rc;
+	int r = tpm_result(
+		TPM_CALL(t, NV_UndefineSpace, ESYS_TR_RH_OWNER, nv->tr, SESSION(ESYS_TR_PASSWORD)),
+		"remove the counter", err);
 
-	rc = TPM_CALL(t, Esys_NV_UndefineSpace(t->esys, ESYS_TR_RH_OWNER, nv->tr, ESYS_TR_PASSWORD,
-					       ESYS_TR_NONE, ESYS_TR_NONE));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "remove the counter", err);
-	nv->tr = ESYS_TR_NONE;
-	return 0;
+	if (r == 0)
+		nv->tr = ESYS_TR_NONE;
+	return r;
 }
 
 static int nv_increment(struct tpm *t, ESYS_TR nv, ESYS_TR session, struct kerr *err)
 {
-	TSS2_RC rc;
-
-	rc = TPM_CALL(t, Esys_NV_Increment(t->esys, nv, nv, session, ESYS_TR_NONE, ESYS_TR_NONE));
-	if (rc != TSS2_RC_SUCCESS)
-		return counter_fail(rc, "increment the counter", err);
-	return 0;
+	return counter_result(TPM_CALL(t, NV_Increment, nv, nv, SESSION(session)),
+			      "increment the counter", err);
 }
 
 static int nv_read(struct tpm *t, ESYS_TR nv, ESYS_TR session, uint64_t *ret, struct kerr *err)
 {
 	_cleanup_esys_ TPM2B_MAX_NV_BUFFER *data = NULL;
 	uint64_t value = 0;
-	TSS2_RC rc;
+	int r = counter_result(TPM_CALL(t, NV_Read, nv, nv, SESSION(session), 8, 0, &data),
+			       "read the counter", err);
 
-	rc = TPM_CALL(
-		t, Esys_NV_Read(t->esys, nv, nv, session, ESYS_TR_NONE, ESYS_TR_NONE, 8, 0, &data));
-	if (rc != TSS2_RC_SUCCESS)
-		return counter_fail(rc, "read the counter", err);
+	if (r < 0)
+		return r;
 	if (data->size != 8)
 		return kerr_set(err, EIO, KCODE_TPM, "The TPM's counter has a strange size.");
 	for (int i = 0; i < 8; i++)

@@ -39,30 +39,41 @@ static inline void esys_freep(void *p)
 }
 #define _cleanup_esys_ _cleanup_(esys_freep)
 
-/* Runs one TSS call, again and again while the TPM only asks for patience (D11), about five
- * seconds in all. `expr` must have no effect when it fails. */
-#define TPM_CALL(tpm, expr)                                                        \
-	({                                                                         \
-		TSS2_RC _rc;                                                       \
-		unsigned _tries = 0;                                               \
-                                                                                   \
-		do                                                                 \
-			_rc = (tpm)->broken ? TSS2_TCTI_RC_NO_CONNECTION : (expr); \
-		while (tpm_again((tpm), _rc, &_tries));                            \
-		_rc;                                                               \
+/* Places for sessions in a command: the first is that of its handle. */
+#define SESSION(first) (first), ESYS_TR_NONE, ESYS_TR_NONE
+#define NO_SESSION SESSION(ESYS_TR_NONE)
+
+/* Runs Esys_COMMAND(context, ...), again and again while the TPM only asks for patience (D11),
+ * about five seconds in all. */
+#define TPM_CALL(t, command, ...)                                                   \
+	({                                                                          \
+		TSS2_RC _rc;                                                        \
+		unsigned _tries = 0;                                                \
+                                                                                    \
+		do                                                                  \
+			_rc = (t)->broken ? TSS2_TCTI_RC_NO_CONNECTION              \
+					  : Esys_##command((t)->esys, __VA_ARGS__); \
+		while (tpm_again((t), _rc, &_tries));                               \
+		_rc;                                                                \
 	})
 bool tpm_again(struct tpm *t, TSS2_RC rc, unsigned *tries);
 
-/* True if `rc` is the TPM's response code `code`, whatever parameter, handle or session number
- * it carries. */
-bool tpm_rc_is(TSS2_RC rc, TPM2_RC code);
+/* True if `rc` is one of the TPM's response codes named, whatever parameter, handle or session
+ * number it carries. */
+#define tpm_rc_is(rc, ...) \
+	tpm_rc_in(rc, (const TPM2_RC[]){__VA_ARGS__}, ARRAY_SIZE(((const TPM2_RC[]){__VA_ARGS__})))
+bool tpm_rc_in(TSS2_RC rc, const TPM2_RC *codes, size_t n);
 
 /* Every public call begins with this, and only those: connects again if an earlier call lost the
  * connection. Handles do not survive that. */
 int tpm_enter(struct tpm *t, struct kerr *err);
 
-/* Fills *err with KCODE_TPM and "Kith could not <what>: ..."; returns -EIO. */
-int tpm_fail(TSS2_RC rc, const char *what, struct kerr *err);
+/* 0 if `rc` says so; otherwise -EIO, with KCODE_TPM and "Kith could not <what>: ...". */
+int tpm_result(TSS2_RC rc, const char *what, struct kerr *err);
+
+/* A P-256 key for a template: one with `decrypt` is a primary or storage key (AES-128-CFB), any
+ * other signs by ECDSA with SHA-256. */
+TPM2B_PUBLIC tpm_ecc_template(TPMA_OBJECT attributes);
 
 /* The storage primary key, made from its template. Its name says which TPM (and which owner seed:
  * TPM2_Clear changes it) this is. The first one seen is pinned for the life of `t`: another one
@@ -80,6 +91,15 @@ int tpm_session(struct tpm *t, TPM2_SE type, ESYS_TR salt, struct tpm_handle *re
 /* An HMAC session salted with the storage key, which is not kept loaded. */
 int tpm_session_srk(struct tpm *t, struct tpm_handle *ret, struct kerr *err);
 
+/* What most calls begin with: tpm_enter(), the storage key, and a session salted with it. */
+int tpm_begin(struct tpm *t, TPM2_SE type, struct tpm_handle *ret_srk,
+	      struct tpm_handle *ret_session, struct kerr *err);
+
+/* Makes a child of the storage key. `session` encrypts what is sealed in it. */
+int tpm_create(struct tpm *t, ESYS_TR srk, ESYS_TR session, const TPM2B_SENSITIVE_CREATE *secret,
+	       const TPM2B_PUBLIC *template, const char *what, struct tpm_blob *ret_pub,
+	       struct tpm_blob *ret_priv, struct kerr *err);
+
 /* What the next command does with its first parameter: TPMA_SESSION_DECRYPT (secret goes in),
  * _ENCRYPT (secret comes out), 0. The session always stays alive. */
 void tpm_session_use(struct tpm *t, ESYS_TR session, TPMA_SESSION flags);
@@ -94,16 +114,31 @@ int tpm_load(struct tpm *t, const struct tpm_blob *pub, const struct tpm_blob *p
 /* Overwrites the library's response buffer, in which a decrypted secret may still lie (D14). */
 void tpm_scrub(struct tpm *t);
 
-/* Wire form, checked to be canonical and complete: -EBADMSG otherwise. */
+/* Wire form of a TSS structure; -EBADMSG if it does not fit, or is not exactly that. */
+#define TPM_BLOB_PUT(type, value, blob)                                                           \
+	({                                                                                        \
+		(blob)->len = 0;                                                                  \
+		Tss2_MU_##type##_Marshal(value, (blob)->data, sizeof((blob)->data), &(blob)->len) \
+			? -EBADMSG                                                                \
+			: 0;                                                                      \
+	})
+#define TPM_BLOB_GET(type, blob, ret)                                                       \
+	({                                                                                  \
+		size_t _at = 0;                                                             \
+                                                                                            \
+		(blob)->len > sizeof((blob)->data) ||                                       \
+				Tss2_MU_##type##_Unmarshal((blob)->data, (blob)->len, &_at, \
+							   ret) ||                          \
+				_at != (blob)->len                                          \
+			? -EBADMSG                                                          \
+			: 0;                                                                \
+	})
+
+/* A public area, besides checked to be canonical. */
 int tpm_blob_get_public(const struct tpm_blob *b, TPM2B_PUBLIC *ret);
-int tpm_blob_put_public(const TPM2B_PUBLIC *pub, struct tpm_blob *ret);
-int tpm_blob_put_private(const TPM2B_PRIVATE *priv, struct tpm_blob *ret);
 
 TPML_PCR_SELECTION tpm_pcr_selection(uint32_t mask);
 
 /* tpm_pcr_read() inside another call. */
 int tpm_pcr_snapshot(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HASH_LEN],
 		     struct kerr *err);
-
-/* SHA-256 over the values of the PCRs in `mask`, lowest first. */
-void tpm_pcr_digest(uint32_t mask, const uint8_t pcr[PCR_COUNT][HASH_LEN], uint8_t ret[HASH_LEN]);

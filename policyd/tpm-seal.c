@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sealing under PolicyAuthorize: the object stays, the approved PCR states change (D7). */
 #include <sodium.h>
+#include <tss2/tss2_mu.h>
 
 #include "policyd/tpm-internal.h"
 
@@ -11,32 +12,35 @@ static const TPM2B_NONCE policy_ref = {.size = 13, .buffer = "kith vault v1"};
 
 /* -- Policy digests in software -- */
 
-static void put_be32(uint32_t v, uint8_t ret[4])
+/* One step of a policy (part 1, 19.7): the digest is hashed with the command and what it adds. */
+static void policy_extend(uint8_t digest[HASH_LEN], TPM2_CC command, const void *data, size_t len)
 {
-	for (int i = 0; i < 4; i++)
-		ret[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
-void tpm_policy_digest(uint32_t mask, const uint8_t pcr[PCR_COUNT][HASH_LEN], uint8_t ret[HASH_LEN])
-{
-	/* TPML_PCR_SELECTION: one selection, SHA-256, three octets. */
-	uint8_t selection[10] = {0, 0, 0, 1, TPM2_ALG_SHA256 >> 8, TPM2_ALG_SHA256 & 0xff, 3};
-	uint8_t digest[HASH_LEN] = {0}, cc[4];
+	const uint8_t code[] = {(uint8_t)(command >> 24), (uint8_t)(command >> 16),
+				(uint8_t)(command >> 8), (uint8_t)command};
 	crypto_hash_sha256_state h;
 
-	for (unsigned i = 0; i < 3; i++)
-		selection[7 + i] = (uint8_t)(mask >> (8 * i));
-	put_be32(TPM2_CC_PolicyPCR, cc);
 	crypto_hash_sha256_init(&h);
 	crypto_hash_sha256_update(&h, digest, HASH_LEN);
-	crypto_hash_sha256_update(&h, cc, sizeof(cc));
-	crypto_hash_sha256_update(&h, selection, sizeof(selection));
-	tpm_pcr_digest(mask, pcr, digest);
-	crypto_hash_sha256_update(&h, digest, HASH_LEN);
-	crypto_hash_sha256_final(&h, ret);
+	crypto_hash_sha256_update(&h, code, sizeof(code));
+	crypto_hash_sha256_update(&h, data, len);
+	crypto_hash_sha256_final(&h, digest);
 }
 
-void tpm_approval_hash(const uint8_t policy[HASH_LEN], uint8_t ret[HASH_LEN])
+/* PolicyPCR alone: the selection as the TPM writes it, and the digest of the values. */
+static void state_policy(const struct pcr_set *state, uint8_t ret[HASH_LEN])
+{
+	const TPML_PCR_SELECTION selection = tpm_pcr_selection(state->mask);
+	uint8_t data[sizeof(selection) + HASH_LEN];
+	size_t len = 0;
+
+	/* Cannot fail: the wire form is shorter than the struct. */
+	Tss2_MU_TPML_PCR_SELECTION_Marshal(&selection, data, sizeof(selection), &len);
+	pcr_set_digest(state, data + len);
+	memset(ret, 0, HASH_LEN);
+	policy_extend(ret, TPM2_CC_PolicyPCR, data, len + HASH_LEN);
+}
+
+static void hash_with_ref(const uint8_t policy[HASH_LEN], uint8_t ret[HASH_LEN])
 {
 	crypto_hash_sha256_state h;
 
@@ -46,53 +50,37 @@ void tpm_approval_hash(const uint8_t policy[HASH_LEN], uint8_t ret[HASH_LEN])
 	crypto_hash_sha256_final(&h, ret);
 }
 
-static TPM2B_PUBLIC authority_public(const struct tpm_p256 *key)
+void tpm_approval_hash(const struct pcr_set *state, uint8_t ret[HASH_LEN])
 {
-	TPM2B_PUBLIC p = {
-		.publicArea =
-			{
-				.type = TPM2_ALG_ECC,
-				.nameAlg = TPM2_ALG_SHA256,
-				.objectAttributes =
-					TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT,
-				.parameters.eccDetail =
-					{
-						.symmetric.algorithm = TPM2_ALG_NULL,
-						.scheme =
-							{
-								.scheme = TPM2_ALG_ECDSA,
-								.details.ecdsa.hashAlg =
-									TPM2_ALG_SHA256,
-							},
-						.curveID = TPM2_ECC_NIST_P256,
-						.kdf.scheme = TPM2_ALG_NULL,
-					},
-				.unique.ecc = {.x.size = 32, .y.size = 32},
-			},
-	};
+	uint8_t policy[HASH_LEN];
 
-	memcpy(p.publicArea.unique.ecc.x.buffer, key->x, 32);
-	memcpy(p.publicArea.unique.ecc.y.buffer, key->y, 32);
+	state_policy(state, policy);
+	hash_with_ref(policy, ret);
+}
+
+static TPM2B_PUBLIC authority_public(const struct p256_public *key)
+{
+	TPM2B_PUBLIC p = tpm_ecc_template(TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT);
+	TPMS_ECC_POINT *point = &p.publicArea.unique.ecc;
+
+	point->x.size = point->y.size = P256_LEN;
+	memcpy(point->x.buffer, key->x, P256_LEN);
+	memcpy(point->y.buffer, key->y, P256_LEN);
 	return p;
 }
 
 /* PolicyAuthorize (part 3, 23.16): H(H(0 || code || name of the key) || policyRef). */
-static int authorize_digest(const struct tpm_p256 *authority, uint8_t ret[HASH_LEN])
+static int authorize_digest(const struct p256_public *authority, uint8_t ret[HASH_LEN])
 {
-	uint8_t name[TPM_NAME_LEN], digest[HASH_LEN] = {0}, cc[4];
+	uint8_t name[TPM_NAME_LEN], digest[HASH_LEN] = {0};
 	TPM2B_PUBLIC pub = authority_public(authority);
-	crypto_hash_sha256_state h;
 	struct tpm_blob blob;
 
-	if (tpm_blob_put_public(&pub, &blob) < 0 || tpm_public_name(&blob, name) < 0)
+	if (TPM_BLOB_PUT(TPM2B_PUBLIC, &pub, &blob) < 0 ||
+	    quote_ak_name(blob.data, blob.len, name) < 0)
 		return -EBADMSG;
-	put_be32(TPM2_CC_PolicyAuthorize, cc);
-	crypto_hash_sha256_init(&h);
-	crypto_hash_sha256_update(&h, digest, HASH_LEN);
-	crypto_hash_sha256_update(&h, cc, sizeof(cc));
-	crypto_hash_sha256_update(&h, name, sizeof(name));
-	crypto_hash_sha256_final(&h, digest);
-	tpm_approval_hash(digest, ret);
+	policy_extend(digest, TPM2_CC_PolicyAuthorize, name, sizeof(name));
+	hash_with_ref(digest, ret);
 	return 0;
 }
 
@@ -100,51 +88,27 @@ static int authorize_digest(const struct tpm_p256 *authority, uint8_t ret[HASH_L
 
 static TPM2B_PUBLIC sealed_template(const uint8_t policy[HASH_LEN])
 {
-	TPM2B_PUBLIC p = {
-		.publicArea =
-			{
-				.type = TPM2_ALG_KEYEDHASH,
-				.nameAlg = TPM2_ALG_SHA256,
-				/* No userWithAuth: the policy is the only way in. */
-				.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-						    TPMA_OBJECT_NODA,
-				.authPolicy.size = HASH_LEN,
-				.parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
-			},
-	};
+	TPM2B_PUBLIC p = {0};
+	TPMT_PUBLIC *area = &p.publicArea;
 
-	memcpy(p.publicArea.authPolicy.buffer, policy, HASH_LEN);
+	area->type = TPM2_ALG_KEYEDHASH;
+	area->nameAlg = TPM2_ALG_SHA256;
+	/* No userWithAuth: the policy is the only way in. */
+	area->objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_NODA;
+	area->authPolicy.size = HASH_LEN;
+	memcpy(area->authPolicy.buffer, policy, HASH_LEN);
+	area->parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL;
 	return p;
 }
 
-static TSS2_RC create_sealed(struct tpm *t, ESYS_TR srk, ESYS_TR session,
-			     const TPM2B_PUBLIC *template, const struct secret *secret,
-			     TPM2B_PRIVATE **ret_priv, TPM2B_PUBLIC **ret_pub)
-{
-	TPM2B_SENSITIVE_CREATE in = {.sensitive.data.size = (UINT16)secret->len};
-	const TPML_PCR_SELECTION no_pcr = {0};
-	const TPM2B_DATA outside = {0};
-	TSS2_RC rc;
-
-	memcpy(in.sensitive.data.buffer, secret->data, secret->len);
-	tpm_session_use(t, session, TPMA_SESSION_DECRYPT);
-	rc = TPM_CALL(t,
-		      Esys_Create(t->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &in, template,
-				  &outside, &no_pcr, ret_priv, ret_pub, NULL, NULL, NULL));
-	sodium_memzero(&in, sizeof(in));
-	return rc;
-}
-
-int tpm_seal(struct tpm *t, const struct tpm_p256 *authority, const struct secret *secret,
+int tpm_seal(struct tpm *t, const struct p256_public *authority, const struct secret *secret,
 	     struct tpm_sealed *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle srk = TPM_HANDLE_INIT(t), session = TPM_HANDLE_INIT(t);
-	_cleanup_esys_ TPM2B_PRIVATE *priv = NULL;
-	_cleanup_esys_ TPM2B_PUBLIC *pub = NULL;
+	TPM2B_SENSITIVE_CREATE in = {.sensitive.data.size = (UINT16)secret->len};
 	uint8_t policy[HASH_LEN];
 	TPM2B_PUBLIC template;
 	struct tpm_sealed s;
-	TSS2_RC rc;
 	int r;
 
 	if (!secret->len || secret->len > TPM_SECRET_MAX)
@@ -153,20 +117,17 @@ int tpm_seal(struct tpm *t, const struct tpm_p256 *authority, const struct secre
 	if (authorize_digest(authority, policy) < 0)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "The authority key is malformed.");
 	template = sealed_template(policy);
-	r = tpm_enter(t, err);
-	if (r == 0)
-		r = tpm_srk(t, &srk, err);
-	if (r == 0)
-		r = tpm_session(t, TPM2_SE_HMAC, srk.tr, &session, err);
+	r = tpm_begin(t, TPM2_SE_HMAC, &srk, &session, err);
 	if (r < 0)
 		return r;
-	rc = create_sealed(t, srk.tr, session.tr, &template, secret, &priv, &pub);
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "seal a secret", err);
-	pub->size = 0;
+	memcpy(in.sensitive.data.buffer, secret->data, secret->len);
+	tpm_session_use(t, session.tr, TPMA_SESSION_DECRYPT);
+	r = tpm_create(t, srk.tr, session.tr, &in, &template, "seal a secret", &s.pub, &s.priv,
+		       err);
+	sodium_memzero(&in, sizeof(in));
+	if (r < 0)
+		return r;
 	memcpy(s.srk_name, t->srk_name, TPM_NAME_LEN);
-	if (tpm_blob_put_public(pub, &s.pub) < 0 || tpm_blob_put_private(priv, &s.priv) < 0)
-		return kerr_set(err, EIO, KCODE_TPM, "The TPM's sealed object is malformed.");
 	*ret = s;
 	return 0;
 }
@@ -181,78 +142,69 @@ static int pcr_changed(struct kerr *err)
 }
 
 /* Has the TPM check the authority's signature; the ticket is its memory of that. */
-static int verify_approval(struct tpm *t, const struct tpm_p256 *authority,
+static int verify_approval(struct tpm *t, const struct p256_public *authority,
 			   const struct tpm_approval *approval, TPM2B_NAME **ret_name,
 			   TPMT_TK_VERIFIED **ret_ticket, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle key = TPM_HANDLE_INIT(t);
-	TPM2B_PUBLIC pub = authority_public(authority);
+	const TPM2B_PUBLIC pub = authority_public(authority);
 	TPMT_SIGNATURE sig = {.sigAlg = TPM2_ALG_ECDSA};
+	TPMS_SIGNATURE_ECC *ecdsa = &sig.signature.ecdsa;
 	TPM2B_DIGEST hash = {.size = HASH_LEN};
 	TSS2_RC rc;
 
-	sig.signature.ecdsa.hash = TPM2_ALG_SHA256;
-	sig.signature.ecdsa.signatureR.size = sig.signature.ecdsa.signatureS.size = 32;
-	memcpy(sig.signature.ecdsa.signatureR.buffer, approval->r, 32);
-	memcpy(sig.signature.ecdsa.signatureS.buffer, approval->s, 32);
-	tpm_approval_hash(approval->policy, hash.buffer);
-	rc = TPM_CALL(t, Esys_LoadExternal(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL,
-					   &pub, ESYS_TR_RH_OWNER, &key.tr));
+	ecdsa->hash = TPM2_ALG_SHA256;
+	ecdsa->signatureR.size = ecdsa->signatureS.size = P256_LEN;
+	memcpy(ecdsa->signatureR.buffer, approval->sig.r, P256_LEN);
+	memcpy(ecdsa->signatureS.buffer, approval->sig.s, P256_LEN);
+	tpm_approval_hash(&approval->pcrs, hash.buffer);
+	rc = TPM_CALL(t, LoadExternal, NO_SESSION, NULL, &pub, ESYS_TR_RH_OWNER, &key.tr);
 	if (rc == TSS2_RC_SUCCESS)
 		rc = Esys_TR_GetName(t->esys, key.tr, ret_name);
 	if (rc == TSS2_RC_SUCCESS)
-		rc = TPM_CALL(t, Esys_VerifySignature(t->esys, key.tr, ESYS_TR_NONE, ESYS_TR_NONE,
-						      ESYS_TR_NONE, &hash, &sig, ret_ticket));
-	if (tpm_rc_is(rc, TPM2_RC_SIGNATURE) || tpm_rc_is(rc, TPM2_RC_ECC_POINT))
+		rc = TPM_CALL(t, VerifySignature, key.tr, NO_SESSION, &hash, &sig, ret_ticket);
+	if (tpm_rc_is(rc, TPM2_RC_SIGNATURE, TPM2_RC_ECC_POINT))
 		return kerr_set(err, EKEYREJECTED, KCODE_LOCKED,
 				"The approval of this state is not signed by the vault's "
 				"authority key.");
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "verify the approval of this state", err);
-	return 0;
+	return tpm_result(rc, "verify the approval of this state", err);
 }
 
-/* PolicyPCR over the present values; -EPERM unless that gives the approved policy. */
-static int policy_present(struct tpm *t, ESYS_TR policy, const struct tpm_approval *approval,
-			  struct kerr *err)
+/* PolicyPCR over the present values; -EPERM unless that gives the policy `approved`. */
+static int policy_present(struct tpm *t, ESYS_TR policy, uint32_t mask,
+			  const TPM2B_DIGEST *approved, struct kerr *err)
 {
-	TPML_PCR_SELECTION selection = tpm_pcr_selection(approval->pcr_mask);
+	const TPML_PCR_SELECTION selection = tpm_pcr_selection(mask);
 	_cleanup_esys_ TPM2B_DIGEST *digest = NULL;
 	const TPM2B_DIGEST any = {0};
-	TSS2_RC rc;
+	TSS2_RC rc = TPM_CALL(t, PolicyPCR, policy, NO_SESSION, &any, &selection);
 
-	rc = TPM_CALL(t, Esys_PolicyPCR(t->esys, policy, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					&any, &selection));
 	if (rc == TSS2_RC_SUCCESS)
-		rc = TPM_CALL(t, Esys_PolicyGetDigest(t->esys, policy, ESYS_TR_NONE, ESYS_TR_NONE,
-						      ESYS_TR_NONE, &digest));
+		rc = TPM_CALL(t, PolicyGetDigest, policy, NO_SESSION, &digest);
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "compare the PCRs", err);
-	if (digest->size != HASH_LEN || memcmp(digest->buffer, approval->policy, HASH_LEN) != 0)
+		return tpm_result(rc, "compare the PCRs", err);
+	if (digest->size != HASH_LEN || memcmp(digest->buffer, approved->buffer, HASH_LEN) != 0)
 		return pcr_changed(err);
 	return 0;
 }
 
-static int satisfy_policy(struct tpm *t, ESYS_TR policy, const struct tpm_p256 *authority,
+static int satisfy_policy(struct tpm *t, ESYS_TR policy, const struct p256_public *authority,
 			  const struct tpm_approval *approval, struct kerr *err)
 {
 	_cleanup_esys_ TPMT_TK_VERIFIED *ticket = NULL;
 	TPM2B_DIGEST approved = {.size = HASH_LEN};
 	_cleanup_esys_ TPM2B_NAME *name = NULL;
-	TSS2_RC rc;
 	int r;
 
-	r = policy_present(t, policy, approval, err);
+	state_policy(&approval->pcrs, approved.buffer);
+	r = policy_present(t, policy, approval->pcrs.mask, &approved, err);
 	if (r == 0)
 		r = verify_approval(t, authority, approval, &name, &ticket, err);
-	if (r < 0)
-		return r;
-	memcpy(approved.buffer, approval->policy, HASH_LEN);
-	rc = TPM_CALL(t, Esys_PolicyAuthorize(t->esys, policy, ESYS_TR_NONE, ESYS_TR_NONE,
-					      ESYS_TR_NONE, &approved, &policy_ref, name, ticket));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "apply the approval of this state", err);
-	return 0;
+	if (r == 0)
+		r = tpm_result(TPM_CALL(t, PolicyAuthorize, policy, NO_SESSION, &approved,
+					&policy_ref, name, ticket),
+			       "apply the approval of this state", err);
+	return r;
 }
 
 static int unseal_object(struct tpm *t, ESYS_TR object, ESYS_TR policy, struct secret *ret,
@@ -263,12 +215,12 @@ static int unseal_object(struct tpm *t, ESYS_TR object, ESYS_TR policy, struct s
 	int r;
 
 	tpm_session_use(t, policy, TPMA_SESSION_ENCRYPT);
-	rc = TPM_CALL(t, Esys_Unseal(t->esys, object, policy, ESYS_TR_NONE, ESYS_TR_NONE, &data));
+	rc = TPM_CALL(t, Unseal, object, SESSION(policy), &data);
 	/* A PCR moved since PolicyPCR. */
-	if (tpm_rc_is(rc, TPM2_RC_PCR_CHANGED) || tpm_rc_is(rc, TPM2_RC_POLICY_FAIL))
+	if (tpm_rc_is(rc, TPM2_RC_PCR_CHANGED, TPM2_RC_POLICY_FAIL))
 		return pcr_changed(err);
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "unseal the vault", err);
+		return tpm_result(rc, "unseal the vault", err);
 	r = secret_from(data->buffer, data->size, ret);
 	sodium_memzero(data, sizeof(*data));
 	Esys_Free(data);
@@ -278,7 +230,7 @@ static int unseal_object(struct tpm *t, ESYS_TR object, ESYS_TR policy, struct s
 
 /* What can be said without the object: right TPM, right authority, readable. */
 static int check_sealed(const struct tpm *t, const struct tpm_sealed *sealed,
-			const struct tpm_p256 *authority, struct kerr *err)
+			const struct p256_public *authority, struct kerr *err)
 {
 	uint8_t policy[HASH_LEN];
 	TPM2B_PUBLIC pub;
@@ -309,14 +261,13 @@ static int load_sealed(struct tpm *t, ESYS_TR srk, const struct tpm_sealed *seal
 	return r < 0 ? kerr_set(err, -r, why.code, "%s", why.text) : 0;
 }
 
-int tpm_unseal(struct tpm *t, const struct tpm_sealed *sealed, const struct tpm_p256 *authority,
+int tpm_unseal(struct tpm *t, const struct tpm_sealed *sealed, const struct p256_public *authority,
 	       const struct tpm_approval *approval, struct secret *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle policy = TPM_HANDLE_INIT(t), object = TPM_HANDLE_INIT(t);
 	_cleanup_handle_ struct tpm_handle srk = TPM_HANDLE_INIT(t);
-	int r;
+	int r = tpm_enter(t, err);
 
-	r = tpm_enter(t, err);
 	if (r == 0)
 		r = tpm_srk(t, &srk, err);
 	if (r == 0)

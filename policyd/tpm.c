@@ -25,7 +25,7 @@ static bool rc_from_tpm(TSS2_RC rc)
 	return layer == TSS2_TPM_RC_LAYER || layer == TSS2_RESMGR_TPM_RC_LAYER;
 }
 
-bool tpm_rc_is(TSS2_RC rc, TPM2_RC code)
+bool tpm_rc_in(TSS2_RC rc, const TPM2_RC *codes, size_t n)
 {
 	if (!rc_from_tpm(rc))
 		return false;
@@ -33,7 +33,10 @@ bool tpm_rc_is(TSS2_RC rc, TPM2_RC code)
 	/* Format one carries a parameter, handle or session number in bits 6 and 8 to 11. */
 	if (rc & TPM2_RC_FMT1)
 		rc &= ~(TPM2_RC_P | TPM2_RC_N_MASK);
-	return rc == code;
+	for (size_t i = 0; i < n; i++)
+		if (rc == codes[i])
+			return true;
+	return false;
 }
 
 /* The TPM understood the command and does not like something it was given. */
@@ -44,22 +47,10 @@ static bool rc_blames_parameter(TSS2_RC rc)
 
 static bool rc_wants_patience(TSS2_RC rc)
 {
-	static const TPM2_RC codes[] = {
-		TPM2_RC_RETRY,
-		TPM2_RC_YIELDED,
-		TPM2_RC_TESTING,
-		TPM2_RC_NV_RATE,
-		TPM2_RC_NV_UNAVAILABLE,
-		/* Somebody else's objects, where no resource manager sits in between. */
-		TPM2_RC_OBJECT_MEMORY,
-		TPM2_RC_SESSION_MEMORY,
-		TPM2_RC_MEMORY,
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
-		if (tpm_rc_is(rc, codes[i]))
-			return true;
-	return false;
+	return tpm_rc_is(rc, TPM2_RC_RETRY, TPM2_RC_YIELDED, TPM2_RC_TESTING, TPM2_RC_NV_RATE,
+			 TPM2_RC_NV_UNAVAILABLE) ||
+	       /* Somebody else's objects, where no resource manager sits in between. */
+	       tpm_rc_is(rc, TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY, TPM2_RC_MEMORY);
 }
 
 static void set_broken(struct tpm *t, bool broken)
@@ -87,20 +78,22 @@ bool tpm_again(struct tpm *t, TSS2_RC rc, unsigned *tries)
 	return true;
 }
 
-int tpm_fail(TSS2_RC rc, const char *what, struct kerr *err)
+int tpm_result(TSS2_RC rc, const char *what, struct kerr *err)
 {
-	const char *text = Tss2_RC_Decode(rc), *hint = "";
+	const char *hint = "";
 
+	if (rc == TSS2_RC_SUCCESS)
+		return 0;
 	if (rc == TSS2_ESYS_RC_RSP_AUTH_FAILED)
 		hint = " The answer did not authenticate: it was altered on its way.";
-	else if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm_rc_is(rc, TPM2_RC_AUTH_FAIL))
+	else if (tpm_rc_is(rc, TPM2_RC_BAD_AUTH, TPM2_RC_AUTH_FAIL))
 		hint = " The owner or endorsement hierarchy has a password; Kith needs it empty.";
 	else if (tpm_rc_is(rc, TPM2_RC_LOCKOUT))
 		hint = " The TPM is in dictionary-attack lockout; wait until it ends.";
 	else if (tpm_rc_is(rc, TPM2_RC_FAILURE))
 		hint = " The TPM is in failure mode; switch the device off and on.";
-	return kerr_set(err, EIO, KCODE_TPM, "Kith could not %s: %s (0x%x).%s", what, text, rc,
-			hint);
+	return kerr_set(err, EIO, KCODE_TPM, "Kith could not %s: %s (0x%x).%s", what,
+			Tss2_RC_Decode(rc), rc, hint);
 }
 
 /* -- Handles -- */
@@ -118,7 +111,7 @@ void tpm_handle_release(struct tpm_handle *h)
 	if (h->is_nv || h->t->broken)
 		rc = Esys_TR_Close(h->t->esys, &h->tr);
 	else
-		rc = TPM_CALL(h->t, Esys_FlushContext(h->t->esys, h->tr));
+		rc = TPM_CALL(h->t, FlushContext, h->tr);
 	h->tr = ESYS_TR_NONE;
 	if (rc == TSS2_RC_SUCCESS)
 		return;
@@ -135,95 +128,79 @@ static bool tcti_is_raw(const char *tcti)
 	return strncmp(tcti, "swtpm", 5) == 0 || strncmp(tcti, "mssim", 5) == 0;
 }
 
+static TSS2_RC capability(struct tpm *t, TPM2_CAP what, UINT32 first, UINT32 count,
+			  TPMS_CAPABILITY_DATA **ret)
+{
+	TPMI_YES_NO more;
+
+	return TPM_CALL(t, GetCapability, NO_SESSION, what, first, count, &more, ret);
+}
+
 static void flush_class(struct tpm *t, TPM2_HT type)
 {
 	/* The TSS's own macros shift a signed int into its sign. */
 	TPM2_HANDLE first = (TPM2_HANDLE)type << TPM2_HR_SHIFT;
 	_cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
-	TPMI_YES_NO more;
-	TSS2_RC rc;
+	TSS2_RC rc = capability(t, TPM2_CAP_HANDLES, first, TPM2_MAX_CAP_HANDLES, &data);
 
-	rc = TPM_CALL(t, Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					    TPM2_CAP_HANDLES, first, TPM2_MAX_CAP_HANDLES, &more,
-					    &data));
 	if (rc != TSS2_RC_SUCCESS)
 		return;
 	for (UINT32 i = 0; i < data->data.handles.count; i++) {
 		TPM2_HANDLE handle = data->data.handles.handle[i];
 		ESYS_TR tr = ESYS_TR_NONE;
 
-		rc = TPM_CALL(t, Esys_TR_FromTPMPublic(t->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE,
-						       ESYS_TR_NONE, &tr));
+		rc = TPM_CALL(t, TR_FromTPMPublic, handle, NO_SESSION, &tr);
 		if (rc == TSS2_RC_SUCCESS)
-			rc = TPM_CALL(t, Esys_FlushContext(t->esys, tr));
+			rc = TPM_CALL(t, FlushContext, tr);
 		log_debug("tpm", "left-over handle 0x%x: %s", handle, Tss2_RC_Decode(rc));
 	}
 }
 
 /* -- Opening -- */
 
-static void copy_ascii(uint32_t value, char *ret)
-{
-	for (int i = 0; i < 4; i++) {
-		char c = (char)(value >> (24 - 8 * i) & 0xff);
-
-		ret[i] = c >= ' ' && c <= '~' ? c : ' ';
-	}
-}
-
-static void trim(char *s)
-{
-	for (size_t n = strlen(s); n && s[n - 1] == ' '; n--)
-		s[n - 1] = 0;
-}
-
-static void fill_facts(const TPML_TAGGED_TPM_PROPERTY *list, struct tpm_facts *ret)
+/* `maker` is four characters. */
+static void fill_facts(uint32_t maker, struct tpm_facts *ret)
 {
 	struct tpm_facts f = {.tier = TPM_TIER_PINNED};
 
-	for (UINT32 i = 0; i < MIN_OF(list->count, ARRAY_SIZE(list->tpmProperty)); i++) {
-		uint32_t tag = list->tpmProperty[i].property, v = list->tpmProperty[i].value;
+	for (int i = 0; i < 4; i++) {
+		char c = (char)(maker >> (24 - 8 * i) & 0xff);
 
-		if (tag == TPM2_PT_MANUFACTURER)
-			copy_ascii(v, f.manufacturer);
-		else if (tag >= TPM2_PT_VENDOR_STRING_1 && tag <= TPM2_PT_VENDOR_STRING_4)
-			copy_ascii(v, f.vendor + 4 * (tag - TPM2_PT_VENDOR_STRING_1));
-		else if (tag == TPM2_PT_FIRMWARE_VERSION_1 || tag == TPM2_PT_FIRMWARE_VERSION_2)
-			f.firmware[tag - TPM2_PT_FIRMWARE_VERSION_1] = v;
+		f.manufacturer[i] = c >= ' ' && c <= '~' ? c : ' ';
 	}
-	trim(f.manufacturer);
-	trim(f.vendor);
+	for (size_t n = 4; n && f.manufacturer[n - 1] == ' '; n--)
+		f.manufacturer[n - 1] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(software_makers); i++)
-		f.is_software |= strcmp(f.manufacturer, software_makers[i]) == 0;
-	if (f.is_software)
-		f.tier = TPM_TIER_SOFTWARE;
+		if (strcmp(f.manufacturer, software_makers[i]) == 0)
+			f.tier = TPM_TIER_SOFTWARE;
 	*ret = f;
 }
 
-static TSS2_RC read_properties(struct tpm *t, TPMS_CAPABILITY_DATA **ret)
+static TSS2_RC read_maker(struct tpm *t)
 {
-	TPMI_YES_NO more;
+	_cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
+	TSS2_RC rc = capability(t, TPM2_CAP_TPM_PROPERTIES, TPM2_PT_MANUFACTURER, 1, &data);
 
-	return TPM_CALL(t, Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					      TPM2_CAP_TPM_PROPERTIES, TPM2_PT_MANUFACTURER, 8,
-					      &more, ret));
+	if (rc == TSS2_RC_SUCCESS)
+		fill_facts(data->data.tpmProperties.count
+				   ? data->data.tpmProperties.tpmProperty[0].value
+				   : 0,
+			   &t->facts);
+	return rc;
 }
 
 static int first_contact(struct tpm *t, struct kerr *err)
 {
-	_cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
-	TSS2_RC rc;
+	TSS2_RC rc = read_maker(t);
 
-	rc = read_properties(t, &data);
 	if (tpm_rc_is(rc, TPM2_RC_INITIALIZE)) {
-		rc = TPM_CALL(t, Esys_Startup(t->esys, TPM2_SU_CLEAR));
+		rc = TPM_CALL(t, Startup, TPM2_SU_CLEAR);
 		if (rc != TSS2_RC_SUCCESS)
-			return tpm_fail(rc, "start the TPM up", err);
-		rc = read_properties(t, &data);
+			return tpm_result(rc, "start the TPM up", err);
+		rc = read_maker(t);
 	}
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "read the properties of the TPM", err);
-	fill_facts(&data->data.tpmProperties, &t->facts);
+		return tpm_result(rc, "read the properties of the TPM", err);
 	if (tcti_is_raw(t->conf)) {
 		flush_class(t, TPM2_HT_TRANSIENT);
 		flush_class(t, TPM2_HT_LOADED_SESSION);
@@ -253,7 +230,7 @@ static int reconnect(struct tpm *t, struct kerr *err)
 	if (rc == TSS2_RC_SUCCESS)
 		rc = Esys_Initialize(&t->esys, t->tcti, NULL);
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, what, err);
+		return tpm_result(rc, what, err);
 	set_broken(t, false);
 	r = first_contact(t, err);
 	if (r < 0)
@@ -307,20 +284,17 @@ const struct tpm_facts *tpm_facts(const struct tpm *t)
 int tpm_clock(struct tpm *t, struct tpm_clock *ret, struct kerr *err)
 {
 	_cleanup_esys_ TPMS_TIME_INFO *info = NULL;
-	TSS2_RC rc;
-	int r;
+	int r = tpm_enter(t, err);
 
-	r = tpm_enter(t, err);
+	if (r == 0)
+		r = tpm_result(TPM_CALL(t, ReadClock, NO_SESSION, &info),
+			       "read the clock of the TPM", err);
 	if (r < 0)
 		return r;
-	rc = TPM_CALL(t, Esys_ReadClock(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &info));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "read the clock of the TPM", err);
 	*ret = (struct tpm_clock){
 		.clock_ms = info->clockInfo.clock,
 		.reset_count = info->clockInfo.resetCount,
 		.restart_count = info->clockInfo.restartCount,
-		.safe = info->clockInfo.safe == TPM2_YES,
 	};
 	return 0;
 }
@@ -331,13 +305,39 @@ void tpm_scrub(struct tpm *t)
 	TPMI_YES_NO more;
 
 	/* Any command with a long answer does; its failure changes nothing for the caller. */
-	if (Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_COMMANDS,
-			       TPM2_CC_FIRST, 64, &more, &data) != TSS2_RC_SUCCESS)
+	if (Esys_GetCapability(t->esys, NO_SESSION, TPM2_CAP_COMMANDS, TPM2_CC_FIRST, 64, &more,
+			       &data) != TSS2_RC_SUCCESS)
 		log_debug("tpm", "scrubbing the response buffer failed");
 	sodium_stackzero(32768);
 }
 
 /* -- Storage key and sessions -- */
+
+TPM2B_PUBLIC tpm_ecc_template(TPMA_OBJECT attributes)
+{
+	TPM2B_PUBLIC p = {0};
+	TPMT_PUBLIC *area = &p.publicArea;
+	TPMS_ECC_PARMS *ecc = &area->parameters.eccDetail;
+
+	area->type = TPM2_ALG_ECC;
+	area->nameAlg = TPM2_ALG_SHA256;
+	area->objectAttributes = attributes;
+	ecc->curveID = TPM2_ECC_NIST_P256;
+	ecc->kdf.scheme = TPM2_ALG_NULL;
+	if (attributes & TPMA_OBJECT_DECRYPT) {
+		ecc->symmetric.algorithm = TPM2_ALG_AES;
+		ecc->symmetric.keyBits.aes = 128;
+		ecc->symmetric.mode.aes = TPM2_ALG_CFB;
+		ecc->scheme.scheme = TPM2_ALG_NULL;
+		/* A primary key is derived from this too: zeros of the full size. */
+		area->unique.ecc.x.size = area->unique.ecc.y.size = P256_LEN;
+	} else {
+		ecc->symmetric.algorithm = TPM2_ALG_NULL;
+		ecc->scheme.scheme = TPM2_ALG_ECDSA;
+		ecc->scheme.details.ecdsa.hashAlg = TPM2_ALG_SHA256;
+	}
+	return p;
+}
 
 TSS2_RC tpm_primary(struct tpm *t, ESYS_TR hierarchy, const TPM2B_PUBLIC *template,
 		    struct tpm_handle *ret, TPM2B_PUBLIC **ret_pub)
@@ -346,36 +346,17 @@ TSS2_RC tpm_primary(struct tpm *t, ESYS_TR hierarchy, const TPM2B_PUBLIC *templa
 	const TPML_PCR_SELECTION no_pcr = {0};
 	const TPM2B_DATA outside = {0};
 
-	return TPM_CALL(t, Esys_CreatePrimary(t->esys, hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-					      ESYS_TR_NONE, &sensitive, template, &outside, &no_pcr,
-					      &ret->tr, ret_pub, NULL, NULL, NULL));
+	return TPM_CALL(t, CreatePrimary, hierarchy, SESSION(ESYS_TR_PASSWORD), &sensitive,
+			template, &outside, &no_pcr, &ret->tr, ret_pub, NULL, NULL, NULL);
 }
 
 /* TCG Provisioning Guidance: ECC P-256 storage root key. */
-static const TPM2B_PUBLIC srk_template = {
-	.publicArea =
-		{
-			.type = TPM2_ALG_ECC,
-			.nameAlg = TPM2_ALG_SHA256,
-			.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-					    TPMA_OBJECT_SENSITIVEDATAORIGIN |
-					    TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA |
-					    TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
-			.parameters.eccDetail =
-				{
-					.symmetric =
-						{
-							.algorithm = TPM2_ALG_AES,
-							.keyBits.aes = 128,
-							.mode.aes = TPM2_ALG_CFB,
-						},
-					.scheme.scheme = TPM2_ALG_NULL,
-					.curveID = TPM2_ECC_NIST_P256,
-					.kdf.scheme = TPM2_ALG_NULL,
-				},
-			.unique.ecc = {.x.size = 32, .y.size = 32},
-		},
-};
+static TPM2B_PUBLIC srk_template(void)
+{
+	return tpm_ecc_template(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+				TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
+				TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT);
+}
 
 /* Sessions are salted with this key: if another one could slip in, so could a listener (D12). */
 static int srk_check(struct tpm *t, const TPM2B_NAME *name, struct kerr *err)
@@ -400,15 +381,15 @@ int tpm_srk(struct tpm *t, struct tpm_handle *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle h = TPM_HANDLE_INIT(t);
 	_cleanup_esys_ TPM2B_NAME *name = NULL;
-	TSS2_RC rc;
+	const TPM2B_PUBLIC template = srk_template();
+	TSS2_RC rc = tpm_primary(t, ESYS_TR_RH_OWNER, &template, &h, NULL);
 	int r;
 
-	rc = tpm_primary(t, ESYS_TR_RH_OWNER, &srk_template, &h, NULL);
 	if (rc == TSS2_RC_SUCCESS)
 		rc = Esys_TR_GetName(t->esys, h.tr, &name);
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "make the storage key in the TPM", err);
-	r = srk_check(t, name, err);
+	r = tpm_result(rc, "make the storage key in the TPM", err);
+	if (r == 0)
+		r = srk_check(t, name, err);
 	if (r < 0)
 		return r;
 	ret->tr = h.tr;
@@ -426,126 +407,98 @@ int tpm_session(struct tpm *t, TPM2_SE type, ESYS_TR salt, struct tpm_handle *re
 {
 	const TPMT_SYM_DEF aes = {
 		.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
-	TSS2_RC rc;
+	int r = tpm_result(TPM_CALL(t, StartAuthSession, salt, ESYS_TR_NONE, NO_SESSION, NULL, type,
+				    &aes, TPM2_ALG_SHA256, &ret->tr),
+			   "start a session with the TPM", err);
 
-	rc = TPM_CALL(t, Esys_StartAuthSession(t->esys, salt, ESYS_TR_NONE, ESYS_TR_NONE,
-					       ESYS_TR_NONE, ESYS_TR_NONE, NULL, type, &aes,
-					       TPM2_ALG_SHA256, &ret->tr));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "start a session with the TPM", err);
-	tpm_session_use(t, ret->tr, 0);
-	return 0;
+	if (r == 0)
+		tpm_session_use(t, ret->tr, 0);
+	return r;
 }
 
 int tpm_session_srk(struct tpm *t, struct tpm_handle *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle srk = TPM_HANDLE_INIT(t);
-	int r;
+	int r = tpm_srk(t, &srk, err);
 
-	r = tpm_srk(t, &srk, err);
-	if (r < 0)
-		return r;
-	return tpm_session(t, TPM2_SE_HMAC, srk.tr, ret, err);
+	return r < 0 ? r : tpm_session(t, TPM2_SE_HMAC, srk.tr, ret, err);
 }
 
-/* -- Wire form -- */
-
-int tpm_blob_put_public(const TPM2B_PUBLIC *pub, struct tpm_blob *ret)
+int tpm_begin(struct tpm *t, TPM2_SE type, struct tpm_handle *ret_srk,
+	      struct tpm_handle *ret_session, struct kerr *err)
 {
-	struct tpm_blob b = {0};
-	size_t offset = 0;
+	int r = tpm_enter(t, err);
 
-	if (Tss2_MU_TPM2B_PUBLIC_Marshal(pub, b.data, sizeof(b.data), &offset) != TSS2_RC_SUCCESS)
-		return -EBADMSG;
-	b.len = (uint16_t)offset;
-	*ret = b;
-	return 0;
+	if (r == 0)
+		r = tpm_srk(t, ret_srk, err);
+	return r < 0 ? r : tpm_session(t, type, ret_srk->tr, ret_session, err);
 }
+
+/* -- Children of the storage key -- */
 
 int tpm_blob_get_public(const struct tpm_blob *b, TPM2B_PUBLIC *ret)
 {
 	TPM2B_PUBLIC pub = {0};
 	struct tpm_blob again;
-	size_t offset = 0;
 
-	if (b->len > sizeof(b->data) ||
-	    Tss2_MU_TPM2B_PUBLIC_Unmarshal(b->data, b->len, &offset, &pub) != TSS2_RC_SUCCESS)
+	if (TPM_BLOB_GET(TPM2B_PUBLIC, b, &pub) < 0)
 		return -EBADMSG;
-	/* The library checks neither the outer size field nor what follows it. */
+	/* The library does not check the outer size field. */
 	pub.size = 0;
-	if (offset != b->len || tpm_blob_put_public(&pub, &again) < 0 || again.len != b->len ||
+	if (TPM_BLOB_PUT(TPM2B_PUBLIC, &pub, &again) < 0 || again.len != b->len ||
 	    memcmp(again.data, b->data, b->len) != 0)
 		return -EBADMSG;
 	*ret = pub;
 	return 0;
 }
 
-int tpm_blob_put_private(const TPM2B_PRIVATE *priv, struct tpm_blob *ret)
+int tpm_create(struct tpm *t, ESYS_TR srk, ESYS_TR session, const TPM2B_SENSITIVE_CREATE *secret,
+	       const TPM2B_PUBLIC *template, const char *what, struct tpm_blob *ret_pub,
+	       struct tpm_blob *ret_priv, struct kerr *err)
 {
-	struct tpm_blob b = {0};
-	size_t offset = 0;
+	_cleanup_esys_ TPM2B_PRIVATE *priv = NULL;
+	_cleanup_esys_ TPM2B_PUBLIC *pub = NULL;
+	const TPML_PCR_SELECTION no_pcr = {0};
+	const TPM2B_DATA outside = {0};
+	int r = tpm_result(TPM_CALL(t, Create, srk, SESSION(session), secret, template, &outside,
+				    &no_pcr, &priv, &pub, NULL, NULL, NULL),
+			   what, err);
 
-	if (Tss2_MU_TPM2B_PRIVATE_Marshal(priv, b.data, sizeof(b.data), &offset) != TSS2_RC_SUCCESS)
-		return -EBADMSG;
-	b.len = (uint16_t)offset;
-	*ret = b;
-	return 0;
-}
-
-static int tpm_blob_get_private(const struct tpm_blob *b, TPM2B_PRIVATE *ret)
-{
-	TPM2B_PRIVATE priv = {0};
-	size_t offset = 0;
-
-	if (b->len > sizeof(b->data) ||
-	    Tss2_MU_TPM2B_PRIVATE_Unmarshal(b->data, b->len, &offset, &priv) != TSS2_RC_SUCCESS ||
-	    offset != b->len)
-		return -EBADMSG;
-	*ret = priv;
-	return 0;
-}
-
-int tpm_public_name(const struct tpm_blob *pub, uint8_t ret[TPM_NAME_LEN])
-{
-	TPM2B_PUBLIC p;
-
-	if (tpm_blob_get_public(pub, &p) < 0 || p.publicArea.nameAlg != TPM2_ALG_SHA256)
-		return -EBADMSG;
-	ret[0] = TPM2_ALG_SHA256 >> 8;
-	ret[1] = TPM2_ALG_SHA256 & 0xff;
-	crypto_hash_sha256(ret + 2, pub->data + 2, pub->len - 2);
+	if (r < 0)
+		return r;
+	pub->size = 0;
+	if (TPM_BLOB_PUT(TPM2B_PUBLIC, pub, ret_pub) < 0 ||
+	    TPM_BLOB_PUT(TPM2B_PRIVATE, priv, ret_priv) < 0)
+		return kerr_set(err, EIO, KCODE_TPM, "The object that the TPM made is malformed.");
 	return 0;
 }
 
 int tpm_load_under(struct tpm *t, ESYS_TR srk, const struct tpm_blob *pub,
 		   const struct tpm_blob *priv, struct tpm_handle *ret, struct kerr *err)
 {
-	TPM2B_PRIVATE in_private;
+	TPM2B_PRIVATE in_private = {0};
 	TPM2B_PUBLIC in_public;
 	TSS2_RC rc;
 
-	if (tpm_blob_get_public(pub, &in_public) < 0 || tpm_blob_get_private(priv, &in_private) < 0)
+	if (tpm_blob_get_public(pub, &in_public) < 0 ||
+	    TPM_BLOB_GET(TPM2B_PRIVATE, priv, &in_private) < 0)
 		return kerr_set(err, EBADMSG, KCODE_LOCKED, "A stored TPM object is damaged.");
-	rc = TPM_CALL(t, Esys_Load(t->esys, srk, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-				   &in_private, &in_public, &ret->tr));
-	if (tpm_rc_is(rc, TPM2_RC_INTEGRITY) || tpm_rc_is(rc, TPM2_RC_SENSITIVE))
+	rc = TPM_CALL(t, Load, srk, SESSION(ESYS_TR_PASSWORD), &in_private, &in_public, &ret->tr);
+	if (tpm_rc_is(rc, TPM2_RC_INTEGRITY, TPM2_RC_SENSITIVE))
 		return kerr_set(err, EXDEV, KCODE_LOCKED,
 				"A stored key does not belong to this TPM: it was sealed to "
 				"another TPM, or this one was cleared.");
 	if (rc_blames_parameter(rc))
 		return kerr_set(err, EBADMSG, KCODE_LOCKED, "A stored TPM object is damaged.");
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "load a key into the TPM", err);
-	return 0;
+	return tpm_result(rc, "load a key into the TPM", err);
 }
 
 int tpm_load(struct tpm *t, const struct tpm_blob *pub, const struct tpm_blob *priv,
 	     struct tpm_handle *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle srk = TPM_HANDLE_INIT(t);
-	int r;
+	int r = tpm_srk(t, &srk, err);
 
-	r = tpm_srk(t, &srk, err);
 	return r < 0 ? r : tpm_load_under(t, srk.tr, pub, priv, ret, err);
 }
 
@@ -553,15 +506,14 @@ int tpm_load(struct tpm *t, const struct tpm_blob *pub, const struct tpm_blob *p
 
 TPML_PCR_SELECTION tpm_pcr_selection(uint32_t mask)
 {
-	return (TPML_PCR_SELECTION){
-		.count = 1,
-		.pcrSelections[0] =
-			{
-				.hash = TPM2_ALG_SHA256,
-				.sizeofSelect = 3,
-				.pcrSelect = {mask & 0xff, mask >> 8 & 0xff, mask >> 16 & 0xff},
-			},
-	};
+	TPML_PCR_SELECTION list = {.count = 1};
+	TPMS_PCR_SELECTION *one = &list.pcrSelections[0];
+
+	one->hash = TPM2_ALG_SHA256;
+	one->sizeofSelect = 3;
+	for (unsigned i = 0; i < 3; i++)
+		one->pcrSelect[i] = (BYTE)(mask >> (8 * i));
+	return list;
 }
 
 static uint32_t selection_mask(const TPML_PCR_SELECTION *s)
@@ -575,17 +527,6 @@ static uint32_t selection_mask(const TPML_PCR_SELECTION *s)
 	return mask;
 }
 
-void tpm_pcr_digest(uint32_t mask, const uint8_t pcr[PCR_COUNT][HASH_LEN], uint8_t ret[HASH_LEN])
-{
-	crypto_hash_sha256_state h;
-
-	crypto_hash_sha256_init(&h);
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (mask >> i & 1)
-			crypto_hash_sha256_update(&h, pcr[i], HASH_LEN);
-	crypto_hash_sha256_final(&h, ret);
-}
-
 /* One TPM2_PCR_Read: the TPM answers as many as it likes. *ret_got = those PCRs. */
 static int pcr_read_some(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HASH_LEN],
 			 uint32_t *ret_got, UINT32 *ret_generation, struct kerr *err)
@@ -595,12 +536,12 @@ static int pcr_read_some(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HA
 	_cleanup_esys_ TPML_DIGEST *values = NULL;
 	uint32_t got_mask;
 	UINT32 n = 0;
-	TSS2_RC rc;
+	int r = tpm_result(
+		TPM_CALL(t, PCR_Read, NO_SESSION, &wanted, ret_generation, &got, &values),
+		"read the PCRs", err);
 
-	rc = TPM_CALL(t, Esys_PCR_Read(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &wanted,
-				       ret_generation, &got, &values));
-	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "read the PCRs", err);
+	if (r < 0)
+		return r;
 	got_mask = selection_mask(got);
 	if (!got_mask || got_mask & ~mask)
 		return kerr_set(err, EIO, KCODE_TPM,

@@ -10,14 +10,11 @@
  * "retry" and "NV rate" are repeated for a bounded time (D11). */
 #pragma once
 
-#include <stdbool.h>
-
-#include "base/ids.h"
-#include "base/kerr.h"
+#include "attest/pk.h"
+#include "attest/quote.h"
 #include "base/secret.h"
 
 #define TPM_BLOB_MAX 1024
-#define TPM_NAME_LEN 34	   /* nameAlg (SHA-256) and digest */
 #define TPM_SECRET_MAX 128 /* most that one sealed object holds (TPM spec part 2, 11.1.14) */
 #define TPM_PCR_MASK_ALL 0xffffffu
 #define TPM_COUNTER_FIRST 0x01800000u /* owner range of NV indices */
@@ -25,28 +22,19 @@
 
 /* A structure in TPM wire form (big-endian, as marshalled by the TSS). */
 struct tpm_blob {
-	uint16_t len;
+	size_t len;
 	uint8_t data[TPM_BLOB_MAX];
-};
-
-/* Point of a P-256 public key, big-endian. */
-struct tpm_p256 {
-	uint8_t x[32], y[32];
 };
 
 struct tpm_facts {
 	char manufacturer[5]; /* such as "IBM" or "INTC": printable ASCII, trimmed */
-	char vendor[17];      /* vendor string, such as "SW   TPM" */
-	uint32_t firmware[2]; /* vendor-specific version, high and low half */
-	bool is_software;     /* an emulator: swtpm or a hypervisor's TPM */
-	enum tpm_tier tier;   /* SOFTWARE or PINNED, never better from here */
+	enum tpm_tier tier; /* SOFTWARE (swtpm, a hypervisor's) or PINNED, never better from here */
 };
 
 /* TPM2_ReadClock: what tells a reboot or suspend between two quotes (B6, B9). */
 struct tpm_clock {
 	uint64_t clock_ms;
 	uint32_t reset_count, restart_count;
-	bool safe;
 };
 
 struct tpm;
@@ -88,15 +76,10 @@ int tpm_ak_create(struct tpm *t, struct tpm_ak *ret, struct kerr *err);
  * another TPM (or this one was cleared). */
 int tpm_ak_check(struct tpm *t, const struct tpm_ak *ak, struct kerr *err);
 
-/* Name of an object: SHA-256 over the public area inside a TPM2B_PUBLIC (part 1, 16).
- * -EBADMSG if it is not a well-formed public area with nameAlg SHA-256. */
-int tpm_public_name(const struct tpm_blob *pub, uint8_t ret[TPM_NAME_LEN]);
-
 struct tpm_quote {
 	struct tpm_blob attest;	   /* TPMS_ATTEST, what was signed */
 	struct tpm_blob signature; /* TPMT_SIGNATURE */
-	uint32_t pcr_mask;
-	uint8_t pcr[PCR_COUNT][HASH_LEN]; /* belong to the digest in `attest` */
+	struct pcr_set pcrs;	   /* belong to the digest in `attest` */
 };
 
 /* Quotes the PCRs of `mask`. The values are read and the quote repeated (a few times at most)
@@ -155,22 +138,18 @@ struct tpm_sealed {
 
 /* A PCR state approved by the authority: its signature over tpm_approval_hash(). */
 struct tpm_approval {
-	uint32_t pcr_mask;
-	uint8_t policy[HASH_LEN]; /* tpm_policy_digest() */
-	uint8_t r[32], s[32];
+	struct pcr_set pcrs;
+	struct p256_signature sig;
 };
 
-/* Policy digest of PolicyPCR alone over these values (part 3, 23.7); pure computation. With an
- * empty mask every state matches: refuse that before signing. */
-void tpm_policy_digest(uint32_t mask, const uint8_t pcr[PCR_COUNT][HASH_LEN],
-		       uint8_t ret[HASH_LEN]);
-
-/* What the authority signs to approve a policy: SHA-256(policy || policyRef) (23.16). */
-void tpm_approval_hash(const uint8_t policy[HASH_LEN], uint8_t ret[HASH_LEN]);
+/* What the authority signs to approve a state: SHA-256(policy || policyRef), where the policy is
+ * PolicyPCR alone over these values (part 3, 23.7 and 23.16); pure computation. With an empty mask
+ * every state matches: refuse that before signing. */
+void tpm_approval_hash(const struct pcr_set *state, uint8_t ret[HASH_LEN]);
 
 /* Seals at most TPM_SECRET_MAX bytes; opens in any state approved by `authority`. The object has
  * no password and is outside the dictionary lockout (D9). */
-int tpm_seal(struct tpm *t, const struct tpm_p256 *authority, const struct secret *secret,
+int tpm_seal(struct tpm *t, const struct p256_public *authority, const struct secret *secret,
 	     struct tpm_sealed *ret, struct kerr *err);
 
 /* -EPERM   KCODE_LOCKED  the PCRs are not those of the approval
@@ -179,5 +158,5 @@ int tpm_seal(struct tpm *t, const struct tpm_p256 *authority, const struct secre
  *          another authority
  * -EBADMSG KCODE_LOCKED  the object is damaged
  * *ret is allocated here, released by the caller. */
-int tpm_unseal(struct tpm *t, const struct tpm_sealed *sealed, const struct tpm_p256 *authority,
+int tpm_unseal(struct tpm *t, const struct tpm_sealed *sealed, const struct p256_public *authority,
 	       const struct tpm_approval *approval, struct secret *ret, struct kerr *err);

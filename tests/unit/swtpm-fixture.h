@@ -134,14 +134,12 @@ static inline int remove_index(struct tpm *t, uint32_t index, struct kerr *err)
 	if (r < 0)
 		return r;
 	nv.is_nv = true;
-	rc = TPM_CALL(t, Esys_TR_FromTPMPublic(t->esys, index, ESYS_TR_NONE, ESYS_TR_NONE,
-					       ESYS_TR_NONE, &nv.tr));
+	rc = TPM_CALL(t, TR_FromTPMPublic, index, NO_SESSION, &nv.tr);
 	if (rc == TSS2_RC_SUCCESS)
-		rc = TPM_CALL(t,
-			      Esys_NV_UndefineSpace(t->esys, ESYS_TR_RH_OWNER, nv.tr,
-						    ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE));
+		rc = TPM_CALL(t, NV_UndefineSpace, ESYS_TR_RH_OWNER, nv.tr,
+			      SESSION(ESYS_TR_PASSWORD));
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(rc, "remove an NV index", err);
+		return tpm_result(rc, "remove an NV index", err);
 	nv.tr = ESYS_TR_NONE;
 	return 0;
 }
@@ -157,49 +155,31 @@ static inline void extend_pcr(struct tpm *t, unsigned pcr)
 			 ==, 0);
 }
 
-/* The authority key, in software; the signer's context remembers the public half. */
-static inline int authority_generate(void *ctx, uint8_t ret_d[32], struct tpm_p256 *ret_pub)
-{
-	struct p256_public *pub = ctx;
-	int r = pk_p256_generate(ret_d, pub);
-
-	memcpy(ret_pub->x, pub->x, 32);
-	memcpy(ret_pub->y, pub->y, 32);
-	return r;
-}
-
-static inline int authority_sign(void *ctx, const uint8_t d[32], const uint8_t digest[32],
-				 uint8_t ret_r[32], uint8_t ret_s[32])
-{
-	struct p256_signature sig;
-	int r = pk_p256_sign(d, ctx, digest, &sig);
-
-	memcpy(ret_r, sig.r, 32);
-	memcpy(ret_s, sig.s, 32);
-	return r;
-}
-
-/* The same by value, and what it approves. */
+/* The authority key, in software, and what it approves. */
 struct authority {
-	struct p256_public p;
-	struct tpm_p256 pub;
+	struct p256_public pub;
 	uint8_t d[32];
 };
 
 static inline void make_authority(struct authority *a)
 {
-	g_assert_cmpint(authority_generate(&a->p, a->d, &a->pub), ==, 0);
+	g_assert_cmpint(pk_p256_generate(a->d, &a->pub), ==, 0);
+}
+
+static inline void sign_approval(const struct authority *a, struct tpm_approval *ok)
+{
+	uint8_t hash[HASH_LEN];
+
+	tpm_approval_hash(&ok->pcrs, hash);
+	g_assert_cmpint(pk_p256_sign(a->d, &a->pub, hash, &ok->sig), ==, 0);
 }
 
 static inline struct tpm_approval approve(struct tpm *t, struct authority *a, uint32_t mask)
 {
-	struct tpm_approval ok = {.pcr_mask = mask};
-	uint8_t pcr[PCR_COUNT][HASH_LEN], hash[HASH_LEN];
+	struct tpm_approval ok = {.pcrs.mask = mask};
 
-	g_assert_cmpint(tpm_pcr_read(t, mask, pcr, NULL), ==, 0);
-	tpm_policy_digest(mask, pcr, ok.policy);
-	tpm_approval_hash(ok.policy, hash);
-	g_assert_cmpint(authority_sign(&a->p, a->d, hash, ok.r, ok.s), ==, 0);
+	g_assert_cmpint(tpm_pcr_read(t, mask, ok.pcrs.values, NULL), ==, 0);
+	sign_approval(a, &ok);
 	return ok;
 }
 

@@ -212,7 +212,7 @@ static void test_bus_listener(void)
 	g_assert_cmpint(unseal(t, &sealed, &a, &ok, &s, &code), ==, 0);
 	g_assert_cmpint(tpm_ak_create(t, &ak, NULL), ==, 0);
 	g_assert_cmpint(tpm_ek_public(t, &ek, NULL), ==, 0);
-	g_assert_cmpint(tpm_public_name(&ak.pub, name), ==, 0);
+	g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, name), ==, 0);
 	g_assert_cmpint(tpm_make_credential(t, &ek, name, proof, &c, NULL), ==, 0);
 	g_assert_cmpint(tpm_activate_credential(t, &ak, &c, got, NULL), ==, 0);
 	g_assert_cmpmem(got, 32, proof, 32);
@@ -296,8 +296,8 @@ static const uint32_t commands[] = {
 static int do_all(struct tpm *t, struct authority *a, const struct secret *s, struct kerr *err)
 {
 	_cleanup_secret_ struct secret got = SECRET_INIT;
-	uint8_t proof[32] = {1}, back[32], name[TPM_NAME_LEN], hash[32], pcr[PCR_COUNT][HASH_LEN];
-	struct tpm_approval ok = {.pcr_mask = MASK};
+	uint8_t proof[32] = {1}, back[32], name[TPM_NAME_LEN];
+	struct tpm_approval ok = {.pcrs.mask = MASK};
 	struct tpm_credential c;
 	struct tpm_sealed sealed;
 	struct tpm_clock clock;
@@ -311,12 +311,10 @@ static int do_all(struct tpm *t, struct authority *a, const struct secret *s, st
 	if (r == 0)
 		r = tpm_seal(t, &a->pub, s, &sealed, err);
 	if (r == 0)
-		r = tpm_pcr_read(t, MASK, pcr, err);
+		r = tpm_pcr_read(t, MASK, ok.pcrs.values, err);
 	if (r < 0)
 		return r;
-	tpm_policy_digest(MASK, pcr, ok.policy);
-	tpm_approval_hash(ok.policy, hash);
-	g_assert_cmpint(authority_sign(&a->p, a->d, hash, ok.r, ok.s), ==, 0);
+	sign_approval(a, &ok);
 	r = tpm_unseal(t, &sealed, &a->pub, &ok, &got, err);
 	if (r == 0)
 		r = tpm_ak_create(t, &ak, err);
@@ -326,7 +324,7 @@ static int do_all(struct tpm *t, struct authority *a, const struct secret *s, st
 		r = tpm_ek_public(t, &ek, err);
 	if (r < 0)
 		return r;
-	g_assert_cmpint(tpm_public_name(&ak.pub, name), ==, 0);
+	g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, name), ==, 0);
 	r = tpm_make_credential(t, &ek, name, proof, &c, err);
 	if (r == 0)
 		r = tpm_activate_credential(t, &ak, &c, back, err);

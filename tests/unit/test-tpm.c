@@ -22,11 +22,8 @@ static void test_facts(void)
 	const struct tpm_facts *f = tpm_facts(t);
 	struct tpm_clock a, b;
 
-	g_assert_true(f->is_software);
 	g_assert_cmpint(f->tier, ==, TPM_TIER_SOFTWARE);
 	g_assert_cmpstr(f->manufacturer, ==, "IBM");
-	g_test_message("vendor \"%s\" firmware %08x.%08x", f->vendor, f->firmware[0],
-		       f->firmware[1]);
 	g_assert_cmpint(tpm_clock(t, &a, NULL), ==, 0);
 	g_usleep(20000);
 	g_assert_cmpint(tpm_clock(t, &b, NULL), ==, 0);
@@ -90,11 +87,9 @@ static void test_strays(void)
 
 static void verify_quote(const struct tpm_ak *ak, const struct tpm_quote *q, struct quote_info *ret)
 {
-	struct pcr_set pcrs = {.mask = q->pcr_mask};
-	struct quote_expect expect = {ak->pub.data, ak->pub.len, qualifying, &pcrs, NULL};
+	struct quote_expect expect = {ak->pub.data, ak->pub.len, qualifying, &q->pcrs, NULL};
 	struct kerr err = {0};
 
-	memcpy(pcrs.values, q->pcr, sizeof(pcrs.values));
 	quote_verify(&expect, q->attest.data, q->attest.len, q->signature.data, q->signature.len,
 		     ret, &err);
 	g_assert_cmpstr(err.text, ==, "");
@@ -121,8 +116,8 @@ static void test_quote(void)
 	verify_quote(&ak, &q, &info);
 	extend_pcr(t, 4);
 	g_assert_cmpint(tpm_quote(t, &ak, qualifying, MASK, &q2, &err), ==, 0);
-	g_assert_cmpint(memcmp(q.pcr[4], q2.pcr[4], HASH_LEN), !=, 0);
-	g_assert_cmpmem(q2.pcr[5], HASH_LEN, zero, HASH_LEN);
+	g_assert_cmpint(memcmp(q.pcrs.values[4], q2.pcrs.values[4], HASH_LEN), !=, 0);
+	g_assert_cmpmem(q2.pcrs.values[5], HASH_LEN, zero, HASH_LEN);
 	g_assert_cmpint(tpm_quote(t, &ak, qualifying, 0, &q2, NULL), ==, -EINVAL);
 	g_assert_cmpint(tpm_quote(t, &ak, qualifying, 1u << 24, &q2, NULL), ==, -EINVAL);
 	g_assert_cmpuint(loaded(t), ==, 0);
@@ -155,31 +150,37 @@ static void test_ak_elsewhere(void)
 	g_assert_cmpuint(loaded(u), ==, 0);
 }
 
+/* The name as the TPM has it; no public area makes trouble where it is read. */
 static void test_names(void)
 {
 	_cleanup_(tpm_freep) struct tpm *t = open_tpm(one.tcti);
-	uint8_t a[TPM_NAME_LEN], b[TPM_NAME_LEN];
+	_cleanup_handle_ struct tpm_handle h = TPM_HANDLE_INIT(t);
+	_cleanup_esys_ TPM2B_NAME *name = NULL;
+	uint8_t a[TPM_NAME_LEN];
 	struct tpm_blob longer;
+	TPM2B_PUBLIC public;
 	struct tpm_ak ak;
 
 	g_assert_cmpint(tpm_ak_create(t, &ak, NULL), ==, 0);
-	g_assert_cmpint(tpm_public_name(&ak.pub, a), ==, 0);
-	g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, b), ==, 0);
-	g_assert_cmpmem(a, sizeof(a), b, sizeof(b));
+	g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, a), ==, 0);
+	g_assert_cmpint(tpm_load(t, &ak.pub, &ak.priv, &h, NULL), ==, 0);
+	g_assert_cmpuint(Esys_TR_GetName(t->esys, h.tr, &name), ==, 0);
+	g_assert_cmpmem(a, sizeof(a), name->name, name->size);
 	longer = ak.pub;
+	g_assert_cmpint(tpm_blob_get_public(&longer, &public), ==, 0);
 	longer.len++;
-	g_assert_cmpint(tpm_public_name(&longer, a), ==, -EBADMSG);
+	g_assert_cmpint(tpm_blob_get_public(&longer, &public), ==, -EBADMSG);
 	longer.data[1]++; /* the size field agrees, the content does not fill it */
-	g_assert_cmpint(tpm_public_name(&longer, a), ==, -EBADMSG);
+	g_assert_cmpint(tpm_blob_get_public(&longer, &public), ==, -EBADMSG);
 	for (int i = 0; i < 20000; i++) {
 		randombytes_buf(longer.data, 200);
-		longer.len = (uint16_t)randombytes_uniform(200);
+		longer.len = randombytes_uniform(200);
 		if (i % 2) {
 			longer = ak.pub;
-			longer.data[randombytes_uniform(longer.len)] ^=
+			longer.data[randombytes_uniform((uint32_t)longer.len)] ^=
 				(uint8_t)(1 + randombytes_uniform(255));
 		}
-		tpm_public_name(&longer, a);
+		tpm_blob_get_public(&longer, &public);
 	}
 }
 
@@ -197,7 +198,7 @@ static void activation_works(struct tpm *prover, struct tpm *verifier)
 	g_assert_cmpint(tpm_ak_create(prover, &ak, &err), ==, 0);
 	g_assert_cmpint(tpm_ek_public(prover, &ek, &err), ==, 0);
 	g_assert_cmpint(quote_ek_check(ek.data, ek.len, &err), ==, 0);
-	g_assert_cmpint(tpm_public_name(&ak.pub, name), ==, 0);
+	g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, name), ==, 0);
 	g_assert_cmpint(tpm_make_credential(verifier, &ek, name, secret, &c, &err), ==, 0);
 	g_assert_cmpint(tpm_activate_credential(prover, &ak, &c, got, &err), ==, 0);
 	g_assert_cmpstr(err.text, ==, "");
@@ -247,9 +248,9 @@ static void test_activation_refused(void)
 		g_assert_cmpint(tpm_ak_create(u, &far, NULL), ==, 0);
 		g_assert_cmpint(tpm_ek_public(t, &ek, NULL), ==, 0);
 		g_assert_cmpint(tpm_ek_public(u, &far_ek, NULL), ==, 0);
-		g_assert_cmpint(tpm_public_name(&ak.pub, name), ==, 0);
-		g_assert_cmpint(tpm_public_name(&ak2.pub, other), ==, 0);
-		g_assert_cmpint(tpm_public_name(&far.pub, foreign), ==, 0);
+		g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, name), ==, 0);
+		g_assert_cmpint(quote_ak_name(ak2.pub.data, ak2.pub.len, other), ==, 0);
+		g_assert_cmpint(quote_ak_name(far.pub.data, far.pub.len, foreign), ==, 0);
 		refused(t, &ak, u, &ek, other);	   /* another AK of this TPM */
 		refused(t, &ak, u, &ek, foreign);  /* an AK of another TPM */
 		refused(t, &ak, u, &far_ek, name); /* the EK of another TPM */
@@ -267,7 +268,7 @@ static void test_activation_malformed(void)
 
 	g_assert_cmpint(tpm_ak_create(t, &ak, NULL), ==, 0);
 	g_assert_cmpint(tpm_ek_public(t, &ek, NULL), ==, 0);
-	g_assert_cmpint(tpm_public_name(&ak.pub, name), ==, 0);
+	g_assert_cmpint(quote_ak_name(ak.pub.data, ak.pub.len, name), ==, 0);
 	g_assert_cmpint(tpm_make_credential(t, &ek, name, secret, &c, NULL), ==, 0);
 	/* A signing key is not an EK; nor is an EK with one bit of its template changed. */
 	g_assert_cmpint(tpm_make_credential(t, &ak.pub, name, secret, &bad, &err), ==, -EBADMSG);
@@ -467,8 +468,7 @@ static void test_seal_policy(void)
 	g_assert_cmpint(unseal(t, &sealed, &a, &old, &s, &code), ==, -EPERM);
 	/* The present policy with the signature of the old one, or of another key. */
 	forged = now;
-	memcpy(forged.r, old.r, 32);
-	memcpy(forged.s, old.s, 32);
+	forged.sig = old.sig;
 	g_assert_cmpint(unseal(t, &sealed, &a, &forged, &s, &code), ==, -EKEYREJECTED);
 	forged = approve(t, &b, MASK);
 	g_assert_cmpint(unseal(t, &sealed, &a, &forged, &s, &code), ==, -EKEYREJECTED);
@@ -476,8 +476,8 @@ static void test_seal_policy(void)
 	g_assert_cmpint(code, ==, KCODE_LOCKED);
 	/* A policy over no PCR at all, unsigned. */
 	forged = now;
-	forged.pcr_mask = 0;
-	g_assert_cmpint(unseal(t, &sealed, &a, &forged, &s, &code), ==, -EPERM);
+	forged.pcrs.mask = 0;
+	g_assert_cmpint(unseal(t, &sealed, &a, &forged, &s, &code), ==, -EKEYREJECTED);
 	g_assert_cmpint(unseal(t, &sealed, &a, &now, &s, &code), ==, 0);
 }
 
