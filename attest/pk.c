@@ -7,7 +7,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
+#include <openssl/params.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <sodium.h>
@@ -17,23 +17,15 @@
 
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free)
 DEFINE_CLEANUP(EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
-DEFINE_CLEANUP(OSSL_PARAM_BLD *, OSSL_PARAM_BLD_free)
 DEFINE_CLEANUP(BIGNUM *, BN_clear_free)
 DEFINE_CLEANUP(ECDSA_SIG *, ECDSA_SIG_free)
 DEFINE_CLEANUP(X509 *, X509_free)
 DEFINE_CLEANUP(X509_EXTENSION *, X509_EXTENSION_free)
-DEFINE_CLEANUP(ASN1_TIME *, ASN1_TIME_free)
 
-#define CERT_DEVICE_FROM 1577836800 /* 2020-01-01 */
+#define CERT_DEVICE_FROM INT64_C(1577836800) /* 2020-01-01 */
+#define CERT_NEVER INT64_C(253402300799)     /* 9999-12-31, the last that GeneralizedTime can say */
 #define DAY_S 86400
-
-/* Uncompressed point as OpenSSL takes it (SEC 1, 2.3.3). */
-static void point_encode(const struct p256_public *public, uint8_t ret[1 + 2 * P256_LEN])
-{
-	ret[0] = 4;
-	memcpy(ret + 1, public->x, P256_LEN);
-	memcpy(ret + 1 + P256_LEN, public->y, P256_LEN);
-}
+#define POINT_LEN (1 + 2 * P256_LEN) /* uncompressed (SEC 1, 2.3.3) */
 
 /* The library says "out of memory" only through its error queue. */
 static int library_error(void)
@@ -44,36 +36,7 @@ static int library_error(void)
 	return r;
 }
 
-/* OSSL_PARAM_free() leaves the scalar in the heap (M6). */
-static void params_free(OSSL_PARAM *params)
-{
-	OSSL_PARAM *scalar = params ? OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PRIV_KEY) : NULL;
-
-	if (scalar)
-		OPENSSL_cleanse(scalar->data, scalar->data_size);
-	OSSL_PARAM_free(params);
-}
-DEFINE_CLEANUP(OSSL_PARAM *, params_free)
-
-static int params_build(const uint8_t *secret, const uint8_t *point, size_t point_len,
-			OSSL_PARAM **ret)
-{
-	_cleanup_(OSSL_PARAM_BLD_freep) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-	_cleanup_(BN_clear_freep) BIGNUM *scalar = NULL;
-
-	if (!bld || !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) ||
-	    !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, point_len))
-		return library_error();
-	if (secret) {
-		scalar = BN_bin2bn(secret, P256_LEN, NULL);
-		if (!scalar || !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, scalar))
-			return library_error();
-	}
-	*ret = OSSL_PARAM_BLD_to_param(bld);
-	return *ret ? 0 : library_error();
-}
-
-/* True unless the last failure is one of memory: then the key is not to blame. */
+/* -EINVAL unless the last failure is one of memory: then the key is not to blame. */
 static int key_or_library_error(void)
 {
 	return library_error() == -ENOMEM ? -ENOMEM : -EINVAL;
@@ -83,38 +46,48 @@ static int key_or_library_error(void)
 static int p256_import(const uint8_t *secret, const struct p256_public *public, EVP_PKEY **ret)
 {
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
-	_cleanup_(params_freep) OSSL_PARAM *params = NULL;
-	uint8_t point[1 + 2 * P256_LEN];
+	uint8_t point[POINT_LEN] = {4}, scalar[P256_LEN];
+	char group[] = "P-256";
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, POINT_LEN),
+		OSSL_PARAM_construct_end(),
+		OSSL_PARAM_construct_end(),
+	};
 	int r;
 
 	ERR_clear_error();
-	point_encode(public, point);
-	r = params_build(secret, point, sizeof(point), &params);
-	if (r < 0)
-		return r;
+	memcpy(point + 1, public->x, P256_LEN);
+	memcpy(point + 1 + P256_LEN, public->y, P256_LEN);
 	ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 	if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1)
 		return library_error();
-	if (EVP_PKEY_fromdata(ctx, ret, secret ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params) !=
-	    1)
-		return key_or_library_error();
-	return 0;
+	if (secret) {
+		/* Numbers are given in the byte order of the machine. */
+		_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian");
+		for (size_t i = 0; i < P256_LEN; i++)
+			scalar[i] = secret[P256_LEN - 1 - i];
+		params[2] = OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_PRIV_KEY, scalar, P256_LEN);
+	}
+	r = EVP_PKEY_fromdata(ctx, ret, secret ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params);
+	OPENSSL_cleanse(scalar, sizeof(scalar));
+	return r == 1 ? 0 : key_or_library_error();
 }
 
 int pk_p256_generate(uint8_t ret_secret[P256_LEN], struct p256_public *ret_public)
 {
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
-	_cleanup_(BN_clear_freep) BIGNUM *d = NULL, *x = NULL, *y = NULL;
-	struct p256_public public;
+	_cleanup_(BN_clear_freep) BIGNUM *d = NULL;
+	uint8_t point[POINT_LEN];
+	size_t len;
 
 	if (!key || !EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &d) ||
-	    !EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) ||
-	    !EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y))
+	    !EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
+					     &len) ||
+	    len != POINT_LEN || BN_bn2binpad(d, ret_secret, P256_LEN) < 0)
 		return library_error();
-	if (BN_bn2binpad(x, public.x, P256_LEN) < 0 || BN_bn2binpad(y, public.y, P256_LEN) < 0 ||
-	    BN_bn2binpad(d, ret_secret, P256_LEN) < 0)
-		return library_error();
-	*ret_public = public;
+	memcpy(ret_public->x, point + 1, P256_LEN);
+	memcpy(ret_public->y, point + 1 + P256_LEN, P256_LEN);
 	return 0;
 }
 
@@ -235,15 +208,34 @@ int pk_p256_verify(const struct p256_public *public, const uint8_t digest[HASH_L
 
 /* -- certificates -- */
 
-static int ed25519_key(const uint8_t seed[32], EVP_PKEY **ret, uint8_t ret_pk[SIGN_PK_LEN])
-{
-	size_t len = SIGN_PK_LEN;
+struct extension {
+	int nid;
+	const char *value;
+};
 
-	*ret = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, 32);
-	if (!*ret || EVP_PKEY_get_raw_public_key(*ret, ret_pk, &len) != 1 || len != SIGN_PK_LEN)
-		return library_error();
-	return 0;
-}
+static const struct extension device_extensions[] = {
+	{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
+	{NID_key_usage, "critical,keyCertSign"},
+	{NID_subject_key_identifier, "hash"},
+	{0, NULL},
+};
+
+static const struct extension leaf_extensions[] = {
+	{NID_basic_constraints, "critical,CA:FALSE"},
+	{NID_key_usage, "critical,digitalSignature"},
+	{NID_ext_key_usage, "serverAuth,clientAuth"},
+	{NID_subject_key_identifier, "hash"},
+	{NID_authority_key_identifier, "keyid:always"},
+	{0, NULL},
+};
+
+struct cert {
+	EVP_PKEY *key;
+	uint8_t hash[HASH_LEN]; /* names it */
+	uint8_t serial[16];
+	int64_t from, until;
+	const struct extension *extensions;
+};
 
 /* "kith-" and the first 16 hex digits of a hash: names nobody. */
 static int name_set(X509_NAME *name, const uint8_t hash[HASH_LEN])
@@ -267,15 +259,34 @@ static int serial_set(X509 *cert, const uint8_t bytes[16])
 	return bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert));
 }
 
-static int extension_add(X509 *cert, X509 *issuer, int nid, const char *value)
+static int extension_add(X509 *cert, X509 *issuer, const struct extension *e)
 {
 	_cleanup_(X509_EXTENSION_freep) X509_EXTENSION *ext = NULL;
 	X509V3_CTX ctx;
 
 	X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
 	X509V3_set_ctx_nodb(&ctx);
-	ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	ext = X509V3_EXT_conf_nid(NULL, &ctx, e->nid, e->value);
 	return ext && X509_add_ext(cert, ext, -1);
+}
+
+/* Without an issuer it is its own. */
+static int cert_build(const struct cert *c, X509 *issuer, X509 **ret)
+{
+	_cleanup_(X509_freep) X509 *cert = X509_new();
+	X509 *by = issuer ? issuer : cert;
+
+	if (!cert || !X509_set_version(cert, X509_VERSION_3) || !serial_set(cert, c->serial) ||
+	    !name_set(X509_get_subject_name(cert), c->hash) ||
+	    !X509_set_issuer_name(cert, X509_get_subject_name(by)) ||
+	    !ASN1_TIME_set(X509_getm_notBefore(cert), c->from) ||
+	    !ASN1_TIME_set(X509_getm_notAfter(cert), c->until) || !X509_set_pubkey(cert, c->key))
+		return library_error();
+	for (const struct extension *e = c->extensions; e->value; e++)
+		if (!extension_add(cert, by, e))
+			return library_error();
+	*ret = TAKE_PTR(cert);
+	return 0;
 }
 
 /* Signs (Ed25519 hashes by itself: no digest) and writes the DER. */
@@ -295,40 +306,28 @@ static int cert_finish(X509 *cert, EVP_PKEY *key, uint8_t *ret, size_t *ret_len)
 	return 0;
 }
 
-static int device_cert_build(EVP_PKEY *key, const uint8_t pk[SIGN_PK_LEN], X509 **ret)
+static int device_cert(const uint8_t seed[32], EVP_PKEY **ret_key, X509 **ret)
 {
-	_cleanup_(X509_freep) X509 *cert = X509_new();
-	_cleanup_(ASN1_TIME_freep) ASN1_TIME *never = ASN1_TIME_new();
-	uint8_t id[DEVICE_ID_LEN];
+	struct cert c = {
+		.from = CERT_DEVICE_FROM, .until = CERT_NEVER, .extensions = device_extensions};
+	uint8_t pk[SIGN_PK_LEN];
+	size_t len = sizeof(pk);
 
-	crypto_hash_sha256(id, pk, SIGN_PK_LEN);
-	if (!cert || !never || !X509_set_version(cert, X509_VERSION_3) ||
-	    !serial_set(cert, id + 16) || !name_set(X509_get_subject_name(cert), id) ||
-	    !name_set(X509_get_issuer_name(cert), id) ||
-	    !ASN1_TIME_set(X509_getm_notBefore(cert), CERT_DEVICE_FROM) ||
-	    !ASN1_TIME_set_string_X509(never, "99991231235959Z") ||
-	    !X509_set1_notAfter(cert, never) || !X509_set_pubkey(cert, key))
+	*ret_key = c.key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, 32);
+	if (!c.key || EVP_PKEY_get_raw_public_key(c.key, pk, &len) != 1)
 		return library_error();
-	if (!extension_add(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
-	    !extension_add(cert, cert, NID_key_usage, "critical,keyCertSign") ||
-	    !extension_add(cert, cert, NID_subject_key_identifier, "hash"))
-		return library_error();
-	*ret = TAKE_PTR(cert);
-	return 0;
+	crypto_hash_sha256(c.hash, pk, sizeof(pk));
+	memcpy(c.serial, c.hash + 16, sizeof(c.serial));
+	return cert_build(&c, NULL, ret);
 }
 
 int pk_device_cert(const uint8_t seed[32], uint8_t *ret, size_t *ret_len)
 {
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	_cleanup_(X509_freep) X509 *cert = NULL;
-	uint8_t pk[SIGN_PK_LEN];
-	int r = ed25519_key(seed, &key, pk);
+	int r = device_cert(seed, &key, &cert);
 
-	if (r >= 0)
-		r = device_cert_build(key, pk, &cert);
-	if (r < 0)
-		return r;
-	return cert_finish(cert, key, ret, ret_len);
+	return r < 0 ? r : cert_finish(cert, key, ret, ret_len);
 }
 
 /* Takes the two key types that a peer's TLS stack uses, and only the named curve. */
@@ -337,52 +336,19 @@ static int spki_import(const uint8_t *der, size_t len, EVP_PKEY **ret)
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	const uint8_t *at = der;
 	char group[32] = "";
+	int kind;
 
 	if (!len || len > SPKI_DER_MAX)
 		return -EINVAL;
 	key = d2i_PUBKEY(NULL, &at, (long)len);
 	if (!key || at != der + len)
 		return key_or_library_error();
-	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC) {
-		if (!EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) ||
-		    strcmp(group, SN_X9_62_prime256v1) != 0)
-			return -EINVAL;
-	} else if (EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) {
+	kind = EVP_PKEY_get_base_id(key);
+	if (kind == EVP_PKEY_EC)
+		EVP_PKEY_get_group_name(key, group, sizeof(group), NULL);
+	if (kind != EVP_PKEY_ED25519 && strcmp(group, SN_X9_62_prime256v1) != 0)
 		return -EINVAL;
-	}
 	*ret = TAKE_PTR(key);
-	return 0;
-}
-
-static const struct {
-	int nid;
-	const char *value;
-} leaf_extensions[] = {
-	{NID_basic_constraints, "critical,CA:FALSE"},
-	{NID_key_usage, "critical,digitalSignature"},
-	{NID_ext_key_usage, "serverAuth,clientAuth"},
-	{NID_subject_key_identifier, "hash"},
-	{NID_authority_key_identifier, "keyid:always"},
-};
-
-static int leaf_build(X509 *issuer, EVP_PKEY *leaf, const uint8_t hash[HASH_LEN],
-		      int64_t not_before, unsigned days, X509 **ret)
-{
-	_cleanup_(X509_freep) X509 *cert = X509_new();
-	uint8_t serial[16];
-
-	randombytes_buf(serial, sizeof(serial));
-	if (!cert || !X509_set_version(cert, X509_VERSION_3) || !serial_set(cert, serial) ||
-	    !name_set(X509_get_subject_name(cert), hash) ||
-	    !X509_set_issuer_name(cert, X509_get_subject_name(issuer)) ||
-	    !ASN1_TIME_set(X509_getm_notBefore(cert), not_before) ||
-	    !ASN1_TIME_set(X509_getm_notAfter(cert), not_before + (int64_t)days * DAY_S) ||
-	    !X509_set_pubkey(cert, leaf))
-		return library_error();
-	for (size_t i = 0; i < ARRAY_SIZE(leaf_extensions); i++)
-		if (!extension_add(cert, issuer, leaf_extensions[i].nid, leaf_extensions[i].value))
-			return library_error();
-	*ret = TAKE_PTR(cert);
 	return 0;
 }
 
@@ -391,23 +357,22 @@ int pk_leaf_cert(const uint8_t seed[32], const uint8_t *spki_der, size_t spki_le
 {
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL, *leaf = NULL;
 	_cleanup_(X509_freep) X509 *issuer = NULL, *cert = NULL;
-	uint8_t pk[SIGN_PK_LEN], hash[HASH_LEN];
+	struct cert c = {.from = not_before, .extensions = leaf_extensions};
 	int r;
 
 	ERR_clear_error();
-	/* 9999-12-31 bounds what GeneralizedTime can say. */
-	if (not_before < 0 || not_before > 253370764800 || !days || days > 3650)
+	if (!days || days > 3650 || not_before < 0 ||
+	    not_before > CERT_NEVER - (int64_t)days * DAY_S)
 		return -EINVAL;
 	r = spki_import(spki_der, spki_len, &leaf);
 	if (r >= 0)
-		r = ed25519_key(seed, &key, pk);
-	if (r >= 0)
-		r = device_cert_build(key, pk, &issuer);
+		r = device_cert(seed, &key, &issuer);
 	if (r < 0)
 		return r;
-	crypto_hash_sha256(hash, spki_der, spki_len);
-	r = leaf_build(issuer, leaf, hash, not_before, days, &cert);
-	if (r < 0)
-		return r;
-	return cert_finish(cert, key, ret, ret_len);
+	c.key = leaf;
+	c.until = not_before + (int64_t)days * DAY_S;
+	crypto_hash_sha256(c.hash, spki_der, spki_len);
+	randombytes_buf(c.serial, sizeof(c.serial));
+	r = cert_build(&c, issuer, &cert);
+	return r < 0 ? r : cert_finish(cert, key, ret, ret_len);
 }
