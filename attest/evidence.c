@@ -2,23 +2,13 @@
 /* Evidence: codec, what a quote is bound to, and the verdict machine. */
 #include "attest/evidence.h"
 
+#include "base/code.h"
+
 #define EVIDENCE_VERSION 1
 #define EVIDENCE_LABEL "kith-evidence-v1"
 #define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
 
-void evidence_clear(struct evidence *ev)
-{
-	free(ev->event_log);
-	free(ev->ima_log);
-	*ev = (struct evidence){0};
-}
-
 /* -- binding -- */
-
-static void evidence_versions_digest(const struct evidence *ev, uint8_t ret[HASH_LEN])
-{
-	crypto_hash_sha256(ret, (const uint8_t *)ev->versions, strlen(ev->versions));
-}
 
 static void logs_digest(const struct evidence *ev, uint8_t ret[HASH_LEN])
 {
@@ -36,7 +26,7 @@ void evidence_qualifying(const struct evidence_binding *binding, const struct ev
 	uint8_t role = (uint8_t)binding->role, versions[HASH_LEN], logs[HASH_LEN];
 	struct digest d;
 
-	evidence_versions_digest(ev, versions);
+	crypto_hash_sha256(versions, (const uint8_t *)ev->versions, strlen(ev->versions));
 	logs_digest(ev, logs);
 	digest_begin(&d, EVIDENCE_LABEL);
 	digest_field(&d, &role, sizeof(role));
@@ -103,80 +93,42 @@ bool evidence_versions_valid(const char *text)
 
 /* -- codec -- */
 
+static void evidence_code(struct coder *c, struct evidence *v)
+{
+	uint8_t version = EVIDENCE_VERSION;
+
+	code_u8(c, &version);
+	code_check(c, version == EVIDENCE_VERSION);
+	code_array(c, v->quote, &v->quote_len, sizeof(v->quote));
+	code_array(c, v->signature, &v->signature_len, sizeof(v->signature));
+	code_check(c, v->quote_len && v->signature_len);
+	pcr_set_code(c, &v->pcrs);
+	CODE_TEXT(c, v->versions);
+	code_check(c, evidence_versions_valid(v->versions));
+	code_blob(c, &v->event_log, &v->event_log_len, EVIDENCE_MAX);
+	code_blob(c, &v->ima_log, &v->ima_log_len, EVIDENCE_MAX);
+}
+DEFINE_RECORD(evidence)
+
 int evidence_put(struct wbuf *w, const struct evidence *ev)
 {
 	size_t start = w->len;
 
-	wbuf_u8(w, EVIDENCE_VERSION);
-	wbuf_blob(w, ev->quote, ev->quote_len);
-	wbuf_blob(w, ev->signature, ev->signature_len);
-	wbuf_u32(w, ev->pcrs.mask);
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (ev->pcrs.mask & (1u << i))
-			wbuf_bytes(w, ev->pcrs.values[i], HASH_LEN);
-	wbuf_string(w, ev->versions);
-	wbuf_blob(w, ev->event_log, ev->event_log_len);
-	wbuf_blob(w, ev->ima_log, ev->ima_log_len);
+	record_put(w, &evidence_record, ev);
 	if (!w->error && w->len - start > EVIDENCE_MAX)
 		w->error = -EMSGSIZE;
 	return wbuf_error(w);
 }
 
-static void small_get(struct rbuf *r, uint8_t *ret, size_t size, size_t *ret_len)
-{
-	const uint8_t *at = rbuf_blob(r, size, ret_len);
-
-	if (at && *ret_len)
-		memcpy(ret, at, *ret_len);
-}
-
-static int log_get(struct rbuf *r, uint8_t **ret, size_t *ret_len)
-{
-	size_t len;
-	const uint8_t *at = rbuf_blob(r, EVIDENCE_MAX, &len);
-
-	if (!at || !len)
-		return rbuf_error(r);
-	*ret = malloc(len);
-	if (!*ret)
-		return -ENOMEM;
-	memcpy(*ret, at, len);
-	*ret_len = len;
-	return 0;
-}
-
-static void pcrs_get(struct rbuf *r, struct pcr_set *ret)
-{
-	ret->mask = rbuf_u32(r);
-	if (!ret->mask || (ret->mask & ~PCR_MASK_ALL))
-		rbuf_fail(r, -EBADMSG);
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (ret->mask & (1u << i))
-			rbuf_bytes(r, ret->values[i], HASH_LEN);
-}
-
 int evidence_get(struct rbuf *r, struct evidence *ret)
 {
-	_cleanup_evidence_ struct evidence ev = {0};
-	int e;
+	struct evidence ev;
 
-	if (r->left > EVIDENCE_MAX || rbuf_u8(r) != EVIDENCE_VERSION)
+	if (r->left > EVIDENCE_MAX)
 		rbuf_fail(r, -EBADMSG);
-	small_get(r, ev.quote, sizeof(ev.quote), &ev.quote_len);
-	small_get(r, ev.signature, sizeof(ev.signature), &ev.signature_len);
-	pcrs_get(r, &ev.pcrs);
-	rbuf_string(r, ev.versions, sizeof(ev.versions));
-	e = log_get(r, &ev.event_log, &ev.event_log_len);
-	if (e >= 0)
-		e = log_get(r, &ev.ima_log, &ev.ima_log_len);
-	if (e >= 0)
-		e = rbuf_end(r);
-	if (e < 0)
-		return e;
-	if (!ev.quote_len || !ev.signature_len || !evidence_versions_valid(ev.versions))
+	if (record_get(r, &evidence_record, &ev) < 0 || rbuf_end(r) < 0)
 		return -EBADMSG;
 	*ret = ev;
-	ev = (struct evidence){0};
 	return 0;
 }
 

@@ -8,7 +8,8 @@
 #define EVIDENCE_MAX 40960 /* encoded; leaves room for an offer in one blob (B13) */
 #define EVIDENCE_VERSIONS_MAX 512
 
-/* Made by evidence_get() or filled by a quoter; the logs are owned: evidence_clear(). */
+/* Made by evidence_get() or filled by a quoter; the logs are borrowed from what was read, or are
+ * the quoter's. */
 struct evidence {
 	uint8_t quote[QUOTE_MAX];
 	size_t quote_len;
@@ -16,12 +17,9 @@ struct evidence {
 	size_t signature_len;
 	struct pcr_set pcrs;
 	char versions[EVIDENCE_VERSIONS_MAX + 1]; /* "kernel=6.1.0\nqemu=7.2.22", no duplicates */
-	uint8_t *event_log, *ima_log;		  /* malloced, NULL if empty */
+	const uint8_t *event_log, *ima_log;
 	size_t event_log_len, ima_log_len;
 };
-
-void evidence_clear(struct evidence *ev);
-#define _cleanup_evidence_ _cleanup_(evidence_clear)
 
 /* In which part the quoting device speaks: a quote for one part is worth nothing in another. */
 enum evidence_role {
@@ -55,7 +53,7 @@ bool evidence_versions_valid(const char *text);
 #define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
 
 /* Codec. evidence_put() fails the cursor with -EMSGSIZE above EVIDENCE_MAX; evidence_get() takes
- * the whole rest of `r` and leaves *ret untouched on failure. -EBADMSG, -ENOMEM. */
+ * the whole rest of `r` and leaves *ret untouched on failure. -EBADMSG. */
 int evidence_put(struct wbuf *w, const struct evidence *ev);
 int evidence_get(struct rbuf *r, struct evidence *ret);
 

@@ -68,7 +68,7 @@ int exchange_evidence_put(struct exchange *x,
 				       struct evidence *ret, struct kerr *err),
 			  void *ctx, const struct evidence_binding *binding)
 {
-	_cleanup_evidence_ struct evidence ev = {0};
+	struct evidence ev = {0};
 	int r = quote(ctx, binding, &ev, &x->error);
 
 	if (r < 0)

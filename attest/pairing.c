@@ -366,7 +366,7 @@ static int on_proof(void *self, struct rbuf *r)
 	struct pairing *p = self;
 	const struct pairing_material *peer = &p->result.peer;
 	struct evidence_binding binding = binding_of(p, !p->config.initiator);
-	_cleanup_evidence_ struct evidence ev = {0};
+	struct evidence ev = {0};
 	uint8_t got[HASH_LEN], want[HASH_LEN], qualifying[HASH_LEN];
 	int e;
 

@@ -203,7 +203,7 @@ static int quote_put(struct session *s, enum evidence_role role)
 static int peer_judge(struct session *s, enum evidence_role role, const uint8_t *data, size_t len)
 {
 	struct evidence_binding binding = binding_of(s, role);
-	_cleanup_evidence_ struct evidence ev = {0};
+	struct evidence ev = {0};
 	struct rbuf r = rbuf_init(data, len);
 	uint8_t qualifying[HASH_LEN];
 	enum verdict verdict;

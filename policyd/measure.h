@@ -8,7 +8,7 @@
 
 struct core;
 
-/* Quotes the configured PCRs for `binding`. *ret is released with evidence_clear(). */
+/* Quotes the configured PCRs for `binding`. */
 int measure_quote(struct core *core, const struct evidence_binding *binding, struct evidence *ret,
 		  struct kerr *err);
 

@@ -24,7 +24,7 @@ static void round_trip(const struct evidence *ev, const uint8_t *data, size_t le
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rbuf r = rbuf_init(data, size);
-	_cleanup_evidence_ struct evidence ev = {0};
+	struct evidence ev = {0};
 	uint8_t qualifying[HASH_LEN], name[TPM_NAME_LEN];
 	struct kerr err = {0};
 	size_t ak_len;

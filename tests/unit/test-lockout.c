@@ -607,7 +607,7 @@ static bool attests(struct world *w)
 /* Another attestation key, which quotes, and a record about it or none. */
 static void check_new_key(struct device *d, const struct tpm_blob *before, bool owner)
 {
-	_cleanup_evidence_ struct evidence ev = {0};
+	struct evidence ev = {0};
 	struct evidence_binding binding = {0};
 	struct device_record rec;
 	uint8_t record[RECORD_MAX];
