@@ -5,136 +5,105 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 
-static int set_text(char *to, size_t size, const char *value)
+/* Setters: `to` is the member, `bound` what it can hold. False leaves it as it was. */
+
+static bool set_text(void *to, unsigned long bound, const char *value)
 {
-	if (!*value || strlen(value) >= size || !text_is_name(value, size - 1))
-		return -EINVAL;
+	if (!text_is_name(value, bound - 1))
+		return false;
 	memcpy(to, value, strlen(value) + 1);
-	return 0;
+	return true;
 }
 
-static int set_path(char *to, size_t size, const char *value)
+static bool set_path(void *to, unsigned long bound, const char *value)
 {
-	return value[0] == '/' && !strstr(value, "/../") ? set_text(to, size, value) : -EINVAL;
+	return value[0] == '/' && !strstr(value, "/../") && set_text(to, bound, value);
 }
 
-static int parse_number(const char *value, unsigned long max, unsigned long *ret)
+/* A number from 1 to `max`, or 0. */
+static unsigned long number(const char *value, unsigned long max)
 {
 	char *end;
 	unsigned long v;
 
-	if (!isdigit((unsigned char)*value))
-		return -EINVAL;
 	errno = 0;
 	v = strtoul(value, &end, 10);
-	if (errno || *end || v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
+	return isdigit((unsigned char)*value) && !errno && !*end && v <= max ? v : 0;
 }
 
-static int set_name(struct config *c, const char *v)
+static bool set_u16(void *to, unsigned long bound, const char *value)
 {
-	return set_text(c->name, sizeof(c->name), v);
+	unsigned long v = number(value, bound);
+
+	if (v)
+		*(uint16_t *)to = (uint16_t)v;
+	return v;
 }
 
-static int set_role(struct config *c, const char *v)
+static bool set_u32(void *to, unsigned long bound, const char *value)
 {
-	int role = device_role_from_string(v);
+	unsigned long v = number(value, bound);
 
-	if (role < 0)
-		return -EINVAL;
-	c->role = (enum device_role)role;
-	return 0;
+	if (v)
+		*(uint32_t *)to = (uint32_t)v;
+	return v;
 }
 
-static int set_tcti(struct config *c, const char *v)
+static bool set_role(void *to, _unused_ unsigned long bound, const char *value)
 {
-	return set_text(c->tcti, sizeof(c->tcti), v);
+	int role = device_role_from_string(value);
+
+	if (role >= 0)
+		*(enum device_role *)to = (enum device_role)role;
+	return role >= 0;
 }
 
-static int set_pcrs(struct config *c, const char *v)
+static bool set_pcrs(void *to, _unused_ unsigned long bound, const char *value)
 {
 	uint32_t mask = 0;
 
-	while (*v) {
+	while (*value) {
 		char *end;
-		unsigned long n;
+		unsigned long n = strtoul(value, &end, 10);
 
-		if (!isdigit((unsigned char)*v))
-			return -EINVAL;
-		n = strtoul(v, &end, 10);
 		/* 16 and 23 can be reset by anyone (B9). */
-		if (n >= PCR_COUNT || n == 16 || n == 23)
-			return -EINVAL;
+		if (!isdigit((unsigned char)*value) || n >= PCR_COUNT || n == 16 || n == 23 ||
+		    (*end && *end != ','))
+			return false;
 		mask |= UINT32_C(1) << n;
-		if (*end && *end != ',')
-			return -EINVAL;
-		v = *end ? end + 1 : end;
+		value = *end ? end + 1 : end;
 	}
-	c->pcrs = mask;
-	return mask ? 0 : -EINVAL;
+	if (mask)
+		*(uint32_t *)to = mask;
+	return mask;
 }
 
-static int set_port(struct config *c, const char *v)
-{
-	unsigned long n;
-
-	if (parse_number(v, 65535, &n) < 0 || n == 0)
-		return -EINVAL;
-	c->port = (uint16_t)n;
-	return 0;
-}
-
-static int set_state(struct config *c, const char *v)
-{
-	return set_path(c->state, sizeof(c->state), v);
-}
-
-static int set_run(struct config *c, const char *v)
-{
-	return set_path(c->run, sizeof(c->run), v);
-}
-
-static int set_images(struct config *c, const char *v)
-{
-	return set_path(c->images, sizeof(c->images), v);
-}
-
-static int set_owner(struct config *c, const char *v)
-{
-	return set_text(c->owner, sizeof(c->owner), v);
-}
-
-static int set_max_age(struct config *c, const char *v)
-{
-	unsigned long n;
-
-	if (parse_number(v, 366UL * 86400, &n) < 0 || n == 0)
-		return -EINVAL;
-	c->evidence_max_age_s = (uint32_t)n;
-	return 0;
-}
+#define MEMBER(m) offsetof(struct config, m)
+#define ARRAY(m) MEMBER(m), sizeof(((struct config *)NULL)->m)
 
 static const struct {
 	const char *section, *key, *expects;
-	int (*set)(struct config *c, const char *value);
+	bool (*set)(void *to, unsigned long bound, const char *value);
+	size_t member;
+	unsigned long bound;
 } keys[] = {
-	{"device", "name", "a name of at most 63 bytes", set_name},
-	{"device", "role", "phone, laptop, desktop or server", set_role},
-	{"tpm", "tcti", "a TCTI such as device:/dev/tpmrm0", set_tcti},
-	{"tpm", "pcrs", "PCR numbers such as 0,2,4,7 (not 16 or 23)", set_pcrs},
-	{"peer", "port", "a TCP port, 1 to 65535", set_port},
-	{"paths", "state", "an absolute path", set_state},
-	{"paths", "run", "an absolute path", set_run},
-	{"paths", "images", "an absolute path", set_images},
-	{"people", "owner", "a local user name", set_owner},
-	{"trust", "max_age", "seconds, 1 to 31622400", set_max_age},
+	{"device", "name", "a name of at most 63 bytes", set_text, ARRAY(name)},
+	{"device", "role", "phone, laptop, desktop or server", set_role, MEMBER(role), 0},
+	{"tpm", "tcti", "a TCTI such as device:/dev/tpmrm0", set_text, ARRAY(tcti)},
+	{"tpm", "pcrs", "PCR numbers such as 0,2,4,7 (not 16 or 23)", set_pcrs, MEMBER(pcrs), 0},
+	{"peer", "port", "a TCP port, 1 to 65535", set_u16, MEMBER(port), 65535},
+	{"paths", "state", "an absolute path", set_path, ARRAY(state)},
+	{"paths", "run", "an absolute path", set_path, ARRAY(run)},
+	{"paths", "images", "an absolute path", set_path, ARRAY(images)},
+	{"people", "owner", "a local user name", set_text, ARRAY(owner)},
+	{"trust", "max_age", "seconds, 1 to 31622400", set_u32, MEMBER(evidence_max_age_s),
+	 366UL * 86400},
 };
 
 static void defaults(struct config *c)
@@ -183,7 +152,7 @@ static int set_key(struct config *c, const char *section, char *line, unsigned n
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		if (strcmp(keys[i].section, section) != 0 || strcmp(keys[i].key, key) != 0)
 			continue;
-		if (keys[i].set(c, value) < 0)
+		if (!keys[i].set((char *)c + keys[i].member, keys[i].bound, value))
 			return kerr_set(err, EINVAL, KCODE_USAGE,
 					"Line %u of the configuration: \"%s\" must be %s.", number,
 					key, keys[i].expects);
