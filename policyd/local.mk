@@ -39,14 +39,15 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/pairdesk.c policyd/pairdesk.h \
 	policyd/sandbox.c policyd/sandbox.h \
 	policyd/recovery-key.c policyd/recovery-key.h \
-	policyd/seal.c policyd/seal.h policyd/seal-recovery.c \
+	policyd/seal.c policyd/seal.h policyd/seal-recovery.c policyd/seal-recovery.h \
 	policyd/server.c policyd/server.h \
 	policyd/store.c policyd/store.h policyd/store-sql.c policyd/store-sql.h \
 	policyd/store-audit.c policyd/store-chain.c policyd/store-custody.c policyd/store-doubt.c \
 	policyd/store-offer.c \
 	policyd/store-peers.c \
 	policyd/tpm.c policyd/tpm.h policyd/tpm-internal.h \
-	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c
+	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c \
+	policyd/vault-keys.c policyd/vault-keys.h
 policyd_libpolicyd_a_CFLAGS = \
 	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(TSS2_CFLAGS) $(SQLITE_CFLAGS) $(SECCOMP_CFLAGS)
 

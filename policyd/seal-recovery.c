@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file vault.recovery: both keys in a box of each valid recovery key. */
-#include <fcntl.h>
-#include <sodium.h>
+#include "policyd/seal-recovery.h"
 
 #include "base/box.h"
 #include "base/code.h"
 #include "base/file.h"
-#include "policyd/seal.h"
 
 #define RECOVERY_MAGIC 0x4352564bu /* "KVRC" */
 
