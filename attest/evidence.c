@@ -6,7 +6,6 @@
 
 #define EVIDENCE_VERSION 1
 #define EVIDENCE_LABEL "kith-evidence-v1"
-#define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
 
 /* -- binding -- */
 

@@ -49,9 +49,6 @@ void evidence_qualifying(const struct evidence_binding *binding, const struct ev
 /* True if `text` is what `versions` may hold: lines "key=value", keys of [a-z0-9-], none twice. */
 bool evidence_versions_valid(const char *text);
 
-/* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
-#define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
-
 /* Codec. evidence_put() fails the cursor with -EMSGSIZE above EVIDENCE_MAX; evidence_get() takes
  * the whole rest of `r` and leaves *ret untouched on failure. -EBADMSG. */
 int evidence_put(struct wbuf *w, const struct evidence *ev);

@@ -13,35 +13,33 @@
 /* Bits of a PCR selection: three octets cover the 24 PCRs of a PC (TPM 2.0 Part 2, 10.6.2). */
 #define SELECT_OCTETS 3
 
-struct attribute {
+static const struct {
 	TPMA_OBJECT bit;
 	const char *name;
-};
-
-static const struct attribute ak_attributes[] = {
+} attributes[] = {
 	{TPMA_OBJECT_FIXEDTPM, "fixedTPM"},
 	{TPMA_OBJECT_FIXEDPARENT, "fixedParent"},
 	{TPMA_OBJECT_SENSITIVEDATAORIGIN, "sensitiveDataOrigin"},
 	{TPMA_OBJECT_USERWITHAUTH, "userWithAuth"},
 	{TPMA_OBJECT_RESTRICTED, "restricted"},
 	{TPMA_OBJECT_SIGN_ENCRYPT, "sign"},
-};
-
-/* userWithAuth is clear in the default EK template: its use needs the endorsement policy. */
-static const struct attribute ek_attributes[] = {
-	{TPMA_OBJECT_FIXEDTPM, "fixedTPM"},
-	{TPMA_OBJECT_FIXEDPARENT, "fixedParent"},
-	{TPMA_OBJECT_SENSITIVEDATAORIGIN, "sensitiveDataOrigin"},
-	{TPMA_OBJECT_RESTRICTED, "restricted"},
 	{TPMA_OBJECT_DECRYPT, "decrypt"},
 };
+
+/* Either kind of key lives in its TPM only, and does one thing. userWithAuth is clear in the
+ * default EK template: its use needs the endorsement policy. */
+#define IN_ITS_TPM                                                                          \
+	(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | \
+	 TPMA_OBJECT_RESTRICTED)
+#define AK_ATTRIBUTES (IN_ITS_TPM | TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT)
+#define EK_ATTRIBUTES (IN_ITS_TPM | TPMA_OBJECT_DECRYPT)
 
 /* -- PCRs -- */
 
 void pcr_set_code(struct coder *c, struct pcr_set *v)
 {
 	code_u32(c, &v->mask);
-	code_check(c, v->mask && !(v->mask >> PCR_COUNT));
+	code_check(c, v->mask && !(v->mask & ~PCR_MASK_ALL));
 	for (unsigned i = 0; i < PCR_COUNT; i++)
 		if (v->mask >> i & 1)
 			code_bytes(c, v->values[i], HASH_LEN);
@@ -73,22 +71,23 @@ static int public_decode(const uint8_t *data, size_t len, TPM2B_PUBLIC *ret)
 	return 0;
 }
 
-static int attributes_check(const TPM2B_PUBLIC *public, const struct attribute *table, size_t count,
-			    const char *what, struct kerr *err)
+static int attributes_check(TPMA_OBJECT got, TPMA_OBJECT needed, const char *what, struct kerr *err)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!(public->publicArea.objectAttributes & table[i].bit))
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+		if (needed & ~got & attributes[i].bit)
 			return FAIL(err,
 				    "The %s of that device lacks the attribute %s, so it may not "
 				    "live in its TPM only.",
-				    what, table[i].name);
+				    what, attributes[i].name);
+	if (got & (TPMA_OBJECT_SIGN_ENCRYPT | TPMA_OBJECT_DECRYPT) & ~needed)
+		return FAIL(err, "The %s of that device may %s as well, which an %s must not.",
+			    what, needed & TPMA_OBJECT_DECRYPT ? "sign" : "decrypt", what);
 	return 0;
 }
 
 static int ak_decode(const uint8_t *ak_public, size_t len, TPM2B_PUBLIC *ret, struct kerr *err)
 {
 	const TPMS_ECC_PARMS *ecc = &ret->publicArea.parameters.eccDetail;
-	int r;
 
 	if (public_decode(ak_public, len, ret) < 0)
 		return FAIL(err, "The attestation key of that device is not a TPM public key.");
@@ -101,13 +100,8 @@ static int ak_decode(const uint8_t *ak_public, size_t len, TPM2B_PUBLIC *ret, st
 	    ecc->scheme.details.ecdsa.hashAlg != TPM2_ALG_SHA256)
 		return FAIL(err, "The attestation key of that device is not fixed to ECDSA with "
 				 "SHA-256.");
-	r = attributes_check(ret, ak_attributes, ARRAY_SIZE(ak_attributes), "attestation key", err);
-	if (r < 0)
-		return r;
-	if (ret->publicArea.objectAttributes & TPMA_OBJECT_DECRYPT)
-		return FAIL(err, "The attestation key of that device may decrypt as well, which an "
-				 "attestation key must not.");
-	return 0;
+	return attributes_check(ret->publicArea.objectAttributes, AK_ATTRIBUTES, "attestation key",
+				err);
 }
 
 int quote_ak_check(const uint8_t *ak_public, size_t len, struct kerr *err)
@@ -131,21 +125,14 @@ static bool ek_strong(const TPMT_PUBLIC *area)
 int quote_ek_check(const uint8_t *ek_public, size_t len, struct kerr *err)
 {
 	TPM2B_PUBLIC public;
-	int r;
 
 	if (public_decode(ek_public, len, &public) < 0)
 		return FAIL(err, "The endorsement key of that device is not a TPM public key.");
 	if (!ek_strong(&public.publicArea))
 		return FAIL(err, "The endorsement key of that device is of a kind or size that is "
 				 "not accepted.");
-	r = attributes_check(&public, ek_attributes, ARRAY_SIZE(ek_attributes), "endorsement key",
-			     err);
-	if (r < 0)
-		return r;
-	if (public.publicArea.objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT)
-		return FAIL(err, "The endorsement key of that device may sign as well, which an "
-				 "endorsement key must not.");
-	return 0;
+	return attributes_check(public.publicArea.objectAttributes, EK_ATTRIBUTES,
+				"endorsement key", err);
 }
 
 int quote_ak_name(const uint8_t *public, size_t len, uint8_t ret_name[TPM_NAME_LEN])
@@ -312,12 +299,11 @@ static void info_fill(const TPMS_ATTEST *attest, struct quote_info *ret)
 int quote_verify(const struct quote_expect *expect, const uint8_t *quote, size_t quote_len,
 		 const uint8_t *sig, size_t sig_len, struct quote_info *ret_info, struct kerr *err)
 {
-	const uint32_t known = (1u << PCR_COUNT) - 1;
 	TPM2B_PUBLIC ak;
 	TPMS_ATTEST attest;
 	int r;
 
-	if (!expect->pcrs->mask || (expect->pcrs->mask & ~known))
+	if (!expect->pcrs->mask || (expect->pcrs->mask & ~PCR_MASK_ALL))
 		return FAIL(err, "That device sent no PCR values, or of PCRs that do not exist.");
 	r = ak_decode(expect->ak_public, expect->ak_public_len, &ak, err);
 	if (r >= 0)

@@ -72,16 +72,15 @@ static bool set_pcrs(void *to, _unused_ unsigned long bound, const char *value)
 		char *end;
 		unsigned long n = strtoul(value, &end, 10);
 
-		/* 16 and 23 can be reset by anyone (B9). */
-		if (!isdigit((unsigned char)*value) || n >= PCR_COUNT || n == 16 || n == 23 ||
-		    (*end && *end != ','))
+		if (!isdigit((unsigned char)*value) || n >= PCR_COUNT || (*end && *end != ','))
 			return false;
 		mask |= UINT32_C(1) << n;
 		value = *end ? end + 1 : end;
 	}
-	if (mask)
-		*(uint32_t *)to = mask;
-	return mask;
+	if (!mask || mask & PCR_MASK_RESETTABLE)
+		return false;
+	*(uint32_t *)to = mask;
+	return true;
 }
 
 #define MEMBER(m) offsetof(struct config, m)

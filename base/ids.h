@@ -13,6 +13,10 @@
 #define SIGN_LEN 64	 /* Ed25519 signature */
 #define HASH_LEN 32	 /* SHA-256 */
 #define PCR_COUNT 24
+#define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
+
+/* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
+#define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
 
 /* The enum order is the wire value: append only. */
 enum device_role {

@@ -12,9 +12,6 @@
 
 #define SEALED_MAGIC 0x4c53564bu /* "KVSL" */
 
-/* PCRs that software may reset at any time (TCG PC Client: 16 debug, 23 application). */
-#define PCR_RESETTABLE (1u << 16 | 1u << 23)
-
 static int no_memory(int r, struct kerr *err)
 {
 	return kerr_set(err, -r, KCODE_FAILED, "No locked memory for a secret.");
@@ -116,7 +113,7 @@ int vault_exists(int dirfd)
 
 static int check_mask(uint32_t mask, struct kerr *err)
 {
-	if (mask && !(mask & ~TPM_PCR_MASK_ALL) && !(mask & PCR_RESETTABLE))
+	if (mask && !(mask & ~PCR_MASK_ALL) && !(mask & PCR_MASK_RESETTABLE))
 		return 0;
 	return kerr_set(
 		err, EINVAL, KCODE_USAGE,

@@ -173,7 +173,7 @@ int tpm_quote(struct tpm *t, const struct tpm_ak *ak, const uint8_t qualifying[3
 	TPM2B_DATA data = {.size = 32};
 	int r;
 
-	if (!mask || mask & ~TPM_PCR_MASK_ALL)
+	if (!mask || mask & ~PCR_MASK_ALL)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "A quote needs PCRs from 0 to 23.");
 	memcpy(data.buffer, qualifying, 32);
 	r = tpm_enter(t, err);

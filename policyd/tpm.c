@@ -565,7 +565,7 @@ int tpm_pcr_snapshot(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HASH_L
 	uint32_t left = mask, got = 0;
 	int r;
 
-	if (mask & ~TPM_PCR_MASK_ALL)
+	if (mask & ~PCR_MASK_ALL)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "PCR numbers end at 23.");
 	for (unsigned tries = 0; left;) {
 		r = pcr_read_some(t, left, pcr, &got, &now, err);

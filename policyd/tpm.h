@@ -16,7 +16,6 @@
 
 #define TPM_BLOB_MAX 1024
 #define TPM_SECRET_MAX 128 /* most that one sealed object holds (TPM spec part 2, 11.1.14) */
-#define TPM_PCR_MASK_ALL 0xffffffu
 #define TPM_COUNTER_FIRST 0x01800000u /* owner range of NV indices */
 #define TPM_COUNTER_LAST 0x01bfffffu
 

@@ -97,7 +97,7 @@ static void verify_quote(const struct tpm_ak *ak, const struct tpm_quote *q, str
 
 static void test_quote(void)
 {
-	static const uint32_t masks[] = {MASK, 1, 1u << 23, TPM_PCR_MASK_ALL};
+	static const uint32_t masks[] = {MASK, 1, 1u << 23, PCR_MASK_ALL};
 	_cleanup_(tpm_freep) struct tpm *t = open_tpm(one.tcti);
 	uint8_t zero[HASH_LEN] = {0};
 	struct quote_info info;
@@ -432,7 +432,7 @@ static void test_seal_sizes(void)
 	enum kcode code;
 
 	make_authority(&a);
-	ok = approve(t, &a, TPM_PCR_MASK_ALL);
+	ok = approve(t, &a, PCR_MASK_ALL);
 	for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
 		_cleanup_secret_ struct secret s = SECRET_INIT;
 		struct tpm_sealed sealed;
