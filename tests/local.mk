@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test-cookie \
 	tests/unit/test-cost \
 	tests/unit/test-custody \
+	tests/unit/test-custody-wire \
 	tests/unit/test-disk \
 	tests/unit/test-domain \
 	tests/unit/test-doubt \

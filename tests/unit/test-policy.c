@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "policyd/policy.h"
+#include "tests/unit/golden.h"
 #include "ui-tui/policytext.h"
 
 static struct policy *compile(const char *text)
@@ -186,6 +187,42 @@ static void test_s1_07(void)
 	g_assert_cmpint(policy_decode(buf, len, back, NULL), <, 0);
 }
 
+/* What is signed and sealed on devices already. */
+static void test_golden(void)
+{
+	static const struct {
+		const char *name, *text;
+	} rows[] = {
+		{"default", policytext_default},
+		{"whom", "allow owner, family ,guest,admin move-out,move-in , request, suspend, "
+			 "stop, abort, view to own phone\n"
+			 "  deny\tguest all to any laptop, desktop,server  # who\n"
+			 "\n"
+			 "allow anyone view to family\n"
+			 "allow admin stop to guest device \"the old, #1\"\n"
+			 "deny family abort to admin server device desk"},
+		{"conditions",
+		 "allow owner move-out if verdict trusted, verdict stale,verdict unknown\n"
+		 "allow owner move-in to own if tier >= software, age <= 30s, tier >= pinned\n"
+		 "deny owner request if tier >= hardware, verdict untrusted\n"
+		 "deny anyone suspend if age <= 10m\n"
+		 "deny anyone stop if age <= 36525d, tier >= none\n"
+		 "allow anyone abort to device x if verdict trusted, age <= 24h"},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree struct policy *p = compile(rows[i].text);
+		g_autofree struct policy *back = g_new0(struct policy, 1);
+		uint8_t got[4096], want[4096];
+		size_t len, n = golden_read("policy.txt", rows[i].name, want, sizeof(want));
+
+		g_assert_cmpint(policy_encode(p, got, sizeof(got), &len), ==, 0);
+		g_assert_cmpmem(got, len, want, n);
+		g_assert_cmpint(policy_decode(want, n, back, NULL), ==, 0);
+		g_assert_cmpmem(p, sizeof(*p), back, sizeof(*back));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -197,5 +234,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/policy/default deny", test_default_deny);
 	g_test_add_func("/policy/bad text names the line", test_bad_text);
 	g_test_add_func("/policy/S1-07 malformed binary denies", test_s1_07);
+	g_test_add_func("/policy/binary as it always was", test_golden);
 	return g_test_run();
 }
