@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "base/buf.h"
-
 static const char *const policy_action_names[_POLICY_ACTION_MAX] = {
 	[POLICY_ACTION_MOVE_OUT] = "move-out", [POLICY_ACTION_MOVE_IN] = "move-in",
 	[POLICY_ACTION_REQUEST] = "request",   [POLICY_ACTION_SUSPEND] = "suspend",
@@ -16,8 +14,41 @@ DEFINE_NAMES(policy_action, enum policy_action, _POLICY_ACTION_MAX)
 
 static bool in_mask(uint32_t mask, unsigned value)
 {
-	return !mask || mask & UINT32_C(1) << value;
+	return !mask || mask & POLICY_BIT(value);
 }
+
+/* -- Conditions -- */
+
+static bool verdict_met(uint32_t wanted, const struct policy_facts *f)
+{
+	return in_mask(wanted, f->verdict);
+}
+
+static bool tier_met(uint32_t wanted, const struct policy_facts *f)
+{
+	return f->tier >= wanted;
+}
+
+static bool age_met(uint32_t wanted, const struct policy_facts *f)
+{
+	return f->age_s <= wanted;
+}
+
+/* Their words are in ui-tui/policytext.c. */
+static const struct condition {
+	bool (*met)(uint32_t wanted, const struct policy_facts *f);
+	bool needs_evidence; /* cannot be judged before it is taken */
+	bool is_byte;	     /* on the wire; else a u32 */
+	uint32_t max;
+} conditions[_POLICY_CONDITION_MAX] = {
+	[POLICY_CONDITION_VERDICT] = {.met = verdict_met,
+				      .needs_evidence = true,
+				      .max = POLICY_BIT(_VERDICT_MAX) - 1},
+	[POLICY_CONDITION_TIER] = {.met = tier_met, .is_byte = true, .max = _TPM_TIER_MAX - 1},
+	[POLICY_CONDITION_AGE] = {.met = age_met, .needs_evidence = true, .max = UINT32_MAX},
+};
+
+/* -- Evaluation -- */
 
 /* Who, what and where: the part of a rule that evidence cannot change. */
 static bool rule_is_about(const struct policy_rule *rule, const struct policy_facts *f)
@@ -28,29 +59,26 @@ static bool rule_is_about(const struct policy_rule *rule, const struct policy_fa
 	       (!rule->dest_name[0] || strcmp(rule->dest_name, f->dest_name) == 0);
 }
 
-static bool conditions_met(const struct policy_rule *rule, const struct policy_facts *f)
-{
-	if (f->tier < rule->min_tier)
-		return false;
-	if (!f->fresh)
-		return true;
-	return in_mask(rule->verdicts, f->verdict) &&
-	       (!rule->max_age_s || f->age_s <= rule->max_age_s);
-}
+enum judgement {
+	NOT_ABOUT,
+	UNMET,
+	WAITS, /* met, but for conditions on evidence that is still to be taken */
+	MET,
+};
 
-/* A deny rule whose evidence conditions cannot be judged yet must not deny early. */
-static bool denies(const struct policy_rule *rule, const struct policy_facts *f)
+static enum judgement judge(const struct policy_rule *rule, const struct policy_facts *f)
 {
-	if (rule->effect != POLICY_DENY || !rule_is_about(rule, f))
-		return false;
-	if (!f->fresh && (rule->verdicts || rule->max_age_s))
-		return false;
-	return conditions_met(rule, f);
-}
+	enum judgement j = rule_is_about(rule, f) ? MET : NOT_ABOUT;
 
-static void decide_by(struct policy_decision *d, const struct policy_rule *rule)
-{
-	memcpy(d->rule, rule->line, sizeof(d->rule));
+	for (size_t i = 0; j != NOT_ABOUT && i < _POLICY_CONDITION_MAX; i++) {
+		if (!rule->condition[i])
+			continue;
+		if (conditions[i].needs_evidence && !f->fresh)
+			j = WAITS;
+		else if (!conditions[i].met(rule->condition[i], f))
+			return UNMET;
+	}
+	return j;
 }
 
 static const char *whose(const struct policy_facts *f)
@@ -59,125 +87,111 @@ static const char *whose(const struct policy_facts *f)
 						   : person_role_to_string(f->dest_person);
 }
 
-static void explain_no_rule(struct policy_decision *d, const char *vm, const struct policy_facts *f,
-			    const struct policy_rule *nearly)
+/* Why it is denied: by a deny rule, by an allow rule that is nearly right, or by none (NULL). */
+static void explain(const struct policy_rule *rule, const char *vm, const struct policy_facts *f,
+		    struct kerr *ret)
 {
-	if (nearly) {
-		decide_by(d, nearly);
-		kerr_set(&d->reason, EACCES, f->tier < nearly->min_tier ? KCODE_TIER : KCODE_POLICY,
+	const char *action = policy_action_to_string(f->action);
+
+	if (!rule)
+		kerr_set(ret, EACCES, KCODE_POLICY,
+			 "The policy of \"%s\" has no rule that lets %s %s it to \"%s\" (%s %s); "
+			 "what is not allowed is denied.",
+			 vm, person_role_to_string(f->person), action, f->dest_name, whose(f),
+			 device_role_to_string(f->dest_role));
+	else if (rule->effect == POLICY_DENY)
+		kerr_set(ret, EACCES, KCODE_POLICY,
+			 "The policy of \"%s\" forbids \"%s\" to \"%s\": %s.", vm, action,
+			 f->dest_name, rule->line);
+	else
+		kerr_set(ret, EACCES,
+			 tier_met(rule->condition[POLICY_CONDITION_TIER], f) ? KCODE_POLICY
+									     : KCODE_TIER,
 			 "The policy of \"%s\" allows \"%s\" to \"%s\" only under a condition that "
-			 "is "
-			 "not met now: %s.",
-			 vm, policy_action_to_string(f->action), f->dest_name, nearly->line);
-		return;
-	}
-	kerr_set(&d->reason, EACCES, KCODE_POLICY,
-		 "The policy of \"%s\" has no rule that lets %s %s it to \"%s\" (%s %s); what is "
-		 "not "
-		 "allowed is denied.",
-		 vm, person_role_to_string(f->person), policy_action_to_string(f->action),
-		 f->dest_name, whose(f), device_role_to_string(f->dest_role));
+			 "is not met now: %s.",
+			 vm, action, f->dest_name, rule->line);
 }
 
 void policy_decide(const struct policy *policy, const char *vm, const struct policy_facts *facts,
 		   struct policy_decision *ret)
 {
-	const struct policy_rule *allow = NULL, *nearly = NULL;
-	struct policy_decision d = {0};
+	const struct policy_rule *allow = NULL, *deny = NULL, *nearly = NULL, *by;
 
-	for (size_t i = 0; i < policy->count; i++) {
+	for (size_t i = 0; i < policy->count && !deny; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
+		enum judgement j = judge(rule, facts);
 
-		if (denies(rule, facts)) {
-			decide_by(&d, rule);
-			kerr_set(&d.reason, EACCES, KCODE_POLICY,
-				 "The policy of \"%s\" forbids \"%s\" to \"%s\": %s.", vm,
-				 policy_action_to_string(facts->action), facts->dest_name,
-				 rule->line);
-			*ret = d;
-			return;
-		}
-		if (rule->effect != POLICY_ALLOW || !rule_is_about(rule, facts))
+		if (j == NOT_ABOUT)
 			continue;
-		if (!conditions_met(rule, facts))
+		if (rule->effect == POLICY_DENY)
+			deny = j == MET ? rule : NULL; /* what waits must not deny early */
+		else if (j == UNMET)
 			nearly = nearly ? nearly : rule;
-		else if (!allow)
-			allow = rule;
+		else
+			allow = allow ? allow : rule;
 	}
-	d.allowed = allow != NULL;
-	if (allow)
-		decide_by(&d, allow);
-	else
-		explain_no_rule(&d, vm, facts, nearly);
-	*ret = d;
+	by = deny ? deny : allow ? allow : nearly;
+	*ret = (struct policy_decision){.allowed = allow && !deny};
+	if (by)
+		memcpy(ret->rule, by->line, sizeof(ret->rule));
+	if (!ret->allowed)
+		explain(by, vm, facts, &ret->reason);
 }
 
-static void rule_get(struct rbuf *r, struct policy_rule *rule)
-{
-	uint8_t effect = rbuf_u8(r), tier;
+/* -- Binary form -- */
 
-	rule->persons = rbuf_u32(r);
-	rule->actions = rbuf_u32(r);
-	rule->dest_people = rbuf_u32(r);
-	rule->dest_roles = rbuf_u32(r);
-	rbuf_string(r, rule->dest_name, sizeof(rule->dest_name));
-	rule->verdicts = rbuf_u32(r);
-	tier = rbuf_u8(r);
-	rule->max_age_s = rbuf_u32(r);
-	rbuf_string(r, rule->line, sizeof(rule->line));
-	/* A bit this version does not know could be a restriction: refuse, never ignore. */
-	if (effect >= _POLICY_EFFECT_MAX || tier >= _TPM_TIER_MAX || !rule->actions ||
-	    rule->persons >> _PERSON_ROLE_MAX || rule->actions >> _POLICY_ACTION_MAX ||
-	    rule->dest_people >> _PERSON_ROLE_MAX || rule->dest_roles >> _DEVICE_ROLE_MAX ||
-	    rule->verdicts >> _VERDICT_MAX || strpbrk(rule->line, "\n\t"))
-		rbuf_fail(r, -EBADMSG);
-	rule->effect = (enum policy_effect)effect;
-	rule->min_tier = (enum tpm_tier)tier;
+/* A bit this version does not know could be a restriction: refuse, never ignore. */
+static void mask_code(struct coder *c, uint32_t *mask, unsigned max)
+{
+	code_u32(c, mask);
+	code_check(c, *mask < POLICY_BIT(max));
+}
+
+static void rule_code(struct coder *c, struct policy_rule *rule)
+{
+	CODE_ENUM(c, rule->effect, _POLICY_EFFECT_MAX);
+	mask_code(c, &rule->persons, _PERSON_ROLE_MAX);
+	mask_code(c, &rule->actions, _POLICY_ACTION_MAX);
+	code_check(c, rule->actions);
+	mask_code(c, &rule->dest_people, _PERSON_ROLE_MAX);
+	mask_code(c, &rule->dest_roles, _DEVICE_ROLE_MAX);
+	CODE_TEXT(c, rule->dest_name);
+	for (size_t i = 0; i < _POLICY_CONDITION_MAX; i++) {
+		const struct condition *k = &conditions[i];
+
+		if (k->is_byte)
+			CODE_ENUM(c, rule->condition[i], k->max + 1);
+		else
+			code_u32(c, &rule->condition[i]);
+		code_check(c, rule->condition[i] <= k->max);
+	}
+	CODE_TEXT(c, rule->line);
+	code_check(c, !strpbrk(rule->line, "\n\t"));
+}
+
+void policy_code(struct coder *c, struct policy *policy)
+{
+	uint8_t version = POLICY_VERSION;
+	uint16_t count = (uint16_t)policy->count;
+
+	code_u8(c, &version);
+	code_u16(c, &count);
+	code_check(c, version == POLICY_VERSION && count <= POLICY_RULES_MAX);
+	for (size_t i = 0; i < count && code_good(c); i++)
+		rule_code(c, &policy->rules[i]);
+	policy->count = count;
 }
 
 int policy_decode(const void *data, size_t len, struct policy *ret, struct kerr *err)
 {
-	_cleanup_free_ struct policy *p = calloc(1, sizeof(*p));
 	struct rbuf r = rbuf_init(data, len);
-	uint8_t version = rbuf_u8(&r);
-	size_t count = rbuf_u16(&r);
+	struct coder c = {.r = &r};
 
-	if (!p)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	if (version != POLICY_VERSION || count > POLICY_RULES_MAX)
-		rbuf_fail(&r, -EBADMSG);
-	for (size_t i = 0; i < count && rbuf_error(&r) == 0; i++)
-		rule_get(&r, &p->rules[i]);
-	if (rbuf_end(&r) < 0)
-		return kerr_set(err, EBADMSG, KCODE_POLICY,
-				"The policy cannot be read by this version of Kith, so it denies.");
-	p->count = count;
-	*ret = *p;
-	return 0;
-}
-
-int policy_encode(const struct policy *policy, void *buf, size_t size, size_t *ret_len)
-{
-	struct wbuf w = wbuf_init(buf, size);
-
-	wbuf_u8(&w, POLICY_VERSION);
-	wbuf_u16(&w, (uint16_t)policy->count);
-	for (size_t i = 0; i < policy->count; i++) {
-		const struct policy_rule *rule = &policy->rules[i];
-
-		wbuf_u8(&w, (uint8_t)rule->effect);
-		wbuf_u32(&w, rule->persons);
-		wbuf_u32(&w, rule->actions);
-		wbuf_u32(&w, rule->dest_people);
-		wbuf_u32(&w, rule->dest_roles);
-		wbuf_string(&w, rule->dest_name);
-		wbuf_u32(&w, rule->verdicts);
-		wbuf_u8(&w, (uint8_t)rule->min_tier);
-		wbuf_u32(&w, rule->max_age_s);
-		wbuf_string(&w, rule->line);
-	}
-	if (wbuf_error(&w) < 0)
-		return wbuf_error(&w);
-	*ret_len = w.len;
-	return 0;
+	memset(ret, 0, sizeof(*ret));
+	policy_code(&c, ret);
+	if (rbuf_end(&r) == 0)
+		return 0;
+	ret->count = 0;
+	return kerr_set(err, EBADMSG, KCODE_POLICY,
+			"The policy cannot be read by this version of Kith, so it denies.");
 }

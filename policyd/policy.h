@@ -4,12 +4,12 @@
 
 #include <stdbool.h>
 
-#include "base/ids.h"
-#include "base/kerr.h"
+#include "base/code.h"
 
 #define POLICY_RULES_MAX 64
 #define POLICY_LINE_MAX 159 /* text of one rule, without the NUL */
 #define POLICY_VERSION 1
+#define POLICY_BIT(value) (UINT32_C(1) << (value))
 
 enum policy_action {
 	POLICY_ACTION_MOVE_OUT,
@@ -29,8 +29,17 @@ enum policy_effect {
 	_POLICY_EFFECT_MAX,
 };
 
-/* One rule. A zero mask means "any". Conditions that are not met make an allow rule not apply;
- * for a deny rule they narrow what it denies. */
+/* What a rule may depend on besides who, what and where. The order is that on the wire; a new one
+ * needs a new POLICY_VERSION, since older devices must refuse what they do not know. */
+enum policy_condition {
+	POLICY_CONDITION_VERDICT, /* bit set of enum verdict */
+	POLICY_CONDITION_TIER,	  /* the lowest enum tpm_tier */
+	POLICY_CONDITION_AGE,	  /* of the evidence, in seconds: the highest */
+	_POLICY_CONDITION_MAX,
+};
+
+/* One rule. A zero mask means "any", a condition that is zero is none. Conditions that are not met
+ * make an allow rule not apply; for a deny rule they narrow what it denies. */
 struct policy_rule {
 	enum policy_effect effect;
 	uint32_t persons;     /* bit set of enum person_role: who asks */
@@ -38,9 +47,7 @@ struct policy_rule {
 	uint32_t dest_people; /* bit set of enum person_role: whose device; OWNER bit = own */
 	uint32_t dest_roles;  /* bit set of enum device_role */
 	char dest_name[NAME_MAX_LEN + 1]; /* "" = any */
-	uint32_t verdicts;		  /* bit set of enum verdict */
-	enum tpm_tier min_tier;
-	uint32_t max_age_s;		/* of the evidence; 0 = any */
+	uint32_t condition[_POLICY_CONDITION_MAX];
 	char line[POLICY_LINE_MAX + 1]; /* the rule as its owner wrote it */
 };
 
@@ -49,8 +56,8 @@ struct policy {
 	struct policy_rule rules[POLICY_RULES_MAX];
 };
 
-/* Everything a decision may depend on. `fresh` false: evidence is still to be taken, so verdict
- * and age conditions are assumed met; the same question is asked again with the evidence. */
+/* Everything a decision may depend on. `fresh` false: evidence is still to be taken, so
+ * conditions on it are assumed met; the same question is asked again with the evidence. */
 struct policy_facts {
 	enum person_role person;
 	enum policy_action action;
@@ -73,7 +80,10 @@ struct policy_decision {
 void policy_decide(const struct policy *policy, const char *vm, const struct policy_facts *facts,
 		   struct policy_decision *ret);
 
-/* Binary form: u8 version, u16 count, rules. -EBADMSG with a sentence for anything that is not
- * exactly a policy this version understands: an unreadable policy denies (S1-07). */
+/* Binary form: u8 version, u16 count, rules. Not const only because one function serves both
+ * directions: what is written stays as it is. */
+void policy_code(struct coder *c, struct policy *policy);
+
+/* -EBADMSG with a sentence for anything that is not exactly a policy this version understands: an
+ * unreadable policy has no rule, and denies (S1-07). */
 int policy_decode(const void *data, size_t len, struct policy *ret, struct kerr *err);
-int policy_encode(const struct policy *policy, void *buf, size_t size, size_t *ret_len);

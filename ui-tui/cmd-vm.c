@@ -187,7 +187,7 @@ static int policy_compile(const char *text, uint8_t *buf, size_t size, size_t *r
 		return -ENOMEM;
 	r = policytext_compile(text, policy, err);
 	if (r == 0)
-		r = policy_encode(policy, buf, size, ret_len);
+		r = policytext_encode(policy, buf, size, ret_len);
 	return r;
 }
 

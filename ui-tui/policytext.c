@@ -106,7 +106,7 @@ static int names(struct words *w, int (*from_string)(const char *), const char *
 
 		if (v < 0)
 			return fail(w, expected);
-		mask |= UINT32_C(1) << v;
+		mask |= POLICY_BIT(v);
 		w->at++;
 	} while (take(w, ","));
 	*ret = mask;
@@ -116,7 +116,7 @@ static int names(struct words *w, int (*from_string)(const char *), const char *
 static int actions(struct words *w, struct policy_rule *rule)
 {
 	if (take(w, "all")) {
-		rule->actions = (UINT32_C(1) << _POLICY_ACTION_MAX) - 1;
+		rule->actions = POLICY_BIT(_POLICY_ACTION_MAX) - 1;
 		return 0;
 	}
 	return names(w, policy_action_from_string, NULL,
@@ -131,11 +131,11 @@ static int destination(struct words *w, struct policy_rule *rule)
 	int person;
 
 	if (take(w, "own")) {
-		rule->dest_people = UINT32_C(1) << PERSON_ROLE_OWNER;
+		rule->dest_people = POLICY_BIT(PERSON_ROLE_OWNER);
 	} else if (!take(w, "any")) {
 		person = person_role_from_string(peek(w));
 		if (person >= 0 && person != PERSON_ROLE_OWNER) {
-			rule->dest_people = UINT32_C(1) << person;
+			rule->dest_people = POLICY_BIT(person);
 			w->at++;
 		}
 	}
@@ -153,58 +153,85 @@ static int destination(struct words *w, struct policy_rule *rule)
 	return 0;
 }
 
-static int age(struct words *w, struct policy_rule *rule)
+/* -- Conditions: what stands behind each word, in the order of enum policy_condition -- */
+
+static bool verdict_read(const char *word, uint32_t *value)
+{
+	int v = verdict_from_string(word);
+
+	if (v >= 0)
+		*value |= POLICY_BIT(v);
+	return v >= 0;
+}
+
+static bool tier_read(const char *word, uint32_t *value)
+{
+	int v = tpm_tier_from_string(word);
+
+	if (v >= 0)
+		*value = (uint32_t)v;
+	return v >= 0;
+}
+
+static bool age_read(const char *word, uint32_t *value)
 {
 	static const struct {
 		char unit;
 		unsigned seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-	const char *text;
-	char *end;
-	unsigned long n;
+	char *unit = NULL;
+	unsigned long n = isdigit((unsigned char)*word) ? strtoul(word, &unit, 10) : 0;
 
-	if (!take(w, "<="))
-		return fail(w, "<=");
-	text = peek(w);
-	n = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
 	for (size_t i = 0; n && n <= 36525 && i < ARRAY_SIZE(units); i++) {
-		if (end[0] != units[i].unit || end[1])
+		if (unit[0] != units[i].unit || unit[1])
 			continue;
-		rule->max_age_s = (uint32_t)(n * units[i].seconds);
-		w->at++;
-		return 0;
+		*value = (uint32_t)(n * units[i].seconds);
+		return true;
 	}
-	return fail(w, "a time such as 30s, 10m, 24h or 7d");
+	return false;
 }
 
-static int tier(struct words *w, struct policy_rule *rule)
-{
-	int v;
+static const struct {
+	const char *word, *relation; /* "" = none */
+	bool (*read)(const char *word, uint32_t *value);
+	const char *expected;
+} conditions[_POLICY_CONDITION_MAX] = {
+	[POLICY_CONDITION_VERDICT] = {"verdict", "", verdict_read,
+				      "a verdict (trusted, stale, unknown or untrusted)"},
+	[POLICY_CONDITION_TIER] = {"tier", ">=", tier_read,
+				   "a tier (software, pinned or hardware)"},
+	[POLICY_CONDITION_AGE] = {"age", "<=", age_read, "a time such as 30s, 10m, 24h or 7d"},
+};
 
-	if (!take(w, ">="))
-		return fail(w, ">=");
-	v = tpm_tier_from_string(peek(w));
-	if (v < 0)
-		return fail(w, "a tier (software, pinned or hardware)");
-	rule->min_tier = (enum tpm_tier)v;
-	w->at++;
-	return 0;
+static int fail_condition(struct words *w)
+{
+	char expected[160] = "a condition (";
+	size_t len = strlen(expected);
+
+	for (size_t i = 0; i < _POLICY_CONDITION_MAX && len < sizeof(expected); i++) {
+		size_t more = _POLICY_CONDITION_MAX - 1 - i;
+
+		len += (size_t)snprintf(expected + len, sizeof(expected) - len, "%s%s",
+					conditions[i].word,
+					more > 1    ? ", "
+					: more == 1 ? " or "
+						    : ")");
+	}
+	return fail(w, expected);
 }
 
 static int condition(struct words *w, struct policy_rule *rule)
 {
-	int v;
+	size_t i = 0;
 
-	if (take(w, "age"))
-		return age(w, rule);
-	if (take(w, "tier"))
-		return tier(w, rule);
-	if (!take(w, "verdict"))
-		return fail(w, "a condition (verdict, tier or age)");
-	v = verdict_from_string(peek(w));
-	if (v < 0)
-		return fail(w, "a verdict (trusted, stale, unknown or untrusted)");
-	rule->verdicts |= UINT32_C(1) << v;
+	while (i < _POLICY_CONDITION_MAX && !take(w, conditions[i].word))
+		i++;
+	if (i == _POLICY_CONDITION_MAX)
+		return fail_condition(w);
+	if (conditions[i].relation[0] && !take(w, conditions[i].relation))
+		return fail(w, conditions[i].relation);
+	if (!conditions[i].read(peek(w), &rule->condition[i]))
+		return fail(w, conditions[i].expected);
 	w->at++;
 	return 0;
 }
@@ -295,5 +322,17 @@ int policytext_compile(const char *text, struct policy *ret, struct kerr *err)
 				"The policy has no rule; it would deny everything. Write at least "
 				"one \"allow\" line.");
 	*ret = *p;
+	return 0;
+}
+
+int policytext_encode(struct policy *policy, void *buf, size_t size, size_t *ret_len)
+{
+	struct wbuf w = wbuf_init(buf, size);
+	struct coder c = {.w = &w};
+
+	policy_code(&c, policy);
+	if (!code_good(&c))
+		return wbuf_error(&w);
+	*ret_len = w.len;
 	return 0;
 }

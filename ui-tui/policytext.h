@@ -14,3 +14,6 @@ extern const char policytext_default[];
 /* Compiles `text`. The error names line and word, and what is expected there; nothing is guessed:
  * an unknown word is an error, because it could be a restriction. */
 int policytext_compile(const char *text, struct policy *ret, struct kerr *err);
+
+/* The binary form of a compiled policy. 0 or negative errno (-ENOBUFS). */
+int policytext_encode(struct policy *policy, void *buf, size_t size, size_t *ret_len);

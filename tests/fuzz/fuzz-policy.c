@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		policy_decide(&a, "vm", &facts, &d);
 	if (policytext_compile(text, &a, NULL) < 0)
 		return 0;
-	if (policy_encode(&a, buf, sizeof(buf), &len) < 0 ||
+	if (policytext_encode(&a, buf, sizeof(buf), &len) < 0 ||
 	    policy_decode(buf, len, &b, NULL) < 0 || memcmp(&a, &b, sizeof(a)) != 0)
 		abort();
 	return 0;

@@ -193,7 +193,8 @@ static inline void give_policy(struct device *d, const char *text)
 	struct kerr err = {0};
 
 	g_assert_cmpint(policytext_compile(text, rules, &err), ==, 0);
-	g_assert_cmpint(policy_encode(rules, compiled, sizeof(compiled), &p.compiled_len), ==, 0);
+	g_assert_cmpint(policytext_encode(rules, compiled, sizeof(compiled), &p.compiled_len), ==,
+			0);
 	p.text_len = strlen(text);
 	memcpy(p.uuid, vm, UUID_LEN);
 	g_snprintf(p.name, sizeof(p.name), "work");

@@ -150,7 +150,7 @@ static int do_policy(struct device *d, char *ret_key _unused_, struct kerr *err)
 	static struct policy rules;
 
 	if (policytext_compile(policytext_default, &rules, err) < 0 ||
-	    policy_encode(&rules, compiled, sizeof(compiled), &q.compiled_len) < 0)
+	    policytext_encode(&rules, compiled, sizeof(compiled), &q.compiled_len) < 0)
 		return -EINVAL;
 	memcpy(q.uuid, vm, sizeof(q.uuid));
 	q.compiled = compiled;

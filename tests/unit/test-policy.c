@@ -164,6 +164,19 @@ static void test_bad_text(void)
 	}
 }
 
+/* The words of a table, and none of them forgotten. */
+static void test_expected_condition(void)
+{
+	struct kerr err = {0};
+	struct policy p;
+
+	g_assert_cmpint(policytext_compile("\nallow owner all if weather fine", &p, &err), <, 0);
+	g_assert_cmpstr(
+		err.text, ==,
+		"Line 2 of the policy: \"weather\" where a condition (verdict, tier or age) "
+		"is expected.");
+}
+
 static void test_s1_07(void)
 {
 	g_autofree struct policy *p = compile(policytext_default);
@@ -172,7 +185,7 @@ static void test_s1_07(void)
 	uint8_t buf[32768];
 	size_t len;
 
-	g_assert_cmpint(policy_encode(p, buf, sizeof(buf), &len), ==, 0);
+	g_assert_cmpint(policytext_encode(p, buf, sizeof(buf), &len), ==, 0);
 	g_assert_cmpint(policy_decode(buf, len, back, &err), ==, 0);
 	g_assert_cmpmem(p, sizeof(*p), back, sizeof(*back));
 	for (size_t cut = 0; cut < len; cut++) {
@@ -216,7 +229,7 @@ static void test_golden(void)
 		uint8_t got[4096], want[4096];
 		size_t len, n = golden_read("policy.txt", rows[i].name, want, sizeof(want));
 
-		g_assert_cmpint(policy_encode(p, got, sizeof(got), &len), ==, 0);
+		g_assert_cmpint(policytext_encode(p, got, sizeof(got), &len), ==, 0);
 		g_assert_cmpmem(got, len, want, n);
 		g_assert_cmpint(policy_decode(want, n, back, NULL), ==, 0);
 		g_assert_cmpmem(p, sizeof(*p), back, sizeof(*back));
@@ -233,6 +246,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/policy/conditions on evidence", test_conditions);
 	g_test_add_func("/policy/default deny", test_default_deny);
 	g_test_add_func("/policy/bad text names the line", test_bad_text);
+	g_test_add_func("/policy/an unknown condition is told the known", test_expected_condition);
 	g_test_add_func("/policy/S1-07 malformed binary denies", test_s1_07);
 	g_test_add_func("/policy/binary as it always was", test_golden);
 	return g_test_run();

@@ -302,7 +302,8 @@ static int set_policy(struct device *d, const char *text, struct kerr *err)
 
 	kerr_clear(err);
 	g_assert_cmpint(policytext_compile(text, rules, err), ==, 0);
-	g_assert_cmpint(policy_encode(rules, compiled, sizeof(compiled), &q.compiled_len), ==, 0);
+	g_assert_cmpint(policytext_encode(rules, compiled, sizeof(compiled), &q.compiled_len), ==,
+			0);
 	memcpy(q.uuid, vm, sizeof(q.uuid));
 	r = op_policy_set(&caller, &q, &version, err);
 	store_rollback(d->core->store);
