@@ -18,11 +18,10 @@ const char policytext_default[] =
 /* One line cut into words; a comma is a word of its own, "..." one word without the quotes. */
 #define WORDS_MAX 64
 struct words {
-	char *word[WORDS_MAX];
+	char word[WORDS_MAX][POLICY_LINE_MAX + 1];
 	size_t count, at;
 	unsigned line;
 	struct kerr *err;
-	char store[2 * POLICY_LINE_MAX + WORDS_MAX];
 };
 
 static int fail(struct words *w, const char *expected)
@@ -47,46 +46,26 @@ static bool take(struct words *w, const char *word)
 	return true;
 }
 
-static size_t word_length(const char *s)
+static int cut(struct words *w, const char *s)
 {
-	if (*s == ',')
-		return 1;
-	return strcspn(s, " \t,\"#");
-}
-
-/* Cuts `line` (not terminated at its own end) into w->word. */
-static int cut(struct words *w, const char *line, size_t len)
-{
-	char *out = w->store;
-	char copy[POLICY_LINE_MAX + 1];
-	const char *s = copy;
-
-	if (len > POLICY_LINE_MAX)
+	if (strlen(s) > POLICY_LINE_MAX)
 		return kerr_set(w->err, EINVAL, KCODE_USAGE,
 				"Line %u of the policy is longer than %d bytes.", w->line,
 				POLICY_LINE_MAX);
-	memcpy(copy, line, len);
-	copy[len] = '\0';
-	while (*(s += strspn(s, " \t")) && *s != '#') {
-		size_t n;
+	for (s += strspn(s, " \t"); *s && *s != '#'; s += strspn(s, " \t")) {
+		bool quoted = *s == '"', comma = *s == ',';
+		size_t len;
 
-		if (*s == '"') {
-			n = strcspn(++s, "\"");
-			if (s[n] != '"')
-				return kerr_set(w->err, EINVAL, KCODE_USAGE,
-						"Line %u of the policy: a quote is not closed.",
-						w->line);
-		} else {
-			n = word_length(s);
-		}
+		s += quoted;
+		len = comma ? 1 : strcspn(s, quoted ? "\"" : " \t,\"#");
+		if (quoted && !s[len])
+			return kerr_set(w->err, EINVAL, KCODE_USAGE,
+					"Line %u of the policy: a quote is not closed.", w->line);
 		if (w->count == WORDS_MAX)
 			return kerr_set(w->err, EINVAL, KCODE_USAGE,
 					"Line %u of the policy has too many words.", w->line);
-		w->word[w->count++] = out;
-		memcpy(out, s, n);
-		out[n] = '\0';
-		out += n + 1;
-		s += n + (s[n] == '"');
+		memcpy(w->word[w->count++], s, len);
+		s += len + quoted;
 	}
 	return 0;
 }
@@ -278,12 +257,11 @@ static void keep_line(const struct words *w, struct policy_rule *rule)
 	}
 }
 
-static int line_compile(struct policy *p, const char *line, size_t len, unsigned number,
-			struct kerr *err)
+static int line_compile(struct policy *p, const char *line, unsigned number, struct kerr *err)
 {
 	struct words w = {.line = number, .err = err};
 	struct policy_rule rule = {0};
-	int r = cut(&w, line, len);
+	int r = cut(&w, line);
 
 	if (r < 0 || w.count == 0)
 		return r;
@@ -301,21 +279,21 @@ static int line_compile(struct policy *p, const char *line, size_t len, unsigned
 int policytext_compile(const char *text, struct policy *ret, struct kerr *err)
 {
 	_cleanup_free_ struct policy *p = calloc(1, sizeof(*p));
+	_cleanup_free_ char *copy = strdup(text);
+	char *rest = copy, *line;
 	unsigned number = 0;
 
-	if (!p)
+	if (!p || !copy)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	if (strlen(text) > POLICYTEXT_MAX || !text_is_clean(text))
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"A policy is plain UTF-8 text of at most %d bytes.",
 				POLICYTEXT_MAX);
-	while (*text) {
-		size_t len = strcspn(text, "\n");
-		int r = line_compile(p, text, len, ++number, err);
+	while ((line = strsep(&rest, "\n"))) {
+		int r = line_compile(p, line, ++number, err);
 
 		if (r < 0)
 			return r;
-		text += len + (text[len] == '\n');
 	}
 	if (!p->count)
 		return kerr_set(err, EINVAL, KCODE_USAGE,

@@ -87,6 +87,8 @@ static void test_deny_wins(void)
 		allowed("allow anyone all\ndeny anyone move-out to device \"old\"", &f, NULL));
 	g_assert_false(
 		allowed("deny anyone move-out to device \"old\"\nallow anyone all", &f, NULL));
+	g_assert_false(
+		allowed("allow anyone all\ndeny anyone move-out to device\"old\"", &f, NULL));
 	f.dest_name = "new";
 	g_assert_true(
 		allowed("allow anyone all\ndeny anyone move-out to device \"old\"", &f, NULL));
@@ -148,6 +150,7 @@ static void test_bad_text(void)
 		"allow owner all if tier >= gold",
 		"allow owner all if verdict good",
 		"allow owner all to device \"x",
+		"allow owner all to device\"x",
 		"allow owner, all",
 		"allow owner all to device \"\"",
 		"allow owner all\x01",
