@@ -10,9 +10,9 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "mover/marker.h"
 #include "mover/warden-hold.h"
 #include "policyd/client.h"
-#include "policyd/custody-marker.h"
 
 #define PATIENCE_S 5 /* for one answer of policyd, which may be busy with a slow TPM */
 #define SAY_EVERY 5  /* rounds */
@@ -107,11 +107,11 @@ static bool look_at_markers(const struct config *config, struct holds *h)
 	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
-		struct custody_marker_info info;
+		struct marker info;
 		uint8_t uuid[UUID_LEN];
 
 		if (custody_uuid_parse(entry->d_name, uuid) < 0 ||
-		    custody_marker_read(dirfd(dir), uuid, &info) < 0)
+		    marker_read(dirfd(dir), uuid, &info) < 0)
 			continue;
 		open |= marks[info.state].open;
 		if (h && marks[info.state].freeze)

@@ -8,8 +8,8 @@
 #include "base/config.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "mover/marker.h"
 #include "policyd/client.h"
-#include "policyd/custody-marker.h"
 
 #define XML_MAX ((size_t)4 << 20)
 
@@ -89,8 +89,8 @@ static int read_uuid(uint8_t ret[UUID_LEN])
 	return r;
 }
 
-/* policyd is down: the marker file decides, and a VM that Kith does not know is none of its
- * business. */
+/* policyd is down or locked: the marker file decides, and a VM that Kith does not know is none of
+ * its business. */
 static int ask_marker(const struct config *config, const uint8_t uuid[UUID_LEN],
 		      enum custody_use use, struct kerr *err)
 {
@@ -104,7 +104,7 @@ static int ask_marker(const struct config *config, const uint8_t uuid[UUID_LEN],
 	if (dir < 0)
 		return kerr_set(err, errno, KCODE_NOT_READY,
 				"kith-policyd does not answer and its marks cannot be read.");
-	return custody_marker_may_start(dir, uuid, use, err);
+	return marker_may_start(dir, uuid, use, err);
 }
 
 static int ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum custody_use use,
@@ -116,7 +116,7 @@ static int ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum c
 
 	if (r == 0 && ipc_client_new(path, &c) == 0)
 		r = policyd_client_custody_check(c, uuid, use, err);
-	if (c && (r == 0 || err->code != KCODE_INTERRUPTED))
+	if (c && (r == 0 || (err->code != KCODE_INTERRUPTED && err->code != KCODE_LOCKED)))
 		return r;
 	kerr_clear(err);
 	return ask_marker(config, uuid, use, err);

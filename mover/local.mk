@@ -76,6 +76,7 @@ kith_mover_LDADD = \
 # What stops the copies that may not run; no libvirt, XML or network in it.
 noinst_LIBRARIES += mover/libwarden.a
 mover_libwarden_a_SOURCES = \
+	mover/marker.c mover/marker.h \
 	mover/qemu-process.c mover/qemu-process.h \
 	mover/warden-core.c mover/warden-core.h \
 	mover/warden-hold.c mover/warden-hold.h \
@@ -88,24 +89,20 @@ sbin_PROGRAMS += kith-warden
 kith_warden_SOURCES = mover/warden.c
 kith_warden_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_warden_LDADD = \
-	mover/libwarden.a policyd/libpolicydclient.a policyd/libpolicy.a \
-	policyd/libpolicydclient.a base/libbase.a $(SODIUM_LIBS) -lpthread
+	mover/libwarden.a policyd/libpolicydclient.a base/libbase.a $(SODIUM_LIBS) -lpthread
 
 # libvirt's qemu hook (installed below its hooks folder as "kith") and the fence before libvirtd.
 pkglibexec_PROGRAMS += kith-fence
 kith_fence_SOURCES = mover/fence.c
 kith_fence_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_fence_LDADD = \
-	mover/libwarden.a policyd/libpolicydclient.a policyd/libpolicy.a policyd/libpolicydclient.a \
-	base/libbase.a $(SODIUM_LIBS)
+	mover/libwarden.a policyd/libpolicydclient.a base/libbase.a $(SODIUM_LIBS)
 
 pkglibexec_PROGRAMS += kith-hook
 kith_hook_SOURCES = mover/hook.c
 kith_hook_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 kith_hook_LDADD = \
-	policyd/libpolicydclient.a policyd/libpolicy.a policyd/libpolicydclient.a \
-	base/libbase.a $(LIBXML_LIBS) \
-	$(SODIUM_LIBS)
+	mover/libwarden.a policyd/libpolicydclient.a base/libbase.a $(LIBXML_LIBS) $(SODIUM_LIBS)
 
 install-exec-hook:
 	$(MKDIR_P) $(DESTDIR)$(libvirthooksdir)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/marker.h"
 
 static void open_custody(struct warden *w)
 {
@@ -31,8 +32,8 @@ int warden_open(struct warden *w, const struct config *config)
 static int marker_of(const struct warden *w, const uint8_t uuid[UUID_LEN],
 		     char ret_name[NAME_MAX_LEN + 1])
 {
-	struct custody_marker_info info = {0};
-	int r = w->custody_fd >= 0 ? custody_marker_read(w->custody_fd, uuid, &info)
+	struct marker info = {0};
+	int r = w->custody_fd >= 0 ? marker_read(w->custody_fd, uuid, &info)
 		: w->custody_lost  ? -EIO
 				   : -ENOENT;
 

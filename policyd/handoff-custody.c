@@ -298,9 +298,9 @@ int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum 
 	struct custody_view view = {0};
 	int r;
 
-	/* Locked: the markers still know whose turn it is. */
+	/* The one who asks goes by the markers, which still know whose turn it is. */
 	if (!core->store)
-		return custody_marker_may_start(core->marker_fd, uuid, use, err);
+		return kerr_set(err, EAGAIN, KCODE_LOCKED, "The custody of VMs is locked.");
 	r = store_custody_get(core->store, uuid, &view, err);
 	if (r == 0)
 		r = custody_may_start(&view, use, slot != NULL, core->config.name, err);

@@ -93,7 +93,8 @@ int handoff_claim(struct core *core, const uint8_t uuid[UUID_LEN], uint64_t *ret
 int handoff_alarm(struct core *core, const uint8_t uuid[UUID_LEN], const char *text,
 		  struct kerr *err);
 
-/* The libvirt hook's question (H10, R5). */
+/* The libvirt hook's question (H10, R5). `locked` while there is no store: the markers answer it.
+ */
 int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum custody_use use,
 			  struct kerr *err);
 

@@ -3,7 +3,6 @@
 noinst_LIBRARIES += policyd/libpolicydclient.a
 policyd_libpolicydclient_a_SOURCES = \
 	policyd/client.c policyd/client.h \
-	policyd/custody-marker.c policyd/custody-marker.h \
 	policyd/proto.c policyd/proto.h policyd/requests.h
 policyd_libpolicydclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
@@ -21,6 +20,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/audit.c policyd/audit.h \
 	policyd/core.c policyd/core.h \
 	policyd/core-audit.c policyd/core-audit.h \
+	policyd/custody-marker.c policyd/custody-marker.h \
 	policyd/dispatch.c policyd/dispatch.h \
 	policyd/handoff.c policyd/handoff.h policyd/handoff-internal.h \
 	policyd/handoff-chain.c \

@@ -34,6 +34,49 @@ static const char *const custody_use_names[_CUSTODY_USE_MAX] = {
 };
 DEFINE_NAMES(custody_use, enum custody_use, _CUSTODY_USE_MAX)
 
+static const char *const custody_marker_names[_CUSTODY_MARKER_MAX] = {
+	[CUSTODY_MARKER_HERE] = "here",		[CUSTODY_MARKER_ELSEWHERE] = "elsewhere",
+	[CUSTODY_MARKER_LEAVING] = "leaving",	[CUSTODY_MARKER_ARRIVING] = "arriving",
+	[CUSTODY_MARKER_RELEASED] = "released", [CUSTODY_MARKER_PREPARED] = "prepared",
+	[CUSTODY_MARKER_KEPT] = "kept",		[CUSTODY_MARKER_DOUBT] = "in doubt",
+};
+DEFINE_NAMES(custody_marker, enum custody_marker, _CUSTODY_MARKER_MAX)
+
+/* -- UUIDs -- */
+
+void custody_uuid_text(const uint8_t uuid[UUID_LEN], char ret[CUSTODY_UUID_TEXT])
+{
+	static const uint8_t group[] = {4, 2, 2, 2, 6};
+	size_t in = 0, out = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(group); i++) {
+		if (i)
+			ret[out++] = '-';
+		hex_encode(uuid + in, group[i], ret + out);
+		in += group[i];
+		out += 2u * group[i];
+	}
+}
+
+int custody_uuid_parse(const char *text, uint8_t ret[UUID_LEN])
+{
+	char digits[2 * UUID_LEN + 1];
+	size_t n = 0;
+
+	if (strlen(text) != CUSTODY_UUID_TEXT - 1)
+		return -EBADMSG;
+	for (size_t i = 0; text[i]; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash != (text[i] == '-'))
+			return -EBADMSG;
+		if (!dash)
+			digits[n++] = text[i];
+	}
+	digits[n] = '\0';
+	return hex_decode(digits, ret, UUID_LEN);
+}
+
 /* -- Records -- */
 
 static void policyd_status_code(struct coder *c, struct policyd_status *v)

@@ -71,6 +71,29 @@ enum custody_use {
 	_CUSTODY_USE_MAX,
 };
 
+/* One small file per VM below the state directory says where the VM is, for those who start, stop
+ * or hold copies while kith-policyd does not answer (R5). Its name is the VM's UUID; a sentence for
+ * people is on the first line, then come "state", "epoch", "name" and "holder". */
+#define CUSTODY_MARKER_DIR "custody"
+enum custody_marker {
+	CUSTODY_MARKER_HERE,
+	CUSTODY_MARKER_ELSEWHERE,
+	CUSTODY_MARKER_LEAVING,	 /* PREP at the source */
+	CUSTODY_MARKER_ARRIVING, /* RECV at the destination */
+	CUSTODY_MARKER_RELEASED, /* RELEASED at the source: its copy must be frozen */
+	CUSTODY_MARKER_PREPARED, /* PREPARED at the destination: its copy must be frozen */
+	CUSTODY_MARKER_KEPT,	 /* ABORTED at the source, not yet closed: its copy may run, but a
+				    start from disk has to be recorded by kith-policyd (F6) */
+	CUSTODY_MARKER_DOUBT, /* a roll-back was accepted; nobody said yet where the VM is (W17) */
+	_CUSTODY_MARKER_MAX,
+};
+DECLARE_NAMES(custody_marker, enum custody_marker);
+
+/* Text form of a UUID, 8-4-4-4-12 and the NUL; and back (-EBADMSG). */
+#define CUSTODY_UUID_TEXT 37
+void custody_uuid_text(const uint8_t uuid[UUID_LEN], char ret[CUSTODY_UUID_TEXT]);
+int custody_uuid_parse(const char *text, uint8_t ret[UUID_LEN]);
+
 /* What has to happen with a copy that may not run: by kith-warden at any time, and by the fence
  * before libvirtd starts (R5). */
 enum fence_verdict {

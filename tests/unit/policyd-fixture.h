@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "mover/marker.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff-internal.h"
@@ -305,11 +306,15 @@ static inline void commit(struct run *run)
 	g_assert_cmpint(journal(run->s, run, CUSTODY_DONE, &ack, NULL, &err), ==, 0);
 }
 
+/* As the hook asks. */
 static inline int may_start(struct device *d)
 {
 	struct kerr err = {0};
+	int r = handoff_custody_check(d->core, vm, CUSTODY_USE_START, &err);
 
-	return handoff_custody_check(d->core, vm, CUSTODY_USE_START, &err);
+	return err.code == KCODE_LOCKED
+		       ? marker_may_start(d->core->marker_fd, vm, CUSTODY_USE_START, NULL)
+		       : r;
 }
 
 struct reply {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store's tables: policies, requests, audit; and custody with journal and markers. */
+#include "mover/marker.h"
 #include "policyd/audit.h"
 #include "policyd/custody-marker.h"
 #include "tests/unit/store-fixture.h"
@@ -158,8 +159,8 @@ static int do_step(struct fixture *f, enum custody_record record,
 
 static void check_marker(struct fixture *f, int want)
 {
-	struct custody_marker_info info;
-	int r = custody_marker_read(f->dir, VM, &info);
+	struct marker info;
+	int r = marker_read(f->dir, VM, &info);
 
 	if (want < 0) {
 		g_assert_cmpint(r, ==, -ENOENT);
@@ -372,7 +373,7 @@ static void test_step_failures(struct fixture *f, const void *data _unused_)
 
 	for (int mode = 0; mode < 2; mode++) {
 		for (int n = 1; n < 60; n++) {
-			struct custody_marker_info info;
+			struct marker info;
 			struct custody_view v;
 			bool reached;
 			int r;
@@ -393,7 +394,7 @@ static void test_step_failures(struct fixture *f, const void *data _unused_)
 				g_assert_cmpint((int)v.record, ==, CUSTODY_PREP);
 			g_assert_true(v.record == CUSTODY_RELEASED ? !v.here && v.epoch == 2
 								   : v.here && v.epoch == 1);
-			g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, 0);
+			g_assert_cmpint(marker_read(f->dir, VM, &info), ==, 0);
 			g_assert_true(
 				info.state == CUSTODY_MARKER_RELEASED ||
 				(v.record == CUSTODY_PREP && info.state == CUSTODY_MARKER_LEAVING));

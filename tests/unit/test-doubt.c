@@ -214,9 +214,9 @@ static void roll_back(struct device *d)
 
 static enum custody_marker marker_of(struct device *d)
 {
-	struct custody_marker_info info;
+	struct marker info;
 
-	g_assert_cmpint(custody_marker_read(d->core->marker_fd, vm, &info), ==, 0);
+	g_assert_cmpint(marker_read(d->core->marker_fd, vm, &info), ==, 0);
 	return info.state;
 }
 
@@ -329,6 +329,12 @@ static void test_h2_only_locked(void)
 	extend(&w->laptop->tpm, 4);
 	open_core(w->laptop);
 	g_assert_cmpint(w->laptop->core->state, ==, POLICYD_STATE_LOCKED);
+	/* The hook is told to go by the marker (R5). */
+	g_assert_cmpint(handoff_custody_check(w->laptop->core, vm, CUSTODY_USE_START, &err), ==,
+			-EAGAIN);
+	g_assert_cmpint((int)err.code, ==, KCODE_LOCKED);
+	g_assert_cmpint(marker_of(w->laptop), ==, CUSTODY_MARKER_HERE);
+	kerr_clear(&err);
 	g_assert_cmpint(core_unlock(w->laptop->core, w->laptop->recovery, &err), ==, 0);
 	g_assert_cmpint(may_start(w->laptop), ==, 0);
 	g_assert_cmpint((int)view_of(w->laptop).doubt, ==, CUSTODY_SURE);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "mover/marker.h"
 #include "policyd/custody-marker.h"
 
 static const uint8_t VM[UUID_LEN] = {0xaa, 0xbb, 0xcc, 0xdd, 0x11, 0x22, 0x33, 0x44,
@@ -80,41 +81,40 @@ static void test_states(struct fixture *f, const void *data _unused_)
 		bool allowed = rows[i].state == CUSTODY_MARKER_HERE;
 		g_autofree char *path = g_build_filename(f->path, VM_FILE, NULL);
 		g_autofree char *text = NULL;
-		struct custody_marker_info info;
+		struct marker info;
 		struct kerr err = {0};
 
 		g_assert_cmpint(custody_marker_write(f->dir, &v), ==, 0);
 		g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
 		g_assert_nonnull(strstr(text, rows[i].word));
-		g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, 0);
+		g_assert_cmpint(marker_read(f->dir, VM, &info), ==, 0);
 		g_assert_cmpint((int)info.state, ==, (int)rows[i].state);
 		g_assert_cmpstr(info.holder, ==, rows[i].holder);
 		g_assert_cmpstr(info.name, ==, "work");
 		g_assert_cmpuint(info.epoch, ==, 3);
-		g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, &err), ==,
+		g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, &err), ==,
 				allowed ? 0 : -EACCES);
 		g_assert_cmpint((int)err.code, ==, allowed ? KCODE_OK : KCODE_CUSTODY);
 		/* Without policyd nothing comes in, expected or not. */
-		g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_INCOMING, NULL),
-				==, -EACCES);
+		g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_INCOMING, NULL), ==,
+				-EACCES);
 	}
 }
 
 static void test_unknown(struct fixture *f, const void *data _unused_)
 {
 	struct custody_view v = make_view(false, -1);
-	struct custody_marker_info info;
+	struct marker info;
 
-	g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, -ENOENT);
-	g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, 0);
-	g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_INCOMING, NULL), ==,
-			-EACCES);
+	g_assert_cmpint(marker_read(f->dir, VM, &info), ==, -ENOENT);
+	g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, 0);
+	g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_INCOMING, NULL), ==, -EACCES);
 	g_assert_cmpint(custody_marker_write(f->dir, &v), ==, 0);
-	g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, -EACCES);
+	g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, -EACCES);
 	v.known = false;
 	g_assert_cmpint(custody_marker_write(f->dir, &v), ==, 0);
 	g_assert_cmpint(custody_marker_write(f->dir, &v), ==, 0);
-	g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, 0);
+	g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, 0);
 }
 
 /* Cut or edited anywhere, a marker that does not read forbids. */
@@ -134,32 +134,30 @@ static void test_damaged(struct fixture *f, const void *data _unused_)
 		"x\nepoch 3\nstate here\nname work\nholder laptop\n",
 	};
 	static const char good[] = "x\nstate here\nepoch 3\nname work\nholder laptop\n";
-	struct custody_marker_info info;
+	struct marker info;
 
 	g_assert_cmpint(file_write_atomic(f->dir, VM_FILE, good, strlen(good), 0644), ==, 0);
-	g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, 0);
+	g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, 0);
 	for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
 		struct kerr err = {0};
 
 		g_assert_cmpint(
 			file_write_atomic(f->dir, VM_FILE, texts[i], strlen(texts[i]), 0644), ==,
 			0);
-		g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, -EBADMSG);
-		g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, &err), ==,
-				-EACCES);
+		g_assert_cmpint(marker_read(f->dir, VM, &info), ==, -EBADMSG);
+		g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, &err), ==, -EACCES);
 		g_assert_nonnull(strstr(err.text, "damaged"));
 	}
 	for (size_t n = 0; n < strlen(good); n++) {
 		g_assert_cmpint(file_write_atomic(f->dir, VM_FILE, good, n, 0644), ==, 0);
-		g_assert_cmpint(custody_marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==,
-				-EACCES);
+		g_assert_cmpint(marker_may_start(f->dir, VM, CUSTODY_USE_START, NULL), ==, -EACCES);
 	}
 	/* A NUL must not hide the rest; neither may a link or a folder stand in. */
 	g_assert_cmpint(file_write_atomic(f->dir, VM_FILE, good, sizeof(good), 0644), ==, 0);
-	g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, -EBADMSG);
+	g_assert_cmpint(marker_read(f->dir, VM, &info), ==, -EBADMSG);
 	unlinkat(f->dir, VM_FILE, 0);
 	g_assert_cmpint(symlinkat("/etc/hostname", f->dir, VM_FILE), ==, 0);
-	g_assert_cmpint(custody_marker_read(f->dir, VM, &info), ==, -EBADMSG);
+	g_assert_cmpint(marker_read(f->dir, VM, &info), ==, -EBADMSG);
 }
 
 static void test_uuid(void)
