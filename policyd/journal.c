@@ -2,18 +2,6 @@
 /* Custody as tables and pure functions: rules R1 to R5 (docs/threats.md). */
 #include "policyd/journal.h"
 
-#include <sodium.h>
-
-static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = {
-	[CUSTODY_STATEMENT_NONE] = "none",	 [CUSTODY_STATEMENT_VOTE] = "vote",
-	[CUSTODY_STATEMENT_RELEASE] = "release", [CUSTODY_STATEMENT_ABORT] = "abort",
-	[CUSTODY_STATEMENT_ACK] = "ack",	 [CUSTODY_STATEMENT_NACK] = "nack",
-	[CUSTODY_STATEMENT_ASK] = "ask",	 [CUSTODY_STATEMENT_WHERE] = "where",
-	[CUSTODY_STATEMENT_HELD] = "held",	 [CUSTODY_STATEMENT_NOT_HELD] = "not-held",
-	[CUSTODY_STATEMENT_ADOPT] = "adopt",	 [CUSTODY_STATEMENT_CLAIM] = "claim",
-};
-DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
-
 /* -- Tables -- */
 
 #define FROM_NOTHING -1
@@ -109,18 +97,6 @@ bool journal_is_guarded(enum custody_record record)
 
 /* -- Statements -- */
 
-#define STATEMENT_LABEL 16
-
-/* What devices tell each other, and what is only ever said in a chain (custody-chain.h), the first
- * by the owner's key: neither passes for the other. */
-static const uint8_t *label_of(unsigned kind)
-{
-	static const uint8_t word[STATEMENT_LABEL] = "kith-custody-v1"; /* with the NUL */
-	static const uint8_t link[STATEMENT_LABEL] = "kith-chain-v1";
-
-	return kind == CUSTODY_STATEMENT_ADOPT || kind == CUSTODY_STATEMENT_CLAIM ? link : word;
-}
-
 uint64_t custody_statement_handoff_epoch(const struct custody_statement *statement)
 {
 	return statement->epoch - statement_epoch(statement->kind, 0);
@@ -165,70 +141,6 @@ void custody_statement_for(const struct custody_view *after, const uint8_t self[
 {
 	custody_statement_of(after->record, after->hid, after->uuid, after->handoff_epoch, self,
 			     after->peer, ret);
-}
-
-void custody_statement_body(const struct custody_statement *statement,
-			    uint8_t ret[CUSTODY_STATEMENT_BODY])
-{
-	struct wbuf w = wbuf_init(ret, CUSTODY_STATEMENT_BODY);
-
-	wbuf_bytes(&w, label_of(statement->kind), STATEMENT_LABEL);
-	wbuf_u8(&w, (uint8_t)statement->kind);
-	wbuf_bytes(&w, statement->hid, HID_LEN);
-	wbuf_bytes(&w, statement->uuid, UUID_LEN);
-	wbuf_u64(&w, statement->epoch);
-	wbuf_bytes(&w, statement->from, DEVICE_ID_LEN);
-	wbuf_bytes(&w, statement->to, DEVICE_ID_LEN);
-}
-
-void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
-			    uint8_t ret[CUSTODY_STATEMENT_LEN])
-{
-	custody_statement_body(statement, ret);
-	crypto_sign_detached(ret + CUSTODY_STATEMENT_BODY, NULL, ret, CUSTODY_STATEMENT_BODY,
-			     sign_sk);
-}
-
-int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret)
-{
-	struct rbuf r = rbuf_init(data, len);
-	struct custody_statement s = {0};
-	uint8_t label[STATEMENT_LABEL];
-	uint8_t kind;
-
-	rbuf_bytes(&r, label, sizeof(label));
-	kind = rbuf_u8(&r);
-	rbuf_bytes(&r, s.hid, HID_LEN);
-	rbuf_bytes(&r, s.uuid, UUID_LEN);
-	s.epoch = rbuf_u64(&r);
-	rbuf_bytes(&r, s.from, DEVICE_ID_LEN);
-	rbuf_bytes(&r, s.to, DEVICE_ID_LEN);
-	rbuf_view(&r, SIGN_LEN);
-	if (rbuf_end(&r) < 0 || memcmp(label, label_of(kind), sizeof(label)) != 0)
-		return -EBADMSG;
-	if (kind == CUSTODY_STATEMENT_NONE || kind >= _CUSTODY_STATEMENT_MAX)
-		return -EBADMSG;
-	s.kind = (enum custody_statement_kind)kind;
-	*ret = s;
-	return 0;
-}
-
-int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk[SIGN_PK_LEN],
-			     struct custody_statement *ret, struct kerr *err)
-{
-	const uint8_t *body = data;
-	struct custody_statement s;
-
-	if (custody_statement_parse(data, len, &s) < 0)
-		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
-				"A custody statement of the other device is malformed.");
-	if (crypto_sign_verify_detached(body + CUSTODY_STATEMENT_BODY, body, CUSTODY_STATEMENT_BODY,
-					sign_pk) != 0)
-		return kerr_set(err, EBADMSG, KCODE_ATTEST_BINDING,
-				"A custody statement carries a wrong signature; somebody may sit "
-				"between the devices. It was ignored.");
-	*ret = s;
-	return 0;
 }
 
 /* -- Refusals in words -- */
@@ -668,25 +580,4 @@ void custody_to_open(const struct custody_view *view, struct policyd_open *ret)
 	memcpy(ret->uuid, view->uuid, UUID_LEN);
 	memcpy(ret->peer, view->peer, DEVICE_ID_LEN);
 	snprintf(ret->vm, sizeof(ret->vm), "%s", view->name);
-}
-
-void journal_hash(const struct journal_entry *entry, uint8_t ret[HASH_LEN])
-{
-	static const char label[] = "kith-journal-v1";
-	uint8_t buf[256 + JOURNAL_PROOF_MAX];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
-
-	wbuf_bytes(&w, label, sizeof(label) - 1);
-	wbuf_bytes(&w, entry->prev, HASH_LEN);
-	wbuf_u64(&w, entry->seq);
-	wbuf_u64(&w, entry->time);
-	wbuf_u8(&w, (uint8_t)entry->record);
-	wbuf_bytes(&w, entry->hid, HID_LEN);
-	wbuf_bytes(&w, entry->uuid, UUID_LEN);
-	wbuf_u64(&w, entry->epoch);
-	wbuf_u64(&w, entry->handoff_epoch);
-	wbuf_bytes(&w, entry->peer, DEVICE_ID_LEN);
-	wbuf_u8(&w, entry->source);
-	wbuf_blob(&w, entry->proof, MIN_OF(entry->proof_len, sizeof(entry->proof)));
-	crypto_hash_sha256(ret, buf, w.len);
 }

@@ -4,8 +4,7 @@
 
 #include <stdbool.h>
 
-#include "base/buf.h"
-#include "policyd/proto.h"
+#include "policyd/custody-wire.h"
 
 /* Highest epoch that is ever stored: SQLite integers are signed. */
 #define CUSTODY_EPOCH_MAX ((uint64_t)INT64_MAX)
@@ -51,18 +50,7 @@ struct custody_view {
 /* True while a hand-off decides about custody: no second one may start (H9). */
 bool custody_is_open(const struct custody_view *view);
 
-/* -- Signed statements between the two policyds -- */
-
-struct custody_statement {
-	enum custody_statement_kind kind;
-	uint8_t hid[HID_LEN], uuid[UUID_LEN];
-	uint64_t epoch;
-	uint8_t from[DEVICE_ID_LEN], to[DEVICE_ID_LEN];
-};
-
-/* label 16, u8 kind, hid16, uuid16, u64 epoch, id32 from, id32 to, Ed25519 signature 64 */
-#define CUSTODY_STATEMENT_LEN 185
-#define CUSTODY_STATEMENT_BODY (CUSTODY_STATEMENT_LEN - SIGN_LEN)
+/* -- What has to be said -- */
 
 /* The statement that the record in `after`, as journal_step() or store_custody_step() gave it,
  * obliges this device to make; kind NONE if it makes none. */
@@ -89,22 +77,6 @@ void custody_statement_make(enum custody_statement_kind kind, const uint8_t hid[
 
 /* `e` of the hand-off that a statement is about. */
 uint64_t custody_statement_handoff_epoch(const struct custody_statement *statement);
-
-/* Signs with the Ed25519 device key (64 bytes, libsodium form). Infallible. */
-void custody_statement_sign(const struct custody_statement *statement, const uint8_t sign_sk[64],
-			    uint8_t ret[CUSTODY_STATEMENT_LEN]);
-
-/* What a signature of it covers; for a key that signs elsewhere. */
-void custody_statement_body(const struct custody_statement *statement,
-			    uint8_t ret[CUSTODY_STATEMENT_BODY]);
-
-/* Parses only. -EBADMSG. The caller learns `from` here, looks up its pinned key, then verifies. */
-int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret);
-
-/* Parses and checks the signature; -EBADMSG with *err filled. Whether it is the right statement
- * for a hand-off is journal_step()'s business. */
-int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk[SIGN_PK_LEN],
-			     struct custody_statement *ret, struct kerr *err);
 
 /* -- The machine -- */
 
@@ -177,31 +149,3 @@ int custody_may_start(const struct custody_view *view, enum custody_use use, boo
 void custody_to_vm(const struct custody_view *view, uint64_t policy_version,
 		   struct policyd_vm *ret);
 void custody_to_open(const struct custody_view *view, struct policyd_open *ret);
-
-/* -- The hash chain of records -- */
-
-#define JOURNAL_ADOPT 64  /* `record` of an adoption, beside enum custody_record */
-#define JOURNAL_FORGET 65 /* the owner removed the VM from Kith */
-#define JOURNAL_DOUBT_OVER                                                                    \
-	66		   /* after a roll-back every peer said that it has not got the VM... \
-			    */
-#define JOURNAL_HEARSAY 67 /* ...or one that it is elsewhere; proof: its word... */
-#define JOURNAL_CLAIM 68   /* ...or the owner decided */
-#define JOURNAL_PROOF_MAX 512
-
-/* One written record. */
-struct journal_entry {
-	uint64_t seq, time; /* time in Unix seconds, for people only (D13) */
-	int record;	    /* enum custody_record or JOURNAL_... */
-	uint8_t hid[HID_LEN], uuid[UUID_LEN];
-	uint64_t epoch;		/* of the VM after this record */
-	uint64_t handoff_epoch; /* `e` of the hand-off */
-	uint8_t peer[DEVICE_ID_LEN];
-	bool source;
-	uint8_t proof[JOURNAL_PROOF_MAX]; /* signed statement as received */
-	size_t proof_len;
-	uint8_t prev[HASH_LEN], hash[HASH_LEN];
-};
-
-/* SHA-256 over label, entry.prev and the canonical encoding of all else. */
-void journal_hash(const struct journal_entry *entry, uint8_t ret[HASH_LEN]);

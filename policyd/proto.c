@@ -19,6 +19,16 @@ static const char *const pair_past_names[_PAIR_PAST_MAX] = {
 };
 DEFINE_NAMES(pair_past, enum pair_past, _PAIR_PAST_MAX)
 
+static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = {
+	[CUSTODY_STATEMENT_NONE] = "none",	 [CUSTODY_STATEMENT_VOTE] = "vote",
+	[CUSTODY_STATEMENT_RELEASE] = "release", [CUSTODY_STATEMENT_ABORT] = "abort",
+	[CUSTODY_STATEMENT_ACK] = "ack",	 [CUSTODY_STATEMENT_NACK] = "nack",
+	[CUSTODY_STATEMENT_ASK] = "ask",	 [CUSTODY_STATEMENT_WHERE] = "where",
+	[CUSTODY_STATEMENT_HELD] = "held",	 [CUSTODY_STATEMENT_NOT_HELD] = "not-held",
+	[CUSTODY_STATEMENT_ADOPT] = "adopt",	 [CUSTODY_STATEMENT_CLAIM] = "claim",
+};
+DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
+
 static const char *const custody_record_names[_CUSTODY_RECORD_MAX] = {
 	[CUSTODY_PREP] = "prep",	 [CUSTODY_RELEASED] = "released",
 	[CUSTODY_ABORTED] = "aborted",	 [CUSTODY_DONE] = "done",

@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "policyd/journal.h"
+#include "policyd/custody-wire.h"
 #include "tests/unit/golden.h"
 
 static struct custody_statement make_statement(enum custody_statement_kind kind)
