@@ -110,8 +110,9 @@ static int answer_known(struct core *core, const struct custody_statement *their
 		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
 				"That hand-off is with another device, or of another VM.");
 	if (record >= 0 && record < _CUSTODY_RECORD_MAX)
-		custody_statement_of((enum custody_record)record, last->hid, last->uuid,
-				     last->handoff_epoch, core->id.id, theirs->from, ret);
+		custody_statement_make(custody_statement_of((enum custody_record)record), last->hid,
+				       last->uuid, last->handoff_epoch, core->id.id, theirs->from,
+				       ret);
 	return 0;
 }
 

@@ -4,18 +4,14 @@
 
 /* -- Tables -- */
 
-#define FROM_NOTHING -1
-
-/* Every legal move. What is not here is refused. */
+/* Every legal move within a hand-off. What is not here is refused. */
 static const struct move {
-	int from; /* enum custody_record or FROM_NOTHING */
-	enum custody_record to;
+	enum custody_record from, to;
 	enum custody_statement_kind proof;
 	bool proof_optional;
 	bool copy_gone; /* only if the source's copy died before anybody saw it run again */
 } moves[] = {
 	/* source */
-	{FROM_NOTHING, CUSTODY_PREP, CUSTODY_STATEMENT_NONE, false, false},
 	{CUSTODY_PREP, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, false, false},
 	{CUSTODY_PREP, CUSTODY_ABORTED, CUSTODY_STATEMENT_NONE, false, false},
 	{CUSTODY_RELEASED, CUSTODY_DONE, CUSTODY_STATEMENT_ACK, false, false},	   /* R3 */
@@ -25,7 +21,6 @@ static const struct move {
 	{CUSTODY_ABORTED, CUSTODY_RELEASED, CUSTODY_STATEMENT_VOTE, false, true},
 	{CUSTODY_RECLAIM, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, false, false},
 	/* destination */
-	{FROM_NOTHING, CUSTODY_RECV, CUSTODY_STATEMENT_NONE, false, false},
 	{CUSTODY_RECV, CUSTODY_PREPARED, CUSTODY_STATEMENT_NONE, false, false},
 	{CUSTODY_RECV, CUSTODY_VOID, CUSTODY_STATEMENT_ABORT, true, false},
 	{CUSTODY_PREPARED, CUSTODY_OWN, CUSTODY_STATEMENT_RELEASE, false, false},
@@ -35,30 +30,38 @@ static const struct move {
 
 /* What each record means by itself. */
 static const struct {
-	bool starts;  /* first record of a hand-off */
+	bool starts;  /* first record of a hand-off: check_prep(), check_recv() */
 	bool open;    /* while it is the last one, no other hand-off may start */
 	bool guarded; /* an older journal would let a second copy run */
 	bool repeats; /* may be asked again when the hand-off is over */
+	bool ends;    /* nothing of the hand-off is left to do */
+	enum { HOLDER_STAYS, HOLDER_PEER, HOLDER_SELF } holder; /* who has the VM from now on... */
+	uint8_t adds; /* ...and what that adds to the epoch of the hand-off */
 	enum custody_statement_kind statement;
 	enum custody_statement_kind again; /* said until the other side answers */
 } records[_CUSTODY_RECORD_MAX] = {
 	[CUSTODY_PREP] = {.starts = true, .open = true},
 	[CUSTODY_RELEASED] = {.open = true,
 			      .guarded = true,
+			      .holder = HOLDER_PEER,
+			      .adds = 1,
 			      .statement = CUSTODY_STATEMENT_RELEASE,
 			      .again = CUSTODY_STATEMENT_RELEASE},
 	/* R2: ABORT is not said before the source runs again; a source that cannot asks. */
 	[CUSTODY_ABORTED] = {.repeats = true,
 			     .statement = CUSTODY_STATEMENT_ABORT,
 			     .again = CUSTODY_STATEMENT_ASK},
-	[CUSTODY_DONE] = {.repeats = true},
-	[CUSTODY_RECLAIM] = {.guarded = true},
-	[CUSTODY_RECV] = {.starts = true, .open = true},
+	[CUSTODY_DONE] = {.repeats = true, .ends = true},
+	[CUSTODY_RECLAIM] = {.guarded = true, .holder = HOLDER_SELF, .adds = 2},
+	[CUSTODY_RECV] = {.starts = true, .open = true, .holder = HOLDER_PEER},
 	[CUSTODY_PREPARED] = {.open = true,
 			      .statement = CUSTODY_STATEMENT_VOTE,
 			      .again = CUSTODY_STATEMENT_VOTE},
-	[CUSTODY_OWN] = {.guarded = true, .statement = CUSTODY_STATEMENT_ACK},
-	[CUSTODY_VOID] = {.repeats = true, .statement = CUSTODY_STATEMENT_NACK},
+	[CUSTODY_OWN] = {.guarded = true,
+			 .holder = HOLDER_SELF,
+			 .adds = 1,
+			 .statement = CUSTODY_STATEMENT_ACK},
+	[CUSTODY_VOID] = {.repeats = true, .ends = true, .statement = CUSTODY_STATEMENT_NACK},
 };
 
 /* Words that no record takes as its proof, but that tell the mover how to go on: that the copy over
@@ -77,7 +80,7 @@ static uint64_t statement_epoch(enum custody_statement_kind kind, uint64_t e)
 	return kind == CUSTODY_STATEMENT_RELEASE || kind == CUSTODY_STATEMENT_ACK ? e + 1 : e;
 }
 
-static const struct move *find_move(int from, enum custody_record to)
+static const struct move *find_move(enum custody_record from, enum custody_record to)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(moves); i++)
 		if (moves[i].from == from && moves[i].to == to)
@@ -92,7 +95,7 @@ bool custody_is_open(const struct custody_view *view)
 
 bool journal_is_guarded(enum custody_record record)
 {
-	return (size_t)record < _CUSTODY_RECORD_MAX && records[record].guarded;
+	return records[record].guarded;
 }
 
 /* -- Statements -- */
@@ -117,30 +120,27 @@ void custody_statement_make(enum custody_statement_kind kind, const uint8_t hid[
 	memcpy(ret->to, peer, DEVICE_ID_LEN);
 }
 
-void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN],
-			  const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
-			  const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
-			  struct custody_statement *ret)
+enum custody_statement_kind custody_statement_of(enum custody_record record)
 {
-	enum custody_statement_kind kind = CUSTODY_STATEMENT_NONE;
-
-	if ((size_t)record < _CUSTODY_RECORD_MAX)
-		kind = records[record].statement;
-	custody_statement_make(kind, hid, uuid, handoff_epoch, self, peer, ret);
+	return records[record].statement;
 }
 
-void custody_statement_again(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
-			     struct custody_statement *ret)
+static void make(enum custody_statement_kind kind, const struct custody_view *v,
+		 const uint8_t self[DEVICE_ID_LEN], struct custody_statement *ret)
 {
-	custody_statement_make(view->handoff ? records[view->record].again : CUSTODY_STATEMENT_NONE,
-			       view->hid, view->uuid, view->handoff_epoch, self, view->peer, ret);
+	custody_statement_make(kind, v->hid, v->uuid, v->handoff_epoch, self, v->peer, ret);
 }
 
 void custody_statement_for(const struct custody_view *after, const uint8_t self[DEVICE_ID_LEN],
 			   struct custody_statement *ret)
 {
-	custody_statement_of(after->record, after->hid, after->uuid, after->handoff_epoch, self,
-			     after->peer, ret);
+	make(records[after->record].statement, after, self, ret);
+}
+
+void custody_statement_again(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+			     struct custody_statement *ret)
+{
+	make(view->handoff ? records[view->record].again : CUSTODY_STATEMENT_NONE, view, self, ret);
 }
 
 /* -- Refusals in words -- */
@@ -177,6 +177,13 @@ static int refuse_doubt(const struct custody_view *v, struct kerr *err)
 		"Whether the VM \"%s\" is on this device is in doubt: its state was rolled back. "
 		"Bring your other devices into sight, or decide with `kith claim %s`.",
 		v->name, v->name);
+}
+
+static int refuse_name(const char *name, struct kerr *err)
+{
+	return kerr_set(err, EEXIST, KCODE_IDENTITY,
+			"This device knows another VM that is called \"%s\", with another UUID.",
+			name);
 }
 
 static int refuse_ended(const struct custody_step *step, struct kerr *err)
@@ -235,12 +242,7 @@ static int check_identity(const struct custody_view *v, const struct custody_ste
 				"\"%s\" offers a VM \"%s\" under the UUID that this device knows "
 				"as \"%s\".",
 				or_unknown(step->peer_name), step->name, v->name);
-	if (step->name_taken)
-		return kerr_set(err, EEXIST, KCODE_IDENTITY,
-				"This device knows another VM that is called \"%s\", with another "
-				"UUID.",
-				step->name);
-	return 0;
+	return step->name_taken ? refuse_name(step->name, err) : 0;
 }
 
 /* The order matters: a replayed old offer is called stale even while something is open (HO7). */
@@ -329,7 +331,7 @@ static int check_proof(const struct custody_view *v, const struct move *m,
 static bool is_awaited(const struct custody_view *v, enum custody_statement_kind kind)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(moves); i++)
-		if (moves[i].from == (int)v->record && moves[i].proof == kind)
+		if (moves[i].from == v->record && moves[i].proof == kind)
 			return !moves[i].copy_gone || !v->started;
 	for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
 		if (hints[i].at == v->record && hints[i].kind == kind)
@@ -358,7 +360,7 @@ static int check_next(const struct custody_view *v, const struct custody_step *s
 
 	if (!v->handoff || memcmp(v->hid, step->hid, HID_LEN) != 0)
 		return refuse_ended(step, err);
-	m = find_move((int)v->record, step->record);
+	m = find_move(v->record, step->record);
 	if (!m)
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"In the hand-off of the VM \"%s\" the record \"%s\" may not follow "
@@ -387,67 +389,39 @@ static void set_holder(struct custody_view *v, const uint8_t id[DEVICE_ID_LEN], 
 	snprintf(v->holder_name, sizeof(v->holder_name), "%s", name);
 }
 
-static void set_handoff(struct custody_view *v, const struct custody_step *step, uint64_t epoch)
+static void begin(struct custody_view *v, const struct custody_step *step)
 {
 	v->handoff = true;
 	v->source = step->record == CUSTODY_PREP;
-	v->fresh = step->record == CUSTODY_RECV && !v->known;
+	v->fresh = !v->source && !v->known;
 	v->started = false;
+	v->handoff_epoch = v->source ? v->epoch : step->epoch;
 	memcpy(v->hid, step->hid, HID_LEN);
-	v->handoff_epoch = epoch;
 	memcpy(v->peer, step->peer, DEVICE_ID_LEN);
 	snprintf(v->peer_name, sizeof(v->peer_name), "%s", step->peer_name);
-}
-
-static void apply_recv(struct custody_view *v, const struct custody_step *step)
-{
-	set_handoff(v, step, step->epoch);
+	if (v->source)
+		return;
 	memcpy(v->uuid, step->uuid, UUID_LEN);
 	snprintf(v->name, sizeof(v->name), "%s", step->name);
 	v->known = true;
-	v->here = false;
-	v->epoch = step->epoch;
 	v->doubt = CUSTODY_SURE; /* the offer proved who holds it */
 	v->told_epoch = 0;
-	set_holder(v, step->peer, step->peer_name);
 }
 
 static void apply(struct custody_view *v, const struct custody_step *step)
 {
-	switch (step->record) {
-	case CUSTODY_PREP:
-		set_handoff(v, step, v->epoch);
-		break;
-	case CUSTODY_RELEASED:
-		v->here = false;
-		v->epoch = v->handoff_epoch + 1;
-		set_holder(v, v->peer, v->peer_name);
-		break;
-	case CUSTODY_RECLAIM:
-		v->here = true;
-		v->epoch = v->handoff_epoch + 2;
-		set_holder(v, step->self, step->self_name);
-		break;
-	case CUSTODY_RECV:
-		apply_recv(v, step);
-		break;
-	case CUSTODY_OWN:
-		v->here = true;
-		v->epoch = v->handoff_epoch + 1;
-		set_holder(v, step->self, step->self_name);
-		break;
-	case CUSTODY_VOID:
-		v->handoff = false;
-		v->known = !v->fresh;
-		break;
-	case CUSTODY_DONE:
-		v->handoff = false;
-		break;
-	case CUSTODY_ABORTED:
-	case CUSTODY_PREPARED:
-	case _CUSTODY_RECORD_MAX:
-		break;
+	if (records[step->record].starts)
+		begin(v, step);
+	if (records[step->record].holder != HOLDER_STAYS) {
+		v->here = records[step->record].holder == HOLDER_SELF;
+		v->epoch = v->handoff_epoch + records[step->record].adds;
+		set_holder(v, v->here ? step->self : v->peer,
+			   v->here ? step->self_name : v->peer_name);
 	}
+	if (records[step->record].ends)
+		v->handoff = false;
+	if (step->record == CUSTODY_VOID)
+		v->known = !v->fresh;
 	v->record = step->record;
 }
 
@@ -489,10 +463,7 @@ int journal_adopt(const struct custody_view *before, const char *name, bool name
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"This VM's name is empty, too long or has control characters.");
 	if (name_taken)
-		return kerr_set(err, EEXIST, KCODE_IDENTITY,
-				"This device knows another VM that is called \"%s\", with another "
-				"UUID.",
-				name);
+		return refuse_name(name, err);
 	if (before->epoch > CUSTODY_EPOCH_MAX - 3)
 		return kerr_set(err, ERANGE, KCODE_FAILED,
 				"The VM \"%s\" was handed over too often to be counted.", name);
@@ -534,17 +505,14 @@ int custody_may_start(const struct custody_view *view, enum custody_use use, boo
 		return view->here ? 0 : refuse_elsewhere(view, self_name, err);
 	if (view->record == CUSTODY_RECV && incoming_seen)
 		return 0;
-	if (view->source)
-		return kerr_set(err, EACCES, KCODE_CUSTODY,
-				"The VM \"%s\" is being handed over to \"%s\" (%s). Starting it "
-				"here now could make a second copy; wait until that has ended.",
-				view->name, or_unknown(view->peer_name),
-				custody_record_to_string(view->record));
-	return kerr_set(err, EACCES, KCODE_CUSTODY,
-			"The VM \"%s\" is just arriving from \"%s\" (%s) and still belongs there. "
-			"Wait until that has ended.",
-			view->name, or_unknown(view->peer_name),
-			custody_record_to_string(view->record));
+	return kerr_set(
+		err, EACCES, KCODE_CUSTODY,
+		view->source
+			? "The VM \"%s\" is being handed over to \"%s\" (%s). Starting it here "
+			  "now could make a second copy; wait until that has ended."
+			: "The VM \"%s\" is just arriving from \"%s\" (%s) and still belongs "
+			  "there. Wait until that has ended.",
+		view->name, or_unknown(view->peer_name), custody_record_to_string(view->record));
 }
 
 bool journal_must_note_start(const struct custody_view *view)

@@ -57,12 +57,8 @@ bool custody_is_open(const struct custody_view *view);
 void custody_statement_for(const struct custody_view *after, const uint8_t self[DEVICE_ID_LEN],
 			   struct custody_statement *ret);
 
-/* The statement that a hand-off which ended long ago made at its `record`, for a peer that asks
- * again. `handoff_epoch` is `e`. */
-void custody_statement_of(enum custody_record record, const uint8_t hid[HID_LEN],
-			  const uint8_t uuid[UUID_LEN], uint64_t handoff_epoch,
-			  const uint8_t self[DEVICE_ID_LEN], const uint8_t peer[DEVICE_ID_LEN],
-			  struct custody_statement *ret);
+/* What a hand-off which ended long ago said at its `record`, for a peer that asks again. */
+enum custody_statement_kind custody_statement_of(enum custody_record record);
 
 /* What this side says again and again until the other one answers: RELEASE, VOTE, or the question
  * ASK of a source that gave up and whose copy may be gone; kind NONE if it has nothing to say. */
