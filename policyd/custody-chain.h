@@ -11,7 +11,7 @@
  * device that knows one of them refuses the other. */
 #pragma once
 
-#include "policyd/journal.h"
+#include "policyd/custody.h"
 
 #define CUSTODY_LINK_LEN (CUSTODY_STATEMENT_LEN + SIGN_PK_LEN)
 /* So many links are taken; a device that keeps the owner's key begins anew instead. */

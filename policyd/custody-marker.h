@@ -2,7 +2,7 @@
 /* Which marker (policyd/proto.h) a VM has, and how it gets to its place. */
 #pragma once
 
-#include "policyd/journal.h"
+#include "policyd/custody.h"
 
 /* What the marker of a known VM says. */
 enum custody_marker custody_marker_state(const struct custody_view *view);

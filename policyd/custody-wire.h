@@ -30,7 +30,7 @@ void custody_statement_body(const struct custody_statement *statement,
 int custody_statement_parse(const void *data, size_t len, struct custody_statement *ret);
 
 /* Parses and checks the signature; -EBADMSG with *err filled. Whether it is the right statement
- * for a hand-off is journal_step()'s business. */
+ * for a hand-off is custody_step()'s business. */
 int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk[SIGN_PK_LEN],
 			     struct custody_statement *ret, struct kerr *err);
 

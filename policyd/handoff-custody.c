@@ -278,7 +278,7 @@ static int note_use(struct core *core, const struct custody_view *view, enum cus
 {
 	static const uint8_t none[UUID_LEN];
 
-	if (use == CUSTODY_USE_START && journal_must_note_start(view)) {
+	if (use == CUSTODY_USE_START && custody_must_note_start(view)) {
 		core_audit(core, "", core->config.name, view->name, "start", NULL);
 		return store_custody_started(core->store, view->uuid, err);
 	}

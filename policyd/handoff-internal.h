@@ -3,8 +3,8 @@
 #pragma once
 
 #include "policyd/core.h"
+#include "policyd/custody.h"
 #include "policyd/handoff.h"
-#include "policyd/journal.h"
 #include "policyd/measure.h"
 #include "policyd/policy.h"
 

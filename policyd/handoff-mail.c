@@ -53,7 +53,7 @@ static const uint8_t *kept(struct handoffs *h, const struct custody_view *v,
 
 		if (h->inbox[i].full && memcmp(h->inbox[i].hid, v->hid, HID_LEN) == 0 &&
 		    custody_statement_parse(data, CUSTODY_STATEMENT_LEN, ret) == 0 &&
-		    journal_accepts(v, h->core->id.id, ret, NULL) == 0)
+		    custody_accepts(v, h->core->id.id, ret, NULL) == 0)
 			return data;
 	}
 	return NULL;
@@ -160,7 +160,7 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 	if (handoff_is_about_doubt(st.kind))
 		return handoff_doubt_step(core, &st, data, len, out, err);
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);
-	if (r == 0 && journal_accepts(&view, core->id.id, &st, NULL) == 0) {
+	if (r == 0 && custody_accepts(&view, core->id.id, &st, NULL) == 0) {
 		keep(core->handoffs, st.hid, data, len);
 		out->len = 0;
 		return 0;
@@ -178,7 +178,7 @@ int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const 
 	if (r == 0)
 		r = store_custody_by_hid(core->store, hid, &view, err);
 	if (r == 0)
-		r = journal_accepts(&view, core->id.id, &st, err);
+		r = custody_accepts(&view, core->id.id, &st, err);
 	if (r == 0)
 		keep(core->handoffs, hid, data, len);
 	return r;

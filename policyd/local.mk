@@ -12,7 +12,7 @@ policyd_libpolicy_a_SOURCES = \
 	policyd/custody-chain.c policyd/custody-chain.h \
 	policyd/custody-doubt.c policyd/custody-doubt.h \
 	policyd/custody-wire.c policyd/custody-wire.h \
-	policyd/journal.c policyd/journal.h \
+	policyd/custody.c policyd/custody.h \
 	policyd/policy.c policyd/policy.h
 policyd_libpolicy_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Custody of VMs and the chained journal: facts in, journal_step(), rows, markers, commit. */
+/* Custody of VMs and the chained journal: facts in, custody_step(), rows, markers, commit. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -529,7 +529,7 @@ int store_custody_step(struct store *s, int marker_dir, struct custody_step *ste
 	if (r == 0)
 		r = find_before(s, step, &last, &before, err);
 	if (r == 0)
-		r = journal_step(&before, step, &after, err);
+		r = custody_step(&before, step, &after, err);
 	if (r < 0)
 		return r;
 	if (r > 0) {
@@ -543,7 +543,7 @@ int store_custody_step(struct store *s, int marker_dir, struct custody_step *ste
 		return r;
 	}
 	r = store_view_write(s, marker_dir, &before, &after, (int)step->record, time, proof,
-			     proof_len, journal_is_guarded(step->record), err);
+			     proof_len, custody_is_guarded(step->record), err);
 	if (r < 0)
 		return r;
 	log_debug("custody", "vm \"%s\": %s -> %s, epoch %llu -> %llu, here %d -> %d", after.name,
@@ -567,7 +567,7 @@ int store_custody_repeated(struct store *s, struct custody_step *step,
 	if (r < 0)
 		return r;
 	step->hid_last = last.record;
-	if (!journal_is_repeat(&view, step))
+	if (!custody_is_repeat(&view, step))
 		return 0;
 	describe(&view, step, &last);
 	*ret_after = view;
@@ -594,7 +594,7 @@ int store_custody_adopt(struct store *s, int marker_dir, const uint8_t uuid[UUID
 	if (r == 0)
 		r = name_taken(s, name, uuid, &taken, err);
 	if (r == 0)
-		r = journal_adopt(&before, name, taken, self, self_name, &after, err);
+		r = custody_adopt(&before, name, taken, self, self_name, &after, err);
 	if (r == 0)
 		r = store_view_write(s, marker_dir, &before, &after, JOURNAL_ADOPT, time, NULL, 0,
 				     true, err);

@@ -9,7 +9,7 @@
 #include "attest/evidence.h"
 #include "base/secret.h"
 #include "policyd/custody-chain.h"
-#include "policyd/journal.h"
+#include "policyd/custody.h"
 
 #define STORE_FILE "store.db" /* below the state directory of policyd */
 #define STORE_KEY_LEN 32
@@ -261,12 +261,12 @@ int store_custody_lent(struct store *s, const uint8_t owner_pk[SIGN_PK_LEN], boo
 /* Sorted by name; *ret is malloced (NULL for none). */
 int store_custody_list(struct store *s, struct custody_view **ret, size_t *ret_n, struct kerr *err);
 
-/* Writes one record: fills the facts of *step, asks journal_step(), writes the row, puts a marker
+/* Writes one record: fills the facts of *step, asks custody_step(), writes the row, puts a marker
  * that forbids out first, commits in the kind that the record needs together with whatever else the
  * caller changed (its audit record, say), and puts a marker that allows out last. `proof` is the
  * signed statement as received (NULL, 0 = none). `marker_dir` < 0 = no markers.
  * 0 = written; 1 = it was there already (other changes of the caller stay uncommitted); a refusal
- * of journal_step() changes nothing; any later failure drops all uncommitted changes. In each good
+ * of custody_step() changes nothing; any later failure drops all uncommitted changes. In each good
  * case *ret_after describes this hand-off, so that custody_statement_for() answers it. */
 int store_custody_step(struct store *s, int marker_dir, struct custody_step *step, uint64_t time,
 		       const void *proof, size_t proof_len, struct custody_view *ret_after,
@@ -278,7 +278,7 @@ int store_custody_repeated(struct store *s, struct custody_step *step,
 /* A start that the hook may allow only once this is on the disk (F6). Commits guarded: an older
  * journal would let the VM be released although it runs here. */
 int store_custody_started(struct store *s, const uint8_t uuid[UUID_LEN], struct kerr *err);
-/* journal_adopt() and journal record with guarded commit and marker, in the same way. */
+/* custody_adopt() and journal record with guarded commit and marker, in the same way. */
 int store_custody_adopt(struct store *s, int marker_dir, const uint8_t uuid[UUID_LEN],
 			const char *name, const uint8_t self[DEVICE_ID_LEN], const char *self_name,
 			uint64_t time, struct custody_view *ret_after, struct kerr *err);

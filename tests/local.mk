@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test-cookie \
 	tests/unit/test-cost \
 	tests/unit/test-custody \
+	tests/unit/test-custody-rules \
 	tests/unit/test-custody-wire \
 	tests/unit/test-disk \
 	tests/unit/test-domain \
@@ -21,7 +22,6 @@ UNIT_TESTS = \
 	tests/unit/test-exchange \
 	tests/unit/test-gateway \
 	tests/unit/test-hijack \
-	tests/unit/test-journal \
 	tests/unit/test-leaf \
 	tests/unit/test-link \
 	tests/unit/test-link-codec \

@@ -176,13 +176,13 @@ static void test_doubt_forbids(void)
 	g_assert_cmpint(custody_may_start(&v, CUSTODY_USE_START, true, NULL, &err), ==, -EACCES);
 	g_assert_nonnull(strstr(err.text, "kith claim work"));
 	g_assert_cmpint(custody_may_start(&v, CUSTODY_USE_INCOMING, true, NULL, NULL), ==, -EACCES);
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -EACCES);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -EACCES);
 	v.here = false;
 	s.record = CUSTODY_RECV;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -EACCES);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -EACCES);
 	v.doubt = CUSTODY_HEARSAY;
 	v.told_epoch = 7;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 	g_assert_true(after.doubt == CUSTODY_SURE && after.told_epoch == 0);
 }
 

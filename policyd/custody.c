@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Custody as tables and pure functions: rules R1 to R5 (docs/threats.md). */
-#include "policyd/journal.h"
+#include "policyd/custody.h"
 
 /* -- Tables -- */
 
@@ -93,7 +93,7 @@ bool custody_is_open(const struct custody_view *view)
 	return view->handoff && records[view->record].open;
 }
 
-bool journal_is_guarded(enum custody_record record)
+bool custody_is_guarded(enum custody_record record)
 {
 	return records[record].guarded;
 }
@@ -281,7 +281,7 @@ static int check_recv(const struct custody_view *v, const struct custody_step *s
 /* -- Any other record -- */
 
 /* A mover that was interrupted asks for what it wrote before. */
-bool journal_is_repeat(const struct custody_view *v, const struct custody_step *step)
+bool custody_is_repeat(const struct custody_view *v, const struct custody_step *step)
 {
 	bool same = v->handoff && memcmp(v->hid, step->hid, HID_LEN) == 0;
 
@@ -339,7 +339,7 @@ static bool is_awaited(const struct custody_view *v, enum custody_statement_kind
 	return false;
 }
 
-int journal_accepts(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+int custody_accepts(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
 		    const struct custody_statement *statement, struct kerr *err)
 {
 	if (!belongs(view, self, statement))
@@ -425,7 +425,7 @@ static void apply(struct custody_view *v, const struct custody_step *step)
 	v->record = step->record;
 }
 
-int journal_step(const struct custody_view *before, const struct custody_step *step,
+int custody_step(const struct custody_view *before, const struct custody_step *step,
 		 struct custody_view *ret_after, struct kerr *err)
 {
 	struct custody_view after = *before;
@@ -433,7 +433,7 @@ int journal_step(const struct custody_view *before, const struct custody_step *s
 
 	if ((size_t)step->record >= _CUSTODY_RECORD_MAX)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no such custody record.");
-	if (journal_is_repeat(before, step)) {
+	if (custody_is_repeat(before, step)) {
 		*ret_after = after;
 		return 1;
 	}
@@ -450,7 +450,7 @@ int journal_step(const struct custody_view *before, const struct custody_step *s
 	return 0;
 }
 
-int journal_adopt(const struct custody_view *before, const char *name, bool name_taken,
+int custody_adopt(const struct custody_view *before, const char *name, bool name_taken,
 		  const uint8_t self[DEVICE_ID_LEN], const char *self_name,
 		  struct custody_view *ret_after, struct kerr *err)
 {
@@ -515,7 +515,7 @@ int custody_may_start(const struct custody_view *view, enum custody_use use, boo
 		view->name, or_unknown(view->peer_name), custody_record_to_string(view->record));
 }
 
-bool journal_must_note_start(const struct custody_view *view)
+bool custody_must_note_start(const struct custody_view *view)
 {
 	return view->handoff && view->source && view->record == CUSTODY_ABORTED && !view->started;
 }

@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "policyd/journal.h"
+#include "policyd/custody.h"
 
 #define NOTHING -1
 #define EPOCH 5
@@ -104,7 +104,7 @@ static int advance(struct custody_view *v, int to, bool source, int last, struct
 
 	s.hid_last = last;
 	s.proof = kind == CUSTODY_STATEMENT_NONE ? NULL : &proof;
-	return journal_step(v, &s, v, err);
+	return custody_step(v, &s, v, err);
 }
 
 static struct custody_view view_in(int state, bool known_before)
@@ -201,7 +201,7 @@ static void test_from_nothing(void)
 		struct custody_view v = known_view(true, EPOCH);
 		struct custody_step s = make_step((enum custody_record)99, true);
 
-		g_assert_cmpint(journal_step(&v, &s, &v, NULL), ==, -EINVAL);
+		g_assert_cmpint(custody_step(&v, &s, &v, NULL), ==, -EINVAL);
 	}
 }
 
@@ -233,11 +233,11 @@ static void test_epochs(void)
 	g_assert_true(v.here && v.epoch == EPOCH + 1 && !custody_is_open(&v) && v.handoff);
 	g_assert_cmpmem(v.holder, DEVICE_ID_LEN, D, DEVICE_ID_LEN);
 
-	g_assert_true(journal_is_guarded(CUSTODY_RELEASED) && journal_is_guarded(CUSTODY_OWN) &&
-		      journal_is_guarded(CUSTODY_RECLAIM));
-	g_assert_false(journal_is_guarded(CUSTODY_PREP) || journal_is_guarded(CUSTODY_RECV) ||
-		       journal_is_guarded(CUSTODY_PREPARED) || journal_is_guarded(CUSTODY_VOID) ||
-		       journal_is_guarded(CUSTODY_ABORTED) || journal_is_guarded(CUSTODY_DONE));
+	g_assert_true(custody_is_guarded(CUSTODY_RELEASED) && custody_is_guarded(CUSTODY_OWN) &&
+		      custody_is_guarded(CUSTODY_RECLAIM));
+	g_assert_false(custody_is_guarded(CUSTODY_PREP) || custody_is_guarded(CUSTODY_RECV) ||
+		       custody_is_guarded(CUSTODY_PREPARED) || custody_is_guarded(CUSTODY_VOID) ||
+		       custody_is_guarded(CUSTODY_ABORTED) || custody_is_guarded(CUSTODY_DONE));
 }
 
 /* A refused newcomer leaves no trace that could forbid a VM of our own. */
@@ -269,7 +269,7 @@ static int receive(const struct custody_view *v, uint64_t epoch, const uint8_t *
 	s.epoch = epoch;
 	s.hid_last = last;
 	memcpy(s.hid, hid, HID_LEN);
-	r = journal_step(v, &s, &after, &err);
+	r = custody_step(v, &s, &after, &err);
 	*ret_code = err.code;
 	return r;
 }
@@ -319,7 +319,7 @@ static void test_late_record(void)
 
 		memcpy(s.hid, HID2, HID_LEN);
 		s.hid_last = CUSTODY_PREPARED;
-		g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -ESTALE);
+		g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -ESTALE);
 		g_assert_cmpint((int)err.code, ==, KCODE_STALE_EPOCH);
 	}
 }
@@ -336,7 +336,7 @@ static void test_busy(void)
 		enum kcode code;
 
 		memcpy(s.hid, HID2, HID_LEN);
-		g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EBUSY);
+		g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EBUSY);
 		g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
 		g_assert_cmpint(receive(&v, v.epoch, HID2, -1, &code), ==, -EBUSY);
 		g_assert_cmpint((int)code, ==, KCODE_BUSY);
@@ -346,7 +346,7 @@ static void test_busy(void)
 		struct custody_step s = make_step(CUSTODY_PREP, closed[i] != CUSTODY_OWN);
 
 		memcpy(s.hid, HID2, HID_LEN);
-		g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+		g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 		g_assert_true(after.handoff_epoch == v.epoch && !after.fresh);
 		g_assert_cmpmem(after.hid, HID_LEN, HID2, HID_LEN);
 	}
@@ -359,25 +359,25 @@ static void test_identity(void)
 	struct kerr err = {0};
 
 	g_strlcpy(s.name, "other", sizeof(s.name));
-	g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EEXIST);
+	g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EEXIST);
 	g_assert_cmpint((int)err.code, ==, KCODE_IDENTITY);
 
 	kerr_clear(&err);
 	v = unknown_view();
 	s.name_taken = true;
-	g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EEXIST);
+	g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EEXIST);
 	g_assert_cmpint((int)err.code, ==, KCODE_IDENTITY);
 	s.name_taken = false;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 
 	g_strlcpy(s.name, "evil\n", sizeof(s.name));
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -EBADMSG);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -EBADMSG);
 
 	/* Somebody offers what this device holds itself. */
 	kerr_clear(&err);
 	v = known_view(true, EPOCH);
 	s = make_step(CUSTODY_RECV, false);
-	g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EEXIST);
+	g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EEXIST);
 	g_assert_cmpint((int)err.code, ==, KCODE_CUSTODY);
 }
 
@@ -391,17 +391,17 @@ static void test_r2_redecision(void)
 	struct kerr err = {0};
 
 	s.proof = &vote;
-	g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EINVAL);
+	g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EINVAL);
 	s.copy_gone = true;
 	s.proof = NULL;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -EINVAL);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -EINVAL);
 	s.proof = &vote;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 	g_assert_false(after.here);
 	g_assert_cmpuint(after.epoch, ==, EPOCH + 1);
 	g_assert_cmpint(advance(&v, CUSTODY_DONE, true, CUSTODY_ABORTED, NULL), ==, 0);
 	s.hid_last = CUSTODY_DONE;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), <, 0);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), <, 0);
 }
 
 static void test_proofs(void)
@@ -422,7 +422,7 @@ static void test_proofs(void)
 		enum custody_statement_kind kind = proof_for(needs[i].from, needs[i].to);
 		struct kerr err = {0};
 
-		g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EINVAL);
+		g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EINVAL);
 		for (unsigned wrong = 0; wrong <= 6; wrong++) {
 			struct custody_statement p = make_statement(kind, !source);
 
@@ -435,7 +435,7 @@ static void test_proofs(void)
 			if (wrong == 6)
 				p.kind = CUSTODY_STATEMENT_ABORT;
 			kerr_clear(&err);
-			g_assert_cmpint(journal_step(&v, &s, &after, &err), ==,
+			g_assert_cmpint(custody_step(&v, &s, &after, &err), ==,
 					wrong ? -EBADMSG : 0);
 			g_assert_cmpint((int)err.code, ==, wrong ? KCODE_ATTEST_BINDING : KCODE_OK);
 		}
@@ -449,11 +449,11 @@ static void test_void_proof(void)
 	struct custody_step s = make_step(CUSTODY_VOID, false);
 	struct custody_statement p = make_statement(CUSTODY_STATEMENT_ABORT, true);
 
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 	s.proof = &p;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 	p.kind = CUSTODY_STATEMENT_RELEASE;
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -EBADMSG);
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -EBADMSG);
 }
 
 static void test_repeats(void)
@@ -465,16 +465,16 @@ static void test_repeats(void)
 		struct custody_step s = make_step((enum custody_record)over[i], true);
 
 		s.hid_last = over[i];
-		g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 1);
+		g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 1);
 		s.hid_last = CUSTODY_PREP;
-		g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -ESTALE);
+		g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -ESTALE);
 	}
 	{
 		/* An old OWN must not be granted again once the VM went on. */
 		struct custody_step s = make_step(CUSTODY_OWN, false);
 
 		s.hid_last = CUSTODY_OWN;
-		g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, -ESTALE);
+		g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, -ESTALE);
 	}
 }
 
@@ -487,14 +487,14 @@ static void test_f3_repeat(void)
 						  is_source_record(paths[i].state));
 
 		s.hid_last = paths[i].state;
-		g_assert_true(journal_is_repeat(&v, &s));
-		g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 1);
+		g_assert_true(custody_is_repeat(&v, &s));
+		g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 1);
 		g_assert_cmpmem(&after, sizeof(after), &v, sizeof(v));
 		/* Another hand-off is none of it. */
 		memcpy(s.hid, HID2, HID_LEN);
 		s.hid_last = -1;
-		g_assert_false(journal_is_repeat(&v, &s));
-		g_assert_cmpint(journal_step(&v, &s, &after, NULL), <, 0);
+		g_assert_false(custody_is_repeat(&v, &s));
+		g_assert_cmpint(custody_step(&v, &s, &after, NULL), <, 0);
 	}
 }
 
@@ -508,21 +508,21 @@ static void test_f6_started(void)
 
 	s.proof = &vote;
 	s.copy_gone = true;
-	g_assert_true(journal_must_note_start(&v));
-	g_assert_cmpint(journal_step(&v, &s, &after, NULL), ==, 0);
+	g_assert_true(custody_must_note_start(&v));
+	g_assert_cmpint(custody_step(&v, &s, &after, NULL), ==, 0);
 	v.started = true;
-	g_assert_false(journal_must_note_start(&v));
-	g_assert_cmpint(journal_step(&v, &s, &after, &err), ==, -EACCES);
+	g_assert_false(custody_must_note_start(&v));
+	g_assert_cmpint(custody_step(&v, &s, &after, &err), ==, -EACCES);
 	g_assert_cmpint((int)err.code, ==, KCODE_CUSTODY);
-	g_assert_cmpint(journal_accepts(&v, S, &vote, NULL), <, 0);
+	g_assert_cmpint(custody_accepts(&v, S, &vote, NULL), <, 0);
 	g_assert_cmpint(advance(&v, CUSTODY_DONE, true, CUSTODY_ABORTED, NULL), ==, 0);
 	s = make_step(CUSTODY_PREP, true);
 	memcpy(s.hid, HID2, HID_LEN);
-	g_assert_cmpint(journal_step(&v, &s, &v, NULL), ==, 0);
+	g_assert_cmpint(custody_step(&v, &s, &v, NULL), ==, 0);
 	g_assert_false(v.started);
 	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
 		v = view_in(paths[i].state, true);
-		g_assert_true(journal_must_note_start(&v) == (paths[i].state == CUSTODY_ABORTED));
+		g_assert_true(custody_must_note_start(&v) == (paths[i].state == CUSTODY_ABORTED));
 	}
 }
 
@@ -560,7 +560,7 @@ static void test_c2_accepts(void)
 			struct kerr err = {0};
 			int want = is_awaited(paths[i].state, kind) ? 0 : -EINVAL;
 
-			g_assert_cmpint(journal_accepts(&v, source ? S : D, &p, &err), ==, want);
+			g_assert_cmpint(custody_accepts(&v, source ? S : D, &p, &err), ==, want);
 			for (unsigned wrong = 0; wrong < 5; wrong++) {
 				struct custody_statement q = p;
 
@@ -570,7 +570,7 @@ static void test_c2_accepts(void)
 				q.from[31] ^= wrong == 3;
 				q.to[31] ^= wrong == 4;
 				kerr_clear(&err);
-				g_assert_cmpint(journal_accepts(&v, source ? S : D, &q, &err), ==,
+				g_assert_cmpint(custody_accepts(&v, source ? S : D, &q, &err), ==,
 						-EBADMSG);
 				g_assert_cmpint((int)err.code, ==, KCODE_ATTEST_BINDING);
 			}
@@ -579,7 +579,7 @@ static void test_c2_accepts(void)
 		struct custody_view v = known_view(true, EPOCH);
 		struct custody_statement p = make_statement(CUSTODY_STATEMENT_ACK, false);
 
-		g_assert_cmpint(journal_accepts(&v, S, &p, NULL), ==, -EBADMSG);
+		g_assert_cmpint(custody_accepts(&v, S, &p, NULL), ==, -EBADMSG);
 	}
 }
 
@@ -716,20 +716,20 @@ static void test_adopt(void)
 	struct custody_view v = unknown_view(), after;
 	struct kerr err = {0};
 
-	g_assert_cmpint(journal_adopt(&v, "work", false, S, "laptop", &after, NULL), ==, 0);
+	g_assert_cmpint(custody_adopt(&v, "work", false, S, "laptop", &after, NULL), ==, 0);
 	g_assert_true(after.known && after.here && after.epoch == 1 && !after.handoff);
 	v.epoch = 41;
-	g_assert_cmpint(journal_adopt(&v, "work", false, S, "laptop", &after, NULL), ==, 0);
+	g_assert_cmpint(custody_adopt(&v, "work", false, S, "laptop", &after, NULL), ==, 0);
 	g_assert_cmpuint(after.epoch, ==, 42);
-	g_assert_cmpint(journal_adopt(&after, "work", false, S, "laptop", &v, &err), ==, -EEXIST);
+	g_assert_cmpint(custody_adopt(&after, "work", false, S, "laptop", &v, &err), ==, -EEXIST);
 	g_assert_cmpint((int)err.code, ==, KCODE_EXISTS);
 	v = unknown_view();
 	kerr_clear(&err);
-	g_assert_cmpint(journal_adopt(&v, "work", true, S, "laptop", &after, &err), ==, -EEXIST);
+	g_assert_cmpint(custody_adopt(&v, "work", true, S, "laptop", &after, &err), ==, -EEXIST);
 	g_assert_cmpint((int)err.code, ==, KCODE_IDENTITY);
-	g_assert_cmpint(journal_adopt(&v, "", false, S, "laptop", &after, NULL), ==, -EINVAL);
+	g_assert_cmpint(custody_adopt(&v, "", false, S, "laptop", &after, NULL), ==, -EINVAL);
 	v.epoch = CUSTODY_EPOCH_MAX;
-	g_assert_cmpint(journal_adopt(&v, "work", false, S, "laptop", &after, NULL), ==, -ERANGE);
+	g_assert_cmpint(custody_adopt(&v, "work", false, S, "laptop", &after, NULL), ==, -ERANGE);
 }
 
 static void test_forms(void)
@@ -830,7 +830,7 @@ static void random_step(struct world *w, const uint8_t ids[DEVICES][DEVICE_ID_LE
 	memcpy(s.self, ids[me], DEVICE_ID_LEN);
 	memcpy(s.peer, ids[peer], DEVICE_ID_LEN);
 	g_strlcpy(s.name, "work", sizeof(s.name));
-	if (journal_step(v, &s, &after, NULL) != 0)
+	if (custody_step(v, &s, &after, NULL) != 0)
 		return;
 	w->moves++;
 	w->last[me][s.hid[0]] = (int)s.record;
@@ -883,27 +883,29 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_assert_cmpint(sodium_init(), >=, 0);
-	g_test_add_func("/journal/every record after every other", test_every_move);
-	g_test_add_func("/journal/only PREP and RECV start a hand-off", test_from_nothing);
-	g_test_add_func("/journal/epochs and holder", test_epochs);
-	g_test_add_func("/journal/VOID forgets a VM that was new", test_void_forgets);
-	g_test_add_func("/journal/HO7 stale epochs and replayed offers", test_stale);
-	g_test_add_func("/journal/HO7 late records of an ended hand-off", test_late_record);
-	g_test_add_func("/journal/H9 one open hand-off per VM", test_busy);
-	g_test_add_func("/journal/H21 name and UUID belong together", test_identity);
-	g_test_add_func("/journal/R2 given up, then released if the copy died", test_r2_redecision);
-	g_test_add_func("/journal/R3 R4 proofs must fit", test_proofs);
-	g_test_add_func("/journal/VOID takes an ABORT or nothing", test_void_proof);
-	g_test_add_func("/journal/a record asked again changes nothing", test_repeats);
-	g_test_add_func("/journal/F3 every record may be asked for again", test_f3_repeat);
-	g_test_add_func("/journal/F6 what was started here is not released", test_f6_started);
-	g_test_add_func("/journal/C2 only the awaited word of this very hand-off", test_c2_accepts);
-	g_test_add_func("/journal/F8 what is said until it is answered", test_again);
-	g_test_add_func("/journal/statements of each record", test_statements);
-	g_test_add_func("/journal/H10 start and incoming during a hand-off", test_may_start);
-	g_test_add_func("/journal/H10 start and incoming at rest", test_may_start_idle);
-	g_test_add_func("/journal/adoption", test_adopt);
-	g_test_add_func("/journal/wire forms", test_forms);
-	g_test_add_func("/journal/HO1 H9 random worlds have one holder", test_random_worlds);
+	g_test_add_func("/custody-rules/every record after every other", test_every_move);
+	g_test_add_func("/custody-rules/only PREP and RECV start a hand-off", test_from_nothing);
+	g_test_add_func("/custody-rules/epochs and holder", test_epochs);
+	g_test_add_func("/custody-rules/VOID forgets a VM that was new", test_void_forgets);
+	g_test_add_func("/custody-rules/HO7 stale epochs and replayed offers", test_stale);
+	g_test_add_func("/custody-rules/HO7 late records of an ended hand-off", test_late_record);
+	g_test_add_func("/custody-rules/H9 one open hand-off per VM", test_busy);
+	g_test_add_func("/custody-rules/H21 name and UUID belong together", test_identity);
+	g_test_add_func("/custody-rules/R2 given up, then released if the copy died",
+			test_r2_redecision);
+	g_test_add_func("/custody-rules/R3 R4 proofs must fit", test_proofs);
+	g_test_add_func("/custody-rules/VOID takes an ABORT or nothing", test_void_proof);
+	g_test_add_func("/custody-rules/a record asked again changes nothing", test_repeats);
+	g_test_add_func("/custody-rules/F3 every record may be asked for again", test_f3_repeat);
+	g_test_add_func("/custody-rules/F6 what was started here is not released", test_f6_started);
+	g_test_add_func("/custody-rules/C2 only the awaited word of this very hand-off",
+			test_c2_accepts);
+	g_test_add_func("/custody-rules/F8 what is said until it is answered", test_again);
+	g_test_add_func("/custody-rules/statements of each record", test_statements);
+	g_test_add_func("/custody-rules/H10 start and incoming during a hand-off", test_may_start);
+	g_test_add_func("/custody-rules/H10 start and incoming at rest", test_may_start_idle);
+	g_test_add_func("/custody-rules/adoption", test_adopt);
+	g_test_add_func("/custody-rules/wire forms", test_forms);
+	g_test_add_func("/custody-rules/HO1 H9 random worlds have one holder", test_random_worlds);
 	return g_test_run();
 }

@@ -52,7 +52,7 @@ bool custody_is_open(const struct custody_view *view);
 
 /* -- What has to be said -- */
 
-/* The statement that the record in `after`, as journal_step() or store_custody_step() gave it,
+/* The statement that the record in `after`, as custody_step() or store_custody_step() gave it,
  * obliges this device to make; kind NONE if it makes none. */
 void custody_statement_for(const struct custody_view *after, const uint8_t self[DEVICE_ID_LEN],
 			   struct custody_statement *ret);
@@ -105,32 +105,32 @@ struct custody_step {
  * again after a crash): nothing to write, the statement may be made again. Refusals: `busy` (H9),
  * `stale-epoch` (HO7), `custody`, `identity` (H21), `not-found` (no such hand-off), `usage` (the
  * record may not follow the last one), `attest-binding` (the proof belongs to something else). */
-int journal_step(const struct custody_view *before, const struct custody_step *step,
+int custody_step(const struct custody_view *before, const struct custody_step *step,
 		 struct custody_view *ret_after, struct kerr *err);
 
-/* True if exactly this record is the last one of this hand-off (journal_step() gives 1). Asked
+/* True if exactly this record is the last one of this hand-off (custody_step() gives 1). Asked
  * before anything else: an answer that was lost must be had again, whoever asks (F3). */
-bool journal_is_repeat(const struct custody_view *view, const struct custody_step *step);
+bool custody_is_repeat(const struct custody_view *view, const struct custody_step *step);
 
 /* Is this signed statement the word that moves the hand-off on from where it stands: its kind, its
  * hand-off, its VM, its epoch, and from the one peer to this device (C2)? `attest-binding` or
  * `usage` if not. Nothing may be done because of a statement that was not asked about here. */
-int journal_accepts(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
+int custody_accepts(const struct custody_view *view, const uint8_t self[DEVICE_ID_LEN],
 		    const struct custody_statement *statement, struct kerr *err);
 
 /* True if a start of the VM now, that custody_may_start() allowed, has to be written down before it
  * happens: the source gave up, and without the record could still release forward (F6). */
-bool journal_must_note_start(const struct custody_view *view);
+bool custody_must_note_start(const struct custody_view *view);
 
 /* A VM of this device enters Kith's custody. -EEXIST/`exists` if it is known, `identity` if another
  * VM here has the name. The new epoch is one above any the journal saw. */
-int journal_adopt(const struct custody_view *before, const char *name, bool name_taken,
+int custody_adopt(const struct custody_view *before, const char *name, bool name_taken,
 		  const uint8_t self[DEVICE_ID_LEN], const char *self_name,
 		  struct custody_view *ret_after, struct kerr *err);
 
 /* True for the records that need the TPM counter: after RELEASED, OWN and RECLAIM a restored older
  * journal would let a second copy run (D4). */
-bool journal_is_guarded(enum custody_record record);
+bool custody_is_guarded(enum custody_record record);
 
 /* May libvirt start this VM here (H10, R5)? 0 or -EACCES with a sentence.
  * START: yes if unknown to Kith, or held here with no hand-off open. INCOMING: only into an open
