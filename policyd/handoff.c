@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "policyd/handoff-internal.h"
+#include "policyd/trust.h"
 
 static const char *const handoff_state_names[_HANDOFF_STATE_MAX] = {
 	[HANDOFF_FREE] = "free",
@@ -285,77 +286,18 @@ static int op_quote(void *ctx, const struct evidence_binding *binding, struct ev
 	return r;
 }
 
-/* What a peer caused does not push out what the owner did. */
-static void audit_session(struct handoff *ho, const char *action, const struct kerr *reason)
-{
-	(ho->source ? core_audit : core_audit_peer)(ho->core, ho->person, ho->peer_name, ho->vm,
-						    action, reason);
-}
-
-/* M3: the same TPM as at the last genuine quote, and not an older copy of it. Compared is with what
- * was known when this session's nonce was made: of two sessions at once, the quote that was made
- * first may come last. */
-static enum verdict check_history(const struct handoff *ho, const struct quote_info *now,
-				  enum verdict verdict, struct kerr *err)
-{
-	struct kerr why = {0};
-
-	if (!now->safe)
-		log_info("handoff", "The TPM of \"%s\" lost some of its clock in a power cut.",
-			 ho->peer_name);
-	if (!ho->quoted || quote_clock_check(&ho->before, now, false, &why) == 0)
-		return verdict;
-	kerr_clear(err);
-	kerr_set(err, EACCES, why.code, "%s", why.text);
-	return VERDICT_UNTRUSTED;
-}
-
-/* H1: what is kept of genuine evidence is what counts here, and only if all of it is there: no peer
- * can show its owner less, or something that is never compared. */
-static void keep_evidence(struct handoff *ho, const struct store_peer *peer,
-			  const struct evidence *ev, const struct quote_info *info, enum verdict v,
-			  const struct kerr *why)
-{
-	struct store *s = ho->core->store;
-	struct pcr_set kept = ev->pcrs;
-	struct store_evidence seen = {clock_unix(), &kept, ev->versions, info};
-	bool genuine = v == VERDICT_TRUSTED || why->code == KCODE_ATTEST_PCR;
-
-	kept.mask &= (ho->core->config.pcrs | peer->reference_mask) & ~PCR_MASK_RESETTABLE;
-	if (genuine && evidence_covers(&kept, peer->reference_mask, NULL) == 0)
-		store_peer_set_evidence(s, ho->peer, &seen, v, why, NULL);
-	else
-		store_peer_set_verdict(s, ho->peer, v, why, NULL);
-}
-
 static enum verdict op_judge(void *ctx, const struct evidence *ev,
 			     const uint8_t qualifying[HASH_LEN], struct kerr *err)
 {
 	struct handoff *ho = ctx;
-	struct store_peer peer;
-	struct pcr_set reference = {0};
-	struct quote_info info = {0};
-	enum verdict v;
+	const struct trust_case c = {.peer = ho->peer,
+				     .qualifying = qualifying,
+				     .before = ho->quoted ? &ho->before : NULL,
+				     .person = ho->person,
+				     .vm = ho->vm,
+				     .peer_began = !ho->source};
 
-	if (store_peer_get(ho->core->store, ho->peer, &peer, err) < 0)
-		return VERDICT_UNKNOWN;
-	peer.reference_mask &= ~PCR_MASK_RESETTABLE;
-	reference.mask = peer.reference_mask;
-	memcpy(reference.values, peer.reference, sizeof(reference.values));
-	v = evidence_judge(ev, peer.ak_public, peer.ak_public_len, qualifying, &reference, &info,
-			   err);
-	if (v == VERDICT_TRUSTED || err->code == KCODE_ATTEST_PCR)
-		v = check_history(ho, &info, v, err);
-	ho->verdict = v;
-	/* Before the changes below: a refusal's record drops what is not committed. */
-	audit_session(ho, "attest", err);
-	/* Only a genuine quote replaces what is known of the device; a forged one is not its. */
-	keep_evidence(ho, &peer, ev, &info, v, err);
-	if (store_commit(ho->core->store, COMMIT_PLAIN, err) < 0)
-		return VERDICT_UNKNOWN;
-	log_info("handoff", "\"%s\" is %s%s%s", peer.name, verdict_to_string(v),
-		 err->code != KCODE_OK ? ": " : "", err->text);
-	return v;
+	return ho->verdict = trust_judge(ho->core, &c, ev, err);
 }
 
 static bool remember(struct handoffs *h, const uint8_t *data, size_t len)
@@ -427,7 +369,9 @@ static enum conversation_state settle(struct handoff *ho, enum conversation_stat
 	case _CONVERSATION_STATE_MAX:
 		break;
 	}
-	audit_session(ho, ho->source ? "move-out" : "move-in", err);
+	/* What a peer caused does not push out what the owner did. */
+	(ho->source ? core_audit : core_audit_peer)(ho->core, ho->person, ho->peer_name, ho->vm,
+						    ho->source ? "move-out" : "move-in", err);
 	if (ho->source && store_request_delete(ho->core->store, ho->hid, NULL) == 0)
 		store_commit(ho->core->store, COMMIT_PLAIN, NULL);
 	handoff_enter(ho, HANDOFF_FREE);

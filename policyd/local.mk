@@ -48,6 +48,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/store-peers.c \
 	policyd/tpm.c policyd/tpm.h policyd/tpm-internal.h \
 	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c \
+	policyd/trust.c policyd/trust.h \
 	policyd/vault-keys.c policyd/vault-keys.h
 policyd_libpolicyd_a_CFLAGS = \
 	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(TSS2_CFLAGS) $(SQLITE_CFLAGS) $(SECCOMP_CFLAGS)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "policyd/core.h"
 #include "policyd/measure.h"
+#include "policyd/trust.h"
 
 #define RECORD_VALIDITY_S (10ULL * 366 * 86400)
 
@@ -379,15 +380,7 @@ static void fill_peer(struct store_peer *p, const struct pairing_result *res)
 	crypto_hash_sha256(p->ek_hash, m->ek_public, m->ek_public_len);
 	memcpy(p->record, res->peer_record, res->peer_record_len);
 	p->record_len = res->peer_record_len;
-	p->reference_mask = p->evidence_mask = res->reference.mask;
-	memcpy(p->reference, res->reference.values, sizeof(p->reference));
-	p->quoted = true;
-	p->quote = res->quote;
-	memcpy(p->evidence, res->reference.values, sizeof(p->evidence));
-	memcpy(p->versions, res->versions, MIN_OF(sizeof(p->versions), sizeof(res->versions)));
-	p->versions[sizeof(p->versions) - 1] = '\0';
-	p->evidence_time = clock_unix();
-	p->verdict = VERDICT_TRUSTED;
+	trust_begin(p, &res->reference, &res->quote, res->versions);
 }
 
 static int save_joined(struct core *core, const struct pairing_result *res, struct kerr *err)

@@ -155,6 +155,52 @@ static void test_m3_history(void)
 	world_free(w);
 }
 
+/* Makes the store refuse rows of `table` for which `when` is true. */
+static void refuse_rows(struct device *d, const char *table, const char *when, uint64_t than)
+{
+	g_autofree char *sql =
+		g_strdup_printf("CREATE INDEX full ON %s(abs(CASE WHEN %s > %llu THEN"
+				" -9223372036854775808 ELSE 0 END))",
+				table, when, (unsigned long long)than);
+
+	rewrite(d, sql);
+}
+
+/* A verdict that cannot be written down lets no guest leave, and none come in. */
+static void test_unrecorded(void)
+{
+	struct world *w = world_new();
+
+	for (int i = 0; i < 4; i++) {
+		struct device *judge = i % 2 ? w->desktop : w->laptop;
+		struct device *judged = i % 2 ? w->laptop : w->desktop;
+		struct store_peer before, p;
+		uint64_t seq;
+
+		verdict_on(judge, judged, &before);
+		g_assert_cmpint(sql_number(judge->core->store, "SELECT max(seq) FROM audit", NULL,
+					   0, &seq, NULL),
+				==, 0);
+		if (i < 2)
+			refuse_rows(judge, "peers",
+				    i ? "quote_clock" : "name='desktop' AND quote_clock",
+				    before.quote.clock);
+		else
+			refuse_rows(judge, "audit", "action='attest' AND seq", seq);
+		g_assert_false(proves(w));
+		g_assert_cmpint(w->run.err.code, ==, KCODE_ATTEST_ERROR);
+		g_assert_nonnull(strstr(w->run.err.text, "could not be recorded"));
+		rewrite(judge, "DROP INDEX full");
+		verdict_on(judge, judged, &p);
+		g_assert_cmpuint(p.quote.clock, ==, before.quote.clock);
+		/* The twin: with room for it. */
+		g_assert_true(proves(w));
+		verdict_on(judge, judged, &p);
+		g_assert_cmpuint(p.quote.clock, >, before.quote.clock);
+	}
+	world_free(w);
+}
+
 /* Asks for a move, up to the desktop's evidence. */
 static void fetch(struct world *w, uint8_t ret_hid[HID_LEN], struct wire *ret)
 {
@@ -275,6 +321,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/trust/H1 a peer cannot shrink what it is measured by", test_h1_shrunk);
 	g_test_add_func("/trust/H1 a device without measured boot is not kept", test_h1_empty);
 	g_test_add_func("/trust/H1 a yes counts for what was shown", test_h1_shown);
+	g_test_add_func("/trust/S1-11 a verdict that cannot be recorded is none", test_unrecorded);
 	g_test_add_func("/trust/M3 clock and counters of a peer's TPM", test_m3_history);
 	g_test_add_func("/trust/M3 a quote that another one overtook", test_m3_overtaken);
 	g_test_add_func("/trust/M3 a restart does not forget what was measured", test_m3_restart);
