@@ -274,7 +274,7 @@ int handoff_abort_allowed(struct core *core, const uint8_t hid[HID_LEN], struct 
 
 /* -- The session -- */
 
-static int op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
+static int on_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
 		    struct kerr *err)
 {
 	struct handoff *ho = ctx;
@@ -286,7 +286,7 @@ static int op_quote(void *ctx, const struct evidence_binding *binding, struct ev
 	return r;
 }
 
-static enum verdict op_judge(void *ctx, const struct evidence *ev,
+static enum verdict on_judge(void *ctx, const struct evidence *ev,
 			     const uint8_t qualifying[HASH_LEN], struct kerr *err)
 {
 	struct handoff *ho = ctx;
@@ -312,7 +312,7 @@ static bool remember(struct handoffs *h, const uint8_t *data, size_t len)
 	return false;
 }
 
-static bool op_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[ATTEST_NONCE_LEN])
+static bool on_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[ATTEST_NONCE_LEN])
 {
 	struct handoff *ho = ctx;
 	struct journal_entry last;
@@ -325,7 +325,7 @@ static bool op_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[A
 	       store_journal_last(ho->core->store, hid, &last, NULL) == 0;
 }
 
-static int op_offer(void *ctx, struct wbuf *w, struct kerr *err)
+static int on_offer(void *ctx, struct wbuf *w, struct kerr *err)
 {
 	struct handoff *ho = ctx;
 	_cleanup_(handoff_case_freep) struct handoff_case *c = NULL;
@@ -341,17 +341,17 @@ static int op_offer(void *ctx, struct wbuf *w, struct kerr *err)
 	return handoff_offer_put(ho, w, err);
 }
 
-static int op_accept(void *ctx, const uint8_t *offer, size_t len, struct kerr *err)
+static int on_accept(void *ctx, const uint8_t *offer, size_t len, struct kerr *err)
 {
 	return handoff_offer_accept(ctx, offer, len, err);
 }
 
 static const struct session_ops ops = {
-	.quote = op_quote,
-	.judge = op_judge,
-	.seen = op_seen,
-	.offer = op_offer,
-	.accept = op_accept,
+	.quote = on_quote,
+	.judge = on_judge,
+	.seen = on_seen,
+	.offer = on_offer,
+	.accept = on_accept,
 };
 
 static enum conversation_state settle(struct handoff *ho, enum conversation_state state,

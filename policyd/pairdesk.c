@@ -62,7 +62,7 @@ static int blob_from(struct tpm_blob *to, const uint8_t *data, size_t len)
 	return 0;
 }
 
-static int op_make_credential(void *ctx, const uint8_t *ek_public, size_t ek_public_len,
+static int on_make_credential(void *ctx, const uint8_t *ek_public, size_t ek_public_len,
 			      const uint8_t ak_name[TPM_NAME_LEN], const uint8_t secret[32],
 			      struct pairing_credential *ret, struct kerr *err)
 {
@@ -84,7 +84,7 @@ static int op_make_credential(void *ctx, const uint8_t *ek_public, size_t ek_pub
 	return 0;
 }
 
-static int op_activate_credential(void *ctx, const struct pairing_credential *credential,
+static int on_activate_credential(void *ctx, const struct pairing_credential *credential,
 				  uint8_t ret_secret[32], struct kerr *err)
 {
 	struct pairdesk *d = ctx;
@@ -98,7 +98,7 @@ static int op_activate_credential(void *ctx, const struct pairing_credential *cr
 	return tpm_activate_credential(d->core->tpm, &d->core->id.ak, &c, ret_secret, err);
 }
 
-static int op_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
+static int on_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,
 		    struct kerr *err)
 {
 	struct pairdesk *d = ctx;
@@ -106,14 +106,14 @@ static int op_quote(void *ctx, const struct evidence_binding *binding, struct ev
 	return measure_quote(d->core, binding, ret, err);
 }
 
-static int op_sign(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN])
+static int on_sign(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN])
 {
 	struct pairdesk *d = ctx;
 
 	return identity_sign(&d->core->id, data, len, ret_sig);
 }
 
-static int op_owner_sign(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN])
+static int on_owner_sign(void *ctx, const uint8_t *data, size_t len, uint8_t ret_sig[SIGN_LEN])
 {
 	struct pairdesk *d = ctx;
 
@@ -167,7 +167,7 @@ static void remember_peer(struct pairdesk *d, const struct pairing_material *pee
 	last->peer_tier = peer->tier;
 }
 
-static int op_check_peer(void *ctx, const struct pairing_material *peer, struct kerr *err)
+static int on_check_peer(void *ctx, const struct pairing_material *peer, struct kerr *err)
 {
 	struct pairdesk *d = ctx;
 	struct store_peer known;
@@ -202,12 +202,12 @@ static int op_check_peer(void *ctx, const struct pairing_material *peer, struct 
 }
 
 static const struct pairing_ops machine_ops = {
-	.make_credential = op_make_credential,
-	.activate_credential = op_activate_credential,
-	.quote = op_quote,
-	.sign = op_sign,
-	.owner_sign = op_owner_sign,
-	.check_peer = op_check_peer,
+	.make_credential = on_make_credential,
+	.activate_credential = on_activate_credential,
+	.quote = on_quote,
+	.sign = on_sign,
+	.owner_sign = on_owner_sign,
+	.check_peer = on_check_peer,
 };
 
 /* -- The window -- */
