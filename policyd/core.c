@@ -15,8 +15,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "policyd/custody-marker.h"
-#include "policyd/handoff.h"
-#include "policyd/pairdesk.h"
 
 /* One index in the owner range; the number has no meaning but must stay. */
 #define COUNTER_INDEX (TPM_COUNTER_FIRST + 0x4b54)
@@ -332,12 +330,8 @@ int core_new(const struct config *config, struct core **ret, struct kerr *err)
 		r = lock_folder(core, err);
 	if (r == 0)
 		r = open_folder(config->state, CUSTODY_MARKER_DIR, 0755, &core->marker_fd, err);
-	if (r == 0)
-		r = pairdesk_new(core, &core->pairdesk);
-	if (r == 0)
-		r = handoffs_new(core, &core->handoffs);
 	if (r < 0)
-		return kerr_set(err, -r, KCODE_FAILED, "Out of memory.");
+		return r;
 	open_all(core);
 	*ret = TAKE_PTR(core);
 	return 0;
@@ -348,8 +342,6 @@ struct core *core_free(struct core *core)
 	if (!core)
 		return NULL;
 	core_audit_end(core);
-	handoffs_free(core->handoffs);
-	pairdesk_free(core->pairdesk);
 	identity_clear(&core->id);
 	store_free(core->store);
 	vault_keys_clear(&core->keys);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one object of kith-policyd: what is open, who this device is, and in which state. */
+/* What all of kith-policyd stands on: what is open, who this device is, and in which state. */
 #pragma once
 
 #include "attest/record.h"
@@ -8,8 +8,6 @@
 #include "policyd/seal.h"
 
 struct audit_runs;
-struct handoffs;
-struct pairdesk;
 
 struct core {
 	struct config config;
@@ -21,9 +19,7 @@ struct core {
 	struct vault_keys keys;
 	struct store *store; /* NULL unless unlocked */
 	struct identity id;
-	bool new_ak; /* opening made another attestation key */
-	struct pairdesk *pairdesk;
-	struct handoffs *handoffs;
+	bool new_ak;		     /* opening made another attestation key */
 	struct audit_runs *refusals; /* of peers, that repeat; NULL until there are any */
 	enum policyd_state state;
 	struct kerr reason;	   /* why it is not ready */

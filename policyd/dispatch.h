@@ -8,6 +8,8 @@
 #include "policyd/proto.h"
 
 struct core;
+struct handoffs;
+struct pairdesk;
 
 /* What has to be there before a handler is called; the refusals are core.h's. */
 enum op_needs {
@@ -17,9 +19,11 @@ enum op_needs {
 	NEEDS_TPM,    /* ready, and a TPM to prove with */
 };
 
-/* What a handler knows about the one who asks. */
+/* What a handler works on, and what it knows about the one who asks. */
 struct caller {
 	struct core *core;
+	struct pairdesk *pairdesk;
+	struct handoffs *handoffs;
 	unsigned who; /* bits of enum server_who */
 	uid_t uid;
 	uint64_t connection; /* never 0, never given twice */

@@ -78,10 +78,10 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 }
 
 /* Of the hand-off's session; from the store if policyd was restarted since. */
-static int load_measured(struct core *core, const uint8_t hid[HID_LEN], struct measure_state *ret,
+static int load_measured(struct handoffs *h, const uint8_t hid[HID_LEN], struct measure_state *ret,
 			 struct kerr *err)
 {
-	const struct handoff *ho = handoff_find(core->handoffs, hid);
+	const struct handoff *ho = handoff_find(h, hid);
 	uint8_t buf[MEASURE_STATE_LEN];
 	struct rbuf from;
 	size_t len;
@@ -91,7 +91,7 @@ static int load_measured(struct core *core, const uint8_t hid[HID_LEN], struct m
 		*ret = ho->own;
 		return 0;
 	}
-	r = store_offer_measured(core->store, hid, buf, sizeof(buf), &len, err);
+	r = store_offer_measured(h->core->store, hid, buf, sizeof(buf), &len, err);
 	if (r < 0)
 		return r;
 	from = rbuf_init(buf, len);
@@ -103,18 +103,17 @@ static int load_measured(struct core *core, const uint8_t hid[HID_LEN], struct m
 
 /* B6: between quote and commit this device must not have changed. A release after the copy here is
  * gone (R1) is not bound to that: the data left long ago, and what it frees is the last copy. */
-static int check_unchanged(struct core *core, const struct handoff_entry *entry, struct kerr *err)
+static int check_unchanged(struct handoffs *h, const struct handoff_entry *entry, struct kerr *err)
 {
 	struct measure_state before;
 	int r;
 
 	if (entry->record != CUSTODY_PREPARED && entry->record != CUSTODY_RELEASED)
 		return 0;
-	if (entry->record == CUSTODY_RELEASED && entry->copy_gone &&
-	    !handoff_find(core->handoffs, entry->hid))
+	if (entry->record == CUSTODY_RELEASED && entry->copy_gone && !handoff_find(h, entry->hid))
 		return 0;
-	r = load_measured(core, entry->hid, &before, err);
-	return r < 0 ? r : measure_unchanged(core, &before, err);
+	r = load_measured(h, entry->hid, &before, err);
+	return r < 0 ? r : measure_unchanged(h->core, &before, err);
 }
 
 static void finish(struct core *core, struct handoff *ho, const uint8_t hid[HID_LEN],
@@ -208,10 +207,11 @@ static void conclude(struct core *core, struct handoff *ho, const struct custody
 	finish(core, ho, hid, record);
 }
 
-static int write_record(struct core *core, struct handoff *ho, const struct handoff_entry *entry,
+static int write_record(struct handoffs *h, struct handoff *ho, const struct handoff_entry *entry,
 			struct custody_step *step, struct custody_view *ret_after, struct kerr *err)
 {
 	struct custody_statement statement;
+	struct core *core = h->core;
 	int r = check_worker(ho, entry, err);
 
 	if (r == 0 && entry->proof_len) {
@@ -221,7 +221,7 @@ static int write_record(struct core *core, struct handoff *ho, const struct hand
 	if (r == 0 && (entry->record == CUSTODY_PREP || entry->record == CUSTODY_RECV))
 		r = fill_first(core, ho, step, err);
 	if (r == 0)
-		r = check_unchanged(core, entry, err);
+		r = check_unchanged(h, entry, err);
 	if (r == 0)
 		r = handoff_chain_grow(core, step, entry, err);
 	if (r < 0)
@@ -233,10 +233,11 @@ static int write_record(struct core *core, struct handoff *ho, const struct hand
 	return r;
 }
 
-int handoff_journal(struct core *core, const struct handoff_entry *entry,
+int handoff_journal(struct handoffs *h, const struct handoff_entry *entry,
 		    struct policyd_statement *out, struct kerr *err)
 {
-	struct handoff *ho = handoff_find(core->handoffs, entry->hid);
+	struct core *core = h->core;
+	struct handoff *ho = handoff_find(h, entry->hid);
 	struct custody_step step = {.record = entry->record, .copy_gone = entry->copy_gone};
 	struct custody_view after;
 	int r;
@@ -246,7 +247,7 @@ int handoff_journal(struct core *core, const struct handoff_entry *entry,
 	snprintf(step.self_name, sizeof(step.self_name), "%s", core->config.name);
 	r = store_custody_repeated(core->store, &step, &after, err);
 	if (r == 0)
-		r = write_record(core, ho, entry, &step, &after, err);
+		r = write_record(h, ho, entry, &step, &after, err);
 	if (r < 0)
 		return r;
 	if (r == 1)
@@ -255,9 +256,10 @@ int handoff_journal(struct core *core, const struct handoff_entry *entry,
 	return 0;
 }
 
-int handoff_requote(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err)
+int handoff_requote(struct handoffs *h, const uint8_t hid[HID_LEN], struct kerr *err)
 {
-	const struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct core *core = h->core;
+	const struct handoff *ho = handoff_find(h, hid);
 	int r = need_handoff(ho, err);
 
 	return r < 0 ? r : measure_unchanged(core, &ho->own, err);
@@ -273,10 +275,11 @@ static uint8_t *incoming_slot(struct handoffs *h, const uint8_t uuid[UUID_LEN])
 
 /* What an allowed question changes here: an incoming copy may go on to start; a start from disk
  * after a hand-off was given up must be known before it happens (F6). */
-static int note_use(struct core *core, const struct custody_view *view, enum custody_use use,
+static int note_use(struct handoffs *h, const struct custody_view *view, enum custody_use use,
 		    uint8_t *slot, struct kerr *err)
 {
 	static const uint8_t none[UUID_LEN];
+	struct core *core = h->core;
 
 	if (use == CUSTODY_USE_START && custody_must_note_start(view)) {
 		core_audit(core, "", core->config.name, view->name, "start", NULL);
@@ -284,17 +287,18 @@ static int note_use(struct core *core, const struct custody_view *view, enum cus
 	}
 	if (use != CUSTODY_USE_INCOMING || slot)
 		return 0;
-	slot = incoming_slot(core->handoffs, none);
+	slot = incoming_slot(h, none);
 	if (!slot)
 		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many VMs arrive at once.");
 	memcpy(slot, view->uuid, UUID_LEN);
 	return 0;
 }
 
-int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum custody_use use,
+int handoff_custody_check(struct handoffs *h, const uint8_t uuid[UUID_LEN], enum custody_use use,
 			  struct kerr *err)
 {
-	uint8_t *slot = incoming_slot(core->handoffs, uuid);
+	struct core *core = h->core;
+	uint8_t *slot = incoming_slot(h, uuid);
 	struct custody_view view = {0};
 	int r;
 
@@ -305,7 +309,7 @@ int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum 
 	if (r == 0)
 		r = custody_may_start(&view, use, slot != NULL, core->config.name, err);
 	if (r == 0)
-		r = note_use(core, &view, use, slot, err);
+		r = note_use(h, &view, use, slot, err);
 	if (use == CUSTODY_USE_START && slot)
 		sodium_memzero(slot, UUID_LEN);
 	if (r < 0)
@@ -313,9 +317,10 @@ int handoff_custody_check(struct core *core, const uint8_t uuid[UUID_LEN], enum 
 	return r;
 }
 
-int handoff_alarm(struct core *core, const uint8_t uuid[UUID_LEN], const char *text,
+int handoff_alarm(struct handoffs *h, const uint8_t uuid[UUID_LEN], const char *text,
 		  struct kerr *err)
 {
+	struct core *core = h->core;
 	struct kerr reason = {0};
 	struct custody_view view = {0};
 	int r = core_require_ready(core, err);

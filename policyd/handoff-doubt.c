@@ -49,10 +49,11 @@ static int ask(struct core *core, const struct custody_view *view, struct record
 	return r < 0 ? r : settle(core, view, n, err);
 }
 
-int handoff_doubt_outbox(struct core *core, const struct custody_view *views, size_t n,
+int handoff_doubt_outbox(struct handoffs *h, const struct custody_view *views, size_t n,
 			 struct record_list *out, struct kerr *err)
 {
-	size_t first = core->handoffs->doubt_next, count = 0;
+	struct core *core = h->core;
+	size_t first = h->doubt_next, count = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
@@ -60,7 +61,7 @@ int handoff_doubt_outbox(struct core *core, const struct custody_view *views, si
 
 		/* Full: the next outbox goes on here, so that none waits for ever. */
 		if (count == QUESTIONS_MAX) {
-			core->handoffs->doubt_next = at;
+			h->doubt_next = at;
 			break;
 		}
 		if (custody_in_doubt(&views[at]))
@@ -161,9 +162,10 @@ static int claim_link(struct core *core, const struct custody_view *after, struc
 	return store_chain_put(core->store, after->uuid, chain, err);
 }
 
-int handoff_claim(struct core *core, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
+int handoff_claim(struct handoffs *h, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
 		  struct kerr *err)
 {
+	struct core *core = h->core;
 	struct custody_view before, after;
 	int r = store_custody_get(core->store, uuid, &before, err);
 

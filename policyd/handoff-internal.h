@@ -22,6 +22,7 @@ enum handoff_state {
 };
 
 struct handoff {
+	struct handoffs *all;
 	struct core *core;
 	enum handoff_state state;
 	bool source, abort, measured;
@@ -78,7 +79,7 @@ bool handoff_is_over(const struct handoff *ho);
 
 /* May that peer begin a session here now? Asked before anything is spent on it (H5): its pace, the
  * places that are kept for others, and whether it may send anything at all (H4). */
-int handoff_admit(struct core *core, const struct store_peer *peer, struct kerr *err);
+int handoff_admit(struct handoffs *h, const struct store_peer *peer, struct kerr *err);
 /* The owner's rule about VMs of other people: `policy` if the peer may not send them here. */
 int handoff_may_send(const struct core *core, const struct store_peer *peer, struct kerr *err);
 
@@ -125,7 +126,7 @@ int handoff_chain_grow(struct core *core, const struct custody_step *step,
 
 /* Adds the questions about VMs in doubt to an outbox, and ends a doubt that nobody is left to ask
  * about. */
-int handoff_doubt_outbox(struct core *core, const struct custody_view *views, size_t n,
+int handoff_doubt_outbox(struct handoffs *h, const struct custody_view *views, size_t n,
 			 struct record_list *out, struct kerr *err);
 bool handoff_is_about_doubt(enum custody_statement_kind kind);
 /* A peer's question, which is answered, or its answer. */

@@ -95,11 +95,12 @@ static int check_rule(struct core *core, const struct store_peer *peer, struct k
 	return r;
 }
 
-int handoff_admit(struct core *core, const struct store_peer *peer, struct kerr *err)
+int handoff_admit(struct handoffs *h, const struct store_peer *peer, struct kerr *err)
 {
-	int r = check_pace(core->handoffs, peer, err);
+	struct core *core = h->core;
+	int r = check_pace(h, peer, err);
 
 	if (r == 0)
-		r = check_places(core->handoffs, peer, err);
+		r = check_places(h, peer, err);
 	return r < 0 ? r : check_rule(core, peer, err);
 }

@@ -7,8 +7,9 @@
 
 #include "policyd/handoff-internal.h"
 
-int handoff_custody_outbox(struct core *core, struct record_list *out, struct kerr *err)
+int handoff_custody_outbox(struct handoffs *h, struct record_list *out, struct kerr *err)
 {
+	struct core *core = h->core;
 	_cleanup_free_ struct custody_view *views = NULL;
 	size_t n;
 	int r = store_custody_list(core->store, &views, &n, err);
@@ -23,7 +24,7 @@ int handoff_custody_outbox(struct core *core, struct record_list *out, struct ke
 			continue;
 		handoff_add_letter(core, &st, out);
 	}
-	return handoff_doubt_outbox(core, views, n, out, err);
+	return handoff_doubt_outbox(h, views, n, out, err);
 }
 
 /* Keeps what the mover has to act on; the newest of a hand-off counts. */
@@ -74,17 +75,18 @@ static int decided(const struct journal_entry *last)
 
 /* Whoever is asked about a hand-off that the journal does not know any more, or never knew, can
  * neither release nor own it from now on (M12). A later epoch of the VM says that it did. */
-static int answer_unknown(struct core *core, const struct custody_statement *theirs,
+static int answer_unknown(struct handoffs *h, const struct custody_statement *theirs,
 			  struct custody_statement *ret, struct kerr *err)
 {
 	enum custody_statement_kind kind = CUSTODY_STATEMENT_NACK;
+	struct core *core = h->core;
 	struct custody_view view;
 	int r = store_custody_get(core->store, theirs->uuid, &view, err);
 
 	if (r < 0)
 		return r;
 	/* Granted, and its first record may come any moment. */
-	if (handoff_find(core->handoffs, theirs->hid))
+	if (handoff_find(h, theirs->hid))
 		return 0;
 	/* What was lost with a roll-back is not known to be over. */
 	if (theirs->kind == CUSTODY_STATEMENT_RELEASE && view.doubt != CUSTODY_SURE)
@@ -124,17 +126,18 @@ static bool is_question(enum custody_statement_kind kind)
 }
 
 /* What this side said when its last record was written, for one that asks again. */
-static int answer(struct core *core, const struct custody_statement *theirs,
+static int answer(struct handoffs *h, const struct custody_statement *theirs,
 		  struct policyd_statement *out, struct kerr *err)
 {
 	struct custody_statement ours = {0};
+	struct core *core = h->core;
 	struct journal_entry last;
 	int r = 0;
 
 	if (is_question(theirs->kind)) {
 		r = store_journal_last(core->store, theirs->hid, &last, NULL);
 		if (r == -ENOENT)
-			r = answer_unknown(core, theirs, &ours, err);
+			r = answer_unknown(h, theirs, &ours, err);
 		else if (r == 0)
 			r = answer_known(core, theirs, &last, &ours, err);
 	}
@@ -144,9 +147,10 @@ static int answer(struct core *core, const struct custody_statement *theirs,
 	return 0;
 }
 
-int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], const uint8_t *data,
+int handoff_custody_step(struct handoffs *h, const uint8_t peer[DEVICE_ID_LEN], const uint8_t *data,
 			 size_t len, struct policyd_statement *out, struct kerr *err)
 {
+	struct core *core = h->core;
 	struct custody_statement st;
 	struct custody_view view;
 	int r = handoff_check_proof(core, data, len, &st, err);
@@ -161,16 +165,17 @@ int handoff_custody_step(struct core *core, const uint8_t peer[DEVICE_ID_LEN], c
 		return handoff_doubt_step(core, &st, data, len, out, err);
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);
 	if (r == 0 && custody_accepts(&view, core->id.id, &st, NULL) == 0) {
-		keep(core->handoffs, st.hid, data, len);
+		keep(h, st.hid, data, len);
 		out->len = 0;
 		return 0;
 	}
-	return answer(core, &st, out, err);
+	return answer(h, &st, out, err);
 }
 
-int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const uint8_t *data,
+int handoff_custody_accept(struct handoffs *h, const uint8_t hid[HID_LEN], const uint8_t *data,
 			   size_t len, struct kerr *err)
 {
+	struct core *core = h->core;
 	struct custody_statement st;
 	struct custody_view view;
 	int r = handoff_check_proof(core, data, len, &st, err);
@@ -180,19 +185,20 @@ int handoff_custody_accept(struct core *core, const uint8_t hid[HID_LEN], const 
 	if (r == 0)
 		r = custody_accepts(&view, core->id.id, &st, err);
 	if (r == 0)
-		keep(core->handoffs, hid, data, len);
+		keep(h, hid, data, len);
 	return r;
 }
 
-void handoff_custody_inbox(struct core *core, const uint8_t hid[HID_LEN], struct policyd_news *ret)
+void handoff_custody_inbox(struct handoffs *h, const uint8_t hid[HID_LEN], struct policyd_news *ret)
 {
+	struct core *core = h->core;
 	const uint8_t *data = NULL;
 	struct custody_statement st;
 	struct custody_view view;
 
 	*ret = (struct policyd_news){0};
 	if (store_custody_by_hid(core->store, hid, &view, NULL) == 0)
-		data = kept(core->handoffs, &view, &st);
+		data = kept(h, &view, &st);
 	if (!data)
 		return;
 	ret->kind = st.kind;
@@ -214,8 +220,9 @@ static bool is_bound(struct handoffs *h, const struct custody_view *v, enum fenc
 	return true;
 }
 
-int handoff_bound_list(struct core *core, struct record_list *out, struct kerr *err)
+int handoff_bound_list(struct handoffs *h, struct record_list *out, struct kerr *err)
 {
+	struct core *core = h->core;
 	_cleanup_free_ struct custody_view *views = NULL;
 	size_t n;
 	int r = store_custody_list(core->store, &views, &n, err);
@@ -225,7 +232,7 @@ int handoff_bound_list(struct core *core, struct record_list *out, struct kerr *
 	for (size_t i = 0; i < n; i++) {
 		struct policyd_fence f;
 
-		if (!is_bound(core->handoffs, &views[i], &f.verdict))
+		if (!is_bound(h, &views[i], &f.verdict))
 			continue;
 		memcpy(f.uuid, views[i].uuid, sizeof(f.uuid));
 		memcpy(f.name, views[i].name, sizeof(f.name));
@@ -235,8 +242,8 @@ int handoff_bound_list(struct core *core, struct record_list *out, struct kerr *
 	return 0;
 }
 
-void handoff_end_workers(struct core *core)
+void handoff_end_workers(struct handoffs *h)
 {
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		core->handoffs->list[i].worker = 0;
+		h->list[i].worker = 0;
 }

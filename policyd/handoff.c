@@ -43,7 +43,7 @@ void handoff_enter(struct handoff *ho, enum handoff_state state)
 		store_policy_clear(ho->policy);
 	free(ho->policy);
 	free(ho->chain);
-	*ho = (struct handoff){.core = ho->core};
+	*ho = (struct handoff){.all = ho->all, .core = ho->core};
 }
 
 struct handoffs *handoffs_free(struct handoffs *h)
@@ -75,9 +75,9 @@ bool handoff_is_over(const struct handoff *ho)
 	       store_custody_by_hid(ho->core->store, ho->hid, &view, NULL) < 0;
 }
 
-bool handoff_is_under_way(struct core *core, const uint8_t uuid[UUID_LEN])
+bool handoff_is_under_way(struct handoffs *h, const uint8_t uuid[UUID_LEN])
 {
-	const struct handoff *list = core->handoffs->list;
+	const struct handoff *list = h->list;
 
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
 		if (list[i].state != HANDOFF_FREE && !handoff_is_over(&list[i]) &&
@@ -95,6 +95,7 @@ struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
 			handoff_enter(ho, HANDOFF_FREE);
 		if (ho->state != HANDOFF_FREE)
 			continue;
+		ho->all = h;
 		ho->core = h->core;
 		memcpy(ho->hid, hid, HID_LEN);
 		return ho;
@@ -189,9 +190,10 @@ static int handoff_decide_out(const struct handoff_case *c, enum person_role per
 	return ret->allowed ? 0 : kerr_set(err, EACCES, ret->reason.code, "%s", ret->reason.text);
 }
 
-int handoff_plan(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
+int handoff_plan(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
 		 const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret, struct kerr *err)
 {
+	struct core *core = h->core;
 	_cleanup_(handoff_case_freep) struct handoff_case *c = NULL;
 	struct policy_decision d = {0};
 	int r = handoff_case_load(core, uuid, device, &c, err);
@@ -208,13 +210,14 @@ int handoff_plan(struct core *core, enum person_role person, const uint8_t uuid[
 	return r;
 }
 
-int handoff_request(struct core *core, enum person_role person, const uint8_t uuid[UUID_LEN],
+int handoff_request(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
 		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN], struct kerr *err)
 {
+	struct core *core = h->core;
 	struct store_request req = {.time = clock_ms()};
 	struct custody_view view = {0};
 	struct policyd_plan plan;
-	int r = handoff_plan(core, person, uuid, device, &plan, err);
+	int r = handoff_plan(h, person, uuid, device, &plan, err);
 
 	if (store_custody_get(core->store, uuid, &view, NULL) < 0)
 		view.name[0] = '\0';
@@ -238,10 +241,11 @@ int handoff_request(struct core *core, enum person_role person, const uint8_t uu
 	return r;
 }
 
-int handoff_abort_request(struct core *core, enum person_role person, const uint8_t hid[HID_LEN],
+int handoff_abort_request(struct handoffs *h, enum person_role person, const uint8_t hid[HID_LEN],
 			  struct kerr *err)
 {
-	struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct core *core = h->core;
+	struct handoff *ho = handoff_find(h, hid);
 	struct custody_view view;
 	int r;
 
@@ -263,9 +267,9 @@ int handoff_abort_request(struct core *core, enum person_role person, const uint
 	return r;
 }
 
-int handoff_abort_allowed(struct core *core, const uint8_t hid[HID_LEN], struct kerr *err)
+int handoff_abort_allowed(struct handoffs *h, const uint8_t hid[HID_LEN], struct kerr *err)
 {
-	const struct handoff *ho = handoff_find(core->handoffs, hid);
+	const struct handoff *ho = handoff_find(h, hid);
 
 	if (ho && ho->abort)
 		return 0;
@@ -316,12 +320,12 @@ static bool on_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[A
 {
 	struct handoff *ho = ctx;
 	struct journal_entry last;
-	bool seen = remember(ho->core->handoffs, nonce, ATTEST_NONCE_LEN);
+	bool seen = remember(ho->all, nonce, ATTEST_NONCE_LEN);
 
 	if (ho->source)
 		return seen;
 	/* The journal remembers ids over restarts. */
-	return remember(ho->core->handoffs, hid, HID_LEN) || seen ||
+	return remember(ho->all, hid, HID_LEN) || seen ||
 	       store_journal_last(ho->core->store, hid, &last, NULL) == 0;
 }
 
@@ -378,24 +382,25 @@ static enum conversation_state settle(struct handoff *ho, enum conversation_stat
 	return CONVERSATION_REFUSED;
 }
 
-static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
+static struct handoff *begin(struct handoffs *h, const uint8_t hid[HID_LEN],
 			     const uint8_t peer[DEVICE_ID_LEN],
 			     const uint8_t exporter[EXPORTER_LEN], bool source, struct kerr *err)
 {
 	struct session_config config = {.source = source};
+	struct core *core = h->core;
 	struct store_peer known;
 	struct handoff *ho;
 	int r;
 
-	if (handoff_find(core->handoffs, hid)) {
+	if (handoff_find(h, hid)) {
 		kerr_set(err, EEXIST, KCODE_ATTEST_REPLAY, "This hand-off is under way already.");
 		return NULL;
 	}
 	if (store_peer_get(core->store, peer, &known, err) < 0)
 		return NULL;
-	if (!source && handoff_admit(core, &known, err) < 0)
+	if (!source && handoff_admit(h, &known, err) < 0)
 		return NULL;
-	ho = handoff_add(core->handoffs, hid);
+	ho = handoff_add(h, hid);
 	if (!ho) {
 		kerr_set(err, EBUSY, KCODE_BUSY, "Too many hand-offs are under way here.");
 		return NULL;
@@ -423,10 +428,11 @@ static struct handoff *begin(struct core *core, const uint8_t hid[HID_LEN],
 	return ho;
 }
 
-enum conversation_state handoff_session_start(struct core *core, const uint8_t hid[HID_LEN],
+enum conversation_state handoff_session_start(struct handoffs *h, const uint8_t hid[HID_LEN],
 					      const uint8_t exporter[EXPORTER_LEN],
 					      struct wbuf *out, struct kerr *err)
 {
+	struct core *core = h->core;
 	struct store_request req;
 	struct custody_view view;
 	struct handoff *ho;
@@ -441,7 +447,7 @@ enum conversation_state handoff_session_start(struct core *core, const uint8_t h
 	}
 	if (store_custody_get(core->store, req.uuid, &view, err) < 0)
 		return CONVERSATION_REFUSED;
-	ho = begin(core, hid, req.device, exporter, true, err);
+	ho = begin(h, hid, req.device, exporter, true, err);
 	if (!ho)
 		return CONVERSATION_REFUSED;
 	memcpy(ho->uuid, req.uuid, UUID_LEN);
@@ -459,16 +465,16 @@ static bool is_its_peer(const struct handoff *ho, const uint8_t peer[DEVICE_ID_L
 	       sodium_memcmp(ho->exporter, exporter, EXPORTER_LEN) == 0;
 }
 
-enum conversation_state handoff_session_step(struct core *core, const uint8_t hid[HID_LEN],
+enum conversation_state handoff_session_step(struct handoffs *h, const uint8_t hid[HID_LEN],
 					     const uint8_t peer[DEVICE_ID_LEN],
 					     const uint8_t exporter[EXPORTER_LEN],
 					     const uint8_t *data, size_t len, struct wbuf *out,
 					     struct kerr *err)
 {
-	struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct handoff *ho = handoff_find(h, hid);
 
 	if (!ho)
-		ho = begin(core, hid, peer, exporter, false, err);
+		ho = begin(h, hid, peer, exporter, false, err);
 	if (!ho)
 		return CONVERSATION_REFUSED;
 	if (!is_its_peer(ho, peer, exporter)) {
@@ -487,21 +493,21 @@ enum conversation_state handoff_session_step(struct core *core, const uint8_t hi
 		      err);
 }
 
-void handoff_session_end(struct core *core, const uint8_t hid[HID_LEN],
+void handoff_session_end(struct handoffs *h, const uint8_t hid[HID_LEN],
 			 const uint8_t exporter[EXPORTER_LEN])
 {
-	struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct handoff *ho = handoff_find(h, hid);
 
 	if (ho && sodium_memcmp(ho->exporter, exporter, EXPORTER_LEN) == 0 &&
 	    (ho->state == HANDOFF_SESSION || ho->state == HANDOFF_GRANTED))
 		handoff_enter(ho, HANDOFF_FREE);
 }
 
-int handoff_grant_take(struct core *core, const uint8_t hid[HID_LEN], bool source, uint64_t worker,
+int handoff_grant_take(struct handoffs *h, const uint8_t hid[HID_LEN], bool source, uint64_t worker,
 		       struct policyd_grant *ret, struct kerr *err)
 {
 	_cleanup_secret_ struct secret key = SECRET_INIT;
-	struct handoff *ho = handoff_find(core->handoffs, hid);
+	struct handoff *ho = handoff_find(h, hid);
 	struct policyd_grant g = {0};
 
 	if (!ho || ho->state != HANDOFF_GRANTED || ho->source != source ||

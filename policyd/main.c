@@ -4,23 +4,23 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "policyd/core.h"
+#include "policyd/policyd.h"
 #include "policyd/sandbox.h"
 #include "policyd/server.h"
 
 static int run(const struct config *config, struct kerr *err)
 {
-	_cleanup_(core_freep) struct core *core = NULL;
+	_cleanup_(policyd_close) struct policyd policyd = {0};
 	struct server *server = NULL;
-	int r = core_new(config, &core, err);
+	int r = policyd_open(config, &policyd, err);
 
 	if (r == 0)
-		r = server_new(config, core, &server, err);
+		r = server_new(config, &policyd, &server, err);
 	if (r == 0)
 		r = sandbox_enter(err);
 	if (r == 0) {
 		log_notice("start", "\"%s\" is %s", config->name,
-			   policyd_state_to_string(core->state));
+			   policyd_state_to_string(policyd.core->state));
 		r = server_run(server);
 	}
 	server_free(server);

@@ -27,7 +27,7 @@ OP_HANDLER(op_plan)
 {
 	const struct policyd_target *q = request;
 
-	handoff_plan(caller->core, PERSON_ROLE_OWNER, q->uuid, q->device, reply, err);
+	handoff_plan(caller->handoffs, PERSON_ROLE_OWNER, q->uuid, q->device, reply, err);
 	kerr_clear(err); /* a refusal is what the plan says, not a failed request */
 	count_known_evidence(caller->core, q->device, reply);
 	return 0;
@@ -38,35 +38,37 @@ OP_HANDLER(op_move_request)
 	const struct policyd_target *q = request;
 	struct policyd_hid *ret = reply;
 
-	return handoff_request(caller->core, PERSON_ROLE_OWNER, q->uuid, q->device, ret->hid, err);
+	return handoff_request(caller->handoffs, PERSON_ROLE_OWNER, q->uuid, q->device, ret->hid,
+			       err);
 }
 
 OP_HANDLER(op_abort_request)
 {
 	const struct policyd_hid *q = request;
 
-	return handoff_abort_request(caller->core, PERSON_ROLE_OWNER, q->hid, err);
+	return handoff_abort_request(caller->handoffs, PERSON_ROLE_OWNER, q->hid, err);
 }
 
 OP_HANDLER(op_abort_allowed)
 {
 	const struct policyd_hid *q = request;
 
-	return handoff_abort_allowed(caller->core, q->hid, err);
+	return handoff_abort_allowed(caller->handoffs, q->hid, err);
 }
 
 OP_HANDLER(op_requote)
 {
 	const struct policyd_hid *q = request;
 
-	return handoff_requote(caller->core, q->hid, err);
+	return handoff_requote(caller->handoffs, q->hid, err);
 }
 
 OP_HANDLER(op_grant_take)
 {
 	const struct policyd_side *q = request;
 
-	return handoff_grant_take(caller->core, q->hid, q->source, caller->connection, reply, err);
+	return handoff_grant_take(caller->handoffs, q->hid, q->source, caller->connection, reply,
+				  err);
 }
 
 OP_HANDLER(op_journal)
@@ -79,7 +81,7 @@ OP_HANDLER(op_journal)
 					    .worker = caller->connection,
 					    .copy_gone = q->copy_gone};
 
-	return handoff_journal(caller->core, &entry, reply, err);
+	return handoff_journal(caller->handoffs, &entry, reply, err);
 }
 
 OP_HANDLER(op_open_list)
@@ -104,26 +106,26 @@ OP_HANDLER(op_custody_check)
 {
 	const struct policyd_use *q = request;
 
-	return handoff_custody_check(caller->core, q->uuid, q->use, err);
+	return handoff_custody_check(caller->handoffs, q->uuid, q->use, err);
 }
 
 OP_HANDLER(op_custody_step)
 {
 	const struct policyd_letter *q = request;
 
-	return handoff_custody_step(caller->core, q->peer, q->statement, q->len, reply, err);
+	return handoff_custody_step(caller->handoffs, q->peer, q->statement, q->len, reply, err);
 }
 
 OP_HANDLER(op_custody_outbox)
 {
-	return handoff_custody_outbox(caller->core, reply, err);
+	return handoff_custody_outbox(caller->handoffs, reply, err);
 }
 
 OP_HANDLER(op_custody_inbox)
 {
 	const struct policyd_hid *q = request;
 
-	handoff_custody_inbox(caller->core, q->hid, reply);
+	handoff_custody_inbox(caller->handoffs, q->hid, reply);
 	return 0;
 }
 
@@ -131,8 +133,8 @@ OP_HANDLER(op_custody_accept)
 {
 	const struct policyd_word *q = request;
 
-	return handoff_custody_accept(caller->core, q->hid, q->statement.bytes, q->statement.len,
-				      err);
+	return handoff_custody_accept(caller->handoffs, q->hid, q->statement.bytes,
+				      q->statement.len, err);
 }
 
 /* Without a store nothing was ever handed off; locked, the one who asks has to go by the markers.
@@ -144,12 +146,12 @@ OP_HANDLER(op_ward)
 	if (caller->core->state == POLICYD_STATE_NO_CLOUD)
 		return 0;
 	r = core_require_ready(caller->core, err);
-	return r < 0 ? r : handoff_bound_list(caller->core, reply, err);
+	return r < 0 ? r : handoff_bound_list(caller->handoffs, reply, err);
 }
 
 OP_HANDLER(op_fence)
 {
-	handoff_end_workers(caller->core);
+	handoff_end_workers(caller->handoffs);
 	return op_ward(caller, request, reply, err);
 }
 
@@ -159,5 +161,5 @@ OP_HANDLER(op_alarm)
 
 	if (!q->text[0])
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "An alarm has a plain sentence.");
-	return handoff_alarm(caller->core, q->uuid, q->text, err);
+	return handoff_alarm(caller->handoffs, q->uuid, q->text, err);
 }

@@ -13,7 +13,7 @@ OP_HANDLER(op_pair_open)
 					 .seconds = q->seconds,
 					 .replace = q->replace,
 					 .connection = caller->connection};
-	int r = pairdesk_open(core->pairdesk, &window, err);
+	int r = pairdesk_open(caller->pairdesk, &window, err);
 
 	if (r < 0)
 		return r;
@@ -25,19 +25,19 @@ OP_HANDLER(op_pair_open)
 	if (r == 0 && !ret->key[0] && !core->id.cloud)
 		r = vault_recovery_add(core->state_fd, &core->keys, ret->key, err);
 	if (r < 0)
-		pairdesk_close(core->pairdesk, window.connection);
+		pairdesk_close(caller->pairdesk, window.connection);
 	return r;
 }
 
 OP_HANDLER(op_pair_close)
 {
-	pairdesk_close(caller->core->pairdesk, caller->connection);
+	pairdesk_close(caller->pairdesk, caller->connection);
 	return 0;
 }
 
 OP_HANDLER(op_pair_status)
 {
-	pairdesk_status(caller->core->pairdesk, reply);
+	pairdesk_status(caller->pairdesk, reply);
 	return 0;
 }
 
@@ -45,5 +45,5 @@ OP_HANDLER(op_pair_confirm)
 {
 	const struct policyd_yes *q = request;
 
-	return pairdesk_confirm(caller->core->pairdesk, q->hash, q->same, err);
+	return pairdesk_confirm(caller->pairdesk, q->hash, q->same, err);
 }

@@ -11,42 +11,42 @@
 
 TALK(talk_pairing_start)
 {
-	pairdesk_set_carrier(caller->core->pairdesk, caller->connection);
-	return pairdesk_start(caller->core->pairdesk, t->initiator, t->exporter, out, err);
+	pairdesk_set_carrier(caller->pairdesk, caller->connection);
+	return pairdesk_start(caller->pairdesk, t->initiator, t->exporter, out, err);
 }
 
 TALK(talk_pairing_step)
 {
-	return pairdesk_step(caller->core->pairdesk, t->blob, t->len, out, err);
+	return pairdesk_step(caller->pairdesk, t->blob, t->len, out, err);
 }
 
 TALK(talk_pairing_poll)
 {
 	(void)t;
-	return pairdesk_poll(caller->core->pairdesk, out, err);
+	return pairdesk_poll(caller->pairdesk, out, err);
 }
 
 TALK(talk_pairing_end)
 {
 	(void)t;
-	pairdesk_end(caller->core->pairdesk);
+	pairdesk_end(caller->pairdesk);
 	return CONVERSATION_DONE;
 }
 
 TALK(talk_session_start)
 {
-	return handoff_session_start(caller->core, t->hid, t->exporter, out, err);
+	return handoff_session_start(caller->handoffs, t->hid, t->exporter, out, err);
 }
 
 TALK(talk_session_step)
 {
-	return handoff_session_step(caller->core, t->hid, t->peer, t->exporter, t->blob, t->len,
+	return handoff_session_step(caller->handoffs, t->hid, t->peer, t->exporter, t->blob, t->len,
 				    out, err);
 }
 
 TALK(talk_session_end)
 {
-	handoff_session_end(caller->core, t->hid, t->exporter);
+	handoff_session_end(caller->handoffs, t->hid, t->exporter);
 	return CONVERSATION_DONE;
 }
 

@@ -49,8 +49,9 @@ static int check_owner(struct core *core, const struct store_policy *p, struct k
 	return r;
 }
 
-static int save_policy(struct core *core, struct store_policy *p, struct kerr *err)
+static int save_policy(struct caller *caller, struct store_policy *p, struct kerr *err)
 {
+	struct core *core = caller->core;
 	struct custody_view view;
 	int r = store_custody_get(core->store, p->uuid, &view, err);
 
@@ -60,7 +61,7 @@ static int save_policy(struct core *core, struct store_policy *p, struct kerr *e
 		r = kerr_set(err, EACCES, KCODE_CUSTODY,
 			     "\"%s\" is on \"%s\" now; change its policy when it is back.",
 			     view.name, view.holder_name);
-	if (r == 0 && (custody_is_open(&view) || handoff_is_under_way(core, p->uuid)))
+	if (r == 0 && (custody_is_open(&view) || handoff_is_under_way(caller->handoffs, p->uuid)))
 		r = kerr_set(err, EBUSY, KCODE_BUSY,
 			     "A hand-off of \"%s\" is under way with the policy that it has now; "
 			     "change it when that has ended.",
@@ -102,7 +103,7 @@ OP_HANDLER(op_policy_set)
 				"The name or the policy is not plain UTF-8 text.");
 	r = check_compiled(&p, err);
 	if (r == 0)
-		r = save_policy(caller->core, &p, err);
+		r = save_policy(caller, &p, err);
 	ret->value = p.version;
 	return r;
 }
@@ -152,7 +153,7 @@ OP_HANDLER(op_claim)
 	const struct policyd_uuid *q = request;
 	struct policyd_number *ret = reply;
 
-	return handoff_claim(caller->core, q->uuid, &ret->value, err);
+	return handoff_claim(caller->handoffs, q->uuid, &ret->value, err);
 }
 
 OP_HANDLER(op_audit_read)

@@ -262,10 +262,8 @@ void pairdesk_close(struct pairdesk *d, uint64_t connection)
 	d->open_until_ms = 0;
 }
 
-void pairdesk_connection_gone(struct core *core, uint64_t connection)
+void pairdesk_connection_gone(struct pairdesk *d, uint64_t connection)
 {
-	struct pairdesk *d = core->pairdesk;
-
 	/* A window nobody watches must not stay open. */
 	pairdesk_close(d, connection);
 	if (d->machine && d->carrier == connection)

@@ -24,7 +24,7 @@ int pairdesk_open(struct pairdesk *d, const struct pairdesk_window *w, struct ke
  * gave up. */
 void pairdesk_close(struct pairdesk *d, uint64_t connection);
 /* A local connection is gone: what hangs on it ends, the window or the channel to the peer. */
-void pairdesk_connection_gone(struct core *core, uint64_t connection);
+void pairdesk_connection_gone(struct pairdesk *d, uint64_t connection);
 void pairdesk_status(struct pairdesk *d, struct policyd_pair_status *ret);
 
 /* A channel to somebody exists: refuses outside the window (P7), while a pairing runs, and after

@@ -10,9 +10,8 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
-#include "policyd/core.h"
 #include "policyd/dispatch.h"
-#include "policyd/pairdesk.h"
+#include "policyd/policyd.h"
 #include "policyd/proto.h"
 
 #define COMPLAIN_MS 60000
@@ -38,7 +37,7 @@ struct client {
 };
 
 struct server {
-	struct core *core;
+	const struct policyd *policyd;
 	int listen_fd;
 	uid_t owner, agent, mover;
 	struct client clients[CLIENTS_MAX];
@@ -82,7 +81,7 @@ static unsigned who_is(const struct server *s, uid_t uid)
 	return who;
 }
 
-int server_new(const struct config *config, struct core *core, struct server **ret,
+int server_new(const struct config *config, const struct policyd *policyd, struct server **ret,
 	       struct kerr *err)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -91,7 +90,7 @@ int server_new(const struct config *config, struct core *core, struct server **r
 
 	if (!s)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	s->core = core;
+	s->policyd = policyd;
 	s->owner = uid_of(config->owner);
 	s->agent = uid_of(SERVER_USER_AGENT);
 	s->mover = uid_of(SERVER_USER_MOVER);
@@ -126,7 +125,7 @@ static void drop(struct server *s, size_t i)
 
 	close(s->clients[i].fd);
 	s->clients[i] = s->clients[--s->count];
-	pairdesk_connection_gone(s->core, id);
+	pairdesk_connection_gone(s->policyd->pairdesk, id);
 }
 
 static bool is_stranger(unsigned who)
@@ -192,8 +191,12 @@ static int serve(struct server *s, struct client *c)
 	if (msg.flags) {
 		r = -EBADMSG; /* people ask, they do not answer */
 	} else {
-		struct caller caller = {
-			.core = s->core, .who = c->who, .uid = c->peer.uid, .connection = c->id};
+		struct caller caller = {.core = s->policyd->core,
+					.pairdesk = s->policyd->pairdesk,
+					.handoffs = s->policyd->handoffs,
+					.who = c->who,
+					.uid = c->peer.uid,
+					.connection = c->id};
 
 		r = dispatch(&caller, c->fd, &msg, s->out, sizeof(s->out));
 	}
@@ -232,7 +235,7 @@ int server_run(struct server *s)
 		fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
 		for (size_t i = 0; i < s->count; i++)
 			fds[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-		if (poll(fds, s->count + 1, core_audit_tick(s->core)) < 0) {
+		if (poll(fds, s->count + 1, core_audit_tick(s->policyd->core)) < 0) {
 			if (errno != EINTR)
 				r = -errno;
 			continue;

@@ -5,7 +5,7 @@
 #include "base/config.h"
 #include "base/kerr.h"
 
-struct core;
+struct policyd;
 
 /* Who a connection may be; the op table says which of them may ask what. */
 enum server_who {
@@ -22,7 +22,7 @@ enum server_who {
 struct server;
 
 /* Looks the users up, makes the socket. Call before sandbox_enter(). */
-int server_new(const struct config *config, struct core *core, struct server **ret,
+int server_new(const struct config *config, const struct policyd *policyd, struct server **ret,
 	       struct kerr *err);
 struct server *server_free(struct server *s);
 

@@ -9,10 +9,9 @@
 #include <string.h>
 
 #include "mover/marker.h"
-#include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff-internal.h"
-#include "policyd/pairdesk.h"
+#include "policyd/policyd.h"
 #include "policyd/store-sql.h"
 #include "tests/unit/swtpm-fixture.h"
 #include "ui-tui/policytext.h"
@@ -25,6 +24,8 @@ struct device {
 	struct swtpm tpm;
 	struct config config;
 	struct core *core;
+	struct pairdesk *pairdesk;
+	struct handoffs *handoffs;
 	char recovery[VAULT_RECOVERY_TEXT];
 };
 
@@ -45,16 +46,30 @@ static inline void boot(const struct swtpm *tpm)
 		extend(tpm, pcrs[i]);
 }
 
+static inline int try_open_core(struct device *d, struct kerr *err)
+{
+	struct policyd p = {0};
+	int r = policyd_open(&d->config, &p, err);
+
+	d->core = p.core;
+	d->pairdesk = p.pairdesk;
+	d->handoffs = p.handoffs;
+	return r;
+}
+
 static inline void open_core(struct device *d)
 {
 	struct kerr err = {0};
 
-	g_assert_cmpint(core_new(&d->config, &d->core, &err), ==, 0);
+	g_assert_cmpint(try_open_core(d, &err), ==, 0);
 }
 
 static inline void close_core(struct device *d)
 {
-	d->core = core_free(d->core);
+	policyd_close(&(struct policyd){d->core, d->pairdesk, d->handoffs});
+	d->core = NULL;
+	d->pairdesk = NULL;
+	d->handoffs = NULL;
 }
 
 /* A TPM that has booted and a configuration; no core yet. */
@@ -135,13 +150,11 @@ static inline void exchange(struct device *a, struct device *b, struct wire *to_
 
 		wire_clear(&reply);
 		if (to_b->buf.len) {
-			pairdesk_step(b->core->pairdesk, to_b->room, to_b->buf.len, &reply.buf,
-				      &err);
+			pairdesk_step(b->pairdesk, to_b->room, to_b->buf.len, &reply.buf, &err);
 			wire_clear(to_b);
 			wbuf_bytes(&to_a->buf, reply.room, reply.buf.len);
 		} else {
-			pairdesk_step(a->core->pairdesk, to_a->room, to_a->buf.len, &reply.buf,
-				      &err);
+			pairdesk_step(a->pairdesk, to_a->room, to_a->buf.len, &reply.buf, &err);
 			wire_clear(to_a);
 			wbuf_bytes(&to_b->buf, reply.room, reply.buf.len);
 		}
@@ -155,28 +168,28 @@ static inline void pair(struct device *a, struct device *b, enum person_role rol
 	struct policyd_pair_status sa, sb;
 	struct kerr err = {0};
 
-	g_assert_cmpint(pairdesk_open(a->core->pairdesk, &window, &err), ==, 0);
-	g_assert_cmpint(pairdesk_open(b->core->pairdesk, &window, &err), ==, 0);
+	g_assert_cmpint(pairdesk_open(a->pairdesk, &window, &err), ==, 0);
+	g_assert_cmpint(pairdesk_open(b->pairdesk, &window, &err), ==, 0);
 	wire_clear(&to_a);
 	wire_clear(&to_b);
-	g_assert_cmpint(pairdesk_start(b->core->pairdesk, false, exporter, &to_a.buf, &err), ==,
+	g_assert_cmpint(pairdesk_start(b->pairdesk, false, exporter, &to_a.buf, &err), ==,
 			CONVERSATION_SEND);
-	g_assert_cmpint(pairdesk_start(a->core->pairdesk, true, exporter, &to_b.buf, &err), ==,
+	g_assert_cmpint(pairdesk_start(a->pairdesk, true, exporter, &to_b.buf, &err), ==,
 			CONVERSATION_SEND);
 	exchange(a, b, &to_b, &to_a);
-	pairdesk_status(a->core->pairdesk, &sa);
-	pairdesk_status(b->core->pairdesk, &sb);
+	pairdesk_status(a->pairdesk, &sa);
+	pairdesk_status(b->pairdesk, &sb);
 	g_assert_true(sa.waiting && sb.waiting);
 	g_assert_cmpstr(sa.code, ==, sb.code);
-	g_assert_cmpint(pairdesk_confirm(a->core->pairdesk, sa.hash, true, &err), ==, 0);
-	g_assert_cmpint(pairdesk_confirm(b->core->pairdesk, sb.hash, true, &err), ==, 0);
+	g_assert_cmpint(pairdesk_confirm(a->pairdesk, sa.hash, true, &err), ==, 0);
+	g_assert_cmpint(pairdesk_confirm(b->pairdesk, sb.hash, true, &err), ==, 0);
 	wire_clear(&to_a);
 	wire_clear(&to_b);
-	pairdesk_poll(a->core->pairdesk, &to_b.buf, &err);
-	pairdesk_poll(b->core->pairdesk, &to_a.buf, &err);
+	pairdesk_poll(a->pairdesk, &to_b.buf, &err);
+	pairdesk_poll(b->pairdesk, &to_a.buf, &err);
 	exchange(a, b, &to_b, &to_a);
-	pairdesk_status(a->core->pairdesk, &sa);
-	pairdesk_status(b->core->pairdesk, &sb);
+	pairdesk_status(a->pairdesk, &sa);
+	pairdesk_status(b->pairdesk, &sb);
 	g_assert_cmpstr(sa.error.text, ==, "");
 	g_assert_cmpstr(sb.error.text, ==, "");
 	g_assert_true(sa.done && sb.done);
@@ -229,22 +242,22 @@ static inline bool attest(struct run *run, const uint8_t *source_sees, const uin
 	kerr_clear(&run->err);
 	for (int i = 0; i < 5; i++)
 		wire_clear(&run->blob[i]);
-	if (handoff_request(run->s->core, PERSON_ROLE_OWNER, vm, run->d->core->id.id, run->hid,
+	if (handoff_request(run->s->handoffs, PERSON_ROLE_OWNER, vm, run->d->core->id.id, run->hid,
 			    &run->err) < 0)
 		return false;
-	state = handoff_session_start(run->s->core, run->hid, source_sees, &run->blob[1].buf,
+	state = handoff_session_start(run->s->handoffs, run->hid, source_sees, &run->blob[1].buf,
 				      &run->err);
 	for (int i = 1; i < 4 && state == CONVERSATION_SEND; i++) {
 		struct device *to = i % 2 ? run->d : run->s;
 		struct device *from = i % 2 ? run->s : run->d;
 
 		state = handoff_session_step(
-			to->core, run->hid, from->core->id.id, i % 2 ? dest_sees : source_sees,
+			to->handoffs, run->hid, from->core->id.id, i % 2 ? dest_sees : source_sees,
 			run->blob[i].room, run->blob[i].buf.len, &run->blob[i + 1].buf, &run->err);
 	}
 	if (state != CONVERSATION_DONE)
 		return false;
-	state = handoff_session_step(run->s->core, run->hid, run->d->core->id.id, source_sees,
+	state = handoff_session_step(run->s->handoffs, run->hid, run->d->core->id.id, source_sees,
 				     run->blob[4].room, run->blob[4].buf.len, &run->blob[0].buf,
 				     &run->err);
 	return state == CONVERSATION_DONE;
@@ -262,7 +275,7 @@ static inline int journal(struct device *d, const struct run *run, enum custody_
 	int r;
 
 	kerr_clear(err);
-	r = handoff_journal(d->core, &entry, &st, err);
+	r = handoff_journal(d->handoffs, &entry, &st, err);
 	store_rollback(d->core->store);
 	if (r == 0 && ret)
 		wire_set(ret, st.bytes, st.len);
@@ -274,12 +287,14 @@ static inline void take_grants(struct run *run)
 	struct policyd_grant gs, gd;
 	struct kerr err = {0};
 
-	g_assert_cmpint(handoff_grant_take(run->s->core, run->hid, true, WORKER, &gs, &err), ==, 0);
-	g_assert_cmpint(handoff_grant_take(run->d->core, run->hid, false, WORKER, &gd, &err), ==,
+	g_assert_cmpint(handoff_grant_take(run->s->handoffs, run->hid, true, WORKER, &gs, &err), ==,
 			0);
+	g_assert_cmpint(handoff_grant_take(run->d->handoffs, run->hid, false, WORKER, &gd, &err),
+			==, 0);
 	g_assert_cmpmem(gs.key, 32, gd.key, 32);
 	g_assert_cmpstr(gd.vm, ==, "work");
-	g_assert_cmpint(handoff_grant_take(run->s->core, run->hid, true, WORKER, &gs, &err), <, 0);
+	g_assert_cmpint(handoff_grant_take(run->s->handoffs, run->hid, true, WORKER, &gs, &err), <,
+			0);
 }
 
 /* The switch-over (tests/model/README.md) as far as the two journals see it. */
@@ -310,7 +325,7 @@ static inline void commit(struct run *run)
 static inline int may_start(struct device *d)
 {
 	struct kerr err = {0};
-	int r = handoff_custody_check(d->core, vm, CUSTODY_USE_START, &err);
+	int r = handoff_custody_check(d->handoffs, vm, CUSTODY_USE_START, &err);
 
 	return err.code == KCODE_LOCKED
 		       ? marker_may_start(d->core->marker_fd, vm, CUSTODY_USE_START, NULL)
@@ -324,12 +339,22 @@ struct reply {
 	size_t len;
 };
 
+static inline struct caller caller_of(const struct device *d, unsigned who, uint64_t connection)
+{
+	return (struct caller){.core = d->core,
+			       .pairdesk = d->pairdesk,
+			       .handoffs = d->handoffs,
+			       .who = who,
+			       .uid = 990,
+			       .connection = connection};
+}
+
 /* Through the op table, as a program with these rights. */
 static inline void ask_as(struct device *d, unsigned who, uint16_t op, const uint8_t *body,
 			  size_t len, struct reply *ret)
 {
 	static uint8_t out[IPC_MAX_BODY], in[IPC_MAX_FRAME];
-	struct caller caller = {.core = d->core, .who = who, .uid = 990, .connection = 4711};
+	struct caller caller = caller_of(d, who, 4711);
 	struct ipc_msg msg = {.op = op, .serial = 1, .body = body, .len = len, .fd = -1}, got;
 	struct kerr err = {0};
 	struct rbuf r;
@@ -445,7 +470,7 @@ static inline int release_forward(struct world *w, struct kerr *err)
 	int r;
 
 	kerr_clear(err);
-	r = handoff_journal(w->laptop->core, &entry, &out, err);
+	r = handoff_journal(w->laptop->handoffs, &entry, &out, err);
 	store_rollback(w->laptop->core->store);
 	return r;
 }
@@ -458,7 +483,8 @@ static inline int tell(struct device *from, struct device *to, const struct wire
 	int r;
 
 	kerr_clear(err);
-	r = handoff_custody_step(to->core, from->core->id.id, said->room, said->buf.len, &st, err);
+	r = handoff_custody_step(to->handoffs, from->core->id.id, said->room, said->buf.len, &st,
+				 err);
 	wire_set(ret, st.bytes, st.len);
 	return r;
 }
@@ -477,13 +503,13 @@ static inline int inbox(struct device *d, const struct run *run)
 {
 	struct policyd_news news;
 
-	handoff_custody_inbox(d->core, run->hid, &news);
+	handoff_custody_inbox(d->handoffs, run->hid, &news);
 	return (int)news.kind;
 }
 
 /* What a request whose reply is a list gives; malloced. */
 static inline size_t take_list(struct device *d,
-			       int (*list)(struct core *, struct record_list *, struct kerr *),
+			       int (*list)(struct handoffs *, struct record_list *, struct kerr *),
 			       const struct record *record, void **ret)
 {
 	struct record_list l;
@@ -494,7 +520,7 @@ static inline size_t take_list(struct device *d,
 
 	wire_clear(&w);
 	record_list_begin(&l, &w.buf, record);
-	g_assert_cmpint(list(d->core, &l, &err), ==, 0);
+	g_assert_cmpint(list(d->handoffs, &l, &err), ==, 0);
 	record_list_end(&l);
 	r = rbuf_init(w.room, w.buf.len);
 	g_assert_cmpint(record_list_get(&r, record, ret, &n), ==, 0);
@@ -531,8 +557,8 @@ static inline int outbox(struct device *d, struct wire *ret)
 static inline void idle(struct device *d)
 {
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		if (d->core->handoffs->list[i].state != HANDOFF_FREE)
-			handoff_enter(&d->core->handoffs->list[i], HANDOFF_FREE);
+		if (d->handoffs->list[i].state != HANDOFF_FREE)
+			handoff_enter(&d->handoffs->list[i], HANDOFF_FREE);
 }
 
 static inline bool move(struct world *w, struct device *from, struct device *to)
@@ -566,7 +592,7 @@ static inline void take_from(struct device *to, struct device *from)
 /* As if nobody had asked for a long time. */
 static inline void rest(struct device *d)
 {
-	memset(d->core->handoffs->pace, 0, sizeof(d->core->handoffs->pace));
+	memset(d->handoffs->pace, 0, sizeof(d->handoffs->pace));
 }
 
 #define IDLE                                                                                 \

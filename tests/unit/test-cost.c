@@ -66,7 +66,7 @@ static size_t under_way(struct device *d)
 	size_t n = 0;
 
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		n += d->core->handoffs->list[i].state != HANDOFF_FREE;
+		n += d->handoffs->list[i].state != HANDOFF_FREE;
 	return n;
 }
 
@@ -80,8 +80,8 @@ static enum conversation_state hello(struct device *from, struct device *to, str
 	randombytes_buf(hid, sizeof(hid));
 	wire_clear(&out);
 	kerr_clear(err);
-	return handoff_session_step(to->core, hid, from->core->id.id, exporter, data, sizeof(data),
-				    &out.buf, err);
+	return handoff_session_step(to->handoffs, hid, from->core->id.id, exporter, data,
+				    sizeof(data), &out.buf, err);
 }
 
 static void audit_last(struct device *d, struct policyd_audit *ret, size_t *ret_n)
@@ -253,9 +253,9 @@ static void test_h4_growth(void)
 
 		rest(s->desktop);
 		g_assert_true(attest(&s->run, exporter, exporter));
-		g_assert_cmpint(
-			handoff_grant_take(s->desktop->core, s->run.hid, false, WORKER, &g, &err),
-			==, 0);
+		g_assert_cmpint(handoff_grant_take(s->desktop->handoffs, s->run.hid, false, WORKER,
+						   &g, &err),
+				==, 0);
 		g_assert_cmpint(journal(s->desktop, &s->run, CUSTODY_RECV, NULL, NULL, &err), ==,
 				0);
 		g_assert_cmpint(journal(s->desktop, &s->run, CUSTODY_VOID, NULL, NULL, &err), ==,
@@ -345,8 +345,8 @@ static void test_h5_places(void)
 /* All of Bob's devices together, and all people together, fill no more than their share. */
 static void test_h5_people(void)
 {
-	static struct handoffs h;
-	struct core core = {.handoffs = &h, .config.name = "laptop"};
+	static struct core core = {.config.name = "laptop"};
+	static struct handoffs h = {.core = &core};
 	struct store_peer peer = {.receive = true};
 	struct kerr err;
 	size_t places = 0;
@@ -358,7 +358,7 @@ static void test_h5_people(void)
 		peer.id[0] = (uint8_t)(i + 1);
 		g_snprintf(peer.person, sizeof(peer.person), i < 3 ? "Bob" : "Eve %u", i);
 		g_snprintf(peer.name, sizeof(peer.name), "device %u", i);
-		if (handoff_admit(&core, &peer, &err) < 0)
+		if (handoff_admit(&h, &peer, &err) < 0)
 			continue;
 		ho = handoff_add(&h, hid);
 		g_assert_nonnull(ho);
@@ -371,7 +371,7 @@ static void test_h5_people(void)
 	g_assert_cmpuint(places, ==, 2);
 	peer.own = true;
 	peer.id[0] = 99;
-	g_assert_cmpint(handoff_admit(&core, &peer, &err), ==, 0);
+	g_assert_cmpint(handoff_admit(&h, &peer, &err), ==, 0);
 }
 
 static void test_h5_pace(void)
@@ -393,8 +393,8 @@ static void test_h5_pace(void)
 	g_assert_cmpint(hello(w->desktop, w->laptop, &err), ==, CONVERSATION_SEND);
 	idle(w->laptop);
 	for (size_t i = 0; i < STORE_PEERS_MAX; i++)
-		if (w->laptop->core->handoffs->pace[i].full_ms)
-			w->laptop->core->handoffs->pace[i].full_ms -= 5000;
+		if (w->laptop->handoffs->pace[i].full_ms)
+			w->laptop->handoffs->pace[i].full_ms -= 5000;
 	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_SEND);
 	idle(w->laptop);
 	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_REFUSED);
@@ -507,10 +507,10 @@ static void test_m10_stranger(void)
 	for (int i = 0; i < 5; i++)
 		wire_clear(&run->blob[i]);
 	kerr_clear(&run->err);
-	g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
+	g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
 					w->desktop->core->id.id, run->hid, &run->err),
 			==, 0);
-	g_assert_cmpint(handoff_session_start(w->laptop->core, run->hid, exporter,
+	g_assert_cmpint(handoff_session_start(w->laptop->handoffs, run->hid, exporter,
 					      &run->blob[1].buf, &run->err),
 			==, CONVERSATION_SEND);
 	for (int i = 1; i < 5; i++) {
@@ -525,16 +525,16 @@ static void test_m10_stranger(void)
 		for (int other = 0; i > 1 && other < 2; other++) {
 			wire_clear(&out);
 			kerr_clear(&err);
-			g_assert_cmpint(handoff_session_step(to->core, run->hid,
+			g_assert_cmpint(handoff_session_step(to->handoffs, run->hid,
 							     (other ? from : w->bobs)->core->id.id,
 							     other_exporter, junk, sizeof(junk),
 							     &out.buf, &err),
 					==, CONVERSATION_REFUSED);
 			g_assert_cmpint(err.code, ==, KCODE_ATTEST_BINDING);
 			g_assert_cmpuint(out.buf.len, ==, 0);
-			handoff_session_end(to->core, run->hid, other_exporter);
+			handoff_session_end(to->handoffs, run->hid, other_exporter);
 		}
-		state = handoff_session_step(to->core, run->hid, from->core->id.id, exporter,
+		state = handoff_session_step(to->handoffs, run->hid, from->core->id.id, exporter,
 					     run->blob[i].room, run->blob[i].buf.len,
 					     i < 4 ? &run->blob[i + 1].buf : &run->blob[0].buf,
 					     &run->err);
@@ -549,8 +549,8 @@ static void test_m10_stranger(void)
 	run->s = w->desktop;
 	run->d = w->laptop;
 	g_assert_true(attest(run, exporter, exporter));
-	handoff_session_end(w->desktop->core, run->hid, exporter);
-	g_assert_null(handoff_find(w->desktop->core->handoffs, run->hid));
+	handoff_session_end(w->desktop->handoffs, run->hid, exporter);
+	g_assert_null(handoff_find(w->desktop->handoffs, run->hid));
 	world_free(w);
 }
 

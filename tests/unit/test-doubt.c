@@ -330,7 +330,7 @@ static void test_h2_only_locked(void)
 	open_core(w->laptop);
 	g_assert_cmpint(w->laptop->core->state, ==, POLICYD_STATE_LOCKED);
 	/* The hook is told to go by the marker (R5). */
-	g_assert_cmpint(handoff_custody_check(w->laptop->core, vm, CUSTODY_USE_START, &err), ==,
+	g_assert_cmpint(handoff_custody_check(w->laptop->handoffs, vm, CUSTODY_USE_START, &err), ==,
 			-EAGAIN);
 	g_assert_cmpint((int)err.code, ==, KCODE_LOCKED);
 	g_assert_cmpint(marker_of(w->laptop), ==, CUSTODY_MARKER_HERE);
@@ -370,7 +370,7 @@ static void test_h2_later_epoch(void)
 		uint64_t epoch;
 
 		kerr_clear(&err);
-		g_assert_cmpint(handoff_claim(w->desktop->core, vm, &epoch, &err), ==, 0);
+		g_assert_cmpint(handoff_claim(w->desktop->handoffs, vm, &epoch, &err), ==, 0);
 		g_assert_cmpuint(epoch, >, CUSTODY_CLAIM_JUMP);
 	}
 	g_assert_cmpint(may_start(w->desktop), ==, 0);
@@ -387,7 +387,7 @@ static void test_h2_later_epoch(void)
 
 static int claim_by_request(struct device *d, uint64_t *ret, struct kerr *err)
 {
-	struct caller caller = {.core = d->core};
+	struct caller caller = caller_of(d, 0, 1);
 	struct policyd_number epoch = {0};
 	struct policyd_uuid uuid;
 	int r;

@@ -134,8 +134,9 @@ static void test_secrets(void)
 
 	g_assert_cmpuint(s.count, ==, 4);
 	g_assert_true(attest(&w->run, exporter, exporter));
-	g_assert_cmpint(handoff_grant_take(w->laptop->core, w->run.hid, true, WORKER, &grant, NULL),
-			==, 0);
+	g_assert_cmpint(
+		handoff_grant_take(w->laptop->handoffs, w->run.hid, true, WORKER, &grant, NULL), ==,
+		0);
 	add_secret(&s, "data key", grant.key);
 	wire_clear(&none);
 	for (size_t i = 0; i < G_N_ELEMENTS(reads); i++) {
@@ -198,7 +199,7 @@ static void carry(struct world *w, struct device *to, uint8_t ret_hid[HID_LEN], 
 	static struct reply reply;
 	struct kerr err = {0};
 
-	g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
+	g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
 					w->desktop->core->id.id, ret_hid, &err),
 			==, 0);
 	session_body(&body, ret_hid, NULL, NULL);
@@ -232,8 +233,10 @@ static void test_moves(void)
 	session_body(&body, hid, w->desktop->core->id.id, &other);
 	ask(w->laptop, POLICYD_OP_CONVERSE, &body, &reply);
 	g_assert_cmpint(state_of(&reply, &blob), ==, CONVERSATION_REFUSED);
-	g_assert_cmpint(handoff_grant_take(w->laptop->core, hid, true, WORKER, &grant, &err), <, 0);
-	g_assert_cmpint(handoff_grant_take(w->bobs->core, hid, false, WORKER, &grant, &err), <, 0);
+	g_assert_cmpint(handoff_grant_take(w->laptop->handoffs, hid, true, WORKER, &grant, &err), <,
+			0);
+	g_assert_cmpint(handoff_grant_take(w->bobs->handoffs, hid, false, WORKER, &grant, &err), <,
+			0);
 	g_assert_cmpint(may_start(w->laptop), ==, 0);
 
 	/* The twin: carried where it belongs, it is granted. */

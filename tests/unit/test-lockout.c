@@ -94,7 +94,7 @@ int openat(int dir, const char *name, int flags, ...)
 static int ask(struct device *d, int (*op)(struct caller *, const void *, void *, struct kerr *),
 	       const void *request, char *ret_text, struct kerr *err)
 {
-	struct caller caller = {.core = d->core, .who = WHO_OWNER, .connection = 1};
+	struct caller caller = caller_of(d, WHO_OWNER, 1);
 	struct policyd_recovery key = {0};
 	int r;
 
@@ -216,7 +216,7 @@ static bool run_killed(struct sweep *s, enum call which, int n, bool after)
 	if (pid == 0) {
 		char key[VAULT_RECOVERY_TEXT] = "";
 
-		if (core_new(&s->d->config, &s->d->core, &err) < 0)
+		if (try_open_core(s->d, &err) < 0)
 			_exit(9);
 		bomb.which = which;
 		bomb.left = n;
@@ -521,7 +521,7 @@ static struct device *other;
 
 static int do_pair(struct device *d, char *ret_key _unused_, struct kerr *err)
 {
-	int r = core_new(&other->config, &other->core, err);
+	int r = try_open_core(other, err);
 
 	if (r == 0)
 		pair(d, other, PERSON_ROLE_GUEST);
@@ -581,16 +581,16 @@ static bool shows_code(struct device *a, struct device *b)
 	struct policyd_pair_status st;
 	struct kerr err = {0};
 
-	pairdesk_open(a->core->pairdesk, &window, &err);
-	pairdesk_open(b->core->pairdesk, &window, &err);
+	pairdesk_open(a->pairdesk, &window, &err);
+	pairdesk_open(b->pairdesk, &window, &err);
 	wire_clear(&to_a);
 	wire_clear(&to_b);
-	pairdesk_start(b->core->pairdesk, false, exporter, &to_a.buf, &err);
-	pairdesk_start(a->core->pairdesk, true, exporter, &to_b.buf, &err);
+	pairdesk_start(b->pairdesk, false, exporter, &to_a.buf, &err);
+	pairdesk_start(a->pairdesk, true, exporter, &to_b.buf, &err);
 	exchange(a, b, &to_b, &to_a);
-	pairdesk_status(a->core->pairdesk, &st);
-	pairdesk_close(a->core->pairdesk, 1);
-	pairdesk_close(b->core->pairdesk, 1);
+	pairdesk_status(a->pairdesk, &st);
+	pairdesk_close(a->pairdesk, 1);
+	pairdesk_close(b->pairdesk, 1);
 	return st.waiting;
 }
 
@@ -654,7 +654,7 @@ static void cleared(bool owner)
 	check_new_key(d, &before, owner);
 	/* Another TPM cannot tell whether the store is the newest (H2). */
 	if (owner)
-		g_assert_cmpint(handoff_claim(d->core, vm, &epoch, &err), ==, 0);
+		g_assert_cmpint(handoff_claim(d->handoffs, vm, &epoch, &err), ==, 0);
 	g_assert_false(attests(w));
 	forget_peer(peer, d);
 	/* Bob's device cannot adopt it in its owner's place. */
@@ -766,7 +766,7 @@ static void test_m4_peers(void)
 	/* Nobody can tell without the TPM whether this is the newest state. */
 	g_assert_cmpint(may_start(d), <, 0);
 	kerr_clear(&err);
-	g_assert_cmpint(handoff_claim(d->core, vm, &epoch, &err), ==, 0);
+	g_assert_cmpint(handoff_claim(d->handoffs, vm, &epoch, &err), ==, 0);
 	g_assert_cmpint(may_start(d), ==, 0);
 	g_assert_cmpint(ask_about(d, POLICYD_OP_PEER_FORGET, w->bobs), ==, KCODE_OK);
 	find_tpm(d);

@@ -12,7 +12,7 @@ static struct wire to_a, to_b;
 
 static struct pairdesk *desk(struct device *d)
 {
-	return d->core->pairdesk;
+	return d->pairdesk;
 }
 
 static struct policyd_pair_status status(struct device *d)
@@ -248,7 +248,7 @@ static void test_a4_no(void)
 	g_assert_cmpint(answer(t.desktop, &shown, false, &err), ==, 0);
 	/* `kith` ends and closes its window before kithd came by. */
 	pairdesk_close(desk(t.desktop), KITH_PAIR);
-	pairdesk_connection_gone(t.desktop->core, KITH_PAIR);
+	pairdesk_connection_gone(t.desktop->pairdesk, KITH_PAIR);
 	fetch(t.laptop, t.desktop);
 	assert_says(t.laptop, "The other one said no");
 	assert_says(t.desktop, "You said that the codes differ");
@@ -267,9 +267,9 @@ static void test_a4_killed(void)
 
 	three_new(&t);
 	g_assert_cmpint(open_for(t.laptop, KITH_PAIR, false), ==, 0);
-	pairdesk_connection_gone(t.laptop->core, OTHER_KITH_PAIR);
+	pairdesk_connection_gone(t.laptop->pairdesk, OTHER_KITH_PAIR);
 	g_assert_true(status(t.laptop).open);
-	pairdesk_connection_gone(t.laptop->core, KITH_PAIR);
+	pairdesk_connection_gone(t.laptop->pairdesk, KITH_PAIR);
 	g_assert_false(status(t.laptop).open);
 	g_assert_cmpint(start(t.laptop, false, &to_a), ==, CONVERSATION_REFUSED);
 	for (int yes = 0; yes < 2; yes++) {
@@ -278,7 +278,7 @@ static void test_a4_killed(void)
 		shown = status(t.desktop);
 		if (yes)
 			g_assert_cmpint(answer(t.desktop, &shown, true, &err), ==, 0);
-		pairdesk_connection_gone(t.desktop->core, KITH_PAIR);
+		pairdesk_connection_gone(t.desktop->pairdesk, KITH_PAIR);
 		g_assert_false(status(t.desktop).open);
 		fetch(t.laptop, t.desktop);
 		assert_says(t.laptop, "The other one gave up");
@@ -302,7 +302,7 @@ static void test_a4_whose_window(void)
 	meet(t.laptop, t.desktop);
 	g_assert_cmpint(open_for(t.laptop, OTHER_KITH_PAIR, false), ==, -EBUSY);
 	/* With kithd the channel is gone. */
-	pairdesk_connection_gone(t.laptop->core, KITHD);
+	pairdesk_connection_gone(t.laptop->pairdesk, KITHD);
 	assert_says(t.laptop, "was lost while pairing");
 	g_assert_cmpint(open_for(t.laptop, OTHER_KITH_PAIR, false), ==, 0);
 	three_free(&t);
@@ -314,7 +314,7 @@ static void test_a4_whose_window(void)
 static void request_window(struct device *d, char ret_key[VAULT_RECOVERY_TEXT])
 {
 	const struct policyd_window window = {.role = PERSON_ROLE_GUEST, .seconds = 60};
-	struct caller caller = {.core = d->core, .connection = KITH_PAIR};
+	struct caller caller = caller_of(d, 0, KITH_PAIR);
 	struct policyd_recovery key = {0};
 	struct kerr err = {0};
 

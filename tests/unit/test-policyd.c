@@ -58,20 +58,20 @@ static void test_attacks_on_session(void)
 	/* B2, HO7: the recorded first message again. */
 	wire_clear(&out);
 	kerr_clear(&run->err);
-	g_assert_cmpint(handoff_session_step(desktop->core, run->hid, laptop->core->id.id, exporter,
-					     run->blob[1].room, run->blob[1].buf.len, &out.buf,
-					     &run->err),
+	g_assert_cmpint(handoff_session_step(desktop->handoffs, run->hid, laptop->core->id.id,
+					     exporter, run->blob[1].room, run->blob[1].buf.len,
+					     &out.buf, &run->err),
 			==, CONVERSATION_REFUSED);
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_REPLAY);
-	handoff_session_end(desktop->core, run->hid, exporter);
+	handoff_session_end(desktop->handoffs, run->hid, exporter);
 	wire_clear(&out);
 	kerr_clear(&run->err);
-	g_assert_cmpint(handoff_session_step(desktop->core, run->hid, laptop->core->id.id, exporter,
-					     run->blob[1].room, run->blob[1].buf.len, &out.buf,
-					     &run->err),
+	g_assert_cmpint(handoff_session_step(desktop->handoffs, run->hid, laptop->core->id.id,
+					     exporter, run->blob[1].room, run->blob[1].buf.len,
+					     &out.buf, &run->err),
 			==, CONVERSATION_REFUSED);
 	g_assert_cmpint(run->err.code, ==, KCODE_ATTEST_REPLAY);
-	handoff_session_end(laptop->core, run->hid, exporter);
+	handoff_session_end(laptop->handoffs, run->hid, exporter);
 	/* S1-10, S1-15: the desktop's boot loader changed after pairing. */
 	close_core(desktop);
 	extend(&desktop->tpm, 4);
@@ -149,14 +149,14 @@ static void test_s1_17_foreign_holder(void)
 	g_assert_true(attest(run, exporter, exporter));
 	commit(run);
 	/* Bob holds it and is no owner of it: his own other device is not "own" for this VM. */
-	g_assert_cmpint(
-		handoff_plan(bobs->core, PERSON_ROLE_OWNER, vm, bobs2->core->id.id, &plan, &err), <,
-		0);
+	g_assert_cmpint(handoff_plan(bobs->handoffs, PERSON_ROLE_OWNER, vm, bobs2->core->id.id,
+				     &plan, &err),
+			<, 0);
 	g_assert_cmpint(err.code, ==, KCODE_POLICY);
 	kerr_clear(&err);
-	g_assert_cmpint(
-		handoff_plan(bobs->core, PERSON_ROLE_OWNER, vm, laptop->core->id.id, &plan, &err),
-		==, 0);
+	g_assert_cmpint(handoff_plan(bobs->handoffs, PERSON_ROLE_OWNER, vm, laptop->core->id.id,
+				     &plan, &err),
+			==, 0);
 	run->s = bobs;
 	run->d = laptop;
 	g_assert_true(attest(run, exporter, exporter));
@@ -205,12 +205,12 @@ static void test_p7_window(void)
 	struct wire out;
 
 	wire_clear(&out);
-	g_assert_cmpint(pairdesk_start(laptop->core->pairdesk, false, exporter, &out.buf, &err), ==,
+	g_assert_cmpint(pairdesk_start(laptop->pairdesk, false, exporter, &out.buf, &err), ==,
 			CONVERSATION_REFUSED);
 	g_assert_cmpint(err.code, ==, KCODE_PAIRING);
 	kerr_clear(&err);
-	g_assert_cmpint(pairdesk_open(laptop->core->pairdesk, &window, &err), ==, 0);
-	g_assert_cmpint(pairdesk_start(laptop->core->pairdesk, false, exporter, &out.buf, &err), ==,
+	g_assert_cmpint(pairdesk_open(laptop->pairdesk, &window, &err), ==, 0);
+	g_assert_cmpint(pairdesk_start(laptop->pairdesk, false, exporter, &out.buf, &err), ==,
 			CONVERSATION_SEND);
 	device_free(laptop);
 }

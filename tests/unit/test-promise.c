@@ -30,7 +30,7 @@ static void test_c2_forged(void)
 			g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_NONE);
 			g_assert_cmpint(bound(w->laptop), ==, FENCE_FREEZE);
 			kerr_clear(&err);
-			g_assert_cmpint(handoff_custody_accept(w->laptop->core, w->run.hid,
+			g_assert_cmpint(handoff_custody_accept(w->laptop->handoffs, w->run.hid,
 							       forged.room, forged.buf.len, &err),
 					==, -EBADMSG);
 			/* Once more with all but the sender right. */
@@ -70,19 +70,19 @@ static void test_c2_accept(void)
 		t.epoch += wrong == 1;
 		t.uuid[0] ^= wrong == 2;
 		sign_as(wrong == 3 ? w->bobs : w->desktop, &t, &bad);
-		g_assert_cmpint(handoff_custody_accept(w->laptop->core, w->run.hid, bad.room,
+		g_assert_cmpint(handoff_custody_accept(w->laptop->handoffs, w->run.hid, bad.room,
 						       bad.buf.len, &err),
 				<, 0);
 		g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_NONE);
 	}
 	kerr_clear(&err);
-	g_assert_cmpint(handoff_custody_accept(w->laptop->core, w->run.hid, w->vote.room,
+	g_assert_cmpint(handoff_custody_accept(w->laptop->handoffs, w->run.hid, w->vote.room,
 					       w->vote.buf.len, &err),
 			==, 0);
 	g_assert_cmpint(inbox(w->laptop, &w->run), ==, CUSTODY_STATEMENT_VOTE);
 	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RELEASED, &w->vote, &w->release, &err),
 			==, 0);
-	g_assert_cmpint(handoff_custody_accept(w->desktop->core, w->run.hid, w->release.room,
+	g_assert_cmpint(handoff_custody_accept(w->desktop->handoffs, w->run.hid, w->release.room,
 					       w->release.buf.len, &err),
 			==, 0);
 	g_assert_cmpint(inbox(w->desktop, &w->run), ==, CUSTODY_STATEMENT_RELEASE);
@@ -257,7 +257,8 @@ static void test_f2_alarm(void)
 
 	go_to(w, CUSTODY_RELEASED);
 	g_assert_cmpstr(w->laptop->core->alarm, ==, "");
-	g_assert_cmpint(handoff_alarm(w->laptop->core, vm, "Somebody woke \"work\".", &err), ==, 0);
+	g_assert_cmpint(handoff_alarm(w->laptop->handoffs, vm, "Somebody woke \"work\".", &err), ==,
+			0);
 	g_assert_cmpstr(w->laptop->core->alarm, ==, "Somebody woke \"work\".");
 	g_assert_cmpuint(w->laptop->core->alarm_time, >, 0);
 	restart(w->laptop);
@@ -279,7 +280,7 @@ static void test_f2_ward(void)
 	go_to(w, CUSTODY_PREPARED);
 	g_assert_cmpint(bound(w->desktop), ==, FENCE_FREEZE);
 	g_assert_cmpint(bound(w->laptop), ==, -1);
-	handoff_end_workers(w->laptop->core);
+	handoff_end_workers(w->laptop->handoffs);
 	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_RELEASED, &w->vote, NULL, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
 	world_free(w);
@@ -292,7 +293,7 @@ static int set_policy(struct device *d, const char *text, struct kerr *err)
 {
 	g_autofree struct policy *rules = g_new0(struct policy, 1);
 	static uint8_t compiled[STORE_POLICY_MAX];
-	struct caller caller = {.core = d->core};
+	struct caller caller = caller_of(d, 0, 1);
 	struct policyd_rules q = {.name = "work",
 				  .text = (const uint8_t *)text,
 				  .text_len = strlen(text),
@@ -334,8 +335,8 @@ static void test_gap5_policy_bound(void)
 	g_assert_cmpint(set_policy(w->laptop, second, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_BUSY);
 	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_ABORTED, NULL, NULL, &err), ==, 0);
-	handoff_session_end(w->desktop->core, w->run.hid, exporter);
-	handoff_enter(&w->desktop->core->handoffs->list[0], HANDOFF_FREE);
+	handoff_session_end(w->desktop->handoffs, w->run.hid, exporter);
+	handoff_enter(&w->desktop->handoffs->list[0], HANDOFF_FREE);
 	/* The twin: between two hand-offs it may; it travels, rules there, and comes home. */
 	g_assert_cmpint(set_policy(w->laptop, second, &err), ==, 0);
 	g_assert_true(attest(&w->run, exporter, exporter));

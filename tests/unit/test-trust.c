@@ -209,12 +209,13 @@ static void fetch(struct world *w, uint8_t ret_hid[HID_LEN], struct wire *ret)
 
 	wire_clear(&hello);
 	wire_clear(ret);
-	g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
+	g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
 					w->desktop->core->id.id, ret_hid, &err),
 			==, 0);
-	g_assert_cmpint(handoff_session_start(w->laptop->core, ret_hid, exporter, &hello.buf, &err),
-			==, CONVERSATION_SEND);
-	g_assert_cmpint(handoff_session_step(w->desktop->core, ret_hid, w->laptop->core->id.id,
+	g_assert_cmpint(
+		handoff_session_start(w->laptop->handoffs, ret_hid, exporter, &hello.buf, &err), ==,
+		CONVERSATION_SEND);
+	g_assert_cmpint(handoff_session_step(w->desktop->handoffs, ret_hid, w->laptop->core->id.id,
 					     exporter, hello.room, hello.buf.len, &ret->buf, &err),
 			==, CONVERSATION_SEND);
 }
@@ -225,7 +226,7 @@ static enum conversation_state bring(struct world *w, const uint8_t *hid, const 
 	struct kerr err = {0};
 
 	wire_clear(&out);
-	return handoff_session_step(w->laptop->core, hid, w->desktop->core->id.id, exporter,
+	return handoff_session_step(w->laptop->handoffs, hid, w->desktop->core->id.id, exporter,
 				    said->room, said->buf.len, &out.buf, &err);
 }
 
@@ -250,7 +251,7 @@ static void test_m3_overtaken(void)
 	idle(w->desktop);
 	/* The twin: a session that began afterwards. */
 	fetch(w, one, &first);
-	memset(&w->laptop->core->handoffs->list[0].before.clock, 0x7f, 8);
+	memset(&w->laptop->handoffs->list[0].before.clock, 0x7f, 8);
 	g_assert_cmpint(bring(w, one, &first), ==, CONVERSATION_REFUSED);
 	world_free(w);
 }
@@ -288,7 +289,7 @@ static enum conversation_state start(struct world *w, const uint8_t *hid)
 	static struct wire out;
 
 	wire_clear(&out);
-	return handoff_session_start(w->laptop->core, hid, exporter, &out.buf, &err);
+	return handoff_session_start(w->laptop->handoffs, hid, exporter, &out.buf, &err);
 }
 
 /* A wish of the owner lives a minute of a clock that nobody sets, and not over a restart. */
@@ -299,7 +300,7 @@ static void test_m11_request(void)
 	struct kerr err = {0};
 
 	for (int way = 0; way < 4; way++) {
-		g_assert_cmpint(handoff_request(w->laptop->core, PERSON_ROLE_OWNER, vm,
+		g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
 						w->desktop->core->id.id, hid, &err),
 				==, 0);
 		if (way == 0)
