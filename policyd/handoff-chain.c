@@ -88,12 +88,11 @@ int handoff_chain_of(struct core *core, const struct custody_view *view,
 /* A device of somebody else than the VM's owner only gives back what it got: a former holder of it
  * could else offer an old copy to whoever knows no better. */
 static int check_lender(const struct handoff *ho, const struct store_peer *peer,
-			const struct store_policy *policy, const struct custody_view *view,
-			struct kerr *err)
+			const struct custody_view *view, struct kerr *err)
 {
 	uint64_t epoch = view->doubt == CUSTODY_HEARSAY ? view->told_epoch : view->epoch;
 
-	if (memcmp(peer->owner_pk, policy->owner_pk, SIGN_PK_LEN) == 0)
+	if (memcmp(peer->owner_pk, ho->offered->policy.owner_pk, SIGN_PK_LEN) == 0)
 		return 0;
 	if (view->known && epoch == ho->epoch && memcmp(view->holder, ho->peer, DEVICE_ID_LEN) == 0)
 		return 0;
@@ -116,16 +115,15 @@ static int check_length(const struct handoff *ho, const struct custody_chain_end
 		ho->vm, end->links);
 }
 
-int handoff_chain_check(struct handoff *ho, const struct store_peer *peer,
-			const struct store_policy *policy, const struct custody_chain *chain,
-			struct kerr *err)
+int handoff_chain_check(const struct handoff *ho, const struct store_peer *peer, struct kerr *err)
 {
 	struct custody_chain_end end;
 	struct custody_view view;
 	int r = store_custody_get(ho->core->store, ho->uuid, &view, err);
 
 	if (r == 0)
-		r = verify(ho->core, chain, &view, policy->owner_pk, &end, err);
+		r = verify(ho->core, &ho->offered->chain, &view, ho->offered->policy.owner_pk, &end,
+			   err);
 	if (r < 0)
 		return r;
 	if (end.epoch != ho->epoch || memcmp(end.holder, ho->peer, DEVICE_ID_LEN) != 0)
@@ -133,7 +131,7 @@ int handoff_chain_check(struct handoff *ho, const struct store_peer *peer,
 				"\"%s\" offers \"%s\" but does not prove that it holds it (epoch "
 				"%llu).",
 				ho->peer_name, ho->vm, (unsigned long long)ho->epoch);
-	r = check_lender(ho, peer, policy, &view, err);
+	r = check_lender(ho, peer, &view, err);
 	return r < 0 ? r : check_length(ho, &end, err);
 }
 
@@ -163,24 +161,21 @@ static int grow(struct core *core, const struct custody_view *view, const struct
 int handoff_chain_grow(struct core *core, const struct custody_step *step,
 		       const struct handoff_entry *entry, struct kerr *err)
 {
-	_cleanup_free_ struct custody_chain *chain = NULL;
+	struct custody_chain chain;
 	struct custody_view view;
 	int r;
 
 	if ((step->record != CUSTODY_OWN && step->record != CUSTODY_RECLAIM) || !step->proof ||
 	    store_custody_by_hid(core->store, step->hid, &view, NULL) < 0)
 		return 0;
-	chain = malloc(sizeof(*chain));
-	if (!chain)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = step->record == CUSTODY_OWN ? store_offer_chain(core->store, step->hid, chain, err)
-					: store_chain_get(core->store, view.uuid, chain, err);
+	r = step->record == CUSTODY_OWN ? store_offer_chain(core->store, step->hid, &chain, err)
+					: store_chain_get(core->store, view.uuid, &chain, err);
 	if (r == 0)
-		r = grow(core, &view, step, entry, chain, err);
+		r = grow(core, &view, step, entry, &chain, err);
 	/* Custody does not fail for want of a proof: without it the VM cannot move on from here. */
 	if (r == -ENOBUFS && step->record != CUSTODY_OWN)
 		return 0;
 	if (r == -ENOBUFS)
 		r = 0;
-	return r < 0 ? r : store_chain_put(core->store, view.uuid, chain, err);
+	return r < 0 ? r : store_chain_put(core->store, view.uuid, &chain, err);
 }

@@ -73,7 +73,7 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 	if (step->record == CUSTODY_PREP)
 		return check_policy_version(core, ho, err);
 	/* S1-14: the policy is sealed here before the guest can resume here. */
-	r = store_offer_put(core->store, step->hid, ho->policy, ho->chain, err);
+	r = store_offer_put(core->store, step->hid, &ho->offered->policy, &ho->offered->chain, err);
 	return r < 0 ? r : save_measured(core, ho, err);
 }
 

@@ -139,16 +139,13 @@ int handoff_doubt_step(struct core *core, const struct custody_statement *said, 
 static int claim_link(struct core *core, const struct custody_view *after, struct kerr *err)
 {
 	_cleanup_(store_policy_clear) struct store_policy policy = {0};
-	_cleanup_free_ struct custody_chain *chain = calloc(1, sizeof(*chain));
+	struct custody_chain chain;
 	uint8_t bytes[CUSTODY_STATEMENT_LEN];
 	struct custody_statement st;
-	int r;
+	int r = store_policy_get(core->store, after->uuid, &policy, err);
 
-	if (!chain)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = store_policy_get(core->store, after->uuid, &policy, err);
 	if (r == 0)
-		r = store_chain_get(core->store, after->uuid, chain, err);
+		r = store_chain_get(core->store, after->uuid, &chain, err);
 	if (r < 0)
 		return r;
 	if (memcmp(policy.owner_pk, core->id.owner_pk, SIGN_PK_LEN) != 0)
@@ -157,28 +154,26 @@ static int claim_link(struct core *core, const struct custody_view *after, struc
 				after->name);
 	custody_chain_claim(after->uuid, after->epoch, core->id.id, &st);
 	custody_statement_sign(&st, core->id.device_sk.data, bytes);
-	if (core->id.owner_here || custody_chain_add(chain, bytes, core->id.sign_pk) < 0)
+	if (core->id.owner_here || custody_chain_add(&chain, bytes, core->id.sign_pk) < 0)
 		return 0;
-	return store_chain_put(core->store, after->uuid, chain, err);
+	return store_chain_put(core->store, after->uuid, &chain, err);
 }
 
 int handoff_claim(struct handoffs *h, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
 		  struct kerr *err)
 {
 	struct core *core = h->core;
-	struct custody_view before, after;
+	struct custody_view before = {0}, after;
 	int r = store_custody_get(core->store, uuid, &before, err);
 
 	if (r == 0)
 		r = custody_claim(&before, core->id.id, core->config.name, &after, err);
 	if (r == 0)
 		r = claim_link(core, &after, err);
-	if (r < 0) {
-		core_audit(core, core->id.owner_name, core->config.name, before.name, "claim", err);
-		return r;
-	}
-	core_audit(core, core->id.owner_name, core->config.name, before.name, "claim", NULL);
-	r = end(core, &before, &after, JOURNAL_CLAIM, NULL, 0, err);
+	core_audit(core, core->id.owner_name, core->config.name, before.name, "claim",
+		   r < 0 ? err : NULL);
+	if (r == 0)
+		r = end(core, &before, &after, JOURNAL_CLAIM, NULL, 0, err);
 	if (r == 0)
 		*ret_epoch = after.epoch;
 	return r;

@@ -21,6 +21,11 @@ enum handoff_state {
 	_HANDOFF_STATE_MAX,
 };
 
+struct handoff_offered {
+	struct store_policy policy;
+	struct custody_chain chain;
+};
+
 struct handoff {
 	struct handoffs *all;
 	struct core *core;
@@ -38,11 +43,10 @@ struct handoff {
 	uint64_t policy_version; /* of the policy in the offer: no other one may leave */
 	uint64_t worker; /* connection that took the grant: only it may release (R1); 0 = none */
 	enum verdict verdict;
-	enum person_role dest_person; /* whose the destination is, for the VM's owner */
+	enum person_role dest_person; /* destination, by the offer: whose it is for the owner */
 	struct session *session;
-	struct measure_state own;    /* this device when it proved itself (B6) */
-	struct store_policy *policy; /* destination: as offered, kept apart from RECV to OWN */
-	struct custody_chain *chain; /* destination: likewise */
+	struct measure_state own;	 /* this device when it proved itself (B6) */
+	struct handoff_offered *offered; /* destination: kept apart from RECV to OWN */
 };
 
 struct handoffs {
@@ -91,11 +95,18 @@ struct handoff_case {
 	struct policy rules;
 	bool foreign; /* the VM belongs to another owner than this device */
 };
-struct handoff_case *handoff_case_free(struct handoff_case *c);
-DEFINE_CLEANUP(struct handoff_case *, handoff_case_free)
+/* Fills *c, which is zeros and to be cleared in any case; refused if the VM is not in Kith's care.
+ */
+int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
+		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case *c,
+		      struct kerr *err);
+void handoff_case_clear(struct handoff_case *c);
 
 /* Whose the device is, as the VM's owner sees it. */
 enum person_role handoff_dest_person(const struct handoff_case *c);
+/* May the VM leave for that device? `fresh`: the verdict is from this very session. */
+int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
+		       enum verdict verdict, struct policy_decision *ret, struct kerr *err);
 
 /* Signature and signer of a peer's statement; what it says is for the caller to judge. */
 int handoff_check_proof(struct core *core, const uint8_t *proof, size_t len,
@@ -107,19 +118,18 @@ void handoff_sign_statement(struct core *core, const struct custody_statement *s
 void handoff_add_letter(struct core *core, const struct custody_statement *st,
 			struct record_list *out);
 
-/* Offer: what the source tells the destination about the VM, inside the attested session. */
-int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err);
-int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, struct kerr *err);
+/* Offer: what the source tells the destination about the VM, inside the attested session; `ctx` is
+ * the hand-off, as these are callbacks of the session. Each decides first. */
+int handoff_offer_put(void *ctx, struct wbuf *w, struct kerr *err);
+int handoff_offer_accept(void *ctx, const uint8_t *data, size_t len, struct kerr *err);
 
 /* The chain of a VM that is here, to be shown with its offer; refused if it does not end here. */
 int handoff_chain_of(struct core *core, const struct custody_view *view,
 		     const struct store_policy *policy, struct custody_chain *ret,
 		     struct kerr *err);
-/* Does the chain in an offer prove that the peer holds the VM, and may the peer give it here (H3)?
+/* Does the chain in the offer prove that the peer holds the VM, and may the peer give it here (H3)?
  */
-int handoff_chain_check(struct handoff *ho, const struct store_peer *peer,
-			const struct store_policy *policy, const struct custody_chain *chain,
-			struct kerr *err);
+int handoff_chain_check(const struct handoff *ho, const struct store_peer *peer, struct kerr *err);
 /* Puts the hop of OWN or RECLAIM into the store, to be committed with the record. */
 int handoff_chain_grow(struct core *core, const struct custody_step *step,
 		       const struct handoff_entry *entry, struct kerr *err);

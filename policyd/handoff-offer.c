@@ -3,141 +3,95 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "attest/wire.h"
 #include "policyd/handoff-internal.h"
+#include "policyd/offer.h"
 
-#define OFFER_VERSION 2
+/* -- The source -- */
 
-void handoff_policy_digest(const struct store_policy *policy, uint8_t ret[HASH_LEN])
+int handoff_offer_put(void *ctx, struct wbuf *w, struct kerr *err)
 {
-	struct digest d;
+	struct handoff *ho = ctx;
+	_cleanup_(handoff_case_clear) struct handoff_case c = {0};
+	struct offer offer;
+	struct custody_chain chain;
+	struct policy_decision d;
+	int r = handoff_case_load(ho->core, ho->uuid, ho->peer, &c, err);
 
-	digest_begin(&d, "kith-policy-v1");
-	digest_field(&d, policy->uuid, UUID_LEN);
-	digest_field(&d, policy->name, strlen(policy->name));
-	digest_u64(&d, policy->version);
-	digest_field(&d, policy->owner_pk, SIGN_PK_LEN);
-	digest_field(&d, policy->text, policy->text_len);
-	digest_field(&d, policy->compiled, policy->compiled_len);
-	digest_end(&d, ret);
-}
-
-static void offer_write(struct handoff *ho, const struct store_policy *p,
-			const struct custody_chain *chain, struct wbuf *w)
-{
-	wbuf_u8(w, OFFER_VERSION);
-	wbuf_bytes(w, ho->uuid, UUID_LEN);
-	wbuf_string(w, ho->vm);
-	wbuf_u64(w, ho->epoch);
-	wbuf_string(w, ho->person);
-	wbuf_u8(w, (uint8_t)ho->dest_person);
-	wbuf_u64(w, p->version);
-	wbuf_string(w, p->name);
-	wbuf_bytes(w, p->owner_pk, sizeof(p->owner_pk));
-	wbuf_bytes(w, p->signature, sizeof(p->signature));
-	wbuf_blob(w, p->text, p->text_len);
-	wbuf_blob(w, p->compiled, p->compiled_len);
-	wbuf_blob(w, chain->data, chain->len);
-}
-
-int handoff_offer_put(struct handoff *ho, struct wbuf *w, struct kerr *err)
-{
-	_cleanup_(store_policy_clear) struct store_policy p = {0};
-	_cleanup_free_ struct custody_chain *chain = malloc(sizeof(*chain));
-	struct custody_view view;
-	int r;
-
-	if (!chain)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = store_policy_get(ho->core->store, ho->uuid, &p, err);
+	/* The decision that counts: with the evidence just judged. */
 	if (r == 0)
-		r = store_custody_get(ho->core->store, ho->uuid, &view, err);
+		r = handoff_decide_out(&c, PERSON_ROLE_OWNER, true, ho->verdict, &d, err);
 	if (r == 0)
-		r = handoff_chain_of(ho->core, &view, &p, chain, err);
+		r = handoff_chain_of(ho->core, &c.view, &c.policy, &chain, err);
 	if (r < 0)
 		return r;
-	ho->policy_version = p.version;
-	offer_write(ho, &p, chain, w);
+	ho->policy_version = c.policy.version;
+	offer = (struct offer){.epoch = ho->epoch,
+			       .dest_person = handoff_dest_person(&c),
+			       .policy = c.policy,
+			       .chain = chain.data,
+			       .chain_len = chain.len};
+	memcpy(offer.vm, ho->vm, sizeof(offer.vm));
+	memcpy(offer.person, ho->person, sizeof(offer.person));
+	if (strcmp(ho->vm, c.policy.name) != 0)
+		return kerr_set(err, EACCES, KCODE_IDENTITY,
+				"The policy of \"%s\" is that of a VM called \"%s\". Set it again.",
+				ho->vm, c.policy.name);
+	offer_put(w, &offer);
 	if (wbuf_error(w) < 0)
 		return kerr_set(
 			err, EMSGSIZE, KCODE_POLICY,
 			"The policy of \"%s\" and the proof of its %zu hops are too long for "
 			"one offer. Make the policy shorter, or move the VM to the device "
 			"that made its owner's cloud once.",
-			ho->vm, chain->len / CUSTODY_LINK_LEN);
+			ho->vm, chain.len / CUSTODY_LINK_LEN);
 	return 0;
 }
 
-static int copy_blob(struct rbuf *r, uint8_t **ret, size_t *ret_len)
-{
-	size_t len;
-	const uint8_t *at = rbuf_blob(r, STORE_POLICY_MAX, &len);
+/* -- The destination -- */
 
-	if (!at)
-		return -EBADMSG;
-	*ret = calloc(1, len + 1);
-	if (!*ret)
-		return -ENOMEM;
-	memcpy(*ret, at, len);
-	*ret_len = len;
-	return 0;
+static void *copy_of(const void *data, size_t len)
+{
+	uint8_t *copy = calloc(1, len + 1);
+
+	if (copy)
+		memcpy(copy, data, len);
+	return copy;
 }
 
-static int chain_get(struct rbuf *r, struct custody_chain *ret)
+/* The message ends; what it says of the VM is needed until OWN. */
+static int keep(struct handoff *ho, const struct offer *o, struct kerr *err)
 {
-	size_t len;
-	const uint8_t *at = rbuf_blob(r, sizeof(ret->data), &len);
+	struct store_policy *p;
 
-	if (!at)
-		return -EBADMSG;
-	memcpy(ret->data, at, len);
-	ret->len = len;
+	ho->offered = calloc(1, sizeof(*ho->offered));
+	if (!ho->offered)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	p = &ho->offered->policy;
+	*p = o->policy;
+	p->text = copy_of(p->text, p->text_len);
+	p->compiled = copy_of(p->compiled, p->compiled_len);
+	if (!p->text || !p->compiled)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	memcpy(ho->offered->chain.data, o->chain, o->chain_len);
+	ho->offered->chain.len = o->chain_len;
+	memcpy(ho->uuid, p->uuid, sizeof(ho->uuid));
+	memcpy(ho->vm, p->name, sizeof(ho->vm));
+	ho->epoch = o->epoch;
+	ho->dest_person = o->dest_person;
 	return 0;
-}
-
-static int offer_get(struct handoff *ho, struct rbuf *r, struct store_policy *p,
-		     struct custody_chain *chain)
-{
-	uint8_t version = rbuf_u8(r), *text = NULL, dest_person;
-	char person[NAME_MAX_LEN + 1]; /* a claim: who asks is whose device it is (M7) */
-	int ret;
-
-	rbuf_bytes(r, ho->uuid, UUID_LEN);
-	rbuf_string(r, ho->vm, sizeof(ho->vm));
-	ho->epoch = rbuf_u64(r);
-	rbuf_string(r, person, sizeof(person));
-	dest_person = rbuf_u8(r);
-	p->version = rbuf_u64(r);
-	rbuf_string(r, p->name, sizeof(p->name));
-	rbuf_bytes(r, p->owner_pk, sizeof(p->owner_pk));
-	rbuf_bytes(r, p->signature, sizeof(p->signature));
-	memcpy(p->uuid, ho->uuid, UUID_LEN);
-	ret = copy_blob(r, &text, &p->text_len);
-	p->text = (char *)text;
-	if (ret == 0)
-		ret = copy_blob(r, &p->compiled, &p->compiled_len);
-	if (ret == 0)
-		ret = chain_get(r, chain);
-	if (ret == 0 && (version != OFFER_VERSION || ho->epoch > CUSTODY_EPOCH_MAX ||
-			 !text_is_name(ho->vm, NAME_MAX_LEN) || strcmp(ho->vm, p->name) != 0 ||
-			 dest_person >= _PERSON_ROLE_MAX))
-		ret = -EBADMSG;
-	if (ret == 0)
-		ho->dest_person = (enum person_role)dest_person;
-	return ret < 0 ? ret : rbuf_end(r);
 }
 
 /* Whose VM it is, seen from here: the policy is worth what its signer is. */
-static int check_signer(struct handoff *ho, const struct store_peer *peer,
-			const struct store_policy *p, struct kerr *err)
+static int check_signer(const struct handoff *ho, const struct store_peer *peer, struct kerr *err)
 {
+	const struct store_policy *p = &ho->offered->policy;
 	uint8_t digest[HASH_LEN];
 
 	if (memcmp(p->owner_pk, ho->core->id.owner_pk, SIGN_PK_LEN) != 0 &&
 	    memcmp(p->owner_pk, peer->owner_pk, SIGN_PK_LEN) != 0)
 		return kerr_set(err, EACCES, KCODE_POLICY,
 				"\"%s\" belongs to somebody this device does not know.", ho->vm);
-	handoff_policy_digest(p, digest);
+	offer_policy_digest(p, digest);
 	if (crypto_sign_verify_detached(p->signature, digest, sizeof(digest), p->owner_pk) < 0)
 		return kerr_set(err, EACCES, KCODE_POLICY,
 				"The policy of \"%s\" is not signed by its owner.", ho->vm);
@@ -153,10 +107,9 @@ static enum person_role asker(const struct store_peer *peer, const struct store_
 	return peer->person_role == PERSON_ROLE_OWNER ? PERSON_ROLE_GUEST : peer->person_role;
 }
 
-static int decide_in(struct handoff *ho, const struct store_peer *peer,
-		     const struct store_policy *p, struct kerr *err)
+static int decide_in(const struct handoff *ho, const struct store_peer *peer, struct kerr *err)
 {
-	_cleanup_free_ struct policy *rules = calloc(1, sizeof(*rules));
+	const struct store_policy *p = &ho->offered->policy;
 	const struct core *core = ho->core;
 	bool ours = memcmp(p->owner_pk, core->id.owner_pk, SIGN_PK_LEN) == 0;
 	/* What somebody else's VM may do here is its owner's word, carried by a device that proved
@@ -174,23 +127,23 @@ static int decide_in(struct handoff *ho, const struct store_peer *peer,
 		.tier = tpm_facts(core->tpm)->tier,
 	};
 	struct policy_decision d;
+	struct policy rules;
 	int r;
 
-	if (!rules)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	/* This device's owner is asked before the VM's (H4). */
 	r = ours ? 0 : handoff_may_send(core, peer, err);
 	if (r == 0)
-		r = policy_decode(p->compiled, p->compiled_len, rules, err);
+		r = policy_decode(p->compiled, p->compiled_len, &rules, err);
 	if (r < 0)
 		return r;
-	policy_decide(rules, ho->vm, &facts, &d);
+	policy_decide(&rules, ho->vm, &facts, &d);
 	return d.allowed ? 0 : kerr_set(err, EACCES, d.reason.code, "%s", d.reason.text);
 }
 
 /* An older policy would undo what the owner changed since (S3-04). */
-static int check_age(struct handoff *ho, const struct store_policy *p, struct kerr *err)
+static int check_age(const struct handoff *ho, struct kerr *err)
 {
+	const struct store_policy *p = &ho->offered->policy;
 	struct custody_view view;
 	uint64_t known;
 	int r = store_policy_version(ho->core->store, ho->uuid, &known, err);
@@ -217,28 +170,25 @@ static int check_age(struct handoff *ho, const struct store_policy *p, struct ke
 	return 0;
 }
 
-int handoff_offer_accept(struct handoff *ho, const uint8_t *data, size_t len, struct kerr *err)
+int handoff_offer_accept(void *ctx, const uint8_t *data, size_t len, struct kerr *err)
 {
-	struct rbuf r = rbuf_init(data, len);
+	struct handoff *ho = ctx;
+	struct rbuf from = rbuf_init(data, len);
 	struct store_peer peer;
-	int ret;
+	struct offer offer;
+	int r;
 
-	ho->policy = calloc(1, sizeof(*ho->policy));
-	ho->chain = calloc(1, sizeof(*ho->chain));
-	if (!ho->policy || !ho->chain)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	ret = offer_get(ho, &r, ho->policy, ho->chain);
-	if (ret < 0)
-		return kerr_set(err, -ret, KCODE_BAD_MESSAGE,
+	if (offer_get(&from, &offer) < 0 || rbuf_end(&from) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
 				"The other device's offer cannot be read.");
-	ret = store_peer_get(ho->core->store, ho->peer, &peer, err);
-	if (ret == 0)
-		ret = check_signer(ho, &peer, ho->policy, err);
-	if (ret == 0)
-		ret = check_age(ho, ho->policy, err);
-	if (ret == 0)
-		ret = handoff_chain_check(ho, &peer, ho->policy, ho->chain, err);
-	if (ret == 0)
-		ret = decide_in(ho, &peer, ho->policy, err);
-	return ret;
+	r = keep(ho, &offer, err);
+	if (r == 0)
+		r = store_peer_get(ho->core->store, ho->peer, &peer, err);
+	if (r == 0)
+		r = check_signer(ho, &peer, err);
+	if (r == 0)
+		r = check_age(ho, err);
+	if (r == 0)
+		r = handoff_chain_check(ho, &peer, err);
+	return r < 0 ? r : decide_in(ho, &peer, err);
 }

@@ -39,10 +39,9 @@ void handoff_enter(struct handoff *ho, enum handoff_state state)
 	if (state != HANDOFF_FREE)
 		return;
 	session_free(ho->session);
-	if (ho->policy)
-		store_policy_clear(ho->policy);
-	free(ho->policy);
-	free(ho->chain);
+	if (ho->offered)
+		store_policy_clear(&ho->offered->policy);
+	free(ho->offered);
 	*ho = (struct handoff){.all = ho->all, .core = ho->core};
 }
 
@@ -69,10 +68,9 @@ bool handoff_is_over(const struct handoff *ho)
 {
 	struct custody_view view;
 
-	if (ho->state != HANDOFF_TAKEN)
-		return clock_ms() > ho->deadline_ms;
 	return clock_ms() > ho->deadline_ms &&
-	       store_custody_by_hid(ho->core->store, ho->hid, &view, NULL) < 0;
+	       (ho->state != HANDOFF_TAKEN ||
+		store_custody_by_hid(ho->core->store, ho->hid, &view, NULL) < 0);
 }
 
 bool handoff_is_under_way(struct handoffs *h, const uint8_t uuid[UUID_LEN])
@@ -84,6 +82,13 @@ bool handoff_is_under_way(struct handoffs *h, const uint8_t uuid[UUID_LEN])
 		    memcmp(list[i].uuid, uuid, UUID_LEN) == 0)
 			return true;
 	return false;
+}
+
+/* How one ended that came to nothing. What a peer caused does not push out what the owner did. */
+static void audit_end(const struct handoff *ho, const struct kerr *reason)
+{
+	(ho->source ? core_audit : core_audit_peer)(ho->core, ho->person, ho->peer_name, ho->vm,
+						    ho->source ? "move-out" : "move-in", reason);
 }
 
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
@@ -105,24 +110,16 @@ struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
 
 /* -- Decisions -- */
 
-struct handoff_case *handoff_case_free(struct handoff_case *c)
+void handoff_case_clear(struct handoff_case *c)
 {
-	if (c)
-		store_policy_clear(&c->policy);
-	free(c);
-	return NULL;
+	store_policy_clear(&c->policy);
 }
 
-static int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
-			     const uint8_t device[DEVICE_ID_LEN], struct handoff_case **ret,
-			     struct kerr *err)
+int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
+		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case *c, struct kerr *err)
 {
-	_cleanup_(handoff_case_freep) struct handoff_case *c = calloc(1, sizeof(*c));
-	int r;
+	int r = store_peer_get(core->store, device, &c->peer, err);
 
-	if (!c)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	r = store_peer_get(core->store, device, &c->peer, err);
 	if (r == 0)
 		r = store_custody_get(core->store, uuid, &c->view, err);
 	if (r < 0)
@@ -139,8 +136,6 @@ static int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
 	if (r == 0)
 		r = policy_decode(c->policy.compiled, c->policy.compiled_len, &c->rules, err);
 	c->foreign = r == 0 && memcmp(c->policy.owner_pk, core->id.owner_pk, SIGN_PK_LEN) != 0;
-	if (r == 0)
-		*ret = TAKE_PTR(c);
 	return r;
 }
 
@@ -152,9 +147,8 @@ enum person_role handoff_dest_person(const struct handoff_case *c)
 	return c->foreign || c->peer.own ? PERSON_ROLE_GUEST : c->peer.person_role;
 }
 
-/* May the VM leave for that device? `fresh`: the verdict is from this very session. */
-static int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
-			      enum verdict verdict, struct policy_decision *ret, struct kerr *err)
+int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
+		       enum verdict verdict, struct policy_decision *ret, struct kerr *err)
 {
 	struct policy_facts facts = {
 		.person = c->foreign ? PERSON_ROLE_GUEST : person,
@@ -193,16 +187,15 @@ static int handoff_decide_out(const struct handoff_case *c, enum person_role per
 int handoff_plan(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
 		 const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret, struct kerr *err)
 {
-	struct core *core = h->core;
-	_cleanup_(handoff_case_freep) struct handoff_case *c = NULL;
+	_cleanup_(handoff_case_clear) struct handoff_case c = {0};
 	struct policy_decision d = {0};
-	int r = handoff_case_load(core, uuid, device, &c, err);
+	int r = handoff_case_load(h->core, uuid, device, &c, err);
 
 	*ret = (struct policyd_plan){0};
 	if (r == 0) {
-		ret->verdict = c->peer.verdict;
-		snprintf(ret->device, sizeof(ret->device), "%s", c->peer.name);
-		r = handoff_decide_out(c, person, false, c->peer.verdict, &d, err);
+		ret->verdict = c.peer.verdict;
+		snprintf(ret->device, sizeof(ret->device), "%s", c.peer.name);
+		r = handoff_decide_out(&c, person, false, c.peer.verdict, &d, err);
 		snprintf(ret->rule, sizeof(ret->rule), "%s", d.rule);
 	}
 	ret->allowed = r == 0;
@@ -210,34 +203,40 @@ int handoff_plan(struct handoffs *h, enum person_role person, const uint8_t uuid
 	return r;
 }
 
+/* Remembered for a minute; those of before are forgotten. */
+static int keep_request(struct core *core, const uint8_t uuid[UUID_LEN],
+			const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
+			struct kerr *err)
+{
+	struct store_request req = {.time = clock_ms()};
+
+	randombytes_buf(req.hid, sizeof(req.hid));
+	memcpy(req.uuid, uuid, UUID_LEN);
+	memcpy(req.device, device, DEVICE_ID_LEN);
+	memcpy(req.person, core->id.owner_name, sizeof(req.person));
+	memcpy(ret_hid, req.hid, HID_LEN);
+	if (req.time > HANDOFF_REQUEST_MS)
+		store_request_expire(core->store, req.time - HANDOFF_REQUEST_MS, NULL);
+	return store_request_put(core->store, &req, err);
+}
+
 int handoff_request(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
 		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN], struct kerr *err)
 {
 	struct core *core = h->core;
-	struct store_request req = {.time = clock_ms()};
 	struct custody_view view = {0};
 	struct policyd_plan plan;
+	uint8_t hid[HID_LEN];
 	int r = handoff_plan(h, person, uuid, device, &plan, err);
 
-	if (store_custody_get(core->store, uuid, &view, NULL) < 0)
-		view.name[0] = '\0';
-	if (r == 0) {
-		randombytes_buf(req.hid, sizeof(req.hid));
-		memcpy(req.uuid, uuid, UUID_LEN);
-		memcpy(req.device, device, DEVICE_ID_LEN);
-		snprintf(req.person, sizeof(req.person), "%s", core->id.owner_name);
-		if (req.time > HANDOFF_REQUEST_MS)
-			store_request_expire(core->store, req.time - HANDOFF_REQUEST_MS, NULL);
-		r = store_request_put(core->store, &req, err);
-	}
-	if (r < 0) {
-		core_audit(core, core->id.owner_name, plan.device, view.name, "move", err);
-		return r;
-	}
-	core_audit(core, core->id.owner_name, plan.device, view.name, "move", NULL);
-	r = store_commit(core->store, COMMIT_PLAIN, err);
+	store_custody_get(core->store, uuid, &view, NULL);
 	if (r == 0)
-		memcpy(ret_hid, req.hid, HID_LEN);
+		r = keep_request(core, uuid, device, hid, err);
+	core_audit(core, core->id.owner_name, plan.device, view.name, "move", r < 0 ? err : NULL);
+	if (r == 0)
+		r = store_commit(core->store, COMMIT_PLAIN, err);
+	if (r == 0)
+		memcpy(ret_hid, hid, HID_LEN);
 	return r;
 }
 
@@ -329,140 +328,148 @@ static bool on_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[A
 	       store_journal_last(ho->core->store, hid, &last, NULL) == 0;
 }
 
-static int on_offer(void *ctx, struct wbuf *w, struct kerr *err)
-{
-	struct handoff *ho = ctx;
-	_cleanup_(handoff_case_freep) struct handoff_case *c = NULL;
-	struct policy_decision d;
-	int r = handoff_case_load(ho->core, ho->uuid, ho->peer, &c, err);
-
-	/* The decision that counts: with the evidence just judged. */
-	if (r == 0)
-		r = handoff_decide_out(c, PERSON_ROLE_OWNER, true, ho->verdict, &d, err);
-	if (r < 0)
-		return r;
-	ho->dest_person = handoff_dest_person(c);
-	return handoff_offer_put(ho, w, err);
-}
-
-static int on_accept(void *ctx, const uint8_t *offer, size_t len, struct kerr *err)
-{
-	return handoff_offer_accept(ctx, offer, len, err);
-}
-
 static const struct session_ops ops = {
 	.quote = on_quote,
 	.judge = on_judge,
 	.seen = on_seen,
-	.offer = on_offer,
-	.accept = on_accept,
+	.offer = handoff_offer_put,
+	.accept = handoff_offer_accept,
 };
 
 static enum conversation_state settle(struct handoff *ho, enum conversation_state state,
 				      struct kerr *err)
 {
-	switch (state) {
-	case CONVERSATION_SEND:
-	case CONVERSATION_WAIT_OWNER:
+	if (state == CONVERSATION_SEND)
 		return state;
-	case CONVERSATION_DONE:
+	if (state == CONVERSATION_DONE) {
 		ho->deadline_ms = clock_ms() + HANDOFF_GRANT_MS;
 		handoff_enter(ho, HANDOFF_GRANTED);
 		return state;
-	case CONVERSATION_REFUSED:
-	case _CONVERSATION_STATE_MAX:
-		break;
 	}
-	/* What a peer caused does not push out what the owner did. */
-	(ho->source ? core_audit : core_audit_peer)(ho->core, ho->person, ho->peer_name, ho->vm,
-						    ho->source ? "move-out" : "move-in", err);
+	audit_end(ho, err);
 	if (ho->source && store_request_delete(ho->core->store, ho->hid, NULL) == 0)
 		store_commit(ho->core->store, COMMIT_PLAIN, NULL);
 	handoff_enter(ho, HANDOFF_FREE);
 	return CONVERSATION_REFUSED;
 }
 
-static struct handoff *begin(struct handoffs *h, const uint8_t hid[HID_LEN],
-			     const uint8_t peer[DEVICE_ID_LEN],
-			     const uint8_t exporter[EXPORTER_LEN], bool source, struct kerr *err)
+static struct session_config config_of(const struct handoffs *h, bool source,
+				       const uint8_t hid[HID_LEN],
+				       const uint8_t peer[DEVICE_ID_LEN],
+				       const uint8_t exporter[EXPORTER_LEN])
 {
-	struct session_config config = {.source = source};
-	struct core *core = h->core;
-	struct store_peer known;
+	struct session_config c = {.source = source};
+
+	memcpy(c.hid, hid, HID_LEN);
+	memcpy(c.exporter, exporter, EXPORTER_LEN);
+	memcpy(c.own, h->core->id.id, DEVICE_ID_LEN);
+	memcpy(c.peer, peer, DEVICE_ID_LEN);
+	return c;
+}
+
+/* Whom it is with, as he is known when the nonce is made. */
+static void take_peer(struct handoff *ho, const struct store_peer *peer)
+{
+	memcpy(ho->peer, peer->id, DEVICE_ID_LEN);
+	memcpy(ho->peer_name, peer->name, sizeof(ho->peer_name));
+	memcpy(ho->person, peer->person, sizeof(ho->person));
+	ho->peer_own = peer->own;
+	ho->quoted = peer->quoted;
+	ho->before = peer->quote;
+}
+
+static int begin(struct handoffs *h, const struct session_config *c, struct handoff **ret,
+		 struct kerr *err)
+{
+	struct store_peer peer;
 	struct handoff *ho;
 	int r;
 
-	if (handoff_find(h, hid)) {
-		kerr_set(err, EEXIST, KCODE_ATTEST_REPLAY, "This hand-off is under way already.");
-		return NULL;
-	}
-	if (store_peer_get(core->store, peer, &known, err) < 0)
-		return NULL;
-	if (!source && handoff_admit(h, &known, err) < 0)
-		return NULL;
-	ho = handoff_add(h, hid);
-	if (!ho) {
-		kerr_set(err, EBUSY, KCODE_BUSY, "Too many hand-offs are under way here.");
-		return NULL;
-	}
-	ho->source = source;
-	ho->peer_own = known.own;
-	ho->quoted = known.quoted;
-	ho->before = known.quote;
-	memcpy(ho->exporter, exporter, EXPORTER_LEN);
-	memcpy(ho->peer, peer, DEVICE_ID_LEN);
-	memcpy(ho->peer_name, known.name, sizeof(ho->peer_name));
-	memcpy(ho->person, known.person, sizeof(ho->person));
-	memcpy(config.hid, hid, HID_LEN);
-	memcpy(config.exporter, exporter, EXPORTER_LEN);
-	memcpy(config.own, core->id.id, DEVICE_ID_LEN);
-	memcpy(config.peer, peer, DEVICE_ID_LEN);
-	r = session_new(&config, &ops, ho, clock_ms(), &ho->session);
+	if (handoff_find(h, c->hid))
+		return kerr_set(err, EEXIST, KCODE_ATTEST_REPLAY,
+				"This hand-off is under way already.");
+	r = store_peer_get(h->core->store, c->peer, &peer, err);
+	if (r == 0 && !c->source)
+		r = handoff_admit(h, &peer, err);
+	if (r < 0)
+		return r;
+	ho = handoff_add(h, c->hid);
+	if (!ho)
+		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many hand-offs are under way here.");
+	ho->source = c->source;
+	memcpy(ho->exporter, c->exporter, EXPORTER_LEN);
+	take_peer(ho, &peer);
 	ho->deadline_ms = clock_ms() + SESSION_MAX_MS;
 	handoff_enter(ho, HANDOFF_SESSION);
+	r = session_new(c, &ops, ho, clock_ms(), &ho->session);
 	if (r < 0) {
-		kerr_set(err, -r, KCODE_FAILED, "The session could not start: %s.", strerror(-r));
 		handoff_enter(ho, HANDOFF_FREE);
-		return NULL;
+		return kerr_set(err, -r, KCODE_FAILED, "The session could not start: %s.",
+				strerror(-r));
 	}
-	return ho;
+	*ret = ho;
+	return 0;
+}
+
+/* At the source: what was asked for under this id. */
+static int begin_requested(struct handoffs *h, const uint8_t hid[HID_LEN],
+			   const uint8_t exporter[EXPORTER_LEN], struct handoff **ret,
+			   struct kerr *err)
+{
+	struct session_config config;
+	struct store_request req;
+	struct custody_view view;
+	int r = store_request_get(h->core->store, hid, &req, err);
+
+	if (r < 0)
+		return r;
+	/* Asked for later than now is asked for before a reboot. */
+	if (clock_ms() > req.time + HANDOFF_REQUEST_MS || clock_ms() < req.time)
+		return kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
+				"The request to move is more than a minute old. Ask again.");
+	config = config_of(h, true, hid, req.device, exporter);
+	r = store_custody_get(h->core->store, req.uuid, &view, err);
+	if (r == 0)
+		r = begin(h, &config, ret, err);
+	if (r < 0)
+		return r;
+	memcpy((*ret)->uuid, req.uuid, UUID_LEN);
+	memcpy((*ret)->vm, view.name, sizeof((*ret)->vm));
+	memcpy((*ret)->person, req.person, sizeof((*ret)->person));
+	(*ret)->epoch = view.epoch;
+	return 0;
 }
 
 enum conversation_state handoff_session_start(struct handoffs *h, const uint8_t hid[HID_LEN],
 					      const uint8_t exporter[EXPORTER_LEN],
 					      struct wbuf *out, struct kerr *err)
 {
-	struct core *core = h->core;
-	struct store_request req;
-	struct custody_view view;
 	struct handoff *ho;
 
-	if (store_request_get(core->store, hid, &req, err) < 0)
+	if (begin_requested(h, hid, exporter, &ho, err) < 0)
 		return CONVERSATION_REFUSED;
-	/* Asked for later than now is asked for before a reboot. */
-	if (clock_ms() > req.time + HANDOFF_REQUEST_MS || clock_ms() < req.time) {
-		kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
-			 "The request to move is more than a minute old. Ask again.");
-		return CONVERSATION_REFUSED;
-	}
-	if (store_custody_get(core->store, req.uuid, &view, err) < 0)
-		return CONVERSATION_REFUSED;
-	ho = begin(h, hid, req.device, exporter, true, err);
-	if (!ho)
-		return CONVERSATION_REFUSED;
-	memcpy(ho->uuid, req.uuid, UUID_LEN);
-	memcpy(ho->vm, view.name, sizeof(ho->vm));
-	memcpy(ho->person, req.person, sizeof(ho->person));
-	ho->epoch = view.epoch;
 	return settle(ho, session_start(ho->session, out, err), err);
 }
 
-/* M10: who knows the number of somebody else's hand-off cannot end it. */
-static bool is_its_peer(const struct handoff *ho, const uint8_t peer[DEVICE_ID_LEN],
-			const uint8_t exporter[EXPORTER_LEN])
+/* The hand-off to which a message of the peer belongs; the first one begins it here. */
+static int continue_with(struct handoffs *h, const struct session_config *c, struct handoff **ret,
+			 struct kerr *err)
 {
-	return memcmp(ho->peer, peer, DEVICE_ID_LEN) == 0 &&
-	       sodium_memcmp(ho->exporter, exporter, EXPORTER_LEN) == 0;
+	struct handoff *ho = handoff_find(h, c->hid);
+
+	if (!ho)
+		return begin(h, c, ret, err);
+	/* M10: who knows the number of somebody else's hand-off cannot end it. */
+	if (memcmp(ho->peer, c->peer, DEVICE_ID_LEN) != 0 ||
+	    sodium_memcmp(ho->exporter, c->exporter, EXPORTER_LEN) != 0)
+		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
+				"A message of the hand-off came over another channel or from "
+				"another device.");
+	if (ho->state != HANDOFF_SESSION)
+		return kerr_set(err, EPROTO, KCODE_ATTEST_REPLAY,
+				"This hand-off is past the point where devices prove themselves.");
+	*ret = ho;
+	return 0;
 }
 
 enum conversation_state handoff_session_step(struct handoffs *h, const uint8_t hid[HID_LEN],
@@ -471,23 +478,11 @@ enum conversation_state handoff_session_step(struct handoffs *h, const uint8_t h
 					     const uint8_t *data, size_t len, struct wbuf *out,
 					     struct kerr *err)
 {
-	struct handoff *ho = handoff_find(h, hid);
+	const struct session_config c = config_of(h, false, hid, peer, exporter);
+	struct handoff *ho;
 
-	if (!ho)
-		ho = begin(h, hid, peer, exporter, false, err);
-	if (!ho)
+	if (continue_with(h, &c, &ho, err) < 0)
 		return CONVERSATION_REFUSED;
-	if (!is_its_peer(ho, peer, exporter)) {
-		kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
-			 "A message of the hand-off came over another channel or from another "
-			 "device.");
-		return CONVERSATION_REFUSED;
-	}
-	if (ho->state != HANDOFF_SESSION) {
-		kerr_set(err, EPROTO, KCODE_ATTEST_REPLAY,
-			 "This hand-off is past the point where devices prove themselves.");
-		return CONVERSATION_REFUSED;
-	}
 	return settle(ho,
 		      session_step(ho->session, peer, exporter, data, len, clock_ms(), out, err),
 		      err);

@@ -98,7 +98,3 @@ int handoff_alarm(struct handoffs *h, const uint8_t uuid[UUID_LEN], const char *
  */
 int handoff_custody_check(struct handoffs *h, const uint8_t uuid[UUID_LEN], enum custody_use use,
 			  struct kerr *err);
-
-/* Signature of the VM owner over a policy; shared by setting one and receiving one. */
-struct store_policy;
-void handoff_policy_digest(const struct store_policy *policy, uint8_t ret[HASH_LEN]);

@@ -32,6 +32,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/handoff-offer.c \
 	policyd/identity.c policyd/identity.h \
 	policyd/measure.c policyd/measure.h \
+	policyd/offer.c policyd/offer.h \
 	policyd/op-cloud.c \
 	policyd/op-handoff.c \
 	policyd/op-pair.c \

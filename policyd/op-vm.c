@@ -6,6 +6,7 @@
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff.h"
+#include "policyd/offer.h"
 #include "policyd/policy.h"
 #include "policyd/server.h"
 
@@ -19,7 +20,7 @@ static int sign_policy(struct core *core, struct store_policy *p, struct kerr *e
 		return r;
 	p->version++;
 	memcpy(p->owner_pk, core->id.owner_pk, sizeof(p->owner_pk));
-	handoff_policy_digest(p, digest);
+	offer_policy_digest(p, digest);
 	return identity_owner_sign(core->store, digest, sizeof(digest), p->signature, err);
 }
 

@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test-memory \
 	tests/unit/test-mover-proto \
 	tests/unit/test-naming \
+	tests/unit/test-offer \
 	tests/unit/test-pairdesk \
 	tests/unit/test-pairing \
 	tests/unit/test-peers \

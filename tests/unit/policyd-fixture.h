@@ -11,6 +11,7 @@
 #include "mover/marker.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff-internal.h"
+#include "policyd/offer.h"
 #include "policyd/policyd.h"
 #include "policyd/store-sql.h"
 #include "tests/unit/swtpm-fixture.h"
@@ -213,7 +214,7 @@ static inline void give_policy(struct device *d, const char *text)
 	memcpy(p.uuid, vm, UUID_LEN);
 	g_snprintf(p.name, sizeof(p.name), "work");
 	memcpy(p.owner_pk, d->core->id.owner_pk, SIGN_PK_LEN);
-	handoff_policy_digest(&p, digest);
+	offer_policy_digest(&p, digest);
 	g_assert_cmpint(
 		identity_owner_sign(d->core->store, digest, sizeof(digest), p.signature, &err), ==,
 		0);

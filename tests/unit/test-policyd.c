@@ -215,6 +215,19 @@ static void test_p7_window(void)
 	device_free(laptop);
 }
 
+/* A VM that is called otherwise than in its policy stays. */
+static void test_h21_two_names(void)
+{
+	struct world *w = world_new();
+
+	rewrite(w->laptop, "UPDATE custody SET name='play'");
+	g_assert_false(attest(&w->run, exporter, exporter));
+	g_assert_cmpint(w->run.err.code, ==, KCODE_IDENTITY);
+	rewrite(w->laptop, "UPDATE custody SET name='work'");
+	g_assert_true(attest(&w->run, exporter, exporter));
+	world_free(w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -228,6 +241,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/policyd/S1-17 whoever holds another owner's VM is not its owner",
 			test_s1_17_foreign_holder);
 	g_test_add_func("/policyd/D6 state moved to another TPM stays closed", test_d6_moved_state);
+	g_test_add_func("/policyd/H21 a VM has the name that its policy gives it",
+			test_h21_two_names);
 	g_test_add_func("/policyd/P7 no pairing outside the window", test_p7_window);
 	return g_test_run();
 }
