@@ -81,6 +81,9 @@ void handoff_enter(struct handoff *ho, enum handoff_state state);
 /* Its time is up: whoever needs the place may take it. */
 bool handoff_is_over(const struct handoff *ho);
 
+/* Records of one how it came to nothing. */
+void handoff_audit_end(const struct handoff *ho, const struct kerr *reason);
+
 /* May that peer begin a session here now? Asked before anything is spent on it (H5): its pace, the
  * places that are kept for others, and whether it may send anything at all (H4). */
 int handoff_admit(struct handoffs *h, const struct store_peer *peer, struct kerr *err);

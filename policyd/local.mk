@@ -30,6 +30,8 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/handoff-limits.c \
 	policyd/handoff-mail.c \
 	policyd/handoff-offer.c \
+	policyd/handoff-request.c \
+	policyd/handoff-table.c \
 	policyd/identity.c policyd/identity.h \
 	policyd/measure.c policyd/measure.h \
 	policyd/offer.c policyd/offer.h \

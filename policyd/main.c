@@ -10,9 +10,9 @@
 
 static int run(const struct config *config, struct kerr *err)
 {
-	_cleanup_(policyd_close) struct policyd policyd = {0};
+	_cleanup_(policyd_stop) struct policyd policyd = {0};
 	struct server *server = NULL;
-	int r = policyd_open(config, &policyd, err);
+	int r = policyd_start(config, &policyd, err);
 
 	if (r == 0)
 		r = server_new(config, &policyd, &server, err);

@@ -2,7 +2,7 @@
 /* Makes and ends kith-policyd's parts in their order. */
 #include "policyd/policyd.h"
 
-int policyd_open(const struct config *config, struct policyd *ret, struct kerr *err)
+int policyd_start(const struct config *config, struct policyd *ret, struct kerr *err)
 {
 	struct policyd p = {0};
 	int r = core_new(config, &p.core, err);
@@ -12,14 +12,14 @@ int policyd_open(const struct config *config, struct policyd *ret, struct kerr *
 	if (r == 0)
 		r = handoffs_new(p.core, &p.handoffs);
 	if (r < 0) {
-		policyd_close(&p);
+		policyd_stop(&p);
 		return kerr_set(err, -r, KCODE_FAILED, "Out of memory.");
 	}
 	*ret = p;
 	return 0;
 }
 
-void policyd_close(struct policyd *p)
+void policyd_stop(struct policyd *p)
 {
 	handoffs_free(p->handoffs);
 	pairdesk_free(p->pairdesk);

@@ -13,5 +13,5 @@ struct policyd {
 };
 
 /* core_new() and what stands on it; on failure *ret is empty. */
-int policyd_open(const struct config *config, struct policyd *ret, struct kerr *err);
-void policyd_close(struct policyd *p);
+int policyd_start(const struct config *config, struct policyd *ret, struct kerr *err);
+void policyd_stop(struct policyd *p);

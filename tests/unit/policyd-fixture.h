@@ -50,7 +50,7 @@ static inline void boot(const struct swtpm *tpm)
 static inline int try_open_core(struct device *d, struct kerr *err)
 {
 	struct policyd p = {0};
-	int r = policyd_open(&d->config, &p, err);
+	int r = policyd_start(&d->config, &p, err);
 
 	d->core = p.core;
 	d->pairdesk = p.pairdesk;
@@ -67,7 +67,7 @@ static inline void open_core(struct device *d)
 
 static inline void close_core(struct device *d)
 {
-	policyd_close(&(struct policyd){d->core, d->pairdesk, d->handoffs});
+	policyd_stop(&(struct policyd){d->core, d->pairdesk, d->handoffs});
 	d->core = NULL;
 	d->pairdesk = NULL;
 	d->handoffs = NULL;
