@@ -139,43 +139,41 @@ int handoff_chain_check(const struct handoff *ho, const struct store_peer *peer,
 
 /* The hop that the proof of OWN, or of RECLAIM, completes. Its content is the journal's business,
  * which refuses the record and all that was changed for it. */
-static int grow(struct core *core, const struct custody_view *view, const struct custody_step *step,
-		const struct handoff_entry *entry, struct custody_chain *chain, struct kerr *err)
+static int grow(const struct handoff_writing *w, const struct custody_view *view,
+		struct custody_chain *chain, struct kerr *err)
 {
+	const struct identity *id = &w->core->id;
 	uint8_t ours[CUSTODY_STATEMENT_LEN];
 	struct custody_statement released;
 	struct store_peer peer;
-	int r = store_peer_get(core->store, step->proof->from, &peer, err);
+	int r = store_peer_get(w->core->store, w->proof.from, &peer, err);
 
-	if (r < 0)
-		return r;
-	if (step->record == CUSTODY_RECLAIM) {
+	if (r == 0 && w->step.record == CUSTODY_RECLAIM) {
 		custody_statement_make(CUSTODY_STATEMENT_RELEASE, view->hid, view->uuid,
-				       view->handoff_epoch, core->id.id, view->peer, &released);
-		custody_statement_sign(&released, core->id.device_sk.data, ours);
-		r = custody_chain_add(chain, ours, core->id.sign_pk);
+				       view->handoff_epoch, id->id, view->peer, &released);
+		custody_statement_sign(&released, id->device_sk.data, ours);
+		r = custody_chain_add(chain, ours, id->sign_pk);
 	}
-	return r < 0 ? r : custody_chain_add(chain, entry->proof, peer.sign_pk);
+	return r < 0 ? r : custody_chain_add(chain, w->entry->proof, peer.sign_pk);
 }
 
-int handoff_chain_grow(struct core *core, const struct custody_step *step,
-		       const struct handoff_entry *entry, struct kerr *err)
+int handoff_chain_grow(struct handoff_writing *w, struct kerr *err)
 {
+	enum custody_record record = w->step.record;
+	struct store *s = w->core->store;
 	struct custody_chain chain;
 	struct custody_view view;
 	int r;
 
-	if ((step->record != CUSTODY_OWN && step->record != CUSTODY_RECLAIM) || !step->proof ||
-	    store_custody_by_hid(core->store, step->hid, &view, NULL) < 0)
+	if ((record != CUSTODY_OWN && record != CUSTODY_RECLAIM) || !w->step.proof ||
+	    store_custody_by_hid(s, w->step.hid, &view, NULL) < 0)
 		return 0;
-	r = step->record == CUSTODY_OWN ? store_offer_chain(core->store, step->hid, &chain, err)
-					: store_chain_get(core->store, view.uuid, &chain, err);
+	r = record == CUSTODY_OWN ? store_offer_chain(s, w->step.hid, &chain, err)
+				  : store_chain_get(s, view.uuid, &chain, err);
 	if (r == 0)
-		r = grow(core, &view, step, entry, &chain, err);
+		r = grow(w, &view, &chain, err);
 	/* Custody does not fail for want of a proof: without it the VM cannot move on from here. */
-	if (r == -ENOBUFS && step->record != CUSTODY_OWN)
+	if (r == -ENOBUFS && record == CUSTODY_RECLAIM)
 		return 0;
-	if (r == -ENOBUFS)
-		r = 0;
-	return r < 0 ? r : store_chain_put(core->store, view.uuid, &chain, err);
+	return r < 0 && r != -ENOBUFS ? r : store_chain_put(s, view.uuid, &chain, err);
 }

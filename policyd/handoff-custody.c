@@ -45,22 +45,29 @@ static int check_policy_version(struct core *core, const struct handoff *ho, str
 			ho->vm, ho->peer_name);
 }
 
-/* A restart of policyd must not forget it; the source has no such need (check_unchanged()). */
-static int save_measured(struct core *core, const struct handoff *ho, struct kerr *err)
+/* S1-14: the policy is sealed here before the guest can resume here. A restart of policyd must not
+ * forget what was measured either; the source has no such need (check_unchanged()). */
+static int seal_offer(struct core *core, const struct handoff *ho, struct kerr *err)
 {
 	uint8_t buf[MEASURE_STATE_LEN];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	int r = store_offer_put(core->store, ho->hid, &ho->offered->policy, &ho->offered->chain,
+				err);
 
 	measure_state_put(&w, &ho->own);
-	return store_offer_set_measured(core->store, ho->hid, buf, w.len, err);
+	return r < 0 ? r : store_offer_set_measured(core->store, ho->hid, buf, w.len, err);
 }
 
 /* The first record of each side takes its facts from what was granted, not from the mover. */
-static int fill_first(struct core *core, const struct handoff *ho, struct custody_step *step,
-		      struct kerr *err)
+static int fill_first(struct handoff_writing *w, struct kerr *err)
 {
-	int r = need_handoff(ho, err);
+	struct custody_step *step = &w->step;
+	const struct handoff *ho = w->ho;
+	int r;
 
+	if (step->record != CUSTODY_PREP && step->record != CUSTODY_RECV)
+		return 0;
+	r = need_handoff(ho, err);
 	if (r < 0)
 		return r;
 	if (ho->source != (step->record == CUSTODY_PREP))
@@ -70,28 +77,23 @@ static int fill_first(struct core *core, const struct handoff *ho, struct custod
 	memcpy(step->peer_name, ho->peer_name, sizeof(step->peer_name));
 	memcpy(step->name, ho->vm, sizeof(step->name));
 	step->epoch = ho->epoch;
-	if (step->record == CUSTODY_PREP)
-		return check_policy_version(core, ho, err);
-	/* S1-14: the policy is sealed here before the guest can resume here. */
-	r = store_offer_put(core->store, step->hid, &ho->offered->policy, &ho->offered->chain, err);
-	return r < 0 ? r : save_measured(core, ho, err);
+	return ho->source ? check_policy_version(w->core, ho, err) : seal_offer(w->core, ho, err);
 }
 
 /* Of the hand-off's session; from the store if policyd was restarted since. */
-static int load_measured(struct handoffs *h, const uint8_t hid[HID_LEN], struct measure_state *ret,
+static int load_measured(const struct handoff_writing *w, struct measure_state *ret,
 			 struct kerr *err)
 {
-	const struct handoff *ho = handoff_find(h, hid);
 	uint8_t buf[MEASURE_STATE_LEN];
 	struct rbuf from;
 	size_t len;
 	int r;
 
-	if (ho && ho->measured) {
-		*ret = ho->own;
+	if (w->ho && w->ho->measured) {
+		*ret = w->ho->own;
 		return 0;
 	}
-	r = store_offer_measured(h->core->store, hid, buf, sizeof(buf), &len, err);
+	r = store_offer_measured(w->core->store, w->step.hid, buf, sizeof(buf), &len, err);
 	if (r < 0)
 		return r;
 	from = rbuf_init(buf, len);
@@ -103,40 +105,17 @@ static int load_measured(struct handoffs *h, const uint8_t hid[HID_LEN], struct 
 
 /* B6: between quote and commit this device must not have changed. A release after the copy here is
  * gone (R1) is not bound to that: the data left long ago, and what it frees is the last copy. */
-static int check_unchanged(struct handoffs *h, const struct handoff_entry *entry, struct kerr *err)
+static int check_unchanged(struct handoff_writing *w, struct kerr *err)
 {
 	struct measure_state before;
 	int r;
 
-	if (entry->record != CUSTODY_PREPARED && entry->record != CUSTODY_RELEASED)
+	if (w->step.record != CUSTODY_PREPARED && w->step.record != CUSTODY_RELEASED)
 		return 0;
-	if (entry->record == CUSTODY_RELEASED && entry->copy_gone && !handoff_find(h, entry->hid))
+	if (w->step.record == CUSTODY_RELEASED && w->step.copy_gone && !w->ho)
 		return 0;
-	r = load_measured(h, entry->hid, &before, err);
-	return r < 0 ? r : measure_unchanged(h->core, &before, err);
-}
-
-static void finish(struct core *core, struct handoff *ho, const uint8_t hid[HID_LEN],
-		   enum custody_record record)
-{
-	switch (record) {
-	case CUSTODY_PREP:
-	case CUSTODY_RECV:
-	case CUSTODY_PREPARED:
-	case CUSTODY_RELEASED:
-		return;
-	case CUSTODY_ABORTED:
-	case CUSTODY_DONE:
-	case CUSTODY_RECLAIM:
-	case CUSTODY_OWN:
-	case CUSTODY_VOID:
-	case _CUSTODY_RECORD_MAX:
-		break;
-	}
-	if (ho)
-		handoff_enter(ho, HANDOFF_FREE);
-	if (store_request_delete(core->store, hid, NULL) == 0)
-		store_commit(core->store, COMMIT_PLAIN, NULL);
+	r = load_measured(w, &before, err);
+	return r < 0 ? r : measure_unchanged(w->core, &before, err);
 }
 
 void handoff_sign_statement(struct core *core, const struct custody_statement *st,
@@ -159,110 +138,120 @@ void handoff_add_letter(struct core *core, const struct custody_statement *st,
 	record_list_add(out, &letter);
 }
 
-static void audit_step(struct core *core, const struct handoff *ho, const uint8_t hid[HID_LEN],
-		       enum custody_record record)
-{
-	struct custody_view view = {0};
-	struct store_peer peer;
-	char action[32];
-
-	snprintf(action, sizeof(action), "custody-%s", custody_record_to_string(record));
-	if (!ho && store_custody_by_hid(core->store, hid, &view, NULL) < 0)
-		return;
-	if (ho) {
-		core_audit(core, ho->person, ho->peer_name, ho->vm, action, NULL);
-		return;
-	}
-	/* After a restart: who asked is whose the source is. */
-	if (view.source || store_peer_get(core->store, view.peer, &peer, NULL) < 0)
-		memcpy(peer.person, core->id.owner_name, sizeof(peer.person));
-	core_audit(core, peer.person, view.peer_name, view.name, action, NULL);
-}
-
 /* R1: only the incarnation that ran the migration knows that the guest did not run since; another
  * one, or the same one after the fence, may release only if there is no copy that could. */
-static int check_worker(const struct handoff *ho, const struct handoff_entry *entry,
-			struct kerr *err)
+static int check_worker(struct handoff_writing *w, struct kerr *err)
 {
-	if (entry->record != CUSTODY_RELEASED || entry->copy_gone)
+	if (w->step.record != CUSTODY_RELEASED || w->step.copy_gone)
 		return 0;
-	if (ho && ho->worker && ho->worker == entry->worker)
+	if (w->ho && w->ho->worker && w->ho->worker == w->entry->worker)
 		return 0;
 	return kerr_set(err, EPERM, KCODE_INTERRUPTED,
 			"The worker of this hand-off was replaced, so it may not be released any "
 			"more; the VM goes on here.");
 }
 
-/* The statement that the record obliges us to make, and the end of what it ended. */
-static void conclude(struct core *core, struct handoff *ho, const struct custody_view *after,
-		     const uint8_t hid[HID_LEN], enum custody_record record,
-		     struct policyd_statement *out)
+static int take_proof(struct handoff_writing *w, struct kerr *err)
 {
-	struct custody_statement ours;
-
-	log_notice("custody", "\"%s\" epoch %llu: %s", after->name,
-		   (unsigned long long)after->epoch, custody_record_to_string(record));
-	custody_statement_for(after, core->id.id, &ours);
-	handoff_sign_statement(core, &ours, out);
-	finish(core, ho, hid, record);
+	if (!w->entry->proof_len)
+		return 0;
+	w->step.proof = &w->proof;
+	return handoff_check_proof(w->core, w->entry->proof, w->entry->proof_len, &w->proof, err);
 }
 
-static int write_record(struct handoffs *h, struct handoff *ho, const struct handoff_entry *entry,
-			struct custody_step *step, struct custody_view *ret_after, struct kerr *err)
-{
-	struct custody_statement statement;
-	struct core *core = h->core;
-	int r = check_worker(ho, entry, err);
+/* What has to hold, be known or be stored before a record is written, in this order. Each lets the
+ * records pass that it is not about; that one may follow the last is asked with the writing. */
+static int (*const steps[])(struct handoff_writing *w, struct kerr *err) = {
+	check_worker, take_proof, fill_first, check_unchanged, handoff_chain_grow,
+};
 
-	if (r == 0 && entry->proof_len) {
-		r = handoff_check_proof(core, entry->proof, entry->proof_len, &statement, err);
-		step->proof = &statement;
+static void audit_record(const struct handoff_writing *w)
+{
+	const struct handoff *ho = w->ho;
+	struct custody_view view = {0};
+	struct store_peer peer;
+	char action[32];
+
+	snprintf(action, sizeof(action), "custody-%s", custody_record_to_string(w->step.record));
+	if (ho) {
+		core_audit(w->core, ho->person, ho->peer_name, ho->vm, action, NULL);
+		return;
 	}
-	if (r == 0 && (entry->record == CUSTODY_PREP || entry->record == CUSTODY_RECV))
-		r = fill_first(core, ho, step, err);
-	if (r == 0)
-		r = check_unchanged(h, entry, err);
-	if (r == 0)
-		r = handoff_chain_grow(core, step, entry, err);
+	if (store_custody_by_hid(w->core->store, w->step.hid, &view, NULL) < 0)
+		return;
+	/* After a restart: who asked is whose the source is. */
+	if (view.source || store_peer_get(w->core->store, view.peer, &peer, NULL) < 0)
+		memcpy(peer.person, w->core->id.owner_name, sizeof(peer.person));
+	core_audit(w->core, peer.person, view.peer_name, view.name, action, NULL);
+}
+
+static int write_record(struct handoff_writing *w, struct custody_view *ret_after, struct kerr *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
+		r = steps[i](w, err);
 	if (r < 0)
 		return r;
-	audit_step(core, ho, entry->hid, entry->record);
-	r = store_custody_step(core->store, core->marker_fd, step, clock_unix(), entry->proof,
-			       entry->proof_len, ret_after, err);
-	step->proof = NULL;
+	audit_record(w);
+	r = store_custody_step(w->core->store, w->core->marker_fd, &w->step, clock_unix(),
+			       w->entry->proof, w->entry->proof_len, ret_after, err);
+	/* It was there: what was changed for it is not wanted. */
+	if (r > 0)
+		store_rollback(w->core->store);
 	return r;
 }
 
-int handoff_journal(struct handoffs *h, const struct handoff_entry *entry,
-		    struct policyd_statement *out, struct kerr *err)
+/* After these the hand-off needs no memory of policyd any more. */
+static const bool ends[_CUSTODY_RECORD_MAX] = {
+	[CUSTODY_ABORTED] = true, [CUSTODY_DONE] = true, [CUSTODY_RECLAIM] = true,
+	[CUSTODY_OWN] = true,	  [CUSTODY_VOID] = true,
+};
+
+static void finish(const struct handoff_writing *w)
 {
-	struct core *core = h->core;
-	struct handoff *ho = handoff_find(h, entry->hid);
-	struct custody_step step = {.record = entry->record, .copy_gone = entry->copy_gone};
+	if (w->ho)
+		handoff_enter(w->ho, HANDOFF_FREE);
+	if (store_request_delete(w->core->store, w->step.hid, NULL) == 0)
+		store_commit(w->core->store, COMMIT_PLAIN, NULL);
+}
+
+int handoff_journal(struct handoffs *h, const struct handoff_entry *entry,
+		    struct policyd_statement *ret, struct kerr *err)
+{
+	struct handoff_writing w = {
+		.core = h->core,
+		.ho = handoff_find(h, entry->hid),
+		.entry = entry,
+		.step = {.record = entry->record, .copy_gone = entry->copy_gone}};
+	struct custody_statement ours;
 	struct custody_view after;
 	int r;
 
-	memcpy(step.hid, entry->hid, HID_LEN);
-	memcpy(step.self, core->id.id, DEVICE_ID_LEN);
-	snprintf(step.self_name, sizeof(step.self_name), "%s", core->config.name);
-	r = store_custody_repeated(core->store, &step, &after, err);
+	memcpy(w.step.hid, entry->hid, HID_LEN);
+	memcpy(w.step.self, h->core->id.id, DEVICE_ID_LEN);
+	memcpy(w.step.self_name, h->core->config.name, sizeof(w.step.self_name));
+	/* An answer that was lost must be had again, whoever asks (F3). */
+	r = store_custody_repeated(h->core->store, &w.step, &after, err);
 	if (r == 0)
-		r = write_record(h, ho, entry, &step, &after, err);
+		r = write_record(&w, &after, err);
 	if (r < 0)
 		return r;
-	if (r == 1)
-		store_rollback(core->store);
-	conclude(core, ho, &after, entry->hid, entry->record, out);
+	log_notice("custody", "\"%s\" epoch %llu: %s", after.name, (unsigned long long)after.epoch,
+		   custody_record_to_string(entry->record));
+	custody_statement_for(&after, h->core->id.id, &ours);
+	handoff_sign_statement(h->core, &ours, ret);
+	if (ends[entry->record])
+		finish(&w);
 	return 0;
 }
 
 int handoff_requote(struct handoffs *h, const uint8_t hid[HID_LEN], struct kerr *err)
 {
-	struct core *core = h->core;
 	const struct handoff *ho = handoff_find(h, hid);
 	int r = need_handoff(ho, err);
 
-	return r < 0 ? r : measure_unchanged(core, &ho->own, err);
+	return r < 0 ? r : measure_unchanged(h->core, &ho->own, err);
 }
 
 static uint8_t *incoming_slot(struct handoffs *h, const uint8_t uuid[UUID_LEN])

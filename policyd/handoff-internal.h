@@ -121,6 +121,15 @@ void handoff_sign_statement(struct core *core, const struct custody_statement *s
 void handoff_add_letter(struct core *core, const struct custody_statement *st,
 			struct record_list *out);
 
+/* One record on its way into the journal. */
+struct handoff_writing {
+	struct core *core;
+	struct handoff *ho; /* NULL if policyd was restarted since the grant */
+	const struct handoff_entry *entry;
+	struct custody_step step;
+	struct custody_statement proof;
+};
+
 /* Offer: what the source tells the destination about the VM, inside the attested session; `ctx` is
  * the hand-off, as these are callbacks of the session. Each decides first. */
 int handoff_offer_put(void *ctx, struct wbuf *w, struct kerr *err);
@@ -134,8 +143,7 @@ int handoff_chain_of(struct core *core, const struct custody_view *view,
  */
 int handoff_chain_check(const struct handoff *ho, const struct store_peer *peer, struct kerr *err);
 /* Puts the hop of OWN or RECLAIM into the store, to be committed with the record. */
-int handoff_chain_grow(struct core *core, const struct custody_step *step,
-		       const struct handoff_entry *entry, struct kerr *err);
+int handoff_chain_grow(struct handoff_writing *w, struct kerr *err);
 
 /* Adds the questions about VMs in doubt to an outbox, and ends a doubt that nobody is left to ask
  * about. */
