@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request that is being answered, and who answers which. */
+/* A request that is being answered, and what answers which. */
 #pragma once
 
 #include "agent/requests.h"
@@ -16,8 +16,13 @@ struct call {
 	GList **list;		    /* in which it is */
 };
 
+/* Enters it in the list. */
+struct call *call_new(GList **list, const struct requests_parts *parts, const struct asker *asker,
+		      const struct api_request *r);
 void call_reply(struct call *c, json_t *result);
 void call_fail(struct call *c, const struct kerr *err);
+/* kithd ends: nobody is told. */
+void call_forget(struct call *c);
 
 /* address.c: adds what host[:port] means to the target and calls `next`, perhaps later; or fails
  * the call. */

@@ -14,6 +14,7 @@ agent_libagent_a_SOURCES = \
 	agent/asker.h \
 	agent/asks.c \
 	agent/asks.h \
+	agent/call.c \
 	agent/call.h \
 	agent/channel.c \
 	agent/channel.h \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table, and the life of a request. */
+/* The table, and who may. */
 #include "agent/requests.h"
 
 #include "agent/call.h"
@@ -31,43 +31,10 @@ const struct api_row requests_rows[] = {
 	{0},
 };
 
-static struct call *call_new(struct requests *q, const struct asker *asker,
-			     const struct api_request *r)
-{
-	struct call *c = g_new0(struct call, 1);
-
-	c->parts = &q->parts;
-	c->asker = *asker;
-	c->request = *r;
-	c->list = &q->calls;
-	q->calls = g_list_prepend(q->calls, c);
-	return c;
-}
-
-static void call_free(struct call *c)
-{
-	*c->list = g_list_remove(*c->list, c);
-	if (c->state)
-		c->state_free(c->state);
-	g_free(c);
-}
-
-void call_reply(struct call *c, json_t *result)
-{
-	c->asker.ops->reply(&c->asker, api_reply(c->request.id, result));
-	call_free(c);
-}
-
-void call_fail(struct call *c, const struct kerr *err)
-{
-	c->asker.ops->reply(&c->asker, api_reply_error(c->request.id, err));
-	call_free(c);
-}
-
 void requests_handle(struct requests *q, const struct asker *asker, const struct api_request *r)
 {
 	const struct api_row *row = r->row;
-	struct call *c = call_new(q, asker, r);
+	struct call *c = call_new(&q->calls, &q->parts, asker, r);
 	struct kerr err = {0};
 
 	if (row->who & 1u << asker->kind) {
@@ -97,13 +64,8 @@ struct requests *requests_free(struct requests *q)
 {
 	if (!q)
 		return NULL;
-	while (q->calls) {
-		struct call *c = q->calls->data;
-
-		asks_forget(q->parts.asks, c);
-		overview_forget(q->parts.overview, c);
-		call_free(c);
-	}
+	while (q->calls)
+		call_forget(q->calls->data);
 	g_free(q);
 	return NULL;
 }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a request. */
+#include "agent/call.h"
+
+struct call *call_new(GList **list, const struct requests_parts *parts, const struct asker *asker,
+		      const struct api_request *r)
+{
+	struct call *c = g_new0(struct call, 1);
+
+	c->list = list;
+	c->parts = parts;
+	c->asker = *asker;
+	c->request = *r;
+	*list = g_list_prepend(*list, c);
+	return c;
+}
+
+static void call_free(struct call *c)
+{
+	*c->list = g_list_remove(*c->list, c);
+	if (c->state)
+		c->state_free(c->state);
+	g_free(c);
+}
+
+void call_reply(struct call *c, json_t *result)
+{
+	c->asker.ops->reply(&c->asker, api_reply(c->request.id, result));
+	call_free(c);
+}
+
+void call_fail(struct call *c, const struct kerr *err)
+{
+	c->asker.ops->reply(&c->asker, api_reply_error(c->request.id, err));
+	call_free(c);
+}
+
+void call_forget(struct call *c)
+{
+	asks_forget(c->parts->asks, c);
+	overview_forget(c->parts->overview, c);
+	call_free(c);
+}
