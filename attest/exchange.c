@@ -17,7 +17,7 @@ void exchange_stage_set(struct exchange *x, unsigned stage)
 	x->stage = stage;
 }
 
-static enum conversation_state state_of(const struct exchange *x)
+static enum conversation_state exchange_state(const struct exchange *x)
 {
 	return x->kind->stages[x->stage].state;
 }
@@ -137,7 +137,7 @@ int exchange_begin(struct exchange *x, struct wbuf *out)
 int exchange_in_time(struct exchange *x, uint64_t now_ms)
 {
 	x->now = now_ms;
-	if (state_of(x) == CONVERSATION_DONE || now_ms < x->deadline)
+	if (exchange_state(x) == CONVERSATION_DONE || now_ms < x->deadline)
 		return 0;
 	return x->kind->late(x->self);
 }
@@ -162,7 +162,7 @@ static void out_rewind(struct exchange *x)
 	x->out->error = 0;
 }
 
-static void refuse(struct exchange *x)
+static void exchange_abort(struct exchange *x)
 {
 	kerr_set(&x->error, EIO, KCODE_FAILED, "%s", x->kind->failed);
 	out_rewind(x);
@@ -175,9 +175,9 @@ static void refuse(struct exchange *x)
 enum conversation_state exchange_end(struct exchange *x, int r, struct kerr *err)
 {
 	if (r < 0 && x->stage != x->kind->refused)
-		refuse(x);
+		exchange_abort(x);
 	if (x->stage == x->kind->refused)
 		*err = x->error;
 	x->out = NULL;
-	return state_of(x);
+	return exchange_state(x);
 }
