@@ -89,6 +89,24 @@ int pairing_material_decode(const struct pairing_hello *hello, struct pairing_ma
 	return e < 0 ? e : rbuf_end(&r);
 }
 
+void pairing_record_of(const struct pairing_material *m, const uint8_t owner_pk[SIGN_PK_LEN],
+		       uint64_t now, uint64_t validity_s, struct device_record *ret)
+{
+	*ret = (struct device_record){
+		.version = RECORD_VERSION,
+		.role = m->role,
+		.tier = m->tier,
+		.ak_public_len = m->ak_public_len,
+		.issued = now,
+		.expires = now + validity_s,
+	};
+	memcpy(ret->name, m->name, sizeof(ret->name));
+	memcpy(ret->sign_pk, m->sign_pk, sizeof(ret->sign_pk));
+	memcpy(ret->ak_public, m->ak_public, m->ak_public_len);
+	crypto_hash_sha256(ret->ek_hash, m->ek_public, m->ek_public_len);
+	memcpy(ret->owner_pk, owner_pk, sizeof(ret->owner_pk));
+}
+
 void pairing_commitment(const struct pairing_hello *hello, uint8_t ret[HASH_LEN])
 {
 	struct digest d;

@@ -53,6 +53,10 @@ DECLARE_CODEC(pairing_confirm);
 int pairing_material_encode(const struct pairing_material *m, struct pairing_hello *ret);
 int pairing_material_decode(const struct pairing_hello *hello, struct pairing_material *ret);
 
+/* The record that an owner of this key would sign of the device, valid from `now` on. */
+void pairing_record_of(const struct pairing_material *m, const uint8_t owner_pk[SIGN_PK_LEN],
+		       uint64_t now, uint64_t validity_s, struct device_record *ret);
+
 /* SHA-256 commitment of the initiator to what it will reveal. */
 void pairing_commitment(const struct pairing_hello *hello, uint8_t ret[HASH_LEN]);
 

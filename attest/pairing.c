@@ -299,25 +299,6 @@ static enum tpm_tier tier_of_claim(enum tpm_tier claimed)
 	return claimed > TPM_TIER_PINNED ? TPM_TIER_PINNED : claimed;
 }
 
-static void record_fill(const struct pairing *p, struct device_record *ret)
-{
-	const struct pairing_material *peer = &p->result.peer;
-
-	*ret = (struct device_record){
-		.version = RECORD_VERSION,
-		.role = peer->role,
-		.tier = tier_of_claim(peer->tier),
-		.ak_public_len = peer->ak_public_len,
-		.issued = p->config.unix_now,
-		.expires = p->config.unix_now + p->config.record_validity_s,
-	};
-	memcpy(ret->name, peer->name, sizeof(ret->name));
-	memcpy(ret->sign_pk, peer->sign_pk, sizeof(ret->sign_pk));
-	memcpy(ret->ak_public, peer->ak_public, peer->ak_public_len);
-	crypto_hash_sha256(ret->ek_hash, peer->ek_public, peer->ek_public_len);
-	memcpy(ret->owner_pk, p->config.own.owner_pk, sizeof(ret->owner_pk));
-}
-
 /* The owner of this device vouches for the one that joins. */
 static int adopt(struct pairing *p)
 {
@@ -325,7 +306,9 @@ static int adopt(struct pairing *p)
 	struct device_record rec;
 	int r;
 
-	record_fill(p, &rec);
+	pairing_record_of(&p->result.peer, p->config.own.owner_pk, p->config.unix_now,
+			  p->config.record_validity_s, &rec);
+	rec.tier = tier_of_claim(rec.tier);
 	r = record_sign(&rec, p->ops->owner_sign, p->ctx, &w);
 	if (r < 0)
 		return kerr_set(&p->x.error, -r, KCODE_NOT_READY,

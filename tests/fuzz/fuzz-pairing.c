@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two honest machines, two hasty owners and a network that does what the input says. Whoever read
  * a changed byte is never paired; whoever is paired has the other's key. */
-#include "attest/pairing.h"
+#include "attest/pairing-wire.h"
 #include "tests/unit/ends.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -47,14 +47,9 @@ static void record_make(struct device *e)
 {
 	struct pairing_material *m = &e->config.own;
 	struct wbuf w = wbuf_init(e->config.own_record, RECORD_MAX);
-	struct device_record rec = {
-		.version = RECORD_VERSION, .tier = TPM_TIER_PINNED, .issued = 1, .expires = 100};
+	struct device_record rec;
 
-	memcpy(rec.name, m->name, sizeof(rec.name));
-	memcpy(rec.sign_pk, m->sign_pk, SIGN_PK_LEN);
-	memcpy(rec.ak_public, m->ak_public, rec.ak_public_len = m->ak_public_len);
-	crypto_hash_sha256(rec.ek_hash, m->ek_public, m->ek_public_len);
-	memcpy(rec.owner_pk, m->owner_pk, SIGN_PK_LEN);
+	pairing_record_of(m, m->owner_pk, 1, 99, &rec);
 	if (record_sign_with_key(&rec, e->owner_sk, &w) < 0)
 		abort();
 	e->config.own_record_len = w.len;

@@ -77,18 +77,9 @@ static void own_record_make(struct end *e)
 {
 	const struct pairing_material *m = &e->config.own;
 	struct wbuf w = wbuf_init(e->config.own_record, sizeof(e->config.own_record));
-	struct device_record rec = {.version = RECORD_VERSION,
-				    .role = m->role,
-				    .tier = m->tier,
-				    .ak_public_len = m->ak_public_len,
-				    .issued = UNIX_NOW - 10,
-				    .expires = UNIX_NOW + 1000};
+	struct device_record rec;
 
-	memcpy(rec.name, m->name, sizeof(rec.name));
-	memcpy(rec.sign_pk, m->sign_pk, sizeof(rec.sign_pk));
-	memcpy(rec.ak_public, m->ak_public, m->ak_public_len);
-	crypto_hash_sha256(rec.ek_hash, m->ek_public, m->ek_public_len);
-	memcpy(rec.owner_pk, m->owner_pk, sizeof(rec.owner_pk));
+	pairing_record_of(m, m->owner_pk, UNIX_NOW - 10, 1010, &rec);
 	g_assert_cmpint(record_sign_with_key(&rec, e->owner->sk, &w), ==, 0);
 	e->config.own_record_len = w.len;
 }
