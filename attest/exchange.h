@@ -30,11 +30,12 @@ struct exchange_kind {
 	const struct exchange_stage *stages;
 	const struct exchange_message *messages;
 	size_t message_count;
-	/* Sentences: the peer's message is malformed, ... ; this device's does not fit; it failed.
-	 */
-	const char *malformed, *other_version, *out_of_order, *bad_size, *no_room, *failed;
+	/* Sentences about what the peer sent, */
+	const char *malformed, *other_version, *out_of_order, *bad_size;
+	/* and about this device: its message does not fit, something in it failed. */
+	const char *no_room, *failed;
 
-	int (*late)(void *self);    /* the deadline is over: says why, negative */
+	int (*late)(void *self);    /* the deadline is over: sets x->error, negative */
 	int (*refusal)(void *self); /* writes x->error as a message for the peer */
 	void (*wipe)(void *self);   /* secrets go */
 };

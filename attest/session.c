@@ -3,10 +3,9 @@
 #include "attest/session.h"
 
 #include "attest/exchange.h"
+#include "base/box.h"
 
 #define SESSION_VERSION 1
-#define SEAL_NONCE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define SEAL_TAG crypto_aead_xchacha20poly1305_ietf_ABYTES
 #define ANSWER_MAX (1 + 2 + 2 + KERR_TEXT_MAX)
 
 /* Blobs: u8 type, u8 version, then what the comment says. */
@@ -120,19 +119,18 @@ static int secret_agree(struct session *s)
 	return 0;
 }
 
-/* What is written in between is sealed where it stands, and added to the transcript. */
+/* What is written in between goes into a box where it stands, and into the transcript. */
 static size_t seal_begin(struct session *s)
 {
-	uint8_t nonce[SEAL_NONCE];
+	static const uint8_t nonce[BOX_NONCE_LEN];
 
-	randombytes_buf(nonce, sizeof(nonce));
 	wbuf_bytes(s->x.out, nonce, sizeof(nonce));
 	return s->x.out->len;
 }
 
 static int seal_end(struct session *s, const char *label, size_t start)
 {
-	static const uint8_t tag[SEAL_TAG];
+	static const uint8_t tag[BOX_OVERHEAD - BOX_NONCE_LEN];
 	size_t len = s->x.out->len - start;
 	uint8_t key[SESSION_KEY_LEN], *at = s->x.out->data + start;
 	int r;
@@ -142,34 +140,26 @@ static int seal_end(struct session *s, const char *label, size_t start)
 	if (r < 0)
 		return r;
 	key_derive(s, label, key);
-	crypto_aead_xchacha20poly1305_ietf_encrypt(at, NULL, at, len, NULL, 0, NULL,
-						   at - SEAL_NONCE, key);
+	box_seal(key, NULL, 0, at, len, at - BOX_NONCE_LEN);
 	sodium_memzero(key, sizeof(key));
-	transcript_said(s, start - SEAL_NONCE);
+	transcript_said(s, start - BOX_NONCE_LEN);
 	return 0;
 }
 
 /* Opens the rest of `r`; `plain` has room for r->left bytes. */
-static int seal_get(struct session *s, const char *label, struct rbuf *r, uint8_t *plain,
+static int seal_get(struct session *s, const char *label, const struct rbuf *r, uint8_t *plain,
 		    size_t *ret_len)
 {
-	const uint8_t *nonce = rbuf_view(r, SEAL_NONCE);
-	size_t len = r->left;
-	const uint8_t *sealed = rbuf_view(r, len);
 	uint8_t key[SESSION_KEY_LEN];
-	unsigned long long plain_len = 0;
-	int bad;
+	int e;
 
-	if (rbuf_error(r) < 0 || len < SEAL_TAG)
-		return -EBADMSG;
 	key_derive(s, label, key);
-	bad = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &plain_len, NULL, sealed, len, NULL,
-							 0, nonce, key);
+	e = box_open(key, NULL, 0, r->data, r->left, plain);
 	sodium_memzero(key, sizeof(key));
-	if (bad)
-		return -EBADMSG;
-	transcript_add(s, nonce, SEAL_NONCE + len);
-	*ret_len = (size_t)plain_len;
+	if (e < 0)
+		return e;
+	transcript_add(s, r->data, r->left);
+	*ret_len = r->left - BOX_OVERHEAD;
 	return 0;
 }
 
@@ -341,7 +331,7 @@ static int offer_get(struct session *s, struct rbuf *r, uint8_t **ret, size_t *r
 {
 	_cleanup_free_ uint8_t *plain = NULL;
 
-	if (r->left > SEAL_NONCE + SESSION_OFFER_MAX + SEAL_TAG)
+	if (r->left > SESSION_OFFER_MAX + BOX_OVERHEAD)
 		return exchange_fail(&s->x, "The offer of the other device is too large.");
 	plain = malloc(r->left + 1);
 	if (!plain)
@@ -390,7 +380,7 @@ static int on_answer(void *self, struct rbuf *r)
 	struct rbuf p;
 	size_t len;
 
-	if (r->left > SEAL_NONCE + sizeof(plain) + SEAL_TAG)
+	if (r->left > sizeof(plain) + BOX_OVERHEAD)
 		return session_malformed(s);
 	if (seal_get(s, "kith-session-answer-v1", r, plain, &len) < 0)
 		return kerr_set(&s->x.error, EBADMSG, KCODE_ATTEST_BINDING,

@@ -10,7 +10,8 @@
 #define BOX_OVERHEAD (BOX_NONCE_LEN + 16) /* a box is nonce, ciphertext, tag */
 
 /* Fills `ret` with len + BOX_OVERHEAD bytes. What the box is and stands in is said by `aad`, which
- * is authenticated but not in the box; it may be NULL, and may reach into the box's nonce. */
+ * is authenticated but not in the box; it may be NULL, and may reach into the box's nonce. `plain`
+ * may stand where it will be sealed, behind the nonce. */
 void box_seal(const uint8_t key[BOX_KEY_LEN], const void *aad, size_t aad_len, const void *plain,
 	      size_t len, uint8_t *ret);
 
