@@ -162,7 +162,7 @@ static void answer_vms(const struct pending *p, int r, struct kerr *err, struct 
 }
 
 /* Frees the slot before the callback, which may send the next request. */
-static void answer(struct pending *slot, int r, struct kerr *err, struct rbuf *body)
+static void client_answer(struct pending *slot, int r, struct kerr *err, struct rbuf *body)
 {
 	struct pending p = *slot;
 
@@ -191,7 +191,7 @@ static void on_reply(struct mover_client *c, const struct ipc_msg *m)
 	}
 	for (size_t i = 0; i < PENDING_MAX; i++)
 		if (c->pending[i].op == m->op && c->pending[i].serial == m->serial) {
-			answer(&c->pending[i], r, &err, &body);
+			client_answer(&c->pending[i], r, &err, &body);
 			return;
 		}
 }
@@ -226,7 +226,7 @@ static int lose(struct mover_client *c)
 			int r = kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED,
 					 "The mover went away; the VM stays where it is.");
 
-			answer(&c->pending[i], r, &err, &none);
+			client_answer(&c->pending[i], r, &err, &none);
 		}
 	return -ECONNRESET;
 }

@@ -107,8 +107,8 @@ static int ask_marker(const struct config *config, const uint8_t uuid[UUID_LEN],
 	return marker_may_start(dir, uuid, use, err);
 }
 
-static int ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum custody_use use,
-	       struct kerr *err)
+static int hook_ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum custody_use use,
+		    struct kerr *err)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
 	char path[160];
@@ -140,7 +140,7 @@ int main(int argc, char *argv[])
 			kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
 				 "The domain that libvirt describes cannot be read.");
 		else if (config_load(path ? path : CONFIG_PATH_DEFAULT, &config, &err) == 0)
-			ask(&config, uuid, questions[i].use, &err);
+			hook_ask(&config, uuid, questions[i].use, &err);
 		if (err.code != KCODE_OK) {
 			/* libvirt shows its user what a hook writes to stderr. */
 			fprintf(stderr, "Kith: %s\n", err.text);

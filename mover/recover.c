@@ -29,7 +29,7 @@ static void await(struct recover *r, const char *what)
 		log_notice("recovery", "%s: %s", r->place.hex, what);
 }
 
-static bool held(struct recover *r)
+static bool recover_held(struct recover *r)
 {
 	enum warden_copy copy;
 	struct kerr err = {0};
@@ -40,11 +40,11 @@ static bool held(struct recover *r)
 
 /* The warden first: of a frozen copy libvirt knows less than nothing. Then only the state, since
  * libvirt would wait for the monitor of a stopped QEMU. */
-static enum transfer_event look(struct recover *r)
+static enum transfer_event recover_look(struct recover *r)
 {
 	struct virt_copy copy;
 
-	if (held(r))
+	if (recover_held(r))
 		return TRANSFER_EVENT_COPY_PAUSED;
 	virt_copy_get(r->place.virt, r->place.uuid, &copy);
 	return worker_copy_event(copy.state);
@@ -80,7 +80,8 @@ static void read_inbox(struct recover *r)
 }
 
 /* Writes a record; `proof` is the letter, or NULL where it needs none. */
-static bool journal(struct recover *r, enum custody_record record, const struct statement *proof)
+static bool recover_journal(struct recover *r, enum custody_record record,
+			    const struct statement *proof)
 {
 	static const struct statement none;
 	struct statement said = {0};
@@ -96,7 +97,7 @@ static bool journal(struct recover *r, enum custody_record record, const struct 
 }
 
 /* What the warden has to do now that a record is written, or an ACK is here. */
-static bool settle(struct recover *r)
+static bool recover_settle(struct recover *r)
 {
 	if (workplace_settle(&r->place) == 0)
 		return true;
@@ -141,7 +142,7 @@ static enum whose whose_copy(struct recover *r)
 	struct kerr err = {0};
 
 	/* libvirt might never answer for a frozen one. */
-	if (held(r))
+	if (recover_held(r))
 		return r->frozen_is_ours ? WHOSE_OURS : WHOSE_UNKNOWN;
 	virt_copy_get(p->virt, p->uuid, &copy);
 	if (copy.state == COPY_UNKNOWN)
@@ -218,7 +219,7 @@ static void run_copy(struct recover *r, enum going going)
 	struct kerr err = {0};
 	struct virt_copy copy;
 
-	if (!settle(r))
+	if (!recover_settle(r))
 		return;
 	if (going != GOING_COLD && !wait_job(r)) {
 		await(r, "libvirt cannot be asked now, or is still busy with the VM.");
@@ -240,14 +241,14 @@ static void run_copy(struct recover *r, enum going going)
 		return;
 	}
 	log_notice("recovery", "%s: the VM \"%s\" runs here.", p->hex, r->vm);
-	if (journal(r, CUSTODY_DONE, NULL))
+	if (recover_journal(r, CUSTODY_DONE, NULL))
 		remnant_remove(p->folder, p->hid);
 }
 
 /* The source goes on without a copy: an ordinary crash, or the destination has none either. */
 static void close_kept(struct recover *r)
 {
-	if (journal(r, CUSTODY_DONE, NULL))
+	if (recover_journal(r, CUSTODY_DONE, NULL))
 		remnant_remove(r->place.folder, r->place.hid);
 }
 
@@ -255,16 +256,16 @@ static void close_kept(struct recover *r)
  * else nobody may hear of VOID before it is gone. */
 static void void_copy(struct recover *r, bool fresh)
 {
-	bool frozen = held(r);
+	bool frozen = recover_held(r);
 	struct kerr err = {0};
 
-	if (frozen && !journal(r, CUSTODY_VOID, NULL))
+	if (frozen && !recover_journal(r, CUSTODY_VOID, NULL))
 		return;
 	if (!end_our_copy(r))
 		return;
 	log_notice("recovery", "%s: the incomplete copy of \"%s\" is removed.", r->place.hex,
 		   r->vm);
-	if (!frozen && !journal(r, CUSTODY_VOID, NULL))
+	if (!frozen && !recover_journal(r, CUSTODY_VOID, NULL))
 		return;
 	/* A definition from an earlier stay; of a VM that Kith did not know it is its owner's. */
 	if (!fresh && virt_retire(r->place.virt, r->place.uuid, r->place.folder, &err) < 0)
@@ -278,26 +279,26 @@ static void moved_away(struct recover *r)
 	struct workplace *p = &r->place;
 	struct kerr err = {0};
 
-	if (!settle(r))
+	if (!recover_settle(r))
 		return;
 	if (virt_end(p->virt, p->uuid, &err) < 0 ||
 	    virt_retire(p->virt, p->uuid, p->folder, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
-	if (!journal(r, CUSTODY_DONE, &r->letter))
+	if (!recover_journal(r, CUSTODY_DONE, &r->letter))
 		return;
 	log_notice("recovery", "%s: the VM \"%s\" runs on the other device.", p->hex, r->vm);
 	remove_images(r);
 }
 
 /* RELEASED: a NACK gives the VM back (R4), an ACK ends the copy here. */
-static void released(struct recover *r)
+static void recover_released(struct recover *r)
 {
 	if (r->letter_kind == CUSTODY_STATEMENT_ACK) {
 		moved_away(r);
 	} else if (r->letter_kind == CUSTODY_STATEMENT_NACK) {
-		if (!journal(r, CUSTODY_RECLAIM, &r->letter))
+		if (!recover_journal(r, CUSTODY_RECLAIM, &r->letter))
 			return;
 		log_notice("recovery", "%s: the other device lost its copy; the VM stays here.",
 			   r->place.hex);
@@ -309,16 +310,16 @@ static void released(struct recover *r)
 }
 
 /* PREPARED with a whole copy: RELEASE makes it ours, ABORT ends it, VOID before anything goes. */
-static void prepared(struct recover *r, enum transfer_event copy)
+static void recover_prepared(struct recover *r, enum transfer_event copy)
 {
 	if (copy == TRANSFER_EVENT_COPY_RUNS)
 		log_error("recovery", "%s: the copy runs although it was never released.",
 			  r->place.hex);
 	if (r->letter_kind == CUSTODY_STATEMENT_RELEASE) {
-		if (journal(r, CUSTODY_OWN, &r->letter))
+		if (recover_journal(r, CUSTODY_OWN, &r->letter))
 			run_copy(r, GOING_HERE);
 	} else if (r->letter_kind == CUSTODY_STATEMENT_ABORT) {
-		if (!journal(r, CUSTODY_VOID, &r->letter) || !end_our_copy(r))
+		if (!recover_journal(r, CUSTODY_VOID, &r->letter) || !end_our_copy(r))
 			return;
 		log_notice("recovery", "%s: the source kept the VM; the copy is removed.",
 			   r->place.hex);
@@ -331,13 +332,13 @@ static void prepared(struct recover *r, enum transfer_event copy)
 /* The own copy died before the commit: a VOTE saves the VM (R1, R2), a NACK says that there is
  * nothing to save. Until one comes the hand-off counts as given up, so that the owner may boot the
  * VM from its disk; that forbids the release (F6). */
-static void forward(struct recover *r, const struct policyd_open *o)
+static void recover_forward(struct recover *r, const struct policyd_open *o)
 {
 	_cleanup_free_ uint8_t *statement = NULL;
 	struct kerr err = {0};
 	size_t len;
 
-	if (o->record == CUSTODY_PREP && !journal(r, CUSTODY_ABORTED, NULL))
+	if (o->record == CUSTODY_PREP && !recover_journal(r, CUSTODY_ABORTED, NULL))
 		return;
 	if (o->started || r->letter_kind == CUSTODY_STATEMENT_NACK) {
 		close_kept(r);
@@ -358,16 +359,16 @@ static void forward(struct recover *r, const struct policyd_open *o)
 	      "its disk.");
 }
 
-static void apply(struct recover *r, const struct policyd_open *o)
+static void recover_apply(struct recover *r, const struct policyd_open *o)
 {
-	enum transfer_event copy = look(r);
+	enum transfer_event copy = recover_look(r);
 
 	switch (transfer_recovery(o->record, copy)) {
 	case RECOVERY_NOTHING:
 		break;
 	case RECOVERY_ABORT:
 		/* ABORTED thaws what was frozen for a release that did not come. */
-		if (journal(r, CUSTODY_ABORTED, NULL))
+		if (recover_journal(r, CUSTODY_ABORTED, NULL))
 			run_copy(r, GOING_BACK);
 		break;
 	case RECOVERY_RUN:
@@ -377,13 +378,13 @@ static void apply(struct recover *r, const struct policyd_open *o)
 		close_kept(r);
 		break;
 	case RECOVERY_ASK:
-		forward(r, o);
+		recover_forward(r, o);
 		break;
 	case RECOVERY_AWAIT_ANSWER:
-		released(r);
+		recover_released(r);
 		break;
 	case RECOVERY_AWAIT_RELEASE:
-		prepared(r, copy);
+		recover_prepared(r, copy);
 		break;
 	case RECOVERY_VOID:
 		void_copy(r, o->fresh);
@@ -455,7 +456,7 @@ static void recover_one(struct recover *r, const uint8_t hid[HID_LEN])
 		memcpy(r->vm, o->vm, sizeof(r->vm));
 		read_inbox(r);
 		r->frozen_is_ours = true;
-		apply(r, o);
+		recover_apply(r, o);
 	}
 	unclaim(r);
 }
@@ -471,7 +472,7 @@ struct standing {
 	bool here;
 };
 
-static struct standing stand(struct recover *r)
+static struct standing recover_standing(struct recover *r)
 {
 	_cleanup_free_ struct policyd_open *list = NULL;
 	_cleanup_free_ struct policyd_vm *vms = NULL;
@@ -571,8 +572,8 @@ static void clean_one(struct recover *r, const uint8_t hid[HID_LEN])
 	if (!claim(r, hid))
 		return;
 	memcpy(r->place.uuid, r->place.remnant.uuid, UUID_LEN);
-	frozen = held(r);
-	s = stand(r);
+	frozen = recover_held(r);
+	s = recover_standing(r);
 	r->frozen_is_ours = frozen && s.asked && !s.open && !s.busy;
 	if (!s.asked)
 		await(r, "policyd does not answer.");
@@ -613,7 +614,7 @@ static bool is_open(const struct policyd_open *list, size_t n, const uint8_t hid
 	return false;
 }
 
-static int pass(struct recover *r)
+static int recover_pass(struct recover *r)
 {
 	_cleanup_free_ uint8_t(*notes)[HID_LEN] = NULL;
 	_cleanup_free_ struct policyd_open *list = NULL;
@@ -645,5 +646,5 @@ int recover_main(const struct config *config, bool quiet)
 		log_error("recovery", "Cannot start.");
 		return RECOVER_LATER;
 	}
-	return pass(&r);
+	return recover_pass(&r);
 }

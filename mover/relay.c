@@ -48,7 +48,7 @@ struct relay {
 	bool started;
 };
 
-static void ring(int fd)
+static void relay_ring(int fd)
 {
 	uint64_t one = 1;
 
@@ -56,10 +56,10 @@ static void ring(int fd)
 	(void)!write(fd, &one, sizeof(one));
 }
 
-static void set_state(struct relay *r, enum relay_state state)
+static void relay_enter(struct relay *r, enum relay_state state)
 {
 	atomic_store(&r->state, (int)state);
-	ring(r->wake_fd);
+	relay_ring(r->wake_fd);
 }
 
 bool relay_peer_allowed(int fd, uid_t uid)
@@ -300,7 +300,7 @@ static int wait_flows(struct relay *r)
 	return wait_for(r, net, local, -1);
 }
 
-static int pump(struct relay *r)
+static int relay_pump(struct relay *r)
 {
 	while (!r->up.closed || !r->down.closed) {
 		int up = move_up(r);
@@ -317,30 +317,30 @@ static int pump(struct relay *r)
 	return 0;
 }
 
-static void *run(void *arg)
+static void *relay_run(void *arg)
 {
 	struct relay *r = arg;
 	int n = handshake(r);
 
 	if (n == 0) {
-		set_state(r, RELAY_IDLE);
+		relay_enter(r, RELAY_IDLE);
 		n = r->source ? open_source(r) : open_destination(r);
 	}
 	if (n == 0) {
-		set_state(r, RELAY_OPEN);
-		n = pump(r);
+		relay_enter(r, RELAY_OPEN);
+		n = relay_pump(r);
 	}
 	/* QEMU must see the end of a broken channel at once. */
 	if (r->local >= 0)
 		shutdown(r->local, SHUT_RDWR);
 	shutdown(tls_fd(r->tls), n == 0 ? SHUT_WR : SHUT_RDWR);
 	atomic_store(&r->error, n);
-	set_state(r, n == 0 ? RELAY_ENDED : RELAY_FAILED);
+	relay_enter(r, n == 0 ? RELAY_ENDED : RELAY_FAILED);
 	return NULL;
 }
 
-static int prepare(struct relay *r, const uint8_t hid[HID_LEN], uint16_t channel,
-		   const uint8_t key[TLS_KEY_LEN], int net_fd)
+static int relay_prepare(struct relay *r, const uint8_t hid[HID_LEN], uint16_t channel,
+			 const uint8_t key[TLS_KEY_LEN], int net_fd)
 {
 	int one = 1;
 
@@ -378,11 +378,11 @@ int relay_new(bool source, const uint8_t hid[HID_LEN], uint16_t channel,
 		return -ENAMETOOLONG;
 	if (local_path)
 		memcpy(r->path, local_path, strlen(local_path) + 1);
-	n = prepare(r, hid, channel, key, fd);
+	n = relay_prepare(r, hid, channel, key, fd);
 	if (n < 0)
 		return n;
 	TAKE_FD(fd); /* tls_new() has it */
-	n = -pthread_create(&r->thread, NULL, run, r);
+	n = -pthread_create(&r->thread, NULL, relay_run, r);
 	if (n < 0)
 		return n;
 	r->started = true;
@@ -398,7 +398,7 @@ int relay_attach(struct relay *r, int local_fd)
 		return -errno;
 	if (!atomic_compare_exchange_strong(&r->attached, &none, local_fd))
 		return -EBUSY;
-	ring(r->stop_fd);
+	relay_ring(r->stop_fd);
 	return 0;
 }
 
@@ -418,7 +418,7 @@ struct relay *relay_free(struct relay *r)
 		return NULL;
 	atomic_store(&r->stopping, true);
 	if (r->started) {
-		ring(r->stop_fd);
+		relay_ring(r->stop_fd);
 		pthread_join(r->thread, NULL);
 	}
 	attached = atomic_exchange(&r->attached, -1);

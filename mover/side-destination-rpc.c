@@ -13,14 +13,14 @@
 #define SERIAL_FOLDER "/var/log/libvirt"
 #define NETWORK "default" /* what an interface on the source's libvirt network becomes */
 
-static struct destination_rpc *self(const struct worker *w)
+static struct destination_rpc *destination_rpc_self(const struct worker *w)
 {
 	return &((struct destination *)w->ctx)->rpc;
 }
 
 void destination_rpc_init(struct worker *w)
 {
-	bridge_init(&self(w)->bridge);
+	bridge_init(&destination_rpc_self(w)->bridge);
 }
 
 static int connect_libvirt(int *ret)
@@ -53,7 +53,7 @@ static void serial_path(struct worker *w, char *ret, size_t size)
 int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 			 const struct domain_disk_map *map)
 {
-	struct destination_rpc *d = self(w);
+	struct destination_rpc *d = destination_rpc_self(w);
 	char ram[192], nbd[192], serial[256];
 	struct gateway_config c = {
 		.limits = {.expect_name = w->grant.vm,
@@ -80,7 +80,7 @@ int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 
 void destination_rpc_stop(struct worker *w)
 {
-	bridge_close(&self(w)->bridge);
+	bridge_close(&destination_rpc_self(w)->bridge);
 	worker_relays_drop(w);
 }
 
@@ -92,13 +92,13 @@ static void to_source(struct worker *w, const void *data, size_t len)
 
 static void to_libvirt(struct worker *w, const void *data, size_t len)
 {
-	bridge_send(&self(w)->bridge, data, len);
+	bridge_send(&destination_rpc_self(w)->bridge, data, len);
 }
 
 /* Recovery must know the domain before libvirt does. */
 static int note_domain(struct worker *w)
 {
-	struct destination_rpc *d = self(w);
+	struct destination_rpc *d = destination_rpc_self(w);
 	const char *xml = gateway_domain_xml(d->gateway);
 
 	free(w->place.remnant.xml);
@@ -166,9 +166,9 @@ static void carry_out(struct worker *w, struct gateway_action *a, bool from_sour
 	on_gateway_event(w, a);
 }
 
-static int pump(struct worker *w, struct rpc_stream *stream, bool from_source)
+static int destination_rpc_pump(struct worker *w, struct rpc_stream *stream, bool from_source)
 {
-	struct destination_rpc *d = self(w);
+	struct destination_rpc *d = destination_rpc_self(w);
 	struct rpc_msg m;
 	int r;
 
@@ -186,7 +186,7 @@ static int pump(struct worker *w, struct rpc_stream *stream, bool from_source)
 
 static void on_libvirt(struct worker *w, int fd, short revents)
 {
-	struct destination_rpc *d = self(w);
+	struct destination_rpc *d = destination_rpc_self(w);
 	int r;
 
 	if (fd != d->bridge.fd)
@@ -194,7 +194,7 @@ static void on_libvirt(struct worker *w, int fd, short revents)
 	r = bridge_read(&d->bridge, revents);
 	if (r == 0)
 		return;
-	if (r < 0 || pump(w, d->bridge.local, false) < 0) {
+	if (r < 0 || destination_rpc_pump(w, d->bridge.local, false) < 0) {
 		bridge_close(&d->bridge);
 		if (destination_can_stop(destination_state(w)))
 			worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
@@ -204,12 +204,12 @@ static void on_libvirt(struct worker *w, int fd, short revents)
 
 void destination_rpc_frame(struct worker *w, const struct frame *f)
 {
-	struct destination_rpc *d = self(w);
+	struct destination_rpc *d = destination_rpc_self(w);
 
 	if (!d->gateway || d->bridge.fd < 0 || destination_state(w) != DESTINATION_RECEIVING)
 		return;
 	if (rpc_stream_push(d->bridge.peer, f->body, f->len) < 0 ||
-	    pump(w, d->bridge.peer, true) < 0)
+	    destination_rpc_pump(w, d->bridge.peer, true) < 0)
 		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
 			    "\"%s\" sent a libvirt request that is malformed.", w->grant.peer_name);
 }
@@ -218,23 +218,23 @@ void destination_rpc_let_through(struct worker *w)
 {
 	_cleanup_gateway_action_ struct gateway_action a = {0};
 
-	if (gateway_release_finish(self(w)->gateway, &a) == 0)
+	if (gateway_release_finish(destination_rpc_self(w)->gateway, &a) == 0)
 		to_source(w, a.data, a.len);
 }
 
 void destination_rpc_watch(struct worker *w)
 {
-	struct destination_rpc *d = self(w);
+	struct destination_rpc *d = destination_rpc_self(w);
 
 	worker_watch(w, d->bridge.fd, bridge_events(&d->bridge), on_libvirt);
 }
 
 bool destination_rpc_prepared(const struct worker *w)
 {
-	return self(w)->prepare_sent;
+	return destination_rpc_self(w)->prepare_sent;
 }
 
 bool destination_rpc_given_up(const struct worker *w)
 {
-	return self(w)->source_gave_up;
+	return destination_rpc_self(w)->source_gave_up;
 }

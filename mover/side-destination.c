@@ -14,12 +14,12 @@
 #define GOODBYE_MS 60000 /* RUNNING: how long to wait for the source's last word */
 #define LONELY_MS 3000	 /* the same without a channel: policyd has the rest of the talking */
 
-static struct destination *self(struct worker *w)
+static struct destination *destination_self(struct worker *w)
 {
 	return w->ctx;
 }
 
-static void start(struct worker *w)
+static void destination_start(struct worker *w)
 {
 	struct destination *d = calloc(1, sizeof(*d));
 	struct kerr err = {0};
@@ -88,7 +88,7 @@ static int check_absent(struct worker *w, struct kerr *err)
 	if (copy.state == COPY_UNKNOWN)
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
 				"libvirt at the destination does not answer.");
-	if (copy.state != COPY_GONE || (copy.defined && !self(w)->was_here))
+	if (copy.state != COPY_GONE || (copy.defined && !destination_self(w)->was_here))
 		return kerr_set(err, EEXIST, KCODE_IDENTITY,
 				"libvirt at the destination has a VM with this UUID already.");
 	r = virt_retire(w->place.virt, w->place.uuid, w->place.folder, err);
@@ -97,7 +97,7 @@ static int check_absent(struct worker *w, struct kerr *err)
 
 static int make_images(struct worker *w, struct kerr *err)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	_cleanup_close_ int folder = -EBADF;
 	int r = check_absent(w, err);
 
@@ -130,7 +130,7 @@ static int make_images(struct worker *w, struct kerr *err)
 
 static void drop_images(struct worker *w)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 
 	worker_relays_drop(w);
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++) {
@@ -146,14 +146,14 @@ static void images_work(void *arg)
 {
 	struct worker *w = arg;
 
-	kerr_clear(&self(w)->task_err);
-	make_images(w, &self(w)->task_err);
+	kerr_clear(&destination_self(w)->task_err);
+	make_images(w, &destination_self(w)->task_err);
 }
 
 static void images_done(void *arg)
 {
 	struct worker *w = arg;
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	int r;
 
 	if (d->task_err.code != KCODE_OK) {
@@ -173,7 +173,7 @@ static void images_done(void *arg)
 /* D4b: nothing of the disks may be in memory only when we vote (F9). */
 static int flush_images(struct worker *w)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 
 	for (size_t i = 0; i < d->map.count; i++)
 		if (d->image_fd[i] >= 0 && fdatasync(d->image_fd[i]) < 0) {
@@ -188,7 +188,7 @@ static int flush_images(struct worker *w)
 
 static int resume_copy(struct worker *w)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	struct kerr err = {0};
 	int r = workplace_settle(&w->place); /* OWN is written: the copy may go on */
 
@@ -203,7 +203,7 @@ static int resume_copy(struct worker *w)
 
 static int destroy_copy(struct worker *w)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	struct kerr err = {0};
 	int r = 0;
 
@@ -235,7 +235,7 @@ static int boot_copy(struct worker *w)
 static void define_work(void *arg)
 {
 	struct worker *w = arg;
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	struct virt_copy copy;
 
 	kerr_clear(&d->task_err);
@@ -249,7 +249,7 @@ static void define_work(void *arg)
 static void define_done(void *arg)
 {
 	struct worker *w = arg;
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 
 	if (!d->defined)
 		log_error("destination", "The VM runs here, but is not permanent yet: %s",
@@ -265,7 +265,7 @@ static void journal_recv(struct worker *w)
 
 	side_journal(w, CUSTODY_RECV, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 	/* If that is unknown, nothing of libvirt's is touched. */
-	self(w)->was_here = workplace_record(&w->place, &o) == 0 && !o.fresh;
+	destination_self(w)->was_here = workplace_record(&w->place, &o) == 0 && !o.fresh;
 }
 
 static void journal_prepared(struct worker *w)
@@ -281,7 +281,7 @@ static void journal_own(struct worker *w)
 static void journal_void(struct worker *w)
 {
 	if (side_journal(w, CUSTODY_VOID, CUSTODY_STATEMENT_ABORT, CUSTODY_STATEMENT_NACK))
-		self(w)->voided = true;
+		destination_self(w)->voided = true;
 }
 
 static void journal_close(struct worker *w)
@@ -289,7 +289,7 @@ static void journal_close(struct worker *w)
 	side_journal(w, CUSTODY_DONE, CUSTODY_STATEMENT_NONE, CUSTODY_STATEMENT_NONE);
 }
 
-static void make(struct worker *w)
+static void destination_make(struct worker *w)
 {
 	if (tasks_run(w->tasks, images_work, images_done, w) < 0)
 		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
@@ -305,12 +305,12 @@ static void send_images(struct worker *w)
 static void send_vote(struct worker *w)
 {
 	side_say(w, FRAME_VOTE, CUSTODY_STATEMENT_VOTE);
-	self(w)->vote_ms = worker_now_ms();
+	destination_self(w)->vote_ms = worker_now_ms();
 }
 
 static void send_ack(struct worker *w)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	const struct statement *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
 	uint8_t body[POLICYD_PROOF_MAX + 16];
 	struct wbuf b = wbuf_init(body, sizeof(body));
@@ -326,7 +326,7 @@ static void send_nack(struct worker *w)
 	side_say(w, FRAME_NACK, CUSTODY_STATEMENT_NACK);
 }
 
-static void report(struct worker *w)
+static void destination_report(struct worker *w)
 {
 	if (!destination_rpc_given_up(w))
 		worker_send_error(w);
@@ -334,7 +334,7 @@ static void report(struct worker *w)
 
 /* Before the vote libvirt says whether it is a whole, paused copy; from then on it is frozen, and
  * only the warden knows whether it is still there. */
-static void check(struct worker *w)
+static void destination_check(struct worker *w)
 {
 	switch (destination_state(w)) {
 	case DESTINATION_CHECKING:
@@ -362,29 +362,29 @@ static void check(struct worker *w)
 	}
 }
 
-static void resume(struct worker *w)
+static void destination_resume(struct worker *w)
 {
 	worker_check_copy(w, resume_copy, WORKER_LOOK_STATE);
 }
 
-static void destroy(struct worker *w)
+static void destination_destroy(struct worker *w)
 {
 	worker_check_copy(w, destroy_copy, WORKER_LOOK_STATE);
 }
 
-static void boot(struct worker *w)
+static void destination_boot(struct worker *w)
 {
 	worker_check_copy(w, boot_copy, WORKER_LOOK_STATE);
 }
 
-static void define(struct worker *w)
+static void destination_define(struct worker *w)
 {
 	if (tasks_run(w->tasks, define_work, define_done, w) < 0)
 		side_post(w, TRANSFER_EVENT_UNDEFINED);
 }
 
 /* What failed is done again, not only looked at (F7). */
-static void later(struct worker *w)
+static void destination_later(struct worker *w)
 {
 	enum destination_state state = destination_state(w);
 	enum transfer_action again = TRANSFER_ACTION_CHECK_COPY;
@@ -398,13 +398,13 @@ static void later(struct worker *w)
 
 static void keep_images(struct worker *w)
 {
-	if (self(w)->defined)
+	if (destination_self(w)->defined)
 		remnant_remove(w->place.folder, w->place.hid);
 }
 
 static void end_phase(struct worker *w)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 
 	if (destination_state(w) == DESTINATION_VOID && w->failure.code == KCODE_OK)
 		kerr_set(&w->failure, EIO, KCODE_INTERRUPTED,
@@ -416,7 +416,7 @@ static void end_phase(struct worker *w)
 	worker_leave(w);
 }
 
-static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
+static void (*const destination_acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_JOURNAL_RECV] = journal_recv,
 	[TRANSFER_ACTION_JOURNAL_PREPARED] = journal_prepared,
 	[TRANSFER_ACTION_JOURNAL_OWN] = journal_own,
@@ -427,33 +427,33 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_SEND_VOTE] = send_vote,
 	[TRANSFER_ACTION_SEND_ACK] = send_ack,
 	[TRANSFER_ACTION_SEND_NACK] = send_nack,
-	[TRANSFER_ACTION_MAKE_IMAGES] = make,
+	[TRANSFER_ACTION_MAKE_IMAGES] = destination_make,
 	[TRANSFER_ACTION_LET_THROUGH] = destination_rpc_let_through,
 	[TRANSFER_ACTION_STOP_GATEWAY] = destination_rpc_stop,
-	[TRANSFER_ACTION_CHECK_COPY] = check,
+	[TRANSFER_ACTION_CHECK_COPY] = destination_check,
 	[TRANSFER_ACTION_FREEZE] = worker_freeze,
-	[TRANSFER_ACTION_RESUME_COPY] = resume,
-	[TRANSFER_ACTION_DESTROY_COPY] = destroy,
-	[TRANSFER_ACTION_BOOT_COPY] = boot,
-	[TRANSFER_ACTION_DEFINE] = define,
+	[TRANSFER_ACTION_RESUME_COPY] = destination_resume,
+	[TRANSFER_ACTION_DESTROY_COPY] = destination_destroy,
+	[TRANSFER_ACTION_BOOT_COPY] = destination_boot,
+	[TRANSFER_ACTION_DEFINE] = destination_define,
 	[TRANSFER_ACTION_DROP_IMAGES] = drop_images,
 	[TRANSFER_ACTION_KEEP_IMAGES] = keep_images,
-	[TRANSFER_ACTION_LATER] = later,
-	[TRANSFER_ACTION_REPORT] = report,
+	[TRANSFER_ACTION_LATER] = destination_later,
+	[TRANSFER_ACTION_REPORT] = destination_report,
 	[TRANSFER_ACTION_LEAVE] = end_phase,
 };
 
-static void notice(struct worker *w, enum transfer_event event)
+static void destination_notice(struct worker *w, enum transfer_event event)
 {
 	if (event >= TRANSFER_EVENT_COPY_GONE && event <= TRANSFER_EVENT_COPY_UNKNOWN)
-		self(w)->watching = false;
+		destination_self(w)->watching = false;
 }
 
 /* -- frames of the source -- */
 
 static void on_offer(struct worker *w, const struct frame *f)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
 	int n = d->offered ? -EBADMSG : frame_offer_get(&r, &d->offer);
 
@@ -512,7 +512,7 @@ static void on_paused(struct worker *w)
 		log_warning("destination", "Cannot note that the guest stays paused.");
 }
 
-static void frame(struct worker *w, const struct frame *f)
+static void destination_frame(struct worker *w, const struct frame *f)
 {
 	switch (f->type) {
 	case FRAME_RPC:
@@ -555,7 +555,7 @@ static void frame(struct worker *w, const struct frame *f)
 
 /* A connection that fails before it proved the key may be anybody's: it means nothing. One that
  * breaks later shows at the source's end, which decides. */
-static void relay(struct worker *w, size_t index, const struct relay_status *s)
+static void destination_relay(struct worker *w, size_t index, const struct relay_status *s)
 {
 	if (s->state == RELAY_FAILED && s->error != -ECANCELED)
 		log_notice("destination", "Data connection %u ended: %s.",
@@ -566,7 +566,7 @@ static void relay(struct worker *w, size_t index, const struct relay_status *s)
  * it hears of it from our policyd, once DONE says that nothing can be lost here any more. */
 static void say_goodbye(struct worker *w, uint64_t now)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 
 	if (w->links.control)
 		d->lonely_ms = 0;
@@ -577,9 +577,9 @@ static void say_goodbye(struct worker *w, uint64_t now)
 		side_post(w, TRANSFER_EVENT_MOVED);
 }
 
-static void tick(struct worker *w, uint64_t now)
+static void destination_tick(struct worker *w, uint64_t now)
 {
-	struct destination *d = self(w);
+	struct destination *d = destination_self(w);
 	uint64_t in_state = now - w->machine.entered_ms;
 
 	if (destination_state(w) == DESTINATION_RECEIVING && !destination_rpc_prepared(w) &&
@@ -591,7 +591,7 @@ static void tick(struct worker *w, uint64_t now)
 	    now - d->watch_ms > WATCH_MS) {
 		d->watching = true;
 		d->watch_ms = now;
-		check(w);
+		destination_check(w);
 	}
 	if (destination_state(w) == DESTINATION_PREPARED && now - d->vote_ms > REVOTE_MS)
 		send_vote(w);
@@ -599,36 +599,36 @@ static void tick(struct worker *w, uint64_t now)
 		say_goodbye(w, now);
 }
 
-static bool can_stop(struct worker *w)
+static bool destination_may_stop(struct worker *w)
 {
 	return destination_can_stop(destination_state(w));
 }
 
-static struct transfer_step step(int state, enum transfer_event event)
+static struct transfer_step destination_next(int state, enum transfer_event event)
 {
 	return destination_step((enum destination_state)state, event);
 }
 
-static const char *state_name(int state)
+static const char *destination_state_name(int state)
 {
 	return destination_state_to_string((enum destination_state)state);
 }
 
 const struct side destination_side = {
 	.name = "destination",
-	.step = step,
-	.state_name = state_name,
-	.acts = acts,
-	.notice = notice,
+	.step = destination_next,
+	.state_name = destination_state_name,
+	.acts = destination_acts,
+	.notice = destination_notice,
 	.words =
 		{
 			[CUSTODY_STATEMENT_RELEASE] = TRANSFER_EVENT_RELEASE,
 			[CUSTODY_STATEMENT_ABORT] = TRANSFER_EVENT_ABORT,
 		},
-	.start = start,
-	.frame = frame,
-	.relay = relay,
+	.start = destination_start,
+	.frame = destination_frame,
+	.relay = destination_relay,
 	.watch = destination_rpc_watch,
-	.tick = tick,
-	.can_stop = can_stop,
+	.tick = destination_tick,
+	.can_stop = destination_may_stop,
 };

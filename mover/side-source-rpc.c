@@ -9,14 +9,14 @@
 #include "mover/filter/cookie.h"
 #include "mover/side-source.h"
 
-static struct source_rpc *self(const struct worker *w)
+static struct source_rpc *source_rpc_self(const struct worker *w)
 {
 	return &((struct source *)w->ctx)->rpc;
 }
 
 void source_rpc_init(struct worker *w)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 
 	bridge_init(&s->bridge);
 	s->rpc_listen = s->ram_listen = s->nbd_listen = -EBADF;
@@ -42,7 +42,7 @@ static int listen_local(const char *path, int *ret_fd)
 
 int source_rpc_open(struct worker *w, const struct domain_disk_map *map)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	int r = listen_local(w->place.sockets[WORKPLACE_RPC], &s->rpc_listen);
 
 	if (r == 0)
@@ -65,7 +65,7 @@ static void shut(int *fd)
 
 void source_rpc_give_up(struct worker *w)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 
 	/* An error in the client's ears would resume a guest that is no longer ours (R1). */
 	if (source_is_committed(source_state(w))) {
@@ -84,12 +84,13 @@ void source_rpc_give_up(struct worker *w)
 
 bool source_rpc_finishing(const struct worker *w)
 {
-	return self(w)->finish_called;
+	return source_rpc_self(w)->finish_called;
 }
 
 void source_rpc_let_through(struct worker *w)
 {
-	bridge_send(&self(w)->bridge, self(w)->held.data, self(w)->held.len);
+	bridge_send(&source_rpc_self(w)->bridge, source_rpc_self(w)->held.data,
+		    source_rpc_self(w)->held.len);
 }
 
 /* The library's last call waits for an answer that nobody there needs to give. */
@@ -104,7 +105,7 @@ static void answer_close(struct source_rpc *s, const struct rpc_msg *m)
 
 static void from_client(struct worker *w, const struct rpc_msg *m)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 
 	if (m->h.program == RPC_PROGRAM_REMOTE && m->h.procedure == RPC_PROC_CLOSE) {
 		answer_close(s, m);
@@ -133,7 +134,7 @@ static void from_client(struct worker *w, const struct rpc_msg *m)
 
 static void on_rpc(struct worker *w, int fd, short revents)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	struct rpc_msg m;
 	int r;
 
@@ -153,7 +154,7 @@ static void on_rpc(struct worker *w, int fd, short revents)
 static int rebuild_cookie(struct worker *w, enum cookie_step step, const void *data, size_t len,
 			  char **ret, size_t *ret_len)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	struct kerr err = {0};
 	int r = cookie_rebuild(step, data, len, &s->limits, &s->map, ret, ret_len, &err);
 
@@ -203,7 +204,7 @@ static int pass(struct xdr_out *out, const struct rpc_msg *m)
 static int from_peer(struct worker *w, const struct rpc_msg *m)
 {
 	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(BRIDGE_FRAME_MAX);
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	int r;
 
 	if (m->h.program == RPC_PROGRAM_KEEPALIVE)
@@ -230,7 +231,7 @@ static int from_peer(struct worker *w, const struct rpc_msg *m)
 
 void source_rpc_frame(struct worker *w, const struct frame *f)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	struct rpc_msg m;
 	int r;
 
@@ -251,7 +252,7 @@ void source_rpc_frame(struct worker *w, const struct frame *f)
 
 void source_rpc_attach(struct worker *w)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 
 	for (size_t k = 0; k < s->waiting_count;) {
 		bool done = false;
@@ -270,7 +271,7 @@ void source_rpc_attach(struct worker *w)
 
 static void wait_relay(struct worker *w, int fd, uint16_t channel)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 
 	if (s->waiting_count == ARRAY_SIZE(s->waiting) || channel >= DATA_CHANNEL_MAX) {
 		close(fd);
@@ -300,7 +301,7 @@ static int accept_local(struct worker *w, int listener, bool own)
 
 static void on_rpc_listen(struct worker *w, int fd, short revents _unused_)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	int c = fd == s->rpc_listen ? accept_local(w, fd, true) : -EAGAIN;
 
 	if (c >= 0 && s->bridge.fd >= 0)
@@ -312,7 +313,7 @@ static void on_rpc_listen(struct worker *w, int fd, short revents _unused_)
 /* One connection carries the memory (H18): then the door is shut. */
 static void on_ram_listen(struct worker *w, int fd, short revents _unused_)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	int c = fd == s->ram_listen ? accept_local(w, fd, false) : -EAGAIN;
 
 	if (c < 0)
@@ -323,7 +324,7 @@ static void on_ram_listen(struct worker *w, int fd, short revents _unused_)
 
 static void on_nbd_listen(struct worker *w, int fd, short revents _unused_)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 	int c = fd == s->nbd_listen ? accept_local(w, fd, false) : -EAGAIN;
 
 	if (c < 0)
@@ -335,7 +336,7 @@ static void on_nbd_listen(struct worker *w, int fd, short revents _unused_)
 
 void source_rpc_watch(struct worker *w)
 {
-	struct source_rpc *s = self(w);
+	struct source_rpc *s = source_rpc_self(w);
 
 	worker_watch(w, s->rpc_listen, POLLIN, on_rpc_listen);
 	worker_watch(w, s->ram_listen, POLLIN, on_ram_listen);

@@ -17,7 +17,7 @@
 #define PROGRESS_MS 250
 #define ABORT_RETRY_MS 1000
 
-static struct source *self(struct worker *w)
+static struct source *source_self(struct worker *w)
 {
 	return w->ctx;
 }
@@ -40,7 +40,7 @@ static void on_cpus(void *ctx, uint64_t stopped_ns)
 
 static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	s->offer.memory_bytes = s->facts.memory_bytes;
 	s->offer.vcpus = s->facts.vcpus;
@@ -70,7 +70,7 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 
 static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	struct virt_domain d = {0};
 	/* Without it the copy could be woken after RELEASED (F2). */
 	int r = warden_ping(&w->place.config, err);
@@ -122,7 +122,7 @@ static void facts_done(void *arg)
 	free(t);
 }
 
-static void start(struct worker *w)
+static void source_start(struct worker *w)
 {
 	struct source *s = calloc(1, sizeof(*s));
 	struct facts_task *t = calloc(1, sizeof(*t));
@@ -142,7 +142,7 @@ static void start(struct worker *w)
 static void migrate_work(void *arg)
 {
 	struct worker *w = arg;
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	struct virt_migration m = {w->place.sockets[WORKPLACE_RPC], w->place.sockets[WORKPLACE_RAM],
 				   w->place.sockets[WORKPLACE_NBD], &s->facts};
 
@@ -152,7 +152,7 @@ static void migrate_work(void *arg)
 static void migrate_done(void *arg)
 {
 	struct worker *w = arg;
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	s->migrating = false;
 	if (s->migrate_result < 0) {
@@ -164,9 +164,9 @@ static void migrate_done(void *arg)
 		  s->migrate_result < 0 ? TRANSFER_EVENT_MIGRATE_FAILED : TRANSFER_EVENT_MIGRATED);
 }
 
-static void migrate(struct worker *w)
+static void source_migrate(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	s->migrating = true;
 	worker_phase(w, s->facts.disk_count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
@@ -189,12 +189,12 @@ static void abort_done(void *arg _unused_)
 {
 }
 
-static void check(struct worker *w);
+static void source_check(struct worker *w);
 
 /* Makes virDomainMigrate3() fail: never after the decision (R1). */
 static void fail_rpc(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	if (source_is_committed(source_state(w))) {
 		log_error("source", "Refused to fail a committed hand-off.");
@@ -202,7 +202,7 @@ static void fail_rpc(struct worker *w)
 	}
 	source_rpc_give_up(w);
 	if (!s->migrating) {
-		check(w);
+		source_check(w);
 		return;
 	}
 	s->abort_ms = worker_now_ms();
@@ -257,7 +257,7 @@ static int free_copy(struct worker *w)
 	return 0;
 }
 
-static int quote(struct worker *w, struct kerr *err)
+static int quote_now(struct worker *w, struct kerr *err)
 {
 	int r;
 
@@ -266,7 +266,7 @@ static int quote(struct worker *w, struct kerr *err)
 				"kith-policyd on this device went away during the hand-off.");
 	r = policyd_client_requote(w->place.policyd, w->place.hid, err);
 	if (r == 0)
-		self(w)->quoted_ms = worker_now_ms();
+		source_self(w)->quoted_ms = worker_now_ms();
 	return r;
 }
 
@@ -275,20 +275,20 @@ void source_quote(struct worker *w)
 	struct kerr err = {0};
 
 	/* A failure counts when it is asked for: the client may have cancelled. */
-	if (quote(w, &err) < 0)
+	if (quote_now(w, &err) < 0)
 		log_info("source", "%s", err.text);
 }
 
 static void requote(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	struct kerr err = {0};
 
 	if (s->quoted_ms && worker_now_ms() - s->quoted_ms < QUOTE_AGE_MS) {
 		side_post(w, TRANSFER_EVENT_QUOTED);
 		return;
 	}
-	if (quote(w, &err) == 0) {
+	if (quote_now(w, &err) == 0) {
 		side_post(w, TRANSFER_EVENT_QUOTED);
 		return;
 	}
@@ -299,7 +299,7 @@ static void requote(struct worker *w)
 
 static void send_offer(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	uint8_t body[2048];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
@@ -309,7 +309,7 @@ static void send_offer(struct worker *w)
 
 static void send_moved(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	uint8_t body[8];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
@@ -320,7 +320,7 @@ static void send_moved(struct worker *w)
 /* The VM is elsewhere: images that Kith made go, others are their owner's. */
 static void drop_images(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	for (size_t i = 0; i < s->facts.disk_count; i++)
 		if (!remnant_has(&w->place.remnant, s->facts.disks[i].source))
@@ -343,7 +343,7 @@ static void settle_done(void *arg _unused_)
 
 static void let_through(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	source_rpc_let_through(w);
 	/* Confirm(0) asks QEMU to end, which a frozen one does not hear: the warden ends it, now
@@ -378,9 +378,9 @@ static void prove_ack(struct worker *w)
 	side_post(w, TRANSFER_EVENT_REFUSED);
 }
 
-static void dial(struct worker *w)
+static void source_dial(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	worker_dial(w, DATA_CHANNEL_CONTROL);
 	s->resend_ms = worker_now_ms();
@@ -394,7 +394,7 @@ static void dial(struct worker *w)
 
 static void end_phase(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	if (source_state(w) == SOURCE_MOVED) {
 		w->progress.downtime_ms = s->downtime_us / 1000;
@@ -431,7 +431,7 @@ static void journal_aborted(struct worker *w)
 
 static void journal_reclaim(struct worker *w)
 {
-	self(w)->reclaimed =
+	source_self(w)->reclaimed =
 		side_journal(w, CUSTODY_RECLAIM, CUSTODY_STATEMENT_NACK, CUSTODY_STATEMENT_NONE);
 }
 
@@ -447,7 +447,7 @@ static void journal_kept(struct worker *w)
 
 static void send_release(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	if (w->keep_paused)
 		worker_send(w, FRAME_PAUSED, NULL, 0);
@@ -462,11 +462,11 @@ static void send_abort(struct worker *w)
 }
 
 /* model:F1-F3: the VOTE of a complete copy releases; after a reclaim its NACK is in hand. */
-static void forward(struct worker *w)
+static void source_forward(struct worker *w)
 {
 	enum transfer_event e;
 
-	if (self(w)->reclaimed) {
+	if (source_self(w)->reclaimed) {
 		side_post(w, TRANSFER_EVENT_NACK);
 		return;
 	}
@@ -481,7 +481,7 @@ static void forward(struct worker *w)
 	side_post(w, e);
 }
 
-static void check(struct worker *w)
+static void source_check(struct worker *w)
 {
 	enum source_state state = source_state(w);
 
@@ -489,12 +489,12 @@ static void check(struct worker *w)
 			  state == SOURCE_COMMITTING ? WORKER_LOOK_JOB : WORKER_LOOK_STATE);
 }
 
-static void resume(struct worker *w)
+static void source_resume(struct worker *w)
 {
 	worker_check_copy(w, resume_copy, WORKER_LOOK_STATE);
 }
 
-static void destroy(struct worker *w)
+static void source_destroy(struct worker *w)
 {
 	struct kerr err = {0};
 
@@ -505,7 +505,7 @@ static void destroy(struct worker *w)
 }
 
 /* What failed is done again, not only looked at (F7). */
-static void later(struct worker *w)
+static void source_later(struct worker *w)
 {
 	side_defer(w, source_state(w) == SOURCE_CONFIRMING ? TRANSFER_ACTION_DESTROY_COPY
 							   : TRANSFER_ACTION_CHECK_COPY);
@@ -516,7 +516,7 @@ static void forget_images(struct worker *w)
 	remnant_remove(w->place.folder, w->place.hid);
 }
 
-static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
+static void (*const source_acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_JOURNAL_PREP] = journal_prep,
 	[TRANSFER_ACTION_JOURNAL_RELEASED] = journal_released,
 	[TRANSFER_ACTION_JOURNAL_ABORTED] = journal_aborted,
@@ -524,24 +524,24 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_JOURNAL_MOVED] = journal_moved,
 	[TRANSFER_ACTION_JOURNAL_KEPT] = journal_kept,
 	[TRANSFER_ACTION_READY] = worker_answer_start,
-	[TRANSFER_ACTION_DIAL] = dial,
+	[TRANSFER_ACTION_DIAL] = source_dial,
 	[TRANSFER_ACTION_SEND_OFFER] = send_offer,
 	[TRANSFER_ACTION_SEND_RELEASE] = send_release,
 	[TRANSFER_ACTION_SEND_ABORT] = send_abort,
 	[TRANSFER_ACTION_SEND_MOVED] = send_moved,
-	[TRANSFER_ACTION_MIGRATE] = migrate,
+	[TRANSFER_ACTION_MIGRATE] = source_migrate,
 	[TRANSFER_ACTION_LET_THROUGH] = let_through,
 	[TRANSFER_ACTION_FAIL_RPC] = fail_rpc,
-	[TRANSFER_ACTION_CHECK_COPY] = check,
+	[TRANSFER_ACTION_CHECK_COPY] = source_check,
 	[TRANSFER_ACTION_FREEZE] = worker_freeze,
 	[TRANSFER_ACTION_PROVE_ACK] = prove_ack,
-	[TRANSFER_ACTION_FORWARD] = forward,
-	[TRANSFER_ACTION_RESUME_COPY] = resume,
-	[TRANSFER_ACTION_DESTROY_COPY] = destroy,
+	[TRANSFER_ACTION_FORWARD] = source_forward,
+	[TRANSFER_ACTION_RESUME_COPY] = source_resume,
+	[TRANSFER_ACTION_DESTROY_COPY] = source_destroy,
 	[TRANSFER_ACTION_REQUOTE] = requote,
 	[TRANSFER_ACTION_DROP_IMAGES] = drop_images,
 	[TRANSFER_ACTION_KEEP_IMAGES] = forget_images,
-	[TRANSFER_ACTION_LATER] = later,
+	[TRANSFER_ACTION_LATER] = source_later,
 	[TRANSFER_ACTION_REPORT] = worker_send_error,
 	[TRANSFER_ACTION_LEAVE] = end_phase,
 };
@@ -550,7 +550,7 @@ static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 
 static void on_ack(struct worker *w, const struct frame *f)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
 	const uint8_t *ack;
 	size_t len;
@@ -580,7 +580,7 @@ static void on_disks_ready(struct worker *w, const struct frame *f)
 		side_post(w, TRANSFER_EVENT_IMAGES);
 }
 
-static void frame(struct worker *w, const struct frame *f)
+static void source_frame(struct worker *w, const struct frame *f)
 {
 	switch (f->type) {
 	case FRAME_RPC:
@@ -617,7 +617,7 @@ static void frame(struct worker *w, const struct frame *f)
 		    w->grant.peer_name);
 }
 
-static void relay(struct worker *w, size_t index, const struct relay_status *st)
+static void source_relay(struct worker *w, size_t index, const struct relay_status *st)
 {
 	if (st->state == RELAY_IDLE)
 		source_rpc_attach(w);
@@ -635,12 +635,12 @@ static void stats_work(void *arg)
 	struct worker *w = arg;
 	struct kerr err = {0};
 
-	virt_job_get(w->place.virt, w->place.uuid, &self(w)->job, &err);
+	virt_job_get(w->place.virt, w->place.uuid, &source_self(w)->job, &err);
 }
 
 static void update_progress(struct worker *w, uint64_t now)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	struct mover_progress *p = &w->progress;
 	uint64_t bytes, left,
 		disk_left = s->job.disk_total - MIN_OF(s->job.disk_done, s->job.disk_total);
@@ -675,7 +675,7 @@ static void update_progress(struct worker *w, uint64_t now)
 /* A guest that its owner pauses while it is copied stays paused, wherever it ends. */
 static void notice_pause(struct worker *w)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	uint64_t stopped = atomic_load(&s->stopped_ns);
 	bool paused =
 		stopped && !source_rpc_finishing(w) && worker_now_ns() - stopped > OWNER_PAUSE_NS;
@@ -692,7 +692,7 @@ static void notice_pause(struct worker *w)
 static void stats_done(void *arg)
 {
 	struct worker *w = arg;
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 	uint8_t body[2048];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
@@ -722,11 +722,11 @@ static void deadlines(struct worker *w, uint64_t in_state)
  * person should not wait in front of a command for a device that may be off. */
 static void wait_forward(struct worker *w, uint64_t now)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	if (now - s->stats_ms >= LOOK_MS) {
 		s->stats_ms = now;
-		check(w);
+		source_check(w);
 	}
 	if (now - w->machine.entered_ms < FORWARD_MS || w->leave_ms)
 		return;
@@ -740,16 +740,16 @@ static void wait_forward(struct worker *w, uint64_t now)
 	worker_leave(w);
 }
 
-static void tick(struct worker *w, uint64_t now)
+static void source_tick(struct worker *w, uint64_t now)
 {
-	struct source *s = self(w);
+	struct source *s = source_self(w);
 
 	deadlines(w, now - w->machine.entered_ms);
 	if ((source_state(w) == SOURCE_RELEASED || source_state(w) == SOURCE_FORWARD) &&
 	    now - s->resend_ms >= RESEND_MS) {
 		/* For ever: only ACK or NACK ends this. */
 		if (!w->links.control)
-			dial(w);
+			source_dial(w);
 		else if (source_state(w) == SOURCE_RELEASED)
 			send_release(w);
 		s->resend_ms = now;
@@ -766,36 +766,36 @@ static void tick(struct worker *w, uint64_t now)
 	}
 }
 
-static bool can_stop(struct worker *w)
+static bool source_may_stop(struct worker *w)
 {
 	return source_can_stop(source_state(w));
 }
 
-static struct transfer_step step(int state, enum transfer_event event)
+static struct transfer_step source_next(int state, enum transfer_event event)
 {
 	return source_step((enum source_state)state, event);
 }
 
-static const char *state_name(int state)
+static const char *source_state_name(int state)
 {
 	return source_state_to_string((enum source_state)state);
 }
 
 const struct side source_side = {
 	.name = "source",
-	.step = step,
-	.state_name = state_name,
-	.acts = acts,
+	.step = source_next,
+	.state_name = source_state_name,
+	.acts = source_acts,
 	.words =
 		{
 			[CUSTODY_STATEMENT_VOTE] = TRANSFER_EVENT_VOTE,
 			[CUSTODY_STATEMENT_ACK] = TRANSFER_EVENT_ACK,
 			[CUSTODY_STATEMENT_NACK] = TRANSFER_EVENT_NACK,
 		},
-	.start = start,
-	.frame = frame,
-	.relay = relay,
+	.start = source_start,
+	.frame = source_frame,
+	.relay = source_relay,
 	.watch = source_rpc_watch,
-	.tick = tick,
-	.can_stop = can_stop,
+	.tick = source_tick,
+	.can_stop = source_may_stop,
 };

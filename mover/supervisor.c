@@ -599,7 +599,7 @@ static void on_signal(struct supervisor *s)
 
 /* A libvirt call may hang as long as a QEMU does. Recovery may die at any moment, and is repeated.
  */
-static void tick(struct supervisor *s)
+static void supervisor_tick(struct supervisor *s)
 {
 	static const uint64_t patience[] = {
 		[CHILD_NONE] = UINT64_MAX,
@@ -615,7 +615,7 @@ static void tick(struct supervisor *s)
 			kill(s->children[i].pid, SIGKILL);
 }
 
-static bool stopped(const struct supervisor *s)
+static bool supervisor_stopped(const struct supervisor *s)
 {
 	return s->stopping && (child_count(s, CHILD_WORKER) == 0 || worker_now_ms() >= s->stop_at);
 }
@@ -640,9 +640,9 @@ static void watch_all(const struct supervisor *s, union watched *ret)
 		ret->all[i].events = POLLIN;
 }
 
-static void run(struct supervisor *s)
+static void supervisor_run(struct supervisor *s)
 {
-	while (!stopped(s)) {
+	while (!supervisor_stopped(s)) {
 		union watched w = {0};
 
 		watch_all(s, &w);
@@ -659,7 +659,7 @@ static void run(struct supervisor *s)
 			on_signal(s);
 		if (w.listen.revents)
 			on_listen(s);
-		tick(s);
+		supervisor_tick(s);
 	}
 }
 
@@ -707,7 +707,7 @@ int supervisor_main(const struct config *config, const char *config_path)
 		return 1;
 	}
 	log_info("mover", "Ready.");
-	run(&s);
+	supervisor_run(&s);
 	log_info("mover", "Stopped.");
 	return 0;
 }

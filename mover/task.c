@@ -42,7 +42,7 @@ static struct task *take(struct queue *q)
 	return t;
 }
 
-static void *run(void *arg)
+static void *tasks_thread(void *arg)
 {
 	struct tasks *t = arg;
 
@@ -78,7 +78,7 @@ int tasks_new(struct tasks **ret)
 	t->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->fd < 0)
 		return -errno;
-	r = -pthread_create(&thread, NULL, run, t);
+	r = -pthread_create(&thread, NULL, tasks_thread, t);
 	if (r < 0) {
 		close(t->fd);
 		return r;

@@ -92,7 +92,7 @@ struct virt *virt_free(struct virt *v)
 }
 
 /* libvirt's last error as ours. Its words may hold anything: only clean text passes. */
-static int fail(struct kerr *err, const char *what)
+static int virt_fail(struct kerr *err, const char *what)
 {
 	virErrorPtr e = virGetLastError();
 	const char *words =
@@ -137,7 +137,7 @@ static int lookup(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *re
 	if (r < 0)
 		return r;
 	*ret = virDomainLookupByUUID(v->conn, uuid);
-	return *ret ? 0 : fail(err, "Looking the VM up");
+	return *ret ? 0 : virt_fail(err, "Looking the VM up");
 }
 
 static enum copy_state from_state(int state)
@@ -223,7 +223,7 @@ int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "The VM does not run here.");
 	xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_MIGRATABLE);
 	if (!xml)
-		return fail(err, "Reading the VM's configuration");
+		return virt_fail(err, "Reading the VM's configuration");
 	r = domain_disks(xml, strlen(xml), ret, err);
 	free(xml);
 	return r < 0 ? -EBUSY : 0;
@@ -244,10 +244,10 @@ int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain
 				"take.");
 	snprintf(d.name, sizeof(d.name), "%s", virDomainGetName(dom));
 	if (copy_of(dom, false, &d.copy) < 0)
-		return fail(err, "Reading the VM's state");
+		return virt_fail(err, "Reading the VM's state");
 	d.xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_MIGRATABLE);
 	if (!d.xml)
-		return fail(err, "Reading the VM's configuration");
+		return virt_fail(err, "Reading the VM's configuration");
 	*ret = d;
 	return 0;
 }
@@ -262,7 +262,7 @@ int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *tar
 	if (r < 0)
 		return r;
 	if (virDomainGetBlockInfo(dom, target, &info, 0) < 0)
-		return fail(err, "Reading the size of a disk");
+		return virt_fail(err, "Reading the size of a disk");
 	*ret_capacity = info.capacity;
 	*ret_used = info.allocation;
 	return 0;
@@ -285,7 +285,7 @@ int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *
 	if (r < 0)
 		return r;
 	if (virDomainGetJobStats(dom, &type, &p, &n, 0) < 0)
-		return fail(err, "Asking for progress");
+		return virt_fail(err, "Asking for progress");
 	*ret = (struct virt_job){
 		.active = type != VIR_DOMAIN_JOB_NONE,
 		.ram_total = param(p, n, VIR_DOMAIN_JOB_MEMORY_TOTAL),
@@ -306,7 +306,7 @@ int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *er
 
 	if (r < 0)
 		return r;
-	return virDomainAbortJob(dom) < 0 ? fail(err, "Stopping the copy") : 0;
+	return virDomainAbortJob(dom) < 0 ? virt_fail(err, "Stopping the copy") : 0;
 }
 
 int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
@@ -316,7 +316,7 @@ int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 
 	if (r < 0)
 		return r;
-	return virDomainResume(dom) < 0 ? fail(err, "Resuming the VM") : 0;
+	return virDomainResume(dom) < 0 ? virt_fail(err, "Resuming the VM") : 0;
 }
 
 int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
@@ -326,7 +326,7 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 
 	if (r < 0)
 		return r;
-	return virDomainSuspend(dom) < 0 ? fail(err, "Pausing the VM") : 0;
+	return virDomainSuspend(dom) < 0 ? virt_fail(err, "Pausing the VM") : 0;
 }
 
 /* No such domain is what was wanted. */
@@ -378,7 +378,7 @@ int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 		if (starting && e && e->code == VIR_ERR_OPERATION_TIMEOUT)
 			return end_ghost(dom, err);
 		if (!e || (e->code != VIR_ERR_OPERATION_INVALID && e->code != VIR_ERR_NO_DOMAIN))
-			return fail(err, "Ending the VM's copy");
+			return virt_fail(err, "Ending the VM's copy");
 	}
 	return 0;
 }
@@ -420,7 +420,7 @@ int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct
 						VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
 						VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
 						VIR_DOMAIN_UNDEFINE_KEEP_NVRAM) < 0)
-		return fail(err, "Removing the VM's definition");
+		return virt_fail(err, "Removing the VM's definition");
 	return 0;
 }
 
@@ -433,12 +433,12 @@ int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err)
 		return r;
 	dom = virDomainDefineXMLFlags(v->conn, xml, VIR_DOMAIN_DEFINE_VALIDATE);
 	if (!dom)
-		return fail(err, "Defining the VM");
+		return virt_fail(err, "Defining the VM");
 	/* A VM that may be elsewhere tomorrow must not start by itself (H10). */
 	if (virDomainSetAutostart(dom, 0) < 0)
-		return fail(err, "Switching autostart off");
+		return virt_fail(err, "Switching autostart off");
 	if (boot && virDomainIsActive(dom) != 1 && virDomainCreate(dom) < 0)
-		return fail(err, "Starting the VM");
+		return virt_fail(err, "Starting the VM");
 	return 0;
 }
 
@@ -478,7 +478,7 @@ int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_cpus_fn fn, vo
 					     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), w,
 					     free) < 0) {
 		free(w);
-		return fail(err, "Watching the VM");
+		return virt_fail(err, "Watching the VM");
 	}
 	return 0;
 }
@@ -519,17 +519,17 @@ int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, s
 		return r;
 	dom = virDomainLookupByUUID(local, uuid);
 	if (!dom)
-		return fail(err, "Looking the VM up");
+		return virt_fail(err, "Looking the VM up");
 	/* Not every version takes it before the job has begun; QEMU's default is 300 ms. */
 	(void)virDomainMigrateSetMaxDowntime(dom, DOWNTIME_LIMIT_MS, 0);
 	snprintf(uri, sizeof(uri), "qemu+unix:///system?socket=%s", m->rpc_path);
 	remote = virConnectOpen(uri);
 	if (!remote)
-		return fail(err, "Reaching libvirt at the destination");
+		return virt_fail(err, "Reaching libvirt at the destination");
 	if (migrate_params(m, &p, &n) < 0)
-		r = fail(err, "Preparing the hand-off");
+		r = virt_fail(err, "Preparing the hand-off");
 	else if (!(there = virDomainMigrate3(dom, remote, p, (unsigned)n, flags)))
-		r = fail(err, "The hand-off");
+		r = virt_fail(err, "The hand-off");
 	virTypedParamsFree(p, n);
 	return r;
 }
@@ -582,7 +582,7 @@ int virt_list(struct virt *v, struct mover_vm **ret, size_t *ret_n, struct kerr 
 		return r;
 	n = virConnectListAllDomains(v->conn, &list, 0);
 	if (n < 0)
-		return fail(err, "Listing the VMs");
+		return virt_fail(err, "Listing the VMs");
 	vms = calloc((size_t)n + 1, sizeof(*vms));
 	for (int i = 0; vms && i < n; i++)
 		/* A name that Kith does not take cannot be asked for either. */
@@ -608,7 +608,7 @@ int virt_find_name(struct virt *v, const char *name, struct kerr *err)
 	if (dom)
 		return 1;
 	e = virGetLastError();
-	return e && e->code == VIR_ERR_NO_DOMAIN ? 0 : fail(err, "Looking the name up");
+	return e && e->code == VIR_ERR_NO_DOMAIN ? 0 : virt_fail(err, "Looking the name up");
 }
 
 static uint64_t sum_capacity(const virDomainStatsRecord *s)

@@ -13,8 +13,8 @@ static int not_ready(struct kerr *err)
 			"Start kith-warden, then try again.");
 }
 
-static int ask(const struct config *config, uint16_t op, const uint8_t *uuid, uint8_t *ret_copy,
-	       struct kerr *err)
+static int warden_ask(const struct config *config, uint16_t op, const uint8_t *uuid,
+		      uint8_t *ret_copy, struct kerr *err)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
 	uint8_t body[UUID_LEN];
@@ -43,7 +43,7 @@ static int ask_copy(const struct config *config, uint16_t op, const uint8_t uuid
 		    enum warden_copy *ret, struct kerr *err)
 {
 	uint8_t copy;
-	int r = ask(config, op, uuid, &copy, err);
+	int r = warden_ask(config, op, uuid, &copy, err);
 
 	if (r == 0)
 		*ret = (enum warden_copy)copy;
@@ -54,7 +54,7 @@ int warden_ping(const struct config *config, struct kerr *err)
 {
 	uint8_t none;
 
-	return ask(config, WARDEN_OP_PING, NULL, &none, err);
+	return warden_ask(config, WARDEN_OP_PING, NULL, &none, err);
 }
 
 int warden_freeze(const struct config *config, const uint8_t uuid[UUID_LEN], enum warden_copy *ret,

@@ -56,8 +56,8 @@ static int kill_copy(const struct qemu_process *p, const char *name)
 	return qemu_signal(p, SIGKILL);
 }
 
-static int act(struct warden *w, enum warden_act what, const uint8_t uuid[UUID_LEN],
-	       const char *name, struct hold *hold, struct qemu_process *p)
+static int warden_core_act(struct warden *w, enum warden_act what, const uint8_t uuid[UUID_LEN],
+			   const char *name, struct hold *hold, struct qemu_process *p)
 {
 	switch (what) {
 	case WARDEN_NOTHING:
@@ -116,7 +116,8 @@ int warden_apply(struct warden *w, const uint8_t uuid[UUID_LEN], enum warden_req
 	else if ((aim != WARDEN_LEAVE || request != WARDEN_WATCH) &&
 		 qemu_find(uuid, name, &found) == 0)
 		state = qemu_state(&found);
-	r = act(w, warden_act(aim, hold, state), uuid, name, hold, hold ? &hold->p : &found);
+	r = warden_core_act(w, warden_act(aim, hold, state), uuid, name, hold,
+			    hold ? &hold->p : &found);
 	if (r < 0 && r != -ESRCH)
 		return kerr_set(err, -r, KCODE_NOT_READY,
 				"The process of \"%s\" cannot be stopped or ended: %s.", name,

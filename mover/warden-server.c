@@ -68,7 +68,7 @@ static void on_alarm(void *ctx, const uint8_t uuid[UUID_LEN])
 
 /* -- answers -- */
 
-static void reply(struct client *c, int r, enum warden_copy copy, const struct kerr *err)
+static void server_reply(struct client *c, int r, enum warden_copy copy, const struct kerr *err)
 {
 	uint8_t body[KERR_TEXT_MAX + 8];
 	struct wbuf w = wbuf_init(body, sizeof(body));
@@ -100,7 +100,7 @@ static void go_on(struct server *s, struct client *c)
 	if (r == -EAGAIN)
 		r = kerr_set(&err, ETIMEDOUT, KCODE_NOT_READY,
 			     "The VM's process did not stop or end in time.");
-	reply(c, r, copy, &err);
+	server_reply(c, r, copy, &err);
 }
 
 /* -- requests -- */
@@ -142,7 +142,7 @@ static void request(struct server *s, struct client *c, struct ipc_msg *msg)
 	c->serial = msg->serial;
 	e = op ? op->handle(c, msg, &r, NULL, &err) : -EBADMSG;
 	if (e < 0 || !c->waits) {
-		reply(c, e, WARDEN_COPY_FREE, &err);
+		server_reply(c, e, WARDEN_COPY_FREE, &err);
 		return;
 	}
 	/* Whether the other side's word is here decides about the end of a copy. */
@@ -232,7 +232,7 @@ static int wait_ms(const struct server *s)
 	return s->round_at > now ? (int)(s->round_at - now) : 0;
 }
 
-static void tick(struct server *s, const struct pollfd *fds)
+static void server_tick(struct server *s, const struct pollfd *fds)
 {
 	uint8_t events[4096];
 
@@ -257,7 +257,7 @@ static void tick(struct server *s, const struct pollfd *fds)
 	qemu_reap();
 }
 
-static void run(struct server *s)
+static void server_run(struct server *s)
 {
 	while (!stop_requested) {
 		struct pollfd fds[3 + CLIENTS_MAX] = {
@@ -271,7 +271,7 @@ static void run(struct server *s)
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms(s)) < 0)
 			for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 				fds[i].revents = 0;
-		tick(s, fds);
+		server_tick(s, fds);
 	}
 }
 
@@ -324,7 +324,7 @@ int warden_main(const struct config *config)
 		return 1;
 	}
 	log_info("warden", "Ready.");
-	run(&s);
+	server_run(&s);
 	log_info("warden", "Stopped.");
 	return 0;
 }

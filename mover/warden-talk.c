@@ -76,7 +76,7 @@ static void sleep_until_needed(struct warden_talk *w, bool retry)
 	}
 }
 
-static void answer(struct warden_talk *w)
+static void warden_talk_answer(struct warden_talk *w)
 {
 	uint64_t ticket = w->asked;
 	struct policyd_fence *list = NULL;
@@ -118,7 +118,7 @@ static void *talk(void *arg)
 	for (;;) {
 		sleep_until_needed(w, retry);
 		if (w->asked != w->answered)
-			answer(w);
+			warden_talk_answer(w);
 		retry = w->alarm_count && !raise(w);
 	}
 	return NULL;

@@ -270,7 +270,7 @@ static void on_tasks(struct worker *w, int fd, short revents _unused_)
 
 /* -- the supervisor -- */
 
-static void answer(uint16_t op, uint32_t serial, const struct kerr *err)
+static void worker_answer(uint16_t op, uint32_t serial, const struct kerr *err)
 {
 	uint8_t body[KERR_TEXT_MAX + 8];
 	struct wbuf b = wbuf_init(body, sizeof(body));
@@ -288,7 +288,8 @@ void worker_answer_start(struct worker *w)
 	if (w->started)
 		return;
 	w->started = true;
-	answer(MOVER_OP_START, w->start_serial, w->failure.code == KCODE_OK ? NULL : &w->failure);
+	worker_answer(MOVER_OP_START, w->start_serial,
+		      w->failure.code == KCODE_OK ? NULL : &w->failure);
 }
 
 void worker_dial(struct worker *w, uint16_t channel)
@@ -355,7 +356,7 @@ static void on_conn(struct worker *w, struct ipc_msg *m)
 			 "This is not a data connection of this hand-off.");
 	else if (worker_channel_open(w, channel, TAKE_FD(m->fd)) < 0)
 		kerr_set(&err, EBUSY, KCODE_BUSY, "This channel is taken already.");
-	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
+	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 }
 
 /* policyd knows whether a person asked for it, and refuses a cancel out of nowhere. */
@@ -370,7 +371,7 @@ static void on_cancel(struct worker *w, const struct ipc_msg *m)
 		kerr_set(&err, ECONNREFUSED, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
 	else
 		policyd_client_abort_allowed(w->place.policyd, w->place.hid, &err);
-	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
+	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
 		worker_stop(w, ECANCELED, KCODE_CANCELLED, "The hand-off was cancelled.");
 }
@@ -388,7 +389,7 @@ static void on_gone(struct worker *w, const struct ipc_msg *m)
 		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
 	else if (w->links.control || !w->side->can_stop(w))
 		kerr_set(&err, EBUSY, KCODE_BUSY, "The two sides have each other.");
-	answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
+	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
 		worker_stop(w, ECONNRESET, said.code,
 			    "The hand-off with \"%s\" ended before it began: %.380s",
@@ -454,7 +455,7 @@ static void add_watches(struct worker *w)
 	w->side->watch(w);
 }
 
-static _Noreturn void finish(struct worker *w)
+static _Noreturn void worker_finish(struct worker *w)
 {
 	if (!w->started)
 		worker_answer_start(w);
@@ -475,7 +476,7 @@ static bool may_leave(struct worker *w, uint64_t now)
 	return now >= w->leave_ms || !w->links.control || frames_flushed(w->links.control);
 }
 
-static _Noreturn void loop(struct worker *w)
+static _Noreturn void worker_loop(struct worker *w)
 {
 	for (;;) {
 		uint64_t now;
@@ -483,7 +484,7 @@ static _Noreturn void loop(struct worker *w)
 		side_drain(w);
 		now = worker_now_ms();
 		if (may_leave(w, now))
-			finish(w);
+			worker_finish(w);
 		add_watches(w);
 		if (poll(w->watch.poll, w->watch.count, w->links.more_frames ? 0 : TICK_MS) < 0 &&
 		    errno != EINTR)
@@ -531,7 +532,7 @@ void worker_ignore(int sig)
 	sigaction(sig, &sa, NULL);
 }
 
-static void limits(void)
+static void worker_limits(void)
 {
 	struct rlimit files = {FILES_MAX, FILES_MAX}, none = {0, 0};
 
@@ -543,8 +544,8 @@ static void limits(void)
 	worker_ignore(SIGTERM);
 }
 
-static int setup(struct worker *w, const struct config *config, const char *hid_hex,
-		 struct kerr *err)
+static int worker_setup(struct worker *w, const struct config *config, const char *hid_hex,
+			struct kerr *err)
 {
 	uint8_t hid[HID_LEN];
 	int r;
@@ -567,20 +568,20 @@ void worker_main(const struct config *config, const char *hid_hex, bool source)
 	struct kerr err = {0};
 
 	log_setup(source ? "kith-mover source" : "kith-mover destination");
-	limits();
+	worker_limits();
 	w.source = source;
 	w.side = source ? &source_side : &destination_side;
 	w.start_serial = 1;
 	w.place.dir_fd = w.links.wake_fd = -EBADF;
-	if (secret_process_setup() < 0 || setup(&w, config, hid_hex, &err) < 0) {
+	if (secret_process_setup() < 0 || worker_setup(&w, config, hid_hex, &err) < 0) {
 		w.failure = err;
 		if (err.code == KCODE_OK)
 			kerr_set(&w.failure, EIO, KCODE_FAILED, "The worker could not start.");
 		w.progress.phase = PHASE_FAILED;
 		w.clean = true; /* nothing was journalled */
-		finish(&w);
+		worker_finish(&w);
 	}
 	w.machine.entered_ms = worker_now_ms();
 	w.side->start(&w);
-	loop(&w);
+	worker_loop(&w);
 }

@@ -89,8 +89,8 @@ int workplace_record(struct workplace *p, struct policyd_open *ret)
 	return -ENOENT;
 }
 
-static int ask(struct workplace *p, enum custody_record record, const struct statement *proof,
-	       struct statement *ret, struct kerr *err)
+static int workplace_ask(struct workplace *p, enum custody_record record,
+			 const struct statement *proof, struct statement *ret, struct kerr *err)
 {
 	int r = workplace_policyd(p);
 
@@ -113,7 +113,7 @@ enum transfer_event workplace_journal(struct workplace *p, enum custody_record r
 	struct kerr again = {0};
 	int r;
 
-	if (ask(p, record, proof, ret, err) == 0)
+	if (workplace_ask(p, record, proof, ret, err) == 0)
 		return TRANSFER_EVENT_JOURNALLED;
 	log_warning("worker", "policyd did not write \"%s\": %s", custody_record_to_string(record),
 		    err->text);
@@ -125,7 +125,7 @@ enum transfer_event workplace_journal(struct workplace *p, enum custody_record r
 	if (r == -ENOENT || (r == 0 && last.record != record))
 		return TRANSFER_EVENT_REFUSED;
 	/* It is there after all: asking again only makes the statement anew. */
-	if (r == 0 && ask(p, record, proof, ret, &again) == 0)
+	if (r == 0 && workplace_ask(p, record, proof, ret, &again) == 0)
 		return TRANSFER_EVENT_JOURNALLED;
 	return TRANSFER_EVENT_DOUBT;
 }

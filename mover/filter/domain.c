@@ -562,7 +562,8 @@ static int check_whole(struct filter *f)
 	return 0;
 }
 
-static int run(const char *xml, size_t len, struct domain_walk *w, char **ret_xml, struct kerr *err)
+static int domain_run(const char *xml, size_t len, struct domain_walk *w, char **ret_xml,
+		      struct kerr *err)
 {
 	_cleanup_doc_ xmlDoc *doc = NULL;
 	_cleanup_filter_ struct filter f = {.ctx = w, .err = err};
@@ -597,7 +598,7 @@ int domain_rebuild(const char *xml, size_t len, const struct domain_limits *limi
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "There is not enough memory.");
 	w->limits = limits;
 	w->map = map;
-	r = run(xml, len, w, ret_xml, err);
+	r = domain_run(xml, len, w, ret_xml, err);
 	if (r == 0 && ret_facts)
 		*ret_facts = w->facts;
 	return r;

@@ -152,7 +152,7 @@ void gateway_action_clear(struct gateway_action *a)
 	*a = (struct gateway_action){.verdict = GATEWAY_DROP};
 }
 
-static void set_state(struct gateway *g, enum gateway_state state)
+static void gateway_enter(struct gateway *g, enum gateway_state state)
 {
 	if (g->state == state)
 		return;
@@ -241,7 +241,7 @@ static int call_open(struct gateway *g, const struct rpc_msg *m, struct gateway_
 	if (r < 0)
 		return r;
 	set_pending(g, &m->h, false, false);
-	set_state(g, GATEWAY_STATE_OPENING);
+	gateway_enter(g, GATEWAY_STATE_OPENING);
 	return 0;
 }
 
@@ -255,7 +255,7 @@ static int call_close(struct gateway *g, const struct rpc_msg *m, struct gateway
 	if (r < 0)
 		return r;
 	set_pending(g, &m->h, false, false);
-	set_state(g, GATEWAY_STATE_CLOSED);
+	gateway_enter(g, GATEWAY_STATE_CLOSED);
 	ret->event = GATEWAY_EVENT_CLOSED;
 	return 0;
 }
@@ -443,7 +443,7 @@ static int call_prepare(struct gateway *g, const struct rpc_msg *m, struct gatew
 	if (r < 0)
 		return r;
 	set_pending(g, &m->h, false, false);
-	set_state(g, GATEWAY_STATE_PREPARE);
+	gateway_enter(g, GATEWAY_STATE_PREPARE);
 	ret->event = GATEWAY_EVENT_PREPARE;
 	return 0;
 }
@@ -504,7 +504,7 @@ static int call_finish(struct gateway *g, const struct rpc_msg *m, struct gatewa
 	if (r < 0)
 		return r;
 	set_pending(g, &m->h, false, args->cancelled);
-	set_state(g, GATEWAY_STATE_FINISH);
+	gateway_enter(g, GATEWAY_STATE_FINISH);
 	ret->event = args->cancelled ? GATEWAY_EVENT_FINISH_CANCEL : GATEWAY_EVENT_FINISH;
 	return 0;
 }
@@ -564,7 +564,7 @@ static int refuse(struct gateway *g, const struct rpc_header *call, struct gatew
 	char text[KERR_TEXT_MAX + 8];
 
 	kerr_set(&ret->err, -error, KCODE_FAILED, "There is not enough memory.");
-	set_state(g, GATEWAY_STATE_REFUSED);
+	gateway_enter(g, GATEWAY_STATE_REFUSED);
 	free(ret->data);
 	ret->data = NULL;
 	ret->len = 0;
@@ -675,7 +675,7 @@ static int reply_prepare(struct gateway *g, const struct rpc_msg *m,
 	r = give(ret, GATEWAY_FORWARD, &out);
 	if (r < 0)
 		return r;
-	set_state(g, GATEWAY_STATE_PREPARED);
+	gateway_enter(g, GATEWAY_STATE_PREPARED);
 	ret->event = GATEWAY_EVENT_PREPARED;
 	return 0;
 }
@@ -720,7 +720,7 @@ static int reply_finish(struct gateway *g, const struct rpc_msg *m, const struct
 	r = build_held(g, m, ret);
 	if (r < 0)
 		return r;
-	set_state(g, GATEWAY_STATE_HELD);
+	gateway_enter(g, GATEWAY_STATE_HELD);
 	ret->verdict = GATEWAY_HOLD;
 	ret->event = GATEWAY_EVENT_FINISHED;
 	return 0;
@@ -780,7 +780,7 @@ static int reply_error(struct gateway *g, const struct rpc_msg *m, const struct 
 	if (call->h.procedure == RPC_PROC_FINISH3_PARAMS)
 		ret->event = GATEWAY_EVENT_FINISH_FAILED;
 	if (call->h.procedure == RPC_PROC_OPEN || ret->event != GATEWAY_EVENT_NONE)
-		set_state(g, GATEWAY_STATE_FINISHED);
+		gateway_enter(g, GATEWAY_STATE_FINISHED);
 	return 0;
 }
 
@@ -795,7 +795,7 @@ static int reply_feature(struct gateway *g _unused_, const struct rpc_msg *m,
 static int reply_open(struct gateway *g, const struct rpc_msg *m,
 		      const struct pending_call *call _unused_, struct gateway_action *ret)
 {
-	set_state(g, GATEWAY_STATE_OPEN);
+	gateway_enter(g, GATEWAY_STATE_OPEN);
 	return m->len ? -EBADMSG : forward_as_is(m, ret);
 }
 
@@ -881,7 +881,7 @@ int gateway_release_finish(struct gateway *g, struct gateway_action *ret)
 	ret->verdict = GATEWAY_FORWARD;
 	ret->len = g->held_len;
 	ret->data = TAKE_PTR(g->held);
-	set_state(g, GATEWAY_STATE_FINISHED);
+	gateway_enter(g, GATEWAY_STATE_FINISHED);
 	return 0;
 }
 
