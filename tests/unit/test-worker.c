@@ -335,6 +335,78 @@ static void test_version(void)
 	g_free(destination);
 }
 
+/* -- the machine, with the source's own table -- */
+
+static unsigned journalled, sent;
+
+static void count_journal(struct worker *w)
+{
+	(void)w;
+	journalled++;
+}
+
+static void count_send(struct worker *w)
+{
+	(void)w;
+	sent++;
+}
+
+static void post(struct worker *w, enum transfer_event event)
+{
+	side_post(w, event);
+	side_drain(w);
+}
+
+/* While policyd is away the same question is asked again, but not at once, and not any more when
+ * the state is another one. */
+static void test_doubt(void)
+{
+	static void (*const acts[_TRANSFER_ACTION_MAX])(struct worker * w) = {
+		[TRANSFER_ACTION_JOURNAL_RELEASED] = count_journal,
+		[TRANSFER_ACTION_SEND_RELEASE] = count_send,
+	};
+	struct side counted = source_side;
+	struct worker *w = on_side(&counted, SOURCE_DECIDING, NULL);
+
+	counted.acts = acts;
+	journalled = sent = 0;
+	post(w, TRANSFER_EVENT_DOUBT);
+	side_run_deferred(w, worker_now_ms());
+	g_assert_cmpuint(journalled, ==, 0);
+	side_run_deferred(w, worker_now_ms() + 1500);
+	g_assert_cmpuint(journalled, ==, 1);
+	side_run_deferred(w, worker_now_ms() + 3000);
+	g_assert_cmpuint(journalled, ==, 1);
+	post(w, TRANSFER_EVENT_OFFER); /* no row: nothing happens */
+	g_assert_cmpint(w->machine.state, ==, SOURCE_DECIDING);
+	post(w, TRANSFER_EVENT_DOUBT);
+	post(w, TRANSFER_EVENT_JOURNALLED);
+	g_assert_cmpint(w->machine.state, ==, SOURCE_RELEASED);
+	g_assert_cmpuint(sent, ==, 1);
+	side_run_deferred(w, worker_now_ms() + 1500);
+	g_assert_cmpuint(journalled, ==, 1);
+	g_free(w);
+}
+
+/* Nobody tells the source to release. */
+static void test_words(void)
+{
+	struct worker *w = on_side(&source_side, SOURCE_RELEASED, NULL);
+
+	side_hear(w, CUSTODY_STATEMENT_RELEASE, "x", 1);
+	side_hear(w, CUSTODY_STATEMENT_ABORT, "x", 1);
+	side_hear(w, CUSTODY_STATEMENT_NONE, NULL, 0);
+	g_assert_cmpuint(w->machine.event_count, ==, 0);
+	g_assert_null(w->machine.words[CUSTODY_STATEMENT_RELEASE].data);
+	side_hear(w, CUSTODY_STATEMENT_NACK, "nack", 4);
+	g_assert_cmpuint(w->machine.event_count, ==, 1);
+	g_assert_cmpint(w->machine.events[0], ==, TRANSFER_EVENT_NACK);
+	g_assert_cmpmem(w->machine.words[CUSTODY_STATEMENT_NACK].data,
+			w->machine.words[CUSTODY_STATEMENT_NACK].len, "nack", 4);
+	free(w->machine.words[CUSTODY_STATEMENT_NACK].data);
+	g_free(w);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -347,5 +419,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/D early strangers at a bulk channel", test_early_relays);
 	g_test_add_func("/worker/D a closed door is knocked at again", test_dial_again);
 	g_test_add_func("/worker/another version of Kith at the other end", test_version);
+	g_test_add_func("/worker/R1 a doubt is asked again, in its state", test_doubt);
+	g_test_add_func("/worker/words of the wrong side", test_words);
 	return g_test_run();
 }
