@@ -58,6 +58,7 @@ mover_libmover_a_SOURCES = \
 	mover/virt.h \
 	mover/warden-client.c \
 	mover/warden-client.h \
+	mover/worker-io.c \
 	mover/worker-link.c \
 	mover/worker.c \
 	mover/worker.h \

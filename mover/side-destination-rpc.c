@@ -127,11 +127,11 @@ static void on_gateway_event(struct worker *w, const struct gateway_action *a)
 		break;
 	case GATEWAY_EVENT_PREPARE_FAILED:
 	case GATEWAY_EVENT_FINISH_FAILED:
-		worker_stop_err(w, err);
+		side_stop_err(w, err);
 		break;
 	case GATEWAY_EVENT_FINISH_CANCEL:
 		d->rpc.source_gave_up = true;
-		worker_stop(w, ECANCELED, KCODE_INTERRUPTED, "The source gave up the copy.");
+		side_stop(w, ECANCELED, KCODE_INTERRUPTED, "The source gave up the copy.");
 		break;
 	case GATEWAY_EVENT_NONE:
 	case GATEWAY_EVENT_PREPARE:
@@ -144,7 +144,7 @@ static void on_gateway_event(struct worker *w, const struct gateway_action *a)
 static void carry_out(struct worker *w, struct gateway_action *a, bool from_source)
 {
 	if (a->event == GATEWAY_EVENT_PREPARE && note_domain(w) < 0) {
-		worker_stop(w, EIO, KCODE_FAILED, "Cannot note the incoming VM.");
+		side_stop(w, EIO, KCODE_FAILED, "Cannot note the incoming VM.");
 		return;
 	}
 	switch (a->verdict) {
@@ -156,7 +156,7 @@ static void carry_out(struct worker *w, struct gateway_action *a, bool from_sour
 		break;
 	case GATEWAY_REFUSE:
 		to_source(w, a->data, a->len);
-		worker_stop_err(w, &a->err);
+		side_stop_err(w, &a->err);
 		return;
 	case GATEWAY_HOLD:
 	case GATEWAY_DROP:
@@ -197,8 +197,8 @@ static void on_libvirt(struct worker *w, int fd, short revents)
 	if (r < 0 || destination_rpc_pump(w, d->bridge.local, false) < 0) {
 		bridge_close(&d->bridge);
 		if (destination_can_stop(destination_state(w)))
-			worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-				    "libvirt at the destination went away.");
+			side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+				  "libvirt at the destination went away.");
 	}
 }
 
@@ -210,8 +210,8 @@ void destination_rpc_frame(struct worker *w, const struct frame *f)
 		return;
 	if (rpc_stream_push(d->bridge.peer, f->body, f->len) < 0 ||
 	    destination_rpc_pump(w, d->bridge.peer, true) < 0)
-		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
-			    "\"%s\" sent a libvirt request that is malformed.", w->grant.peer_name);
+		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			  "\"%s\" sent a libvirt request that is malformed.", w->grant.peer_name);
 }
 
 void destination_rpc_let_through(struct worker *w)

@@ -33,7 +33,7 @@ static void destination_start(struct worker *w)
 	worker_phase(w, PHASE_PREPARING);
 	/* Without it nobody could hold the copy until it is ours (F2). */
 	if (warden_ping(&w->place.config, &err) < 0)
-		worker_stop_err(w, &err);
+		side_stop_err(w, &err);
 	else
 		side_post(w, TRANSFER_EVENT_GRANTED);
 }
@@ -157,15 +157,15 @@ static void images_done(void *arg)
 	int r;
 
 	if (d->task_err.code != KCODE_OK) {
-		worker_stop_err(w, &d->task_err);
+		side_stop_err(w, &d->task_err);
 		return;
 	}
 	if (!destination_can_stop(destination_state(w)))
 		return; /* stopped meanwhile */
 	r = destination_rpc_open(w, &d->offer, &d->map);
 	if (r < 0)
-		worker_stop(w, -r, KCODE_NOT_READY,
-			    "libvirt at the destination cannot be used: %s.", strerror(-r));
+		side_stop(w, -r, KCODE_NOT_READY, "libvirt at the destination cannot be used: %s.",
+			  strerror(-r));
 	else
 		side_post(w, TRANSFER_EVENT_IMAGES);
 }
@@ -292,7 +292,7 @@ static void journal_close(struct worker *w)
 static void destination_make(struct worker *w)
 {
 	if (tasks_run(w->tasks, images_work, images_done, w) < 0)
-		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+		side_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
 }
 
 static void send_images(struct worker *w)
@@ -458,12 +458,12 @@ static void on_offer(struct worker *w, const struct frame *f)
 	int n = d->offered ? -EBADMSG : frame_offer_get(&r, &d->offer);
 
 	if (n == -EPROTONOSUPPORT) {
-		worker_stop_version(w);
+		side_stop_version(w);
 		return;
 	}
 	if (n < 0 || rbuf_end(&r) < 0) {
-		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed offer.",
-			    w->grant.peer_name);
+		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed offer.",
+			  w->grant.peer_name);
 		return;
 	}
 	d->offered = true;
@@ -548,9 +548,9 @@ static void destination_frame(struct worker *w, const struct frame *f)
 	case _FRAME_MAX:
 		break;
 	}
-	worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
-		    "\"%s\" sent a message that only the destination of a hand-off may send.",
-		    w->grant.peer_name);
+	side_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+		  "\"%s\" sent a message that only the destination of a hand-off may send.",
+		  w->grant.peer_name);
 }
 
 /* A connection that fails before it proved the key may be anybody's: it means nothing. One that
@@ -584,9 +584,9 @@ static void destination_tick(struct worker *w, uint64_t now)
 
 	if (destination_state(w) == DESTINATION_RECEIVING && !destination_rpc_prepared(w) &&
 	    in_state > CONNECT_MS)
-		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
-			    "\"%s\" did not start the hand-off within %d s.", w->grant.peer_name,
-			    CONNECT_MS / 1000);
+		side_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
+			  "\"%s\" did not start the hand-off within %d s.", w->grant.peer_name,
+			  CONNECT_MS / 1000);
 	if (destination_state(w) == DESTINATION_PREPARED && !d->watching && in_state > WATCH_MS &&
 	    now - d->watch_ms > WATCH_MS) {
 		d->watching = true;

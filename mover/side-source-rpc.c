@@ -14,7 +14,7 @@ static struct source_rpc *source_rpc_self(const struct worker *w)
 	return &((struct source *)w->ctx)->rpc;
 }
 
-void source_rpc_init(struct worker *w)
+void source_rpc_init(struct worker *w, void (*finishing)(struct worker *w))
 {
 	struct source_rpc *s = source_rpc_self(w);
 
@@ -22,6 +22,7 @@ void source_rpc_init(struct worker *w)
 	s->rpc_listen = s->ram_listen = s->nbd_listen = -EBADF;
 	s->held = xdr_out_init(BRIDGE_FRAME_MAX);
 	s->next_disk = DATA_CHANNEL_DISK;
+	s->finishing = finishing;
 }
 
 /* The folder's default ACL says who may connect: our user and QEMU's (H18). */
@@ -126,10 +127,10 @@ static void from_client(struct worker *w, const struct rpc_msg *m)
 		worker_phase(w, PHASE_SWITCHING);
 	}
 	if (!w->links.control || frames_send_rpc(w->links.control, m->frame, m->frame_len) < 0)
-		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "The connection to \"%s\" broke.",
-			    w->grant.peer_name);
+		side_stop(w, ECONNRESET, KCODE_INTERRUPTED, "The connection to \"%s\" broke.",
+			  w->grant.peer_name);
 	else if (m->h.procedure == RPC_PROC_FINISH3_PARAMS)
-		source_quote(w);
+		s->finishing(w);
 }
 
 static void on_rpc(struct worker *w, int fd, short revents)
@@ -159,7 +160,7 @@ static int rebuild_cookie(struct worker *w, enum cookie_step step, const void *d
 	int r = cookie_rebuild(step, data, len, &s->limits, &s->map, ret, ret_len, &err);
 
 	if (r < 0)
-		worker_stop_err(w, &err);
+		side_stop_err(w, &err);
 	return r;
 }
 
@@ -243,9 +244,9 @@ void source_rpc_frame(struct worker *w, const struct frame *f)
 	while (r >= 0 && (r = rpc_stream_next(s->bridge.peer, &m)) == 1)
 		r = from_peer(w, &m);
 	if (r < 0)
-		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
-			    "\"%s\" sent a libvirt answer that Kith does not accept.",
-			    w->grant.peer_name);
+		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			  "\"%s\" sent a libvirt answer that Kith does not accept.",
+			  w->grant.peer_name);
 }
 
 /* -- local connections of libvirt and QEMU -- */

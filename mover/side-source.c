@@ -111,15 +111,38 @@ static void facts_done(void *arg)
 	int r;
 
 	if (t->result < 0) {
-		worker_stop_err(w, &t->err);
+		side_stop_err(w, &t->err);
 	} else if ((r = source_rpc_open(w, &t->map)) < 0 ||
 		   (r = remnant_write(w->place.folder, &w->place.remnant)) < 0) {
-		worker_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
-			    strerror(-r));
+		side_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
+			  strerror(-r));
 	} else {
 		side_post(w, TRANSFER_EVENT_GRANTED);
 	}
 	free(t);
+}
+
+static int quote_now(struct worker *w, struct kerr *err)
+{
+	int r;
+
+	if (!w->place.policyd)
+		return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED,
+				"kith-policyd on this device went away during the hand-off.");
+	r = policyd_client_requote(w->place.policyd, w->place.hid, err);
+	if (r == 0)
+		source_self(w)->quoted_ms = worker_now_ms();
+	return r;
+}
+
+/* B6, ahead of time: runs while the destination finishes, instead of after it. */
+static void source_quote(struct worker *w)
+{
+	struct kerr err = {0};
+
+	/* A failure counts when it is asked for: the client may have cancelled. */
+	if (quote_now(w, &err) < 0)
+		log_info("source", "%s", err.text);
 }
 
 static void source_start(struct worker *w)
@@ -130,11 +153,11 @@ static void source_start(struct worker *w)
 	if (!s || !t)
 		_exit(1);
 	w->ctx = s;
-	source_rpc_init(w);
+	source_rpc_init(w, source_quote);
 	t->w = w;
 	worker_phase(w, PHASE_PREPARING);
 	if (tasks_run(w->tasks, facts_work, facts_done, t) < 0)
-		worker_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+		side_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
 }
 
 /* -- libvirt's migration call -- */
@@ -255,28 +278,6 @@ static int free_copy(struct worker *w)
 	    virt_suspend(w->place.virt, w->place.uuid, &err) < 0)
 		log_warning("source", "%s", err.text);
 	return 0;
-}
-
-static int quote_now(struct worker *w, struct kerr *err)
-{
-	int r;
-
-	if (!w->place.policyd)
-		return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED,
-				"kith-policyd on this device went away during the hand-off.");
-	r = policyd_client_requote(w->place.policyd, w->place.hid, err);
-	if (r == 0)
-		source_self(w)->quoted_ms = worker_now_ms();
-	return r;
-}
-
-void source_quote(struct worker *w)
-{
-	struct kerr err = {0};
-
-	/* A failure counts when it is asked for: the client may have cancelled. */
-	if (quote_now(w, &err) < 0)
-		log_info("source", "%s", err.text);
 }
 
 static void requote(struct worker *w)
@@ -572,10 +573,10 @@ static void on_disks_ready(struct worker *w, const struct frame *f)
 	struct rbuf r = rbuf_init(f->body, f->len);
 
 	if (frame_version_get(&r) < 0)
-		worker_stop_version(w);
+		side_stop_version(w);
 	else if (rbuf_end(&r) < 0)
-		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed answer.",
-			    w->grant.peer_name);
+		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed answer.",
+			  w->grant.peer_name);
 	else
 		side_post(w, TRANSFER_EVENT_IMAGES);
 }
@@ -612,9 +613,9 @@ static void source_frame(struct worker *w, const struct frame *f)
 	case _FRAME_MAX:
 		break;
 	}
-	worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
-		    "\"%s\" sent a message that only the source of a hand-off may send.",
-		    w->grant.peer_name);
+	side_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+		  "\"%s\" sent a message that only the source of a hand-off may send.",
+		  w->grant.peer_name);
 }
 
 static void source_relay(struct worker *w, size_t index, const struct relay_status *st)
@@ -623,9 +624,9 @@ static void source_relay(struct worker *w, size_t index, const struct relay_stat
 		source_rpc_attach(w);
 	else if (st->state == RELAY_FAILED && st->error != -ECANCELED)
 		/* libvirt sees the end of its connection and fails the job by itself. */
-		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-			    "The data connection %u to \"%s\" broke.",
-			    w->links.relays[index].channel, w->grant.peer_name);
+		side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+			  "The data connection %u to \"%s\" broke.", w->links.relays[index].channel,
+			  w->grant.peer_name);
 }
 
 /* -- progress and time -- */
@@ -709,13 +710,12 @@ static void stats_done(void *arg)
 static void deadlines(struct worker *w, uint64_t in_state)
 {
 	if (source_state(w) == SOURCE_PREPARING && in_state > CONNECT_MS)
-		worker_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
-			    "\"%s\" did not get ready within %d s.", w->grant.peer_name,
-			    CONNECT_MS / 1000);
+		side_stop(w, ETIMEDOUT, KCODE_UNREACHABLE, "\"%s\" did not get ready within %d s.",
+			  w->grant.peer_name, CONNECT_MS / 1000);
 	if (source_state(w) == SOURCE_VOTING && in_state > VOTE_MS)
-		worker_stop(w, ETIMEDOUT, KCODE_INTERRUPTED,
-			    "\"%s\" did not confirm its copy within %d s.", w->grant.peer_name,
-			    VOTE_MS / 1000);
+		side_stop(w, ETIMEDOUT, KCODE_INTERRUPTED,
+			  "\"%s\" did not confirm its copy within %d s.", w->grant.peer_name,
+			  VOTE_MS / 1000);
 }
 
 /* Our copy died: the owner may start the VM from its disk meanwhile, which ends the waiting; a

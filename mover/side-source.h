@@ -16,6 +16,7 @@ struct source_rpc {
 	int rpc_listen, ram_listen, nbd_listen;
 	struct rpc_header call; /* under way at the destination */
 	bool calling, finish_called;
+	void (*finishing)(struct worker *w);
 	struct xdr_out held; /* Finish3's reply until the decision */
 	uint16_t next_disk;  /* channel of the next NBD connection */
 	struct {
@@ -47,7 +48,9 @@ static inline enum source_state source_state(const struct worker *w)
 	return (enum source_state)w->machine.state;
 }
 
-void source_rpc_init(struct worker *w);
+/* `finishing` is called when libvirt's client asked for the end of the copy (Finish3), after the
+ * destination was told. */
+void source_rpc_init(struct worker *w, void (*finishing)(struct worker *w));
 
 /* Makes the sockets. `map`: the VM's disks, as its owner's images are. */
 int source_rpc_open(struct worker *w, const struct domain_disk_map *map);
@@ -57,7 +60,7 @@ void source_rpc_watch(struct worker *w);
  * the hand-off is committed. */
 void source_rpc_give_up(struct worker *w);
 
-/* True once libvirt's client asked for the end of the copy (Finish3). */
+/* True once libvirt's client asked for the end of the copy. */
 bool source_rpc_finishing(const struct worker *w);
 
 /* Gives the client the reply to Finish3 that was held until the decision. */
@@ -68,6 +71,3 @@ void source_rpc_frame(struct worker *w, const struct frame *f);
 
 /* Joins QEMU's connections with relays that became ready. */
 void source_rpc_attach(struct worker *w);
-
-/* B6, ahead of time: runs while the destination finishes, instead of after it. */
-void source_quote(struct worker *w);

@@ -2,6 +2,7 @@
 /* Drives the machine of one side: events in, one state, its actions carried out by the side. */
 #include "mover/side.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -29,6 +30,39 @@ void side_post(struct worker *w, enum transfer_event event)
 		return;
 	}
 	m->events[m->event_count++] = event;
+}
+
+void side_stop_err(struct worker *w, const struct kerr *err)
+{
+	if (!w->side->can_stop(w)) {
+		log_info("worker", "No longer stopped by this: %s", err->text);
+		return;
+	}
+	if (w->failure.code == KCODE_OK)
+		w->failure = *err;
+	log_notice("worker", "The hand-off stops: %s", err->text);
+	side_post(w, TRANSFER_EVENT_STOP);
+}
+
+void side_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...)
+{
+	char text[KERR_TEXT_MAX];
+	struct kerr err = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	kerr_set(&err, num, code, "%s", text);
+	side_stop_err(w, &err);
+}
+
+void side_stop_version(struct worker *w)
+{
+	side_stop(w, EPROTONOSUPPORT, KCODE_BAD_MESSAGE,
+		  "\"%s\" runs another version of Kith, which speaks otherwise during a hand-off; "
+		  "install the same version on both devices.",
+		  w->grant.peer_name);
 }
 
 void side_defer(struct worker *w, enum transfer_action action)

@@ -54,6 +54,12 @@ struct side_machine {
 /* Queues an event for the machine. */
 void side_post(struct worker *w, enum transfer_event event);
 
+/* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
+void side_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
+/* The same, because the other device's first word is of another FRAMES_VERSION. */
+void side_stop_version(struct worker *w);
+void side_stop_err(struct worker *w, const struct kerr *err);
+
 /* Whether one more frame of the peer may be taken: it may post two events. */
 bool side_has_room(const struct worker *w);
 

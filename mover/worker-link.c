@@ -28,27 +28,6 @@ void worker_link_drop(struct worker *w)
 	side_post(w, TRANSFER_EVENT_LINK_LOST);
 }
 
-void worker_send(struct worker *w, enum frame_type type, const void *body, size_t len)
-{
-	int r;
-
-	if (!w->links.control)
-		return;
-	r = frames_send(w->links.control, type, body, len);
-	if (r < 0)
-		log_warning("link", "Cannot send \"%s\": %s.", frame_type_to_string(type),
-			    strerror(-r));
-}
-
-void worker_send_error(struct worker *w)
-{
-	uint8_t body[KERR_TEXT_MAX + 8];
-	struct wbuf b = wbuf_init(body, sizeof(body));
-
-	if (w->failure.code != KCODE_OK && kerr_put(&b, &w->failure) == 0)
-		worker_send(w, FRAME_ERROR, body, b.len);
-}
-
 /* The peer gives up: its reason becomes ours, marked as the other side's words. */
 static void on_peer_error(struct worker *w, const struct frame *f)
 {
@@ -56,8 +35,8 @@ static void on_peer_error(struct worker *w, const struct frame *f)
 	struct kerr said = {0}, err = {0};
 
 	if (kerr_get(&r, &said) < 0 || rbuf_end(&r) < 0 || said.code == KCODE_OK) {
-		worker_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
-			    "The other device gave up for an unreadable reason.");
+		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			  "The other device gave up for an unreadable reason.");
 		return;
 	}
 	kerr_set(&err, EREMOTEIO, said.code, "\"%s\" stopped the hand-off: %.380s",
@@ -65,7 +44,7 @@ static void on_peer_error(struct worker *w, const struct frame *f)
 	/* Data connections may break before the reason arrives; the reason is what people need. */
 	if (w->failure.code == KCODE_INTERRUPTED)
 		w->failure = err;
-	worker_stop_err(w, &err);
+	side_stop_err(w, &err);
 }
 
 static void on_frame(struct worker *w, const struct frame *f)
@@ -191,13 +170,12 @@ static void on_candidate(struct worker *w, int fd, short revents _unused_)
 			log_debug("link", "A control connection failed: %s.", strerror(-r));
 			w->links.candidates[i] = frames_free(w->links.candidates[i]);
 			if (w->source && !w->links.control && !dial_again(w, DATA_CHANNEL_CONTROL))
-				worker_stop(
-					w, ECONNRESET, KCODE_INTERRUPTED,
-					"The data connection to \"%s\" could not be set up: %s.",
-					w->grant.peer_name,
-					r == -EACCES ? "what answers there does not know this "
-						       "hand-off"
-						     : strerror(-r));
+				side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+					  "The data connection to \"%s\" could not be set up: %s.",
+					  w->grant.peer_name,
+					  r == -EACCES ? "what answers there does not know this "
+							 "hand-off"
+						       : strerror(-r));
 			return;
 		}
 		if (!frames_ready(w->links.candidates[i]))

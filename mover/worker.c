@@ -3,12 +3,10 @@
 #include "mover/worker.h"
 
 #include <signal.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/secret.h"
@@ -20,65 +18,10 @@
 #define JOB_TRUST_MS 5000
 #define FILES_MAX 256
 
-uint64_t worker_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-uint64_t worker_now_ms(void)
-{
-	return worker_now_ns() / 1000000u;
-}
-
-void worker_stop_err(struct worker *w, const struct kerr *err)
-{
-	if (!w->side->can_stop(w)) {
-		log_info("worker", "No longer stopped by this: %s", err->text);
-		return;
-	}
-	if (w->failure.code == KCODE_OK)
-		w->failure = *err;
-	log_notice("worker", "The hand-off stops: %s", err->text);
-	side_post(w, TRANSFER_EVENT_STOP);
-}
-
-void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...)
-{
-	char text[KERR_TEXT_MAX];
-	struct kerr err = {0};
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	kerr_set(&err, num, code, "%s", text);
-	worker_stop_err(w, &err);
-}
-
 void worker_leave(struct worker *w)
 {
 	if (!w->leave_ms)
 		w->leave_ms = worker_now_ms() + LEAVE_MS;
-}
-
-void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready)
-{
-	if (fd < 0 || w->watch.count == WORKER_WATCH_MAX)
-		return;
-	w->watch.poll[w->watch.count] = (struct pollfd){.fd = fd, .events = events};
-	w->watch.ready[w->watch.count++] = ready;
-}
-
-void worker_stop_version(struct worker *w)
-{
-	worker_stop(
-		w, EPROTONOSUPPORT, KCODE_BAD_MESSAGE,
-		"\"%s\" runs another version of Kith, which speaks otherwise during a hand-off; "
-		"install the same version on both devices.",
-		w->grant.peer_name);
 }
 
 /* -- policyd -- */
@@ -106,8 +49,8 @@ static void on_policyd(struct worker *w, int fd _unused_, short revents _unused_
 {
 	/* Nothing comes unasked: this is its end. */
 	workplace_policyd_drop(&w->place);
-	worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-		    "kith-policyd on this device went away during the hand-off.");
+	side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+		  "kith-policyd on this device went away during the hand-off.");
 }
 
 /* -- the local copy -- */
@@ -270,61 +213,6 @@ static void on_tasks(struct worker *w, int fd, short revents _unused_)
 
 /* -- the supervisor -- */
 
-static void worker_answer(uint16_t op, uint32_t serial, const struct kerr *err)
-{
-	uint8_t body[KERR_TEXT_MAX + 8];
-	struct wbuf b = wbuf_init(body, sizeof(body));
-	uint32_t flags = IPC_FLAG_REPLY;
-
-	if (err) {
-		flags |= IPC_FLAG_ERROR;
-		kerr_put(&b, err);
-	}
-	ipc_send(WORKER_FD, op, flags, serial, body, b.len, -EBADF);
-}
-
-void worker_answer_start(struct worker *w)
-{
-	if (w->started)
-		return;
-	w->started = true;
-	worker_answer(MOVER_OP_START, w->start_serial,
-		      w->failure.code == KCODE_OK ? NULL : &w->failure);
-}
-
-void worker_dial(struct worker *w, uint16_t channel)
-{
-	uint8_t body[HID_LEN + 2];
-	struct wbuf b = wbuf_init(body, sizeof(body));
-
-	wbuf_bytes(&b, w->place.hid, HID_LEN);
-	wbuf_u16(&b, channel);
-	ipc_send(WORKER_FD, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
-}
-
-void worker_progress(struct worker *w)
-{
-	uint8_t body[2048];
-	struct wbuf b = wbuf_init(body, sizeof(body));
-
-	w->progress.elapsed_ms = worker_now_ms() - w->begin_ms;
-	if (w->progress.phase == PHASE_FAILED)
-		w->progress.error = w->failure;
-	if (mover_progress_put(&b, &w->progress) == 0)
-		ipc_send(WORKER_FD, MOVER_EVENT_PROGRESS, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
-	w->progress_ms = worker_now_ms();
-}
-
-void worker_phase(struct worker *w, enum phase phase)
-{
-	if (w->progress.phase == phase)
-		return;
-	log_info("worker", "Phase \"%s\" after \"%s\".", phase_to_string(phase),
-		 phase_to_string(w->progress.phase));
-	w->progress.phase = phase;
-	worker_progress(w);
-}
-
 /* The destination's preface is still unread: it must name this hand-off and this channel. */
 static int eat_preface(struct worker *w, int fd, uint16_t channel)
 {
@@ -373,7 +261,7 @@ static void on_cancel(struct worker *w, const struct ipc_msg *m)
 		policyd_client_abort_allowed(w->place.policyd, w->place.hid, &err);
 	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
-		worker_stop(w, ECANCELED, KCODE_CANCELLED, "The hand-off was cancelled.");
+		side_stop(w, ECANCELED, KCODE_CANCELLED, "The hand-off was cancelled.");
 }
 
 /* Only while nothing else tells how the other side is: kithd may be hijacked, so where the control
@@ -391,9 +279,9 @@ static void on_gone(struct worker *w, const struct ipc_msg *m)
 		kerr_set(&err, EBUSY, KCODE_BUSY, "The two sides have each other.");
 	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
-		worker_stop(w, ECONNRESET, said.code,
-			    "The hand-off with \"%s\" ended before it began: %.380s",
-			    w->grant.peer_name, said.text);
+		side_stop(w, ECONNRESET, said.code,
+			  "The hand-off with \"%s\" ended before it began: %.380s",
+			  w->grant.peer_name, said.text);
 }
 
 static void on_super_message(struct worker *w, struct ipc_msg *m)
@@ -409,12 +297,12 @@ static void on_super_message(struct worker *w, struct ipc_msg *m)
 		on_gone(w, m);
 		break;
 	case WORKER_OP_LONELY:
-		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-			    "kithd on this device went away during the hand-off.");
+		side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+			  "kithd on this device went away during the hand-off.");
 		break;
 	case WORKER_OP_STOP:
-		worker_stop(w, ECANCELED, KCODE_INTERRUPTED,
-			    "kith-mover on this device is being stopped.");
+		side_stop(w, ECANCELED, KCODE_INTERRUPTED,
+			  "kith-mover on this device is being stopped.");
 		break;
 	}
 }
@@ -429,8 +317,8 @@ static void on_super(struct worker *w, int fd, short revents _unused_)
 		return;
 	if (r <= 0) {
 		w->super_lost = true;
-		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-			    "kith-mover on this device went away during the hand-off.");
+		side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
+			  "kith-mover on this device went away during the hand-off.");
 		/* Nobody can bring a new connection any more: recovery takes over (W7, W11). */
 		if (!w->side->can_stop(w))
 			worker_leave(w);

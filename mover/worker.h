@@ -82,20 +82,34 @@ struct worker {
 /* Sets a signal to be ignored, in this process and those it becomes. */
 void worker_ignore(int sig);
 
-uint64_t worker_now_ms(void);
-uint64_t worker_now_ns(void);
-
 /* Runs one worker: HID in hex, side. Never returns; the exit status is 0 if nothing is left to
  * recover. */
 _Noreturn void worker_main(const struct config *config, const char *hid_hex, bool source);
 
-/* -- for the sides -- */
+/* -- worker-io.c: what the rest stands on -- */
 
-/* Stops the hand-off if it still can be stopped; the first reason is kept for people. */
-void worker_stop(struct worker *w, int num, enum kcode code, const char *fmt, ...) _printf_(4, 5);
-/* The same, because the other device's first word is of another FRAMES_VERSION. */
-void worker_stop_version(struct worker *w);
-void worker_stop_err(struct worker *w, const struct kerr *err);
+uint64_t worker_now_ms(void); /* CLOCK_MONOTONIC */
+uint64_t worker_now_ns(void);
+
+/* Waits for a descriptor in the next turn of the loop; a negative one is nobody. */
+void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
+
+/* To the other worker, if the control channel stands: a frame; why the hand-off fails here. */
+void worker_send(struct worker *w, enum frame_type type, const void *body, size_t len);
+void worker_send_error(struct worker *w);
+
+/* To the supervisor: the answer to a request (`err` NULL = it is done), the one to START, the wish
+ * for a connection, where the hand-off is. */
+void worker_answer(uint16_t op, uint32_t serial, const struct kerr *err);
+void worker_answer_start(struct worker *w);
+void worker_dial(struct worker *w, uint16_t channel);
+void worker_phase(struct worker *w, enum phase phase);
+void worker_progress(struct worker *w);
+
+/* -- the loop and the copy -- */
+
+/* Ends the worker once everything is sent, or in a few seconds. */
+void worker_leave(struct worker *w);
 
 /* The event that tells a state of the copy. */
 enum transfer_event worker_copy_event(enum copy_state state);
@@ -118,7 +132,8 @@ void worker_check_copy(struct worker *w, worker_copy_fn before, enum worker_look
  * which can run as little), COPY_GONE at the destination, COPY_UNKNOWN if it does not hold still.
  */
 void worker_freeze(struct worker *w);
-void worker_watch(struct worker *w, int fd, short events, worker_ready_fn ready);
+
+/* -- worker-link.c -- */
 
 /* Channels by what becomes of a connection. */
 enum channel_kind {
@@ -140,14 +155,7 @@ void worker_relays_drop(struct worker *w);
 /* Bytes that went through the channels of a kind so far. */
 uint64_t worker_bytes(struct worker *w, enum channel_kind kind);
 
-void worker_dial(struct worker *w, uint16_t channel);
-void worker_answer_start(struct worker *w);
-void worker_send(struct worker *w, enum frame_type type, const void *body, size_t len);
-void worker_send_error(struct worker *w);
 void worker_link_drop(struct worker *w);
-void worker_phase(struct worker *w, enum phase phase);
-void worker_progress(struct worker *w);
-void worker_leave(struct worker *w);
 
 /* The loop's share of worker-link.c. */
 void worker_links_watch(struct worker *w);

@@ -112,7 +112,7 @@ static void test_one_stop(void)
 
 	w->side = &side;
 	for (int i = 0; i < 40; i++)
-		worker_stop(w, ECONNRESET, KCODE_INTERRUPTED, "Data connection %d broke.", i);
+		side_stop(w, ECONNRESET, KCODE_INTERRUPTED, "Data connection %d broke.", i);
 	side_post(w, TRANSFER_EVENT_LINK_LOST);
 	g_assert_cmpuint(w->machine.event_count, ==, 2);
 	g_assert_cmpstr(w->failure.text, ==, "Data connection 0 broke.");
