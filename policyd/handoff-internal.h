@@ -30,7 +30,11 @@ struct handoff {
 	struct handoffs *all;
 	struct core *core;
 	enum handoff_state state;
-	bool source, abort, measured;
+	bool source, measured;
+	/* A person wants it to stop. Kept here alone: a source whose policyd was restarted lets no
+	 * worker release any more (check_worker()), so that it ends without this word too; and at
+	 * the destination, where the word is lost, the source decides anyway. */
+	bool abort;
 	bool quoted; /* `before` is there */
 	struct quote_info
 		before; /* the peer's last quote when this session's nonce was made (M3) */
@@ -75,13 +79,14 @@ struct handoffs {
 
 /* The one under way with this id, or NULL. */
 struct handoff *handoff_find(struct handoffs *h, const uint8_t hid[HID_LEN]);
-/* A free place, expired ones reclaimed; NULL if all are in use. */
+/* A free place, else an expired one, whose end is recorded; NULL if all are in use. Before anything
+ * is changed in the store (handoff_audit_end()). */
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN]);
 void handoff_enter(struct handoff *ho, enum handoff_state state);
 /* Its time is up: whoever needs the place may take it. */
 bool handoff_is_over(const struct handoff *ho);
 
-/* Records of one how it came to nothing. */
+/* Records of one how it came to nothing; drops what is not committed (core_audit()). */
 void handoff_audit_end(const struct handoff *ho, const struct kerr *reason);
 
 /* May that peer begin a session here now? Asked before anything is spent on it (H5): its pace, the

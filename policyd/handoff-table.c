@@ -87,13 +87,26 @@ void handoff_audit_end(const struct handoff *ho, const struct kerr *reason)
 						    ho->source ? "move-out" : "move-in", reason);
 }
 
+/* Recorded, because nobody else says how it ended. */
+static void reclaim(struct handoff *ho)
+{
+	struct kerr why = {0};
+
+	kerr_set(&why, ETIMEDOUT, KCODE_INTERRUPTED,
+		 "The hand-off with \"%s\" was not carried on in time, so its place was given to "
+		 "another one.",
+		 ho->peer_name);
+	handoff_audit_end(ho, &why);
+	handoff_enter(ho, HANDOFF_FREE);
+}
+
 struct handoff *handoff_add(struct handoffs *h, const uint8_t hid[HID_LEN])
 {
 	for (size_t i = 0; i < HANDOFFS_MAX; i++) {
 		struct handoff *ho = &h->list[i];
 
 		if (ho->state != HANDOFF_FREE && handoff_is_over(ho))
-			handoff_enter(ho, HANDOFF_FREE);
+			reclaim(ho);
 		if (ho->state != HANDOFF_FREE)
 			continue;
 		ho->all = h;

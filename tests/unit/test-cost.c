@@ -153,6 +153,37 @@ static void test_h4_own_device(void)
 	device_free(desktop);
 }
 
+/* A session whose mover never came is recorded when its place is needed, on both sides. */
+static void test_reclaimed(void)
+{
+	struct world *w = world_new();
+	struct policyd_audit last;
+	size_t before, n;
+	uint8_t hid[HID_LEN] = {1};
+
+	for (int side = 0; side < 2; side++) {
+		struct device *d = side ? w->desktop : w->laptop;
+
+		g_assert_true(attest(&w->run, exporter, exporter));
+		audit_last(d, &last, &before);
+		/* The twin: a place that is in use stays. */
+		for (int late = 0; late < 2; late++) {
+			if (late)
+				d->handoffs->list[0].deadline_ms = 0;
+			g_assert_nonnull(handoff_add(d->handoffs, hid));
+			audit_last(d, &last, &n);
+			g_assert_cmpuint(n, ==, before + (size_t)late);
+		}
+		g_assert_cmpstr(last.action, ==, side ? "move-in" : "move-out");
+		g_assert_cmpstr(last.vm, ==, "work");
+		g_assert_false(last.allowed);
+		g_assert_cmpint(last.reason.code, ==, KCODE_INTERRUPTED);
+		idle(w->laptop);
+		idle(w->desktop);
+	}
+	world_free(w);
+}
+
 /* While a VM of Tom's is with Bob, Bob may begin; what he then offers is asked about. */
 static void test_h4_lent(void)
 {
@@ -562,6 +593,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cost/H4 no VM of another person unless the owner said so", test_h4_push);
 	g_test_add_func("/cost/H4 own devices need no word", test_h4_own_device);
 	g_test_add_func("/cost/H4 what is lent may come home, and nothing else", test_h4_lent);
+	g_test_add_func("/cost/S2-05 a place that was taken back is recorded", test_reclaimed);
 	g_test_add_func("/cost/H4 offers that were voided take no room", test_h4_growth);
 	g_test_add_func("/cost/H4 an offer outlives policyd until OWN", test_h4_restart);
 	g_test_add_func("/cost/H4 no UUID of another owner's VM", test_h4_squat);
