@@ -37,40 +37,36 @@ static void set_state(struct core *core, enum policyd_state state, const struct 
 
 /* -- Callbacks handed to the store -- */
 
-static int counter_read(void *ctx, uint64_t *ret)
+typedef int counter_fn(struct tpm *t, uint32_t index, const uint8_t auth[TPM_COUNTER_AUTH_LEN],
+		       uint64_t *ret, struct kerr *err);
+
+/* Only this device's vault has what opens its counter. */
+static int use_counter(struct core *core, counter_fn *use, uint64_t *ret, struct kerr *err)
 {
 	uint8_t auth[TPM_COUNTER_AUTH_LEN];
-	struct core *core = ctx;
 	int r;
 
 	vault_counter_auth(&core->keys, auth);
-	r = tpm_counter_read(core->tpm, COUNTER_INDEX, auth, ret, NULL);
+	r = use(core->tpm, COUNTER_INDEX, auth, ret, err);
 	sodium_memzero(auth, sizeof(auth));
 	return r;
+}
+
+static int counter_read(void *ctx, uint64_t *ret)
+{
+	return use_counter(ctx, tpm_counter_read, ret, NULL);
 }
 
 static int counter_increment(void *ctx, uint64_t *ret)
 {
-	uint8_t auth[TPM_COUNTER_AUTH_LEN];
-	struct core *core = ctx;
-	int r;
-
-	vault_counter_auth(&core->keys, auth);
-	r = tpm_counter_increment(core->tpm, COUNTER_INDEX, auth, ret, NULL);
-	sodium_memzero(auth, sizeof(auth));
-	return r;
+	return use_counter(ctx, tpm_counter_increment, ret, NULL);
 }
 
 static int counter_create(struct core *core, struct kerr *err)
 {
-	uint8_t auth[TPM_COUNTER_AUTH_LEN];
 	uint64_t value;
-	int r;
 
-	vault_counter_auth(&core->keys, auth);
-	r = tpm_counter_create(core->tpm, COUNTER_INDEX, auth, &value, err);
-	sodium_memzero(auth, sizeof(auth));
-	return r;
+	return use_counter(core, tpm_counter_create, &value, err);
 }
 
 static struct store_guard guard_of(struct core *core)
@@ -489,23 +485,19 @@ int core_require_tpm(const struct core *core, struct kerr *err)
 	return kerr_set(err, EIO, why.code, "%s", why.text);
 }
 
+static int no_owner(struct kerr *err)
+{
+	return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+			"This device belongs to nobody yet. Run `kith init` to make a new cloud, "
+			"or `kith pair` to join one.");
+}
+
 int core_require_device(const struct core *core, struct kerr *err)
 {
-	switch (core->state) {
-	case POLICYD_STATE_READY:
+	if (core->state == POLICYD_STATE_READY)
 		return 0;
-	case POLICYD_STATE_NO_CLOUD:
-		if (core->id.present)
-			return 0;
-		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
-				"This device belongs to nobody yet. Run `kith init` to make a new "
-				"cloud, or `kith pair` to join one.");
-	case POLICYD_STATE_LOCKED:
-	case POLICYD_STATE_ROLLBACK:
-	case POLICYD_STATE_NO_TPM:
-	case _POLICYD_STATE_MAX:
-		break;
-	}
+	if (core->state == POLICYD_STATE_NO_CLOUD)
+		return core->id.present ? 0 : no_owner(err);
 	return kerr_set(err, EAGAIN,
 			core->reason.code == KCODE_OK ? KCODE_NOT_READY : core->reason.code, "%s",
 			core->reason.text);
@@ -513,9 +505,6 @@ int core_require_device(const struct core *core, struct kerr *err)
 
 int core_require_ready(const struct core *core, struct kerr *err)
 {
-	if (core->state == POLICYD_STATE_NO_CLOUD)
-		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
-				"This device belongs to nobody yet. Run `kith init` to make a new "
-				"cloud, or `kith pair` to join one.");
-	return core_require_device(core, err);
+	return core->state == POLICYD_STATE_NO_CLOUD ? no_owner(err)
+						     : core_require_device(core, err);
 }
