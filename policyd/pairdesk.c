@@ -161,8 +161,8 @@ static void remember_peer(struct pairdesk *d, const struct pairing_material *pee
 {
 	struct policyd_pair_status *last = &d->last;
 
-	snprintf(last->peer_name, sizeof(last->peer_name), "%s", peer->name);
-	snprintf(last->peer_owner, sizeof(last->peer_owner), "%s", peer->owner_name);
+	memcpy(last->peer_name, peer->name, sizeof(last->peer_name));
+	memcpy(last->peer_owner, peer->owner_name, sizeof(last->peer_owner));
 	last->peer_role = peer->role;
 	last->peer_tier = peer->tier;
 }
@@ -339,40 +339,43 @@ static int own_material(struct core *core, struct pairing_config *c)
 static int make_machine(struct pairdesk *d, bool initiator, const uint8_t exporter[EXPORTER_LEN],
 			struct kerr *err)
 {
-	_cleanup_free_ struct pairing_config *c = calloc(1, sizeof(*c));
-	int r;
+	struct pairing_config c = {.initiator = initiator,
+				   .required_pcrs = d->core->config.pcrs,
+				   .unix_now = clock_unix(),
+				   .record_validity_s = RECORD_VALIDITY_S};
+	int r = own_material(d->core, &c);
 
-	if (!c)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	c->initiator = initiator;
-	memcpy(c->exporter, exporter, EXPORTER_LEN);
-	c->required_pcrs = d->core->config.pcrs;
-	c->unix_now = clock_unix();
-	c->record_validity_s = RECORD_VALIDITY_S;
+	memcpy(c.exporter, exporter, EXPORTER_LEN);
 	d->heard = d->answered = d->pending = false;
 	d->past = PAIR_PAST_NONE;
 	d->last = (struct policyd_pair_status){0};
-	r = own_material(d->core, c);
 	if (r == 0)
-		r = pairing_new(c, &machine_ops, d, clock_ms(), &d->machine);
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_PAIRING,
-				"This device could not describe itself for pairing: %s.",
-				strerror(-r));
-	return 0;
+		r = pairing_new(&c, &machine_ops, d, clock_ms(), &d->machine);
+	return r == 0 ? 0
+		      : kerr_set(err, -r, KCODE_PAIRING,
+				 "This device could not describe itself for pairing: %s.",
+				 strerror(-r));
 }
 
 /* -- The result -- */
 
-static void fill_peer(struct store_peer *p, const struct pairing_result *res)
+/* A device that joined is of this one's owner; any other one of the owner that it named. */
+static void fill_peer(const struct pairdesk *d, const struct pairing_result *res,
+		      struct store_peer *p)
 {
 	const struct pairing_material *m = &res->peer;
+	const struct identity *own = &d->core->id;
+	bool adopted = res->mode == PAIRING_MODE_ADOPTED;
 
 	memcpy(p->id, res->peer_id, sizeof(p->id));
 	memcpy(p->sign_pk, m->sign_pk, sizeof(p->sign_pk));
 	memcpy(p->name, m->name, sizeof(p->name));
 	p->role = m->role;
 	p->tier = m->tier;
+	p->own = res->mode != PAIRING_MODE_MET;
+	p->person_role = p->own ? PERSON_ROLE_OWNER : d->window.role;
+	memcpy(p->person, adopted ? own->owner_name : m->owner_name, sizeof(p->person));
+	memcpy(p->owner_pk, adopted ? own->owner_pk : m->owner_pk, sizeof(p->owner_pk));
 	memcpy(p->ak_public, m->ak_public, m->ak_public_len);
 	p->ak_public_len = m->ak_public_len;
 	crypto_hash_sha256(p->ek_hash, m->ek_public, m->ek_public_len);
@@ -403,40 +406,38 @@ static const char *const audit_actions[_PAIR_PAST_MAX] = {
 	[PAIR_PAST_REPLACED] = "pair-replace",
 };
 
-static int save_result(struct pairdesk *d, struct kerr *err)
+/* The peer, what is recorded of it, and the owner of a device that joined: all in one commit. */
+static int store_result(struct pairdesk *d, const struct pairing_result *res,
+			const struct store_peer *p, struct kerr *err)
 {
-	const struct pairing_result *res = pairing_result(d->machine);
-	_cleanup_free_ struct store_peer *p = calloc(1, sizeof(*p));
 	struct core *core = d->core;
-	const char *person = res->peer.owner_name;
-	int r = 0;
+	int r = res->mode == PAIRING_MODE_JOINED ? save_joined(core, res, err) : 0;
 
-	if (!p)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	fill_peer(p, res);
-	p->own = res->mode != PAIRING_MODE_MET;
-	p->person_role = p->own ? PERSON_ROLE_OWNER : d->window.role;
-	if (res->mode == PAIRING_MODE_ADOPTED)
-		person = core->id.owner_name;
-	snprintf(p->person, sizeof(p->person), "%s", person);
-	memcpy(p->owner_pk,
-	       res->mode == PAIRING_MODE_ADOPTED ? core->id.owner_pk : res->peer.owner_pk,
-	       sizeof(p->owner_pk));
-	if (res->mode == PAIRING_MODE_JOINED)
-		r = save_joined(core, res, err);
 	if (r == 0)
 		r = store_peer_put(core->store, p, err);
 	if (r == 0)
 		r = core_audit(core, p->person, p->name, "", audit_actions[d->past], NULL);
 	if (r == 0)
 		r = store_commit(core->store, COMMIT_GUARDED, err);
-	if (r < 0) {
+	if (r < 0)
 		store_rollback(core->store);
+	return r;
+}
+
+static int save_result(struct pairdesk *d, struct kerr *err)
+{
+	const struct pairing_result *res = pairing_result(d->machine);
+	struct core *core = d->core;
+	struct store_peer p = {0};
+	int r;
+
+	fill_peer(d, res, &p);
+	r = store_result(d, res, &p, err);
+	if (r < 0)
 		return r;
-	}
-	log_notice("pairing", "%s with \"%s\" of %s", pairing_mode_to_string(res->mode), p->name,
-		   p->person);
-	snprintf(d->last.peer_owner, sizeof(d->last.peer_owner), "%s", p->person);
+	log_notice("pairing", "%s with \"%s\" of %s", pairing_mode_to_string(res->mode), p.name,
+		   p.person);
+	memcpy(d->last.peer_owner, p.person, sizeof(d->last.peer_owner));
 	d->last.known_there = pairing_known_there(d->machine);
 	if (res->mode != PAIRING_MODE_JOINED)
 		return 0;
@@ -446,36 +447,33 @@ static int save_result(struct pairdesk *d, struct kerr *err)
 	return r;
 }
 
+static void end_machine(struct pairdesk *d)
+{
+	d->machine = pairing_free(d->machine);
+	d->open_until_ms = 0;
+}
+
 /* One failure: a new window, a new code (P6). */
 static void failed(struct pairdesk *d, const struct kerr *why)
 {
 	d->error = *why;
 	core_audit(d->core, "", d->last.peer_name, "", "pair", why);
-	d->machine = pairing_free(d->machine);
-	d->open_until_ms = 0;
+	end_machine(d);
 }
 
 /* Ends the machine where the state says so. */
 static enum conversation_state settle(struct pairdesk *d, enum conversation_state state,
 				      struct wbuf *out, struct kerr *err)
 {
-	switch (state) {
-	case CONVERSATION_SEND:
-	case CONVERSATION_WAIT_OWNER:
+	if (state == CONVERSATION_SEND || state == CONVERSATION_WAIT_OWNER)
 		return state;
-	case CONVERSATION_DONE:
-		if (save_result(d, err) == 0) {
-			d->done = true;
-			d->machine = pairing_free(d->machine);
-			d->open_until_ms = 0;
-			return state;
-		}
-		out->len = 0;
-		break;
-	case CONVERSATION_REFUSED:
-	case _CONVERSATION_STATE_MAX:
-		break;
+	if (state == CONVERSATION_DONE && save_result(d, err) == 0) {
+		d->done = true;
+		end_machine(d);
+		return state;
 	}
+	if (state == CONVERSATION_DONE)
+		out->len = 0;
 	failed(d, err);
 	return CONVERSATION_REFUSED;
 }
