@@ -210,9 +210,9 @@ int ask_vms(struct ipc_client *c, struct ask *a)
 }
 
 /* The blob of the answer is the client's buffer, so it is copied before the next request. */
-static int ask_talk(struct ipc_client *c, struct ask *a, enum talk_kind kind, enum talk_verb verb)
+int ask_talk(struct ipc_client *c, struct ask *a)
 {
-	struct policyd_talk talk = {.kind = kind, .verb = verb, .initiator = a->flag};
+	struct policyd_talk talk = {.kind = a->talk, .verb = a->verb, .initiator = a->flag};
 	struct policyd_conversation conv;
 	int r;
 
@@ -227,41 +227,6 @@ static int ask_talk(struct ipc_client *c, struct ask *a, enum talk_kind kind, en
 	a->refused = conv.error;
 	a->reply = g_bytes_new(conv.blob, conv.len);
 	return 0;
-}
-
-int ask_pair_start(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_PAIRING, TALK_START);
-}
-
-int ask_pair_step(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_PAIRING, TALK_STEP);
-}
-
-int ask_pair_poll(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_PAIRING, TALK_POLL);
-}
-
-int ask_pair_end(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_PAIRING, TALK_END);
-}
-
-int ask_session_start(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_SESSION, TALK_START);
-}
-
-int ask_session_step(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_SESSION, TALK_STEP);
-}
-
-int ask_session_end(struct ipc_client *c, struct ask *a)
-{
-	return ask_talk(c, a, TALK_SESSION, TALK_END);
 }
 
 int ask_custody(struct ipc_client *c, struct ask *a)

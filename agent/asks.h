@@ -21,7 +21,8 @@ struct ask {
 	bool flag;
 	uint64_t tag;
 	GBytes *blob;
-	struct kerr why;
+	enum talk_kind talk;
+	enum talk_verb verb;
 
 	int r;
 	struct kerr err;
@@ -59,13 +60,8 @@ void asks_forget(struct asks *q, const void *user);
  * is set or the device id is not `peer`. Only the status has to succeed. */
 int ask_overview(struct ipc_client *c, struct ask *a);
 int ask_vms(struct ipc_client *c, struct ask *a);
-int ask_pair_start(struct ipc_client *c, struct ask *a); /* flag = initiator */
-int ask_pair_step(struct ipc_client *c, struct ask *a);
-int ask_pair_poll(struct ipc_client *c, struct ask *a);
-int ask_pair_end(struct ipc_client *c, struct ask *a);
-int ask_session_start(struct ipc_client *c, struct ask *a);
-int ask_session_step(struct ipc_client *c, struct ask *a);
-int ask_session_end(struct ipc_client *c, struct ask *a);
+/* `talk` and `verb`; flag = initiator. */
+int ask_talk(struct ipc_client *c, struct ask *a);
 int ask_custody(struct ipc_client *c, struct ask *a);
 /* A policyd that is locked or has no cloud has none. */
 int ask_outbox(struct ipc_client *c, struct ask *a);

@@ -97,6 +97,30 @@ static struct link_action *link_ask(struct link *l, struct link_actions *out, en
 	return link_act(out, what);
 }
 
+/* The conversation of the two policyds that this channel carries. */
+static enum talk_kind talk_of(const struct link *l)
+{
+	return l->role == LINK_ROLE_PAIR_OUT || l->role == LINK_ROLE_PAIR_IN ? TALK_PAIRING
+									     : TALK_SESSION;
+}
+
+static struct link_action *link_talk(struct link *l, struct link_actions *out, enum talk_verb verb)
+{
+	struct link_action *a = link_ask(l, out, LINK_ACT_TALK);
+
+	a->talk = talk_of(l);
+	a->verb = verb;
+	return a;
+}
+
+static void link_talk_end(struct link_actions *out, enum talk_kind talk)
+{
+	struct link_action *a = link_act(out, LINK_ACT_TALK_END);
+
+	a->talk = talk;
+	a->verb = TALK_END;
+}
+
 static void send_blob(struct link *l, struct link_actions *out, enum link_kind kind,
 		      const uint8_t *blob, size_t len)
 {
@@ -124,9 +148,9 @@ static void link_finish(struct link *l, struct link_actions *out, const struct k
 	bool failed = err->code != KCODE_OK;
 
 	if (failed && l->pair_open)
-		link_act(out, LINK_ACT_END_PAIR);
+		link_talk_end(out, TALK_PAIRING);
 	if (failed && l->session_open)
-		link_act(out, LINK_ACT_END_SESSION)->error = *err;
+		link_talk_end(out, TALK_SESSION);
 	if (failed && l->mover)
 		link_act(out, LINK_ACT_PEER_GONE)->error = *err;
 	l->pair_open = l->session_open = l->mover = false;
@@ -171,7 +195,7 @@ static void give_up(struct link *l, struct link_actions *out, const struct kerr 
 	}
 	send_refused(l, out, err);
 	if (l->session_open)
-		link_act(out, LINK_ACT_END_SESSION)->error = *err;
+		link_talk_end(out, TALK_SESSION);
 	l->session_open = false;
 	l->end_error = *err;
 	set_step(l, LINK_ENDING, now + LINK_ENDING_MS);
@@ -193,11 +217,11 @@ static void link_on_open(struct link *l, struct link_actions *out, int64_t now)
 	switch (l->role) {
 	case LINK_ROLE_PAIR_OUT:
 		l->pair_open = true;
-		link_ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = true;
+		link_talk(l, out, TALK_START)->flag = true;
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ROLE_SOURCE:
-		link_ask(l, out, LINK_ACT_ASK_SESSION_START);
+		link_talk(l, out, TALK_START);
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ROLE_MAIL:
@@ -224,16 +248,11 @@ static bool link_hold(struct link *l, const struct link_message *m)
 
 static void ask_step(struct link *l, struct link_actions *out, const struct link_message *m)
 {
-	static const enum link_act acts[_LINK_ROLE_MAX] = {
-		[LINK_ROLE_PAIR_OUT] = LINK_ACT_ASK_PAIR_STEP,
-		[LINK_ROLE_PAIR_IN] = LINK_ACT_ASK_PAIR_STEP,
-		[LINK_ROLE_SOURCE] = LINK_ACT_ASK_SESSION_STEP,
-		[LINK_ROLE_DESTINATION] = LINK_ACT_ASK_SESSION_STEP,
-		[LINK_ROLE_CUSTODY] = LINK_ACT_ASK_CUSTODY,
-		[LINK_ROLE_MAIL] = LINK_ACT_ASK_CUSTODY,
-	};
+	bool custody = l->role == LINK_ROLE_CUSTODY || l->role == LINK_ROLE_MAIL;
+	struct link_action *a =
+		custody ? link_ask(l, out, LINK_ACT_ASK_CUSTODY) : link_talk(l, out, TALK_STEP);
 
-	link_ask(l, out, acts[l->role])->message = *m;
+	a->message = *m;
 	set_step(l, LINK_ASKING, 0);
 }
 
@@ -250,7 +269,7 @@ static void link_on_first(struct link *l, const struct link_message *m, struct l
 			bad_message(l, out, "more than fits into memory");
 			return;
 		}
-		link_ask(l, out, LINK_ACT_ASK_PAIR_START)->flag = false;
+		link_talk(l, out, TALK_START)->flag = false;
 		set_step(l, LINK_ASKING, 0);
 	} else if (m->kind == LINK_SESSION && l->known) {
 		l->role = LINK_ROLE_DESTINATION;
@@ -301,7 +320,7 @@ static void link_on_step_message(struct link *l, const struct link_message *m,
 		/* What our owner's yes has made has to go out before the answer to this. */
 		if (!link_hold(l, m))
 			break;
-		link_ask(l, out, LINK_ACT_ASK_PAIR_POLL);
+		link_talk(l, out, TALK_POLL);
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ASKING:
@@ -439,7 +458,7 @@ static void link_on_continue(struct link *l, const struct link_event *ev, struct
 
 		/* The bytes stay until the next event, which may hold another message. */
 		l->has_held = false;
-		link_ask(l, out, LINK_ACT_ASK_PAIR_STEP)->message = m;
+		link_talk(l, out, TALK_STEP)->message = m;
 		set_step(l, LINK_ASKING, 0);
 		return;
 	}
@@ -604,7 +623,7 @@ static void link_on_tick(struct link *l, struct link_actions *out, int64_t now)
 	}
 	if (l->step == LINK_OWNER && now >= l->next_poll) {
 		l->next_poll = INT64_MAX; /* until policyd answered this one */
-		link_ask(l, out, LINK_ACT_ASK_PAIR_POLL);
+		link_talk(l, out, TALK_POLL);
 	}
 }
 

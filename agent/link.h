@@ -62,23 +62,20 @@ struct link_event {
 };
 
 enum link_act {
-	LINK_ACT_ASK_PAIR_START, /* `flag` = initiator */
-	LINK_ACT_ASK_PAIR_STEP,	 /* blob */
-	LINK_ACT_ASK_PAIR_POLL,
-	LINK_ACT_ASK_SESSION_START,
-	LINK_ACT_ASK_SESSION_STEP, /* blob */
-	LINK_ACT_ASK_CUSTODY,	   /* blob */
-	LINK_ACT_END_PAIR,	   /* tell policyd that the channel is gone */
-	LINK_ACT_END_SESSION,	   /* the same; error */
-	LINK_ACT_SEND,		   /* message */
-	LINK_ACT_START_MOVER,	   /* `flag` = source */
-	LINK_ACT_PEER_GONE,	   /* tell the mover that the other side gave up; error */
-	LINK_ACT_RESULT,	   /* error; code OK = as agreed. At most once, at the end */
-	LINK_ACT_FINISH,	   /* close when what was sent is out */
+	LINK_ACT_TALK,	      /* ask policyd: `talk` and `verb`; `flag` = initiator; blob */
+	LINK_ACT_TALK_END,    /* tell policyd that the channel of `talk` is gone */
+	LINK_ACT_ASK_CUSTODY, /* blob */
+	LINK_ACT_SEND,	      /* message */
+	LINK_ACT_START_MOVER, /* `flag` = source */
+	LINK_ACT_PEER_GONE,   /* tell the mover that the other side gave up; error */
+	LINK_ACT_RESULT,      /* error; code OK = as agreed. At most once, at the end */
+	LINK_ACT_FINISH,      /* close when what was sent is out */
 };
 
 struct link_action {
 	enum link_act act;
+	enum talk_kind talk;
+	enum talk_verb verb;
 	bool flag;
 	struct link_message message;
 	struct kerr error;

@@ -139,7 +139,8 @@ static void peers_on_answer(struct ask *a, void *user)
 	} else if (a->r < 0) {
 		ev.state = CONVERSATION_SEND;
 	}
-	if (a->run == ask_pair_start && a->r == 0 && a->state != CONVERSATION_REFUSED)
+	if (a->run == ask_talk && a->talk == TALK_PAIRING && a->verb == TALK_START && a->r == 0 &&
+	    a->state != CONVERSATION_REFUSED)
 		((struct talk *)user)->p->pairing = user;
 	if (a->reply) {
 		ev.message.blob = g_bytes_get_data(a->reply, &len);
@@ -158,7 +159,8 @@ static struct ask *make_ask(struct talk *t, int (*run)(struct ipc_client *c, str
 	memcpy(a->exporter, t->exporter, EXPORTER_LEN);
 	a->flag = action->flag;
 	a->blob = g_bytes_new(action->message.blob, action->message.len);
-	a->why = action->error;
+	a->talk = action->talk;
+	a->verb = action->verb;
 	return a;
 }
 
@@ -306,31 +308,16 @@ static void peers_finish(struct talk *t)
 static void peers_act(struct talk *t, const struct link_action *a)
 {
 	switch (a->act) {
-	case LINK_ACT_ASK_PAIR_START:
-		peers_submit(t, ask_pair_start, a);
+	case LINK_ACT_TALK:
+		peers_submit(t, ask_talk, a);
 		return;
-	case LINK_ACT_ASK_PAIR_STEP:
-		peers_submit(t, ask_pair_step, a);
-		return;
-	case LINK_ACT_ASK_PAIR_POLL:
-		peers_submit(t, ask_pair_poll, a);
-		return;
-	case LINK_ACT_ASK_SESSION_START:
-		peers_submit(t, ask_session_start, a);
-		return;
-	case LINK_ACT_ASK_SESSION_STEP:
-		peers_submit(t, ask_session_step, a);
+	case LINK_ACT_TALK_END:
+		/* Who only tried to get in between ends no pairing of another one. */
+		if (a->talk != TALK_PAIRING || !t->p->pairing || t->p->pairing == t)
+			peers_notify(t, ask_talk, a);
 		return;
 	case LINK_ACT_ASK_CUSTODY:
 		peers_submit(t, ask_custody, a);
-		return;
-	case LINK_ACT_END_PAIR:
-		/* Who only tried to get in between ends no pairing of another one. */
-		if (!t->p->pairing || t->p->pairing == t)
-			peers_notify(t, ask_pair_end, a);
-		return;
-	case LINK_ACT_END_SESSION:
-		peers_notify(t, ask_session_end, a);
 		return;
 	case LINK_ACT_SEND:
 		send_message(t, &a->message);

@@ -93,17 +93,6 @@ void code_name(struct coder *c, char v[NAME_MAX_LEN + 1])
 		code_check(c, text_is_name(v, NAME_MAX_LEN));
 }
 
-/* What snprintf() cut inside a character must not make its whole message unreadable. */
-static void scrub(char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c >= 0x7f || (c < 0x20 && c != '\t' && c != '\n'))
-			*text = '?';
-	}
-}
-
 void code_kerr(struct coder *c, struct kerr *v)
 {
 	uint16_t code = (uint16_t)v->code;
@@ -111,8 +100,7 @@ void code_kerr(struct coder *c, struct kerr *v)
 	if (c->w) {
 		code_check(c, (unsigned)v->code < _KCODE_MAX);
 		v->text[sizeof(v->text) - 1] = '\0';
-		if (!text_is_clean(v->text))
-			scrub(v->text);
+		text_mend(v->text);
 	}
 	code_u16(c, &code);
 	CODE_TEXT(c, v->text);

@@ -89,6 +89,24 @@ static const struct link_action *find(struct fixture *f, enum link_act act)
 	return NULL;
 }
 
+static const struct link_action *find_talk(struct fixture *f, enum talk_kind talk,
+					   enum talk_verb verb)
+{
+	for (size_t i = 0; i < f->out.count; i++) {
+		const struct link_action *a = &f->out.list[i];
+
+		if (a->act == (verb == TALK_END ? LINK_ACT_TALK_END : LINK_ACT_TALK) &&
+		    a->talk == talk && a->verb == verb)
+			return a;
+	}
+	return NULL;
+}
+
+static void expect_talk(struct fixture *f, enum talk_kind talk, enum talk_verb verb)
+{
+	g_assert_nonnull(find_talk(f, talk, verb));
+}
+
 static void expect(struct fixture *f, enum link_act act)
 {
 	g_assert_nonnull(find(f, act));
@@ -124,12 +142,12 @@ static void test_source(struct fixture *f, gconstpointer data)
 {
 	(void)data;
 	feed(f, LINK_EV_OPEN);
-	expect(f, LINK_ACT_ASK_SESSION_START);
+	expect_talk(f, TALK_SESSION, TALK_START);
 	asked(f, CONVERSATION_SEND, "blob1");
 	expect_send(f, LINK_SESSION, "blob1");
 	g_assert_cmpmem(f->out.list[0].message.hid, HID_LEN, hid, HID_LEN);
 	message(f, LINK_SESSION, "blob2");
-	g_assert_cmpmem(find(f, LINK_ACT_ASK_SESSION_STEP)->message.blob, 5, "blob2", 5);
+	g_assert_cmpmem(find_talk(f, TALK_SESSION, TALK_STEP)->message.blob, 5, "blob2", 5);
 	asked(f, CONVERSATION_SEND, "blob3");
 	expect_send(f, LINK_SESSION, "blob3");
 	message(f, LINK_SESSION, "blob4");
@@ -140,7 +158,7 @@ static void test_source(struct fixture *f, gconstpointer data)
 	g_assert_cmpuint(f->out.count, ==, 0);
 	feed(f, LINK_EV_STANDS);
 	expect_send(f, LINK_BYE, NULL);
-	g_assert_null(find(f, LINK_ACT_END_SESSION));
+	g_assert_null(find_talk(f, TALK_SESSION, TALK_END));
 	g_assert_null(find(f, LINK_ACT_PEER_GONE));
 	expect_over(f, KCODE_OK);
 }
@@ -161,13 +179,13 @@ static void test_source_refuses(struct fixture *f, gconstpointer data)
 	start_source(f);
 	feed_error(f, LINK_EV_STARTED, KCODE_NOT_RUNNING);
 	expect_send(f, LINK_REFUSED, NULL);
-	g_assert_cmpint(find(f, LINK_ACT_END_SESSION)->error.code, ==, KCODE_NOT_RUNNING);
+	expect_talk(f, TALK_SESSION, TALK_END);
 	g_assert_null(find(f, LINK_ACT_RESULT));
 	g_assert_null(find(f, LINK_ACT_PEER_GONE));
 	feed_error(f, LINK_EV_ENDED, KCODE_NOT_RUNNING); /* said twice */
 	g_assert_cmpuint(f->out.count, ==, 0);
 	message(f, LINK_BYE, "");
-	g_assert_null(find(f, LINK_ACT_END_SESSION));
+	g_assert_null(find_talk(f, TALK_SESSION, TALK_END));
 	expect_over(f, KCODE_NOT_RUNNING);
 }
 
@@ -205,7 +223,7 @@ static void test_source_dies(struct fixture *f, gconstpointer data)
 	feed_error(f, LINK_EV_STARTED, KCODE_OK);
 	feed_error(f, LINK_EV_ENDED, KCODE_INTERRUPTED);
 	expect_send(f, LINK_REFUSED, NULL);
-	g_assert_null(find(f, LINK_ACT_END_SESSION)); /* the worker has journalled its end */
+	g_assert_null(find_talk(f, TALK_SESSION, TALK_END)); /* the worker has journalled its end */
 	g_assert_null(find(f, LINK_ACT_RESULT));
 	message(f, LINK_BYE, "");
 	expect_over(f, KCODE_INTERRUPTED);
@@ -237,7 +255,7 @@ static void start_destination(struct fixture *f)
 	feed(f, LINK_EV_OPEN);
 	g_assert_cmpuint(f->out.count, ==, 0);
 	message(f, LINK_SESSION, "blob1");
-	expect(f, LINK_ACT_ASK_SESSION_STEP);
+	expect_talk(f, TALK_SESSION, TALK_STEP);
 	asked(f, CONVERSATION_SEND, "blob2");
 	expect_send(f, LINK_SESSION, "blob2");
 	message(f, LINK_SESSION, "blob3");
@@ -264,7 +282,7 @@ static void test_destination_no_mover(struct fixture *f, gconstpointer data)
 	start_destination(f);
 	feed_error(f, LINK_EV_STARTED, KCODE_ROOM);
 	expect_send(f, LINK_REFUSED, NULL);
-	g_assert_cmpint(find(f, LINK_ACT_END_SESSION)->error.code, ==, KCODE_ROOM);
+	expect_talk(f, TALK_SESSION, TALK_END);
 	expect_over(f, KCODE_ROOM);
 }
 
@@ -359,7 +377,7 @@ static void test_peer_refuses(struct fixture *f, gconstpointer data)
 	asked(f, CONVERSATION_SEND, "blob1");
 	refused(f, KCODE_TIER);
 	g_assert_null(find(f, LINK_ACT_SEND));
-	g_assert_cmpint(find(f, LINK_ACT_END_SESSION)->error.code, ==, KCODE_TIER);
+	expect_talk(f, TALK_SESSION, TALK_END);
 	g_assert_cmpstr(find(f, LINK_ACT_RESULT)->error.text, ==, "The other side says no.");
 	expect_over(f, KCODE_TIER);
 }
@@ -372,7 +390,7 @@ static void test_policyd_refuses(struct fixture *f, gconstpointer data)
 	message(f, LINK_SESSION, "blob2");
 	asked(f, CONVERSATION_REFUSED, "sealed");
 	expect_send(f, LINK_SESSION, "sealed");
-	g_assert_null(find(f, LINK_ACT_END_SESSION)); /* it ended it itself */
+	g_assert_null(find_talk(f, TALK_SESSION, TALK_END)); /* it ended it itself */
 	expect_over(f, KCODE_POLICY);
 }
 
@@ -382,7 +400,7 @@ static void test_policyd_fails(struct fixture *f, gconstpointer data)
 	feed(f, LINK_EV_OPEN);
 	feed_error(f, LINK_EV_ASKED, KCODE_INTERRUPTED);
 	expect_send(f, LINK_REFUSED, NULL);
-	expect(f, LINK_ACT_END_SESSION);
+	expect_talk(f, TALK_SESSION, TALK_END);
 	expect_over(f, KCODE_INTERRUPTED);
 }
 
@@ -390,7 +408,7 @@ static void test_never_open(struct fixture *f, gconstpointer data)
 {
 	(void)data;
 	feed_error(f, LINK_EV_CLOSED, KCODE_UNREACHABLE);
-	g_assert_cmpint(find(f, LINK_ACT_END_SESSION)->error.code, ==, KCODE_UNREACHABLE);
+	expect_talk(f, TALK_SESSION, TALK_END);
 	expect_over(f, KCODE_UNREACHABLE);
 }
 
@@ -458,7 +476,7 @@ static void test_cancel(struct fixture *f, gconstpointer data)
 	feed(f, LINK_EV_OPEN);
 	feed_error(f, LINK_EV_CANCEL, KCODE_CANCELLED);
 	expect_send(f, LINK_REFUSED, NULL);
-	expect(f, LINK_ACT_END_SESSION);
+	expect_talk(f, TALK_SESSION, TALK_END);
 	expect_over(f, KCODE_CANCELLED);
 }
 
@@ -468,7 +486,7 @@ static void test_stranger(struct fixture *f, gconstpointer data)
 	link_set_known(&f->l, false);
 	feed(f, LINK_EV_OPEN);
 	message(f, LINK_SESSION, "blob1");
-	g_assert_null(find(f, LINK_ACT_ASK_SESSION_STEP));
+	g_assert_null(find_talk(f, TALK_SESSION, TALK_STEP));
 	expect_over(f, KCODE_BAD_MESSAGE);
 }
 
@@ -497,32 +515,32 @@ static void test_pair_in(struct fixture *f, gconstpointer data)
 	link_set_known(&f->l, false);
 	feed(f, LINK_EV_OPEN);
 	message(f, LINK_PAIR, "commit");
-	g_assert_false(find(f, LINK_ACT_ASK_PAIR_START)->flag);
+	g_assert_false(find_talk(f, TALK_PAIRING, TALK_START)->flag);
 	asked(f, CONVERSATION_SEND, "");
-	g_assert_cmpmem(find(f, LINK_ACT_ASK_PAIR_STEP)->message.blob, 6, "commit", 6);
+	g_assert_cmpmem(find_talk(f, TALK_PAIRING, TALK_STEP)->message.blob, 6, "commit", 6);
 	asked(f, CONVERSATION_SEND, "answer");
 	expect_send(f, LINK_PAIR, "answer");
 	message(f, LINK_PAIR, "reveal");
 	asked(f, CONVERSATION_WAIT_OWNER, "");
 	g_assert_cmpint(f->l.step, ==, LINK_OWNER);
 	feed(f, LINK_EV_TICK);
-	g_assert_null(find(f, LINK_ACT_ASK_PAIR_POLL));
+	g_assert_null(find_talk(f, TALK_PAIRING, TALK_POLL));
 	f->now += LINK_POLL_MS;
 	feed(f, LINK_EV_TICK);
-	expect(f, LINK_ACT_ASK_PAIR_POLL);
+	expect_talk(f, TALK_PAIRING, TALK_POLL);
 	f->now += LINK_POLL_MS;
 	feed(f, LINK_EV_TICK);
-	g_assert_null(find(f, LINK_ACT_ASK_PAIR_POLL)); /* one at a time */
+	g_assert_null(find_talk(f, TALK_PAIRING, TALK_POLL)); /* one at a time */
 	asked(f, CONVERSATION_DONE, "proof");
 	expect_send(f, LINK_PAIR, "proof");
-	g_assert_null(find(f, LINK_ACT_END_PAIR));
+	g_assert_null(find_talk(f, TALK_PAIRING, TALK_END));
 	expect_over(f, KCODE_OK);
 }
 
 static void to_owner(struct fixture *f)
 {
 	feed(f, LINK_EV_OPEN);
-	g_assert_true(find(f, LINK_ACT_ASK_PAIR_START)->flag);
+	g_assert_true(find_talk(f, TALK_PAIRING, TALK_START)->flag);
 	asked(f, CONVERSATION_SEND, "commit");
 	message(f, LINK_PAIR, "answer");
 	asked(f, CONVERSATION_WAIT_OWNER, "reveal");
@@ -535,15 +553,15 @@ static void test_pair_early(struct fixture *f, gconstpointer data)
 	to_owner(f);
 	/* The other owner was faster: what ours has made goes out first. */
 	message(f, LINK_PAIR, "confirm");
-	expect(f, LINK_ACT_ASK_PAIR_POLL);
+	expect_talk(f, TALK_PAIRING, TALK_POLL);
 	asked(f, CONVERSATION_SEND, "our confirm");
 	expect_send(f, LINK_PAIR, "our confirm");
-	g_assert_cmpmem(find(f, LINK_ACT_ASK_PAIR_STEP)->message.blob, 7, "confirm", 7);
+	g_assert_cmpmem(find_talk(f, TALK_PAIRING, TALK_STEP)->message.blob, 7, "confirm", 7);
 	/* A second one while policyd works is kept, a third is too many. */
 	message(f, LINK_PAIR, "proof");
 	g_assert_cmpuint(f->out.count, ==, 0);
 	message(f, LINK_PAIR, "more");
-	expect(f, LINK_ACT_END_PAIR);
+	expect_talk(f, TALK_PAIRING, TALK_END);
 	expect_over(f, KCODE_BAD_MESSAGE);
 }
 
@@ -557,7 +575,7 @@ static void test_pair_hang_up(struct fixture *f, gconstpointer data)
 	feed_error(f, LINK_EV_CLOSED, KCODE_INTERRUPTED);
 	g_assert_cmpuint(f->out.count, ==, 0);
 	asked(f, CONVERSATION_WAIT_OWNER, "");
-	expect(f, LINK_ACT_ASK_PAIR_STEP);
+	expect_talk(f, TALK_PAIRING, TALK_STEP);
 	asked(f, CONVERSATION_DONE, "");
 	expect_over(f, KCODE_OK);
 }
@@ -567,7 +585,7 @@ static void test_pair_lost(struct fixture *f, gconstpointer data)
 	(void)data;
 	to_owner(f);
 	feed_error(f, LINK_EV_CLOSED, KCODE_INTERRUPTED);
-	expect(f, LINK_ACT_END_PAIR);
+	expect_talk(f, TALK_PAIRING, TALK_END);
 	expect_over(f, KCODE_INTERRUPTED);
 }
 
@@ -578,12 +596,12 @@ static void test_pair_nobody_confirms(struct fixture *f, gconstpointer data)
 	for (int64_t end = f->now + LINK_OWNER_MS; f->now < end && f->l.step != LINK_OVER;) {
 		f->now += LINK_POLL_MS;
 		feed(f, LINK_EV_TICK);
-		if (find(f, LINK_ACT_ASK_PAIR_POLL))
+		if (find_talk(f, TALK_PAIRING, TALK_POLL))
 			asked(f, CONVERSATION_WAIT_OWNER, "");
 	}
 	f->now += LINK_TOTAL_MS;
 	feed(f, LINK_EV_TICK);
-	expect(f, LINK_ACT_END_PAIR);
+	expect_talk(f, TALK_PAIRING, TALK_END);
 	expect_over(f, KCODE_INTERRUPTED);
 }
 
@@ -690,7 +708,7 @@ static void test_mail_wrong(struct fixture *f, gconstpointer data)
 	(void)data;
 	say(f);
 	message(f, LINK_SESSION, "blob");
-	g_assert_null(find(f, LINK_ACT_ASK_SESSION_STEP));
+	g_assert_null(find_talk(f, TALK_SESSION, TALK_STEP));
 	expect_send(f, LINK_REFUSED, NULL);
 	expect_over(f, KCODE_BAD_MESSAGE);
 }
