@@ -34,18 +34,6 @@ static const char *const verdict_names[_VERDICT_MAX] = {
 };
 DEFINE_NAMES(verdict, enum verdict, _VERDICT_MAX)
 
-static const char *const phase_names[_PHASE_MAX] = {
-	[PHASE_CHECKING] = "checking",
-	[PHASE_ATTESTING] = "attesting",
-	[PHASE_PREPARING] = "preparing",
-	[PHASE_COPYING_DISK] = "copying disk",
-	[PHASE_COPYING_MEMORY] = "copying memory",
-	[PHASE_SWITCHING] = "switching over",
-	[PHASE_DONE] = "done",
-	[PHASE_FAILED] = "failed",
-};
-DEFINE_NAMES(phase, enum phase, _PHASE_MAX)
-
 /* TCG PC Client Platform Firmware Profile, 3.3.4; 10: Linux IMA; 11 to 15: systemd and others. */
 static const char *const pcr_meanings[PCR_COUNT] = {
 	[0] = "the firmware",

@@ -66,19 +66,5 @@ enum conversation_state {
 	_CONVERSATION_STATE_MAX,
 };
 
-/* Where a hand-off stands, for people. */
-enum phase {
-	PHASE_CHECKING,
-	PHASE_ATTESTING,
-	PHASE_PREPARING,
-	PHASE_COPYING_DISK,
-	PHASE_COPYING_MEMORY,
-	PHASE_SWITCHING,
-	PHASE_DONE,
-	PHASE_FAILED,
-	_PHASE_MAX,
-};
-DECLARE_NAMES(phase, enum phase);
-
 /* What is measured into a PCR, in words, e.g. "the boot loader or kernel" for 4. Never NULL. */
 const char *pcr_meaning(unsigned pcr);

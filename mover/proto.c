@@ -4,6 +4,18 @@
 
 #include <string.h>
 
+static const char *const phase_names[_PHASE_MAX] = {
+	[PHASE_CHECKING] = "checking",
+	[PHASE_ATTESTING] = "attesting",
+	[PHASE_PREPARING] = "preparing",
+	[PHASE_COPYING_DISK] = "copying disk",
+	[PHASE_COPYING_MEMORY] = "copying memory",
+	[PHASE_SWITCHING] = "switching over",
+	[PHASE_DONE] = "done",
+	[PHASE_FAILED] = "failed",
+};
+DEFINE_NAMES(phase, enum phase, _PHASE_MAX)
+
 static const char *const mover_vm_state_names[_MOVER_VM_STATE_MAX] = {
 	[MOVER_VM_RUNNING] = "running",
 	[MOVER_VM_PAUSED] = "paused",

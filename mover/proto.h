@@ -38,6 +38,20 @@ enum mover_op {
 	MOVER_EVENT_PROGRESS,  /* mover_progress : at most 4 per second, and on phase changes */
 };
 
+/* Where a hand-off stands, for people. */
+enum phase {
+	PHASE_CHECKING,
+	PHASE_ATTESTING,
+	PHASE_PREPARING,
+	PHASE_COPYING_DISK,
+	PHASE_COPYING_MEMORY,
+	PHASE_SWITCHING,
+	PHASE_DONE,
+	PHASE_FAILED,
+	_PHASE_MAX,
+};
+DECLARE_NAMES(phase, enum phase);
+
 struct mover_progress {
 	uint8_t hid[HID_LEN], uuid[UUID_LEN], peer[DEVICE_ID_LEN];
 	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];
