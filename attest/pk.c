@@ -102,23 +102,29 @@ static int signature_split(const uint8_t *der, size_t len, struct p256_signature
 	return 0;
 }
 
-static int signature_join(const struct p256_signature *sig, uint8_t ret[80], size_t *ret_len)
+/* ASN.1 INTEGER: no zeros in front but the one that keeps it positive. */
+static size_t der_integer(const uint8_t v[P256_LEN], uint8_t *ret)
 {
-	_cleanup_(ECDSA_SIG_freep) ECDSA_SIG *ec = ECDSA_SIG_new();
-	BIGNUM *r = BN_bin2bn(sig->r, P256_LEN, NULL), *s = BN_bin2bn(sig->s, P256_LEN, NULL);
-	uint8_t *at = ret;
-	int len;
+	size_t skip = 0, pad;
 
-	if (!ec || !r || !s || !ECDSA_SIG_set0(ec, r, s)) {
-		BN_free(r);
-		BN_free(s);
-		return library_error();
-	}
-	len = i2d_ECDSA_SIG(ec, NULL);
-	if (len <= 0 || len > 80 || i2d_ECDSA_SIG(ec, &at) != len)
-		return library_error();
-	*ret_len = (size_t)len;
-	return 0;
+	while (skip < P256_LEN - 1 && !v[skip])
+		skip++;
+	pad = v[skip] >> 7;
+	ret[0] = 2;
+	ret[1] = (uint8_t)(pad + P256_LEN - skip);
+	ret[2] = 0;
+	memcpy(ret + 2 + pad, v + skip, P256_LEN - skip);
+	return 2 + ret[1];
+}
+
+static size_t signature_join(const struct p256_signature *sig, uint8_t ret[80])
+{
+	size_t len = der_integer(sig->r, ret + 2);
+
+	len += der_integer(sig->s, ret + 2 + len);
+	ret[0] = 0x30;
+	ret[1] = (uint8_t)len;
+	return 2 + len;
 }
 
 int pk_p256_sign(const uint8_t secret[P256_LEN], const struct p256_public *public,
@@ -145,11 +151,9 @@ static int verify_once(const struct p256_public *public, const uint8_t digest[HA
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
 	uint8_t der[80];
-	size_t len = 0;
+	size_t len = signature_join(sig, der);
 	int r = p256_import(NULL, public, &key);
 
-	if (r >= 0)
-		r = signature_join(sig, der, &len);
 	if (r < 0)
 		return r;
 	ctx = EVP_PKEY_CTX_new(key, NULL);
