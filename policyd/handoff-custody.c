@@ -97,7 +97,7 @@ static int load_measured(const struct handoff_writing *w, struct measure_state *
 	if (r < 0)
 		return r;
 	from = rbuf_init(buf, len);
-	if (measure_state_get(&from, ret) == 0)
+	if (measure_state_get(&from, ret) == 0 && rbuf_end(&from) == 0)
 		return 0;
 	return kerr_set(err, EACCES, KCODE_ATTEST_PCR,
 			"Nobody knows any more what this device was when it proved itself.");

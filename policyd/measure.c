@@ -157,20 +157,13 @@ int measure_state(struct core *core, struct measure_state *ret, struct kerr *err
 	return 0;
 }
 
-void measure_state_put(struct wbuf *w, const struct measure_state *state)
+static void measure_state_code(struct coder *c, struct measure_state *v)
 {
-	wbuf_u32(w, state->reset_count);
-	wbuf_u32(w, state->restart_count);
-	wbuf_bytes(w, state->pcr, sizeof(state->pcr));
+	code_u32(c, &v->reset_count);
+	code_u32(c, &v->restart_count);
+	CODE_BYTES(c, v->pcr);
 }
-
-int measure_state_get(struct rbuf *r, struct measure_state *ret)
-{
-	ret->reset_count = rbuf_u32(r);
-	ret->restart_count = rbuf_u32(r);
-	rbuf_bytes(r, ret->pcr, sizeof(ret->pcr));
-	return rbuf_end(r);
-}
+DEFINE_CODEC(measure_state)
 
 int measure_unchanged(struct core *core, const struct measure_state *before, struct kerr *err)
 {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "attest/evidence.h"
+#include "base/code.h"
 
 struct core;
 
@@ -32,9 +33,7 @@ struct measure_state {
 };
 
 #define MEASURE_STATE_LEN (8 + PCR_COUNT * HASH_LEN)
-void measure_state_put(struct wbuf *w, const struct measure_state *state);
-/* -EBADMSG. */
-int measure_state_get(struct rbuf *r, struct measure_state *ret);
+DECLARE_CODEC(measure_state);
 
 int measure_state(struct core *core, struct measure_state *ret, struct kerr *err);
 

@@ -105,9 +105,8 @@ static int counter_define(struct tpm *t, uint32_t index, const uint8_t auth[TPM_
 
 static int counter_undefine(struct tpm *t, struct tpm_handle *nv, struct kerr *err)
 {
-	int r = tpm_result(
-		TPM_CALL(t, NV_UndefineSpace, ESYS_TR_RH_OWNER, nv->tr, SESSION(ESYS_TR_PASSWORD)),
-		"remove the counter", err);
+	int r = TPM_DO(t, err, "remove the counter", NV_UndefineSpace, ESYS_TR_RH_OWNER, nv->tr,
+		       SESSION(ESYS_TR_PASSWORD));
 
 	if (r == 0)
 		nv->tr = ESYS_TR_NONE;

@@ -71,6 +71,9 @@ int tpm_enter(struct tpm *t, struct kerr *err);
 /* 0 if `rc` says so; otherwise -EIO, with KCODE_TPM and "Kith could not <what>: ...". */
 int tpm_result(TSS2_RC rc, const char *what, struct kerr *err);
 
+/* Both: TPM_DO(t, err, "seal a secret", Create, ...). */
+#define TPM_DO(t, err, what, command, ...) tpm_result(TPM_CALL(t, command, __VA_ARGS__), what, err)
+
 /* A P-256 key for a template: one with `decrypt` is a primary or storage key (AES-128-CFB), any
  * other signs by ECDSA with SHA-256. */
 TPM2B_PUBLIC tpm_ecc_template(TPMA_OBJECT attributes);

@@ -150,9 +150,8 @@ static int quote_once(struct tpm *t, ESYS_TR ak, const TPM2B_DATA *qualifying,
 	int r = tpm_pcr_snapshot(t, ret->pcrs.mask, ret->pcrs.values, err);
 
 	if (r == 0)
-		r = tpm_result(TPM_CALL(t, Quote, ak, SESSION(ESYS_TR_PASSWORD), qualifying,
-					&scheme, &selection, &attest, &signature),
-			       "quote the PCRs", err);
+		r = TPM_DO(t, err, "quote the PCRs", Quote, ak, SESSION(ESYS_TR_PASSWORD),
+			   qualifying, &scheme, &selection, &attest, &signature);
 	if (r < 0)
 		return r;
 	if (!quote_covers(attest, &ret->pcrs))
@@ -232,9 +231,8 @@ int tpm_make_credential(struct tpm *t, const struct tpm_blob *ek_pub,
 	memcpy(name.name, ak_name, TPM_NAME_LEN);
 	memcpy(credential.buffer, secret, 32);
 	tpm_session_use(t, session.tr, TPMA_SESSION_DECRYPT);
-	r = tpm_result(TPM_CALL(t, MakeCredential, ek.tr, SESSION(session.tr), &credential, &name,
-				&blob, &wrapped),
-		       "make a credential", err);
+	r = TPM_DO(t, err, "make a credential", MakeCredential, ek.tr, SESSION(session.tr),
+		   &credential, &name, &blob, &wrapped);
 	sodium_memzero(&credential, sizeof(credential));
 	if (r < 0)
 		return r;
@@ -254,9 +252,8 @@ static int ek_authorize(struct tpm *t, struct tpm_handle *ret_ek, struct tpm_han
 		r = tpm_session(t, TPM2_SE_POLICY, ESYS_TR_NONE, ret_policy, err);
 	if (r < 0)
 		return r;
-	return tpm_result(TPM_CALL(t, PolicySecret, ESYS_TR_RH_ENDORSEMENT, ret_policy->tr,
-				   SESSION(ESYS_TR_PASSWORD), NULL, NULL, NULL, 0, NULL, NULL),
-			  "use the endorsement key", err);
+	return TPM_DO(t, err, "use the endorsement key", PolicySecret, ESYS_TR_RH_ENDORSEMENT,
+		      ret_policy->tr, SESSION(ESYS_TR_PASSWORD), NULL, NULL, NULL, 0, NULL, NULL);
 }
 
 /* Which refusals mean "not for this EK or this AK" (part 3, 12.5) and not a broken TPM. The

@@ -201,9 +201,8 @@ static int satisfy_policy(struct tpm *t, ESYS_TR policy, const struct p256_publi
 	if (r == 0)
 		r = verify_approval(t, authority, approval, &name, &ticket, err);
 	if (r == 0)
-		r = tpm_result(TPM_CALL(t, PolicyAuthorize, policy, NO_SESSION, &approved,
-					&policy_ref, name, ticket),
-			       "apply the approval of this state", err);
+		r = TPM_DO(t, err, "apply the approval of this state", PolicyAuthorize, policy,
+			   NO_SESSION, &approved, &policy_ref, name, ticket);
 	return r;
 }
 

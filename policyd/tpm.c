@@ -287,8 +287,7 @@ int tpm_clock(struct tpm *t, struct tpm_clock *ret, struct kerr *err)
 	int r = tpm_enter(t, err);
 
 	if (r == 0)
-		r = tpm_result(TPM_CALL(t, ReadClock, NO_SESSION, &info),
-			       "read the clock of the TPM", err);
+		r = TPM_DO(t, err, "read the clock of the TPM", ReadClock, NO_SESSION, &info);
 	if (r < 0)
 		return r;
 	*ret = (struct tpm_clock){
@@ -407,9 +406,8 @@ int tpm_session(struct tpm *t, TPM2_SE type, ESYS_TR salt, struct tpm_handle *re
 {
 	const TPMT_SYM_DEF aes = {
 		.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
-	int r = tpm_result(TPM_CALL(t, StartAuthSession, salt, ESYS_TR_NONE, NO_SESSION, NULL, type,
-				    &aes, TPM2_ALG_SHA256, &ret->tr),
-			   "start a session with the TPM", err);
+	int r = TPM_DO(t, err, "start a session with the TPM", StartAuthSession, salt, ESYS_TR_NONE,
+		       NO_SESSION, NULL, type, &aes, TPM2_ALG_SHA256, &ret->tr);
 
 	if (r == 0)
 		tpm_session_use(t, ret->tr, 0);
@@ -460,9 +458,8 @@ int tpm_create(struct tpm *t, ESYS_TR srk, ESYS_TR session, const TPM2B_SENSITIV
 	_cleanup_esys_ TPM2B_PUBLIC *pub = NULL;
 	const TPML_PCR_SELECTION no_pcr = {0};
 	const TPM2B_DATA outside = {0};
-	int r = tpm_result(TPM_CALL(t, Create, srk, SESSION(session), secret, template, &outside,
-				    &no_pcr, &priv, &pub, NULL, NULL, NULL),
-			   what, err);
+	int r = TPM_DO(t, err, what, Create, srk, SESSION(session), secret, template, &outside,
+		       &no_pcr, &priv, &pub, NULL, NULL, NULL);
 
 	if (r < 0)
 		return r;
@@ -536,9 +533,8 @@ static int pcr_read_some(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HA
 	_cleanup_esys_ TPML_DIGEST *values = NULL;
 	uint32_t got_mask;
 	UINT32 n = 0;
-	int r = tpm_result(
-		TPM_CALL(t, PCR_Read, NO_SESSION, &wanted, ret_generation, &got, &values),
-		"read the PCRs", err);
+	int r = TPM_DO(t, err, "read the PCRs", PCR_Read, NO_SESSION, &wanted, ret_generation, &got,
+		       &values);
 
 	if (r < 0)
 		return r;
