@@ -108,26 +108,19 @@ int handoff_doubt_step(struct core *core, const struct custody_statement *said, 
 		       size_t len, struct policyd_statement *out, struct kerr *err)
 {
 	struct custody_statement ours = {0};
+	enum custody_hearing heard;
 	struct custody_view view;
 	int r = store_custody_get(core->store, said->uuid, &view, err);
 
 	if (r < 0)
 		return r;
-	if (said->kind == CUSTODY_STATEMENT_WHERE) {
+	heard = custody_doubt_hear(&view, core->id.id, said);
+	if (said->kind == CUSTODY_STATEMENT_WHERE)
 		custody_doubt_answer(&view, said, core->id.id, &ours);
-	} else {
-		switch (custody_doubt_hear(&view, core->id.id, said)) {
-		case CUSTODY_HEARD_NOT_THERE:
-			r = heard_not_there(core, &view, said, err);
-			break;
-		case CUSTODY_HEARD_ELSEWHERE:
-			r = heard_elsewhere(core, &view, said, data, len, err);
-			break;
-		case CUSTODY_HEARD_NOTHING:
-		case _CUSTODY_HEARING_MAX:
-			break;
-		}
-	}
+	else if (heard == CUSTODY_HEARD_NOT_THERE)
+		r = heard_not_there(core, &view, said, err);
+	else if (heard == CUSTODY_HEARD_ELSEWHERE)
+		r = heard_elsewhere(core, &view, said, data, len, err);
 	if (r == 0)
 		handoff_sign_statement(core, &ours, out);
 	return r;

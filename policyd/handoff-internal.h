@@ -53,18 +53,19 @@ struct handoff {
 	struct handoff_offered *offered; /* destination: kept apart from RECV to OWN */
 };
 
+/* A statement that came for the mover and was checked against the journal; lost with policyd, as it
+ * is said again. Kind NONE: free. */
+struct handoff_news {
+	struct custody_statement said;
+	uint8_t bytes[CUSTODY_STATEMENT_LEN];
+};
+
 struct handoffs {
 	struct core *core;
 	struct handoff list[HANDOFFS_MAX];
 	uint8_t seen[HANDOFF_SEEN_MAX][HASH_LEN]; /* nonces and ids of the past (B2) */
 	size_t seen_next;
-	/* Statements that came for the mover and were checked against the journal; lost with
-	 * policyd, as they are said again */
-	struct {
-		uint8_t hid[HID_LEN];
-		uint8_t statement[CUSTODY_STATEMENT_LEN];
-		bool full;
-	} inbox[HANDOFFS_MAX];
+	struct handoff_news inbox[HANDOFFS_MAX];
 	size_t inbox_next;
 	/* When each peer may begin the next session here (handoff-limits.c) */
 	struct {

@@ -27,37 +27,33 @@ int handoff_custody_outbox(struct handoffs *h, struct record_list *out, struct k
 	return handoff_doubt_outbox(h, views, n, out, err);
 }
 
-/* Keeps what the mover has to act on; the newest of a hand-off counts. */
-static void keep(struct handoffs *h, const uint8_t hid[HID_LEN], const uint8_t *data, size_t len)
+static struct handoff_news *find_news(struct handoffs *h, const uint8_t hid[HID_LEN])
 {
-	size_t at = h->inbox_next % HANDOFFS_MAX;
-
-	if (len != CUSTODY_STATEMENT_LEN)
-		return;
 	for (size_t i = 0; i < HANDOFFS_MAX; i++)
-		if (h->inbox[i].full && memcmp(h->inbox[i].hid, hid, HID_LEN) == 0)
-			at = i;
-	if (at == h->inbox_next % HANDOFFS_MAX)
-		h->inbox_next++;
-	memcpy(h->inbox[at].hid, hid, HID_LEN);
-	memcpy(h->inbox[at].statement, data, len);
-	h->inbox[at].full = true;
+		if (h->inbox[i].said.kind != CUSTODY_STATEMENT_NONE &&
+		    memcmp(h->inbox[i].said.hid, hid, HID_LEN) == 0)
+			return &h->inbox[i];
+	return NULL;
+}
+
+/* Keeps what the mover has to act on; the newest of a hand-off counts. */
+static void keep(struct handoffs *h, const struct custody_statement *said, const uint8_t *data)
+{
+	struct handoff_news *news = find_news(h, said->hid);
+
+	if (!news)
+		news = &h->inbox[h->inbox_next++ % HANDOFFS_MAX];
+	news->said = *said;
+	memcpy(news->bytes, data, sizeof(news->bytes));
 }
 
 /* The statement that is kept for a hand-off, if the journal still waits for it: a record that was
  * written since makes it old. */
-static const uint8_t *kept(struct handoffs *h, const struct custody_view *v,
-			   struct custody_statement *ret)
+static const struct handoff_news *kept(struct handoffs *h, const struct custody_view *v)
 {
-	for (size_t i = 0; i < HANDOFFS_MAX; i++) {
-		const uint8_t *data = h->inbox[i].statement;
+	const struct handoff_news *news = find_news(h, v->hid);
 
-		if (h->inbox[i].full && memcmp(h->inbox[i].hid, v->hid, HID_LEN) == 0 &&
-		    custody_statement_parse(data, CUSTODY_STATEMENT_LEN, ret) == 0 &&
-		    custody_accepts(v, h->core->id.id, ret, NULL) == 0)
-			return data;
-	}
-	return NULL;
+	return news && custody_accepts(v, h->core->id.id, &news->said, NULL) == 0 ? news : NULL;
 }
 
 /* The record that decided a hand-off, if it may be told: ABORT only once the source runs again
@@ -165,7 +161,7 @@ int handoff_custody_step(struct handoffs *h, const uint8_t peer[DEVICE_ID_LEN], 
 		return handoff_doubt_step(core, &st, data, len, out, err);
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);
 	if (r == 0 && custody_accepts(&view, core->id.id, &st, NULL) == 0) {
-		keep(h, st.hid, data, len);
+		keep(h, &st, data);
 		out->len = 0;
 		return 0;
 	}
@@ -185,47 +181,42 @@ int handoff_custody_accept(struct handoffs *h, const uint8_t hid[HID_LEN], const
 	if (r == 0)
 		r = custody_accepts(&view, core->id.id, &st, err);
 	if (r == 0)
-		keep(h, hid, data, len);
+		keep(h, &st, data);
 	return r;
 }
 
 void handoff_custody_inbox(struct handoffs *h, const uint8_t hid[HID_LEN], struct policyd_news *ret)
 {
-	struct core *core = h->core;
-	const uint8_t *data = NULL;
-	struct custody_statement st;
+	const struct handoff_news *news = NULL;
 	struct custody_view view;
 
 	*ret = (struct policyd_news){0};
-	if (store_custody_by_hid(core->store, hid, &view, NULL) == 0)
-		data = kept(h, &view, &st);
-	if (!data)
+	if (store_custody_by_hid(h->core->store, hid, &view, NULL) == 0)
+		news = kept(h, &view);
+	if (!news)
 		return;
-	ret->kind = st.kind;
-	ret->statement.len = CUSTODY_STATEMENT_LEN;
-	memcpy(ret->statement.bytes, data, CUSTODY_STATEMENT_LEN);
+	ret->kind = news->said.kind;
+	ret->statement.len = sizeof(news->bytes);
+	memcpy(ret->statement.bytes, news->bytes, sizeof(news->bytes));
 }
 
 /* A copy that may not run until the other side spoke; with its ACK it never may again. With its
  * NACK (or an ABORT at the destination) the journal has to say so first. */
 static bool is_bound(struct handoffs *h, const struct custody_view *v, enum fence_verdict *ret)
 {
-	struct custody_statement st;
+	const struct handoff_news *news = kept(h, v);
 
 	if (!v->handoff || (v->record != CUSTODY_RELEASED && v->record != CUSTODY_PREPARED))
 		return false;
-	*ret = FENCE_FREEZE;
-	if (kept(h, v, &st) && st.kind == CUSTODY_STATEMENT_ACK)
-		*ret = FENCE_KILL;
+	*ret = news && news->said.kind == CUSTODY_STATEMENT_ACK ? FENCE_KILL : FENCE_FREEZE;
 	return true;
 }
 
 int handoff_bound_list(struct handoffs *h, struct record_list *out, struct kerr *err)
 {
-	struct core *core = h->core;
 	_cleanup_free_ struct custody_view *views = NULL;
 	size_t n;
-	int r = store_custody_list(core->store, &views, &n, err);
+	int r = store_custody_list(h->core->store, &views, &n, err);
 
 	if (r < 0)
 		return r;
