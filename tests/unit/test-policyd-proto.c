@@ -148,6 +148,22 @@ static void put_open(struct wbuf *w)
 	policyd_open_put(w, &v);
 }
 
+static void put_fence(struct wbuf *w)
+{
+	struct policyd_fence v = {.name = "work", .peer_name = "desk", .verdict = FENCE_KILL};
+
+	set(v.uuid, sizeof(v.uuid), 0x61);
+	policyd_fence_put(w, &v);
+}
+
+static void put_letter(struct wbuf *w)
+{
+	struct policyd_letter v = {.statement = "vote", .len = 4};
+
+	set(v.peer, sizeof(v.peer), 0x62);
+	policyd_letter_put(w, &v);
+}
+
 static void put_conversation(struct wbuf *w)
 {
 	struct policyd_conversation v = {.state = CONVERSATION_REFUSED,
@@ -186,6 +202,8 @@ DEFINE_AGAIN(audit)
 DEFINE_AGAIN(vm)
 DEFINE_AGAIN(grant)
 DEFINE_AGAIN(open)
+DEFINE_AGAIN(fence)
+DEFINE_AGAIN(letter)
 DEFINE_AGAIN(conversation)
 
 static const struct {
@@ -202,6 +220,8 @@ static const struct {
 	{"vm", put_vm, again_vm},
 	{"grant", put_grant, again_grant},
 	{"open", put_open, again_open},
+	{"fence", put_fence, again_fence},
+	{"letter", put_letter, again_letter},
 	{"conversation", put_conversation, again_conversation},
 };
 
