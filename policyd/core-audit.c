@@ -23,10 +23,10 @@ static struct policyd_audit make(const char *person, const char *device, const c
 	return a;
 }
 
-static int append(struct core *core, enum audit_kind kind, struct policyd_audit *a)
+static int append(struct core *core, enum store_log log, struct policyd_audit *a)
 {
 	struct kerr err = {0};
-	int r = store_audit_append(core->store, kind, a, &err);
+	int r = store_audit_append(core->store, log, a, &err);
 
 	if (r == 0 && !a->allowed)
 		r = store_commit(core->store, COMMIT_PLAIN, &err);
@@ -44,15 +44,10 @@ int core_audit(struct core *core, const char *person, const char *device, const 
 		return -ENODATA;
 	if (!a.allowed)
 		store_rollback(core->store);
-	return append(core, AUDIT_OWN, &a);
+	return append(core, STORE_AUDIT, &a);
 }
 
 /* -- Refusals that repeat -- */
-
-static bool is_open(const struct audit_run *run)
-{
-	return run->first.action[0];
-}
 
 static bool is_same(const struct policyd_audit *a, const struct policyd_audit *b)
 {
@@ -75,32 +70,25 @@ static void end_run(struct core *core, struct audit_run *run)
 		kerr_set(&a.reason, 0, run->first.reason.code, "%.400s (%llu more times in %llu s)",
 			 run->first.reason.text, (unsigned long long)run->repeats,
 			 (unsigned long long)(age_ms(run) / 1000));
-		append(core, AUDIT_PEER, &a);
+		append(core, STORE_PEER_AUDIT, &a);
 	}
 	*run = (struct audit_run){0};
 }
 
+/* The run that `a` belongs to; else a free place, or that of the oldest, which ends early. */
 static struct audit_run *find_run(struct audit_runs *runs, const struct policyd_audit *a)
 {
-	for (size_t i = 0; i < AUDIT_RUNS_MAX; i++)
-		if (is_open(&runs->list[i]) && is_same(&runs->list[i].first, a))
-			return &runs->list[i];
-	return NULL;
-}
-
-/* A free place, or that of the oldest, which ends early. */
-static struct audit_run *place(struct core *core)
-{
-	struct audit_run *list = core->refusals->list, *oldest = list;
+	struct audit_run *place = runs->list;
 
 	for (size_t i = 0; i < AUDIT_RUNS_MAX; i++) {
-		if (!is_open(&list[i]))
-			return &list[i];
-		if (list[i].started_ms < oldest->started_ms)
-			oldest = &list[i];
+		struct audit_run *run = &runs->list[i];
+
+		if (is_same(&run->first, a))
+			return run;
+		if (run->started_ms < place->started_ms)
+			place = run;
 	}
-	end_run(core, oldest);
-	return oldest;
+	return place;
 }
 
 int core_audit_peer(struct core *core, const char *person, const char *device, const char *vm,
@@ -112,23 +100,20 @@ int core_audit_peer(struct core *core, const char *person, const char *device, c
 	if (!core->store)
 		return -ENODATA;
 	if (a.allowed)
-		return append(core, AUDIT_PEER, &a);
+		return append(core, STORE_PEER_AUDIT, &a);
 	store_rollback(core->store);
 	if (!core->refusals)
 		core->refusals = calloc(1, sizeof(*core->refusals));
 	if (!core->refusals)
-		return append(core, AUDIT_PEER, &a);
+		return append(core, STORE_PEER_AUDIT, &a);
 	run = find_run(core->refusals, &a);
-	if (run && age_ms(run) < CORE_AUDIT_RUN_MS) {
+	if (is_same(&run->first, &a) && age_ms(run) < CORE_AUDIT_RUN_MS) {
 		run->repeats++;
 		return 0;
 	}
-	if (run)
-		end_run(core, run);
-	else
-		run = place(core);
+	end_run(core, run);
 	*run = (struct audit_run){.first = a, .started_ms = clock_ms()};
-	return append(core, AUDIT_PEER, &a);
+	return append(core, STORE_PEER_AUDIT, &a);
 }
 
 int core_audit_tick(struct core *core)
@@ -138,8 +123,6 @@ int core_audit_tick(struct core *core)
 	for (size_t i = 0; core->refusals && core->store && i < AUDIT_RUNS_MAX; i++) {
 		struct audit_run *run = &core->refusals->list[i];
 
-		if (!is_open(run))
-			continue;
 		if (age_ms(run) >= CORE_AUDIT_RUN_MS)
 			end_run(core, run);
 		else
@@ -151,8 +134,7 @@ int core_audit_tick(struct core *core)
 void core_audit_end(struct core *core)
 {
 	for (size_t i = 0; core->refusals && core->store && i < AUDIT_RUNS_MAX; i++)
-		if (is_open(&core->refusals->list[i]))
-			end_run(core, &core->refusals->list[i]);
+		end_run(core, &core->refusals->list[i]);
 	free(core->refusals);
 	core->refusals = NULL;
 }

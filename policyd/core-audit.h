@@ -7,8 +7,8 @@
 #define AUDIT_RUNS_MAX 32
 
 struct audit_run {
-	struct policyd_audit first; /* as it was recorded; action "" = free */
-	uint64_t started_ms, repeats;
+	struct policyd_audit first;   /* as it was recorded */
+	uint64_t started_ms, repeats; /* all zeros = free */
 };
 
 struct audit_runs {

@@ -362,6 +362,8 @@ static int create_store(struct core *core, struct kerr *err)
 	if (r == 0)
 		r = store_create(core->state_fd, &core->keys.db, &guard, &core->store, err);
 	if (r == 0)
+		r = store_custody_markers(core->store, core->marker_fd, err);
+	if (r == 0)
 		r = identity_create(core->store, core->tpm, &core->id, err);
 	if (r == 0)
 		r = store_meta_set(core->store, STORE_AUTHORITY_SK, core->keys.authority.data,

@@ -79,23 +79,22 @@ int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk
 	return 0;
 }
 
-void journal_hash(const struct journal_entry *entry, uint8_t ret[HASH_LEN])
+/* Written only, to be hashed: the store has a row for each. */
+static void journal_entry_code(struct coder *c, struct journal_entry *v)
 {
-	static const char label[] = "kith-journal-v1";
-	uint8_t buf[256 + JOURNAL_PROOF_MAX];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	const uint8_t *proof = v->proof;
+	uint8_t record = (uint8_t)v->record;
 
-	wbuf_bytes(&w, label, sizeof(label) - 1);
-	wbuf_bytes(&w, entry->prev, HASH_LEN);
-	wbuf_u64(&w, entry->seq);
-	wbuf_u64(&w, entry->time);
-	wbuf_u8(&w, (uint8_t)entry->record);
-	wbuf_bytes(&w, entry->hid, HID_LEN);
-	wbuf_bytes(&w, entry->uuid, UUID_LEN);
-	wbuf_u64(&w, entry->epoch);
-	wbuf_u64(&w, entry->handoff_epoch);
-	wbuf_bytes(&w, entry->peer, DEVICE_ID_LEN);
-	wbuf_u8(&w, entry->source);
-	wbuf_blob(&w, entry->proof, MIN_OF(entry->proof_len, sizeof(entry->proof)));
-	crypto_hash_sha256(ret, buf, w.len);
+	code_u64(c, &v->seq);
+	code_u64(c, &v->time);
+	code_u8(c, &record);
+	CODE_BYTES(c, v->hid);
+	CODE_BYTES(c, v->uuid);
+	code_u64(c, &v->epoch);
+	code_u64(c, &v->handoff_epoch);
+	CODE_BYTES(c, v->peer);
+	CODE_FLAG(c, v->source);
+	code_blob(c, &proof, &v->proof_len, sizeof(v->proof));
+	CODE_BYTES(c, v->hash);
 }
+DEFINE_RECORD(journal_entry)

@@ -38,7 +38,6 @@ int custody_statement_verify(const void *data, size_t len, const uint8_t sign_pk
 
 /* A `record` beside those of enum custody_record. */
 #define JOURNAL_ADOPT 64
-#define JOURNAL_FORGET 65     /* the owner removed the VM from Kith */
 #define JOURNAL_DOUBT_OVER 66 /* after a roll-back no peer had the VM, all asked... */
 #define JOURNAL_HEARSAY 67    /* ...or one that it is elsewhere; proof: its word... */
 #define JOURNAL_CLAIM 68      /* ...or the owner decided */
@@ -55,8 +54,6 @@ struct journal_entry {
 	bool source;
 	uint8_t proof[JOURNAL_PROOF_MAX]; /* signed statement as received */
 	size_t proof_len;
-	uint8_t prev[HASH_LEN], hash[HASH_LEN];
+	uint8_t hash[HASH_LEN]; /* hash-chain.h */
 };
-
-/* SHA-256 over label, entry.prev and the canonical encoding of all else. */
-void journal_hash(const struct journal_entry *entry, uint8_t ret[HASH_LEN]);
+extern const struct record journal_entry_record;

@@ -49,13 +49,12 @@ static int check_policy_version(struct core *core, const struct handoff *ho, str
  * forget what was measured either; the source has no such need (check_unchanged()). */
 static int seal_offer(struct core *core, const struct handoff *ho, struct kerr *err)
 {
-	uint8_t buf[MEASURE_STATE_LEN];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
-	int r = store_offer_put(core->store, ho->hid, &ho->offered->policy, &ho->offered->chain,
-				err);
+	uint8_t own[MEASURE_STATE_LEN];
+	struct wbuf w = wbuf_init(own, sizeof(own));
 
 	measure_state_put(&w, &ho->own);
-	return r < 0 ? r : store_offer_set_measured(core->store, ho->hid, buf, w.len, err);
+	return store_offer_put(core->store, ho->hid, &ho->offered->policy, &ho->offered->chain, own,
+			       w.len, err);
 }
 
 /* The first record of each side takes its facts from what was granted, not from the mover. */
@@ -194,8 +193,8 @@ static int write_record(struct handoff_writing *w, struct custody_view *ret_afte
 	if (r < 0)
 		return r;
 	audit_record(w);
-	r = store_custody_step(w->core->store, w->core->marker_fd, &w->step, clock_unix(),
-			       w->entry->proof, w->entry->proof_len, ret_after, err);
+	r = store_custody_step(w->core->store, &w->step, w->entry->proof, w->entry->proof_len,
+			       ret_after, err);
 	/* It was there: what was changed for it is not wanted. */
 	if (r > 0)
 		store_rollback(w->core->store);

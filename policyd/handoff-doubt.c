@@ -2,7 +2,6 @@
 /* VMs in doubt: whom to ask, what answers change, and the owner's word. */
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "policyd/custody-doubt.h"
 #include "policyd/handoff-internal.h"
@@ -16,8 +15,7 @@ static int end(struct core *core, const struct custody_view *before,
 {
 	log_notice("custody", "\"%s\" is no longer in doubt: it is %s.", after->name,
 		   after->here ? "here" : "not here");
-	return store_doubt_end(core->store, core->marker_fd, before, after, record, clock_unix(),
-			       proof, proof_len, err);
+	return store_doubt_end(core->store, before, after, record, proof, proof_len, err);
 }
 
 /* Over when nobody is left to ask: all answered, or were forgotten by the owner. */
@@ -35,7 +33,7 @@ static int settle(struct core *core, const struct custody_view *view, size_t unh
 static int ask(struct core *core, const struct custody_view *view, struct record_list *out,
 	       size_t *count, struct kerr *err)
 {
-	_cleanup_free_ struct doubt_peer *peers = NULL;
+	_cleanup_free_ struct store_peer *peers = NULL;
 	size_t n;
 	int r = store_doubt_unheard(core->store, view->uuid, &peers, &n, err);
 
@@ -73,7 +71,7 @@ int handoff_doubt_outbox(struct handoffs *h, const struct custody_view *views, s
 static int heard_not_there(struct core *core, const struct custody_view *view,
 			   const struct custody_statement *said, struct kerr *err)
 {
-	_cleanup_free_ struct doubt_peer *peers = NULL;
+	_cleanup_free_ struct store_peer *peers = NULL;
 	size_t n;
 	int r = store_doubt_answered(core->store, view->uuid, said->from, err);
 

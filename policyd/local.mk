@@ -18,7 +18,6 @@ policyd_libpolicy_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 noinst_LIBRARIES += policyd/libpolicyd.a
 policyd_libpolicyd_a_SOURCES = \
-	policyd/audit.c policyd/audit.h \
 	policyd/core.c policyd/core.h \
 	policyd/core-audit.c policyd/core-audit.h \
 	policyd/custody-marker.c policyd/custody-marker.h \
@@ -32,6 +31,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/handoff-offer.c \
 	policyd/handoff-request.c \
 	policyd/handoff-table.c \
+	policyd/hash-chain.c policyd/hash-chain.h \
 	policyd/identity.c policyd/identity.h \
 	policyd/measure.c policyd/measure.h \
 	policyd/offer.c policyd/offer.h \
@@ -47,9 +47,8 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/seal.c policyd/seal.h policyd/seal-recovery.c policyd/seal-recovery.h \
 	policyd/server.c policyd/server.h \
 	policyd/store.c policyd/store.h policyd/store-sql.c policyd/store-sql.h \
-	policyd/store-audit.c policyd/store-chain.c policyd/store-custody.c policyd/store-doubt.c \
-	policyd/store-offer.c \
-	policyd/store-peers.c \
+	policyd/store-custody.c policyd/store-doubt.c policyd/store-log.c policyd/store-peers.c \
+	policyd/store-policy.c policyd/store-request.c policyd/store-row.c policyd/store-schema.c \
 	policyd/tpm.c policyd/tpm.h policyd/tpm-internal.h \
 	policyd/tpm-counter.c policyd/tpm-key.c policyd/tpm-seal.c \
 	policyd/trust.c policyd/trust.h \

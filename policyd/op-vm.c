@@ -2,7 +2,6 @@
 /* Requests about VMs, their policies, and what was done with them. */
 #include <string.h>
 
-#include "base/clock.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff.h"
@@ -79,8 +78,8 @@ static int save_policy(struct caller *caller, struct store_policy *p, struct ker
 	/* Both ways commit guarded. */
 	if (view.known)
 		return store_commit(core->store, COMMIT_GUARDED, err);
-	return store_custody_adopt(core->store, core->marker_fd, p->uuid, p->name, core->id.id,
-				   core->config.name, clock_unix(), &view, err);
+	return store_custody_adopt(core->store, p->uuid, p->name, core->id.id, core->config.name,
+				   &view, err);
 }
 
 OP_HANDLER(op_policy_set)

@@ -166,7 +166,7 @@ static void policyd_plan_code(struct coder *c, struct policyd_plan *v)
 }
 DEFINE_CODEC(policyd_plan)
 
-/* The hash stays last: audit_hash() covers what stands before it. */
+/* The hash stays last: it covers what stands before it (hash-chain.h). */
 static void policyd_audit_code(struct coder *c, struct policyd_audit *v)
 {
 	code_u64(c, &v->seq);

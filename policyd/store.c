@@ -10,7 +10,6 @@
 #include "base/box.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "policyd/audit.h"
 #include "policyd/store-sql.h"
 
 /* magic 8, u32 version, u32 zero, u64 counter; then a box, which stands for all before its
@@ -95,7 +94,7 @@ static int store_new(int dirfd, const struct secret *db_key, const struct store_
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		goto no_memory;
-	s->dirfd = -EBADF;
+	s->dirfd = s->marker_dir = -EBADF;
 	s->guard = *guard;
 	if (sql_setup() < 0 || secret_from(db_key->data, db_key->len, &s->key) < 0)
 		goto no_memory;
@@ -171,6 +170,9 @@ static int raise_guard(struct store *s, uint64_t target, struct kerr *err)
 {
 	uint64_t now = 0;
 
+	/* A store that has no TPM beside it counts alone. */
+	if (!s->guard.increment)
+		return 0;
 	if (s->guard.increment(s->guard.ctx, &now) == 0 && now == target)
 		return 0;
 	if (s->guard.read(s->guard.ctx, &now) == 0) {
@@ -221,13 +223,10 @@ static int write_file(struct store *s, enum commit_kind kind, struct kerr *err)
 
 int store_commit(struct store *s, enum commit_kind kind, struct kerr *err)
 {
-	int r = 0;
+	int r = sql_usable(s, err);
 
-	if (s->broken)
-		return kerr_set(err, EIO, KCODE_NOT_READY,
-				"Writing the store failed before. Restart kith-policyd.");
-	if (!s->changed && kind == COMMIT_PLAIN)
-		return 0;
+	if (r < 0 || (!s->changed && kind == COMMIT_PLAIN))
+		return r;
 	if (s->changed && sql_exec(s->db, "COMMIT") < 0)
 		r = kerr_set(err, ENOMEM, KCODE_FAILED, "The store could not take the change.");
 	if (r == 0) {
@@ -289,9 +288,9 @@ int store_create(int dirfd, const struct secret *db_key, const struct store_guar
 	return 0;
 }
 
-static int refuse_damaged(int num, struct kerr *err)
+int store_refuse_damaged(struct kerr *err)
 {
-	return kerr_set(err, num, KCODE_LOCKED,
+	return kerr_set(err, EBADMSG, KCODE_LOCKED,
 			"The store of this device does not open: it was damaged or changed, or "
 			"belongs to another key. Nothing is allowed until it is restored.");
 }
@@ -303,13 +302,13 @@ static int load_file(struct store *s, struct kerr *err)
 	if (r == -ENOENT)
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "There is no store here yet.");
 	if (r == -EFBIG || r == -EINVAL)
-		return refuse_damaged(EBADMSG, err);
+		return store_refuse_damaged(err);
 	if (r == 0)
 		r = load_sealed(s);
 	if (r == 0)
 		r = sql_schema_check(s->db);
 	if (r == -EBADMSG)
-		return refuse_damaged(EBADMSG, err);
+		return store_refuse_damaged(err);
 	if (r == -EPROTONOSUPPORT)
 		return kerr_set(err, EPROTONOSUPPORT, KCODE_LOCKED,
 				"The store was written by another version of Kith.");
@@ -343,20 +342,17 @@ static int check_guard(struct store *s, uint64_t tpm, struct kerr *err)
 	return 0;
 }
 
+/* *ret_tpm is untouched where the guard is none. */
 static int open_file(int dirfd, const struct secret *db_key, const struct store_guard *guard,
 		     struct store **ret, uint64_t *ret_tpm, struct kerr *err)
 {
-	_cleanup_(store_freep) struct store *s = NULL;
-	int r = store_new(dirfd, db_key, guard, &s, err);
+	int r = store_new(dirfd, db_key, guard, ret, err);
 
 	if (r == 0)
-		r = load_file(s, err);
-	if (r == 0)
+		r = load_file(*ret, err);
+	if (r == 0 && guard->read)
 		r = read_guard(guard, ret_tpm, err);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(s);
-	return 0;
+	return r;
 }
 
 int store_open(int dirfd, const struct secret *db_key, const struct store_guard *guard,
@@ -370,6 +366,31 @@ int store_open(int dirfd, const struct secret *db_key, const struct store_guard 
 		r = check_guard(s, tpm, err);
 	if (r == 0)
 		*ret = TAKE_PTR(s);
+	return r;
+}
+
+/* State may be lost: every known VM is in doubt, each under a number of its own. Where nobody else
+ * is, nothing can have gone. */
+static int doubt_all(struct store *s, struct kerr *err)
+{
+	_cleanup_free_ struct custody_view *views = NULL;
+	uint64_t peers;
+	size_t n;
+	int r = sql_number(s, err, &peers, "SELECT count(*) FROM peers");
+
+	if (r < 0 || !peers)
+		return r;
+	r = sql_list(s, err, &custody_table, &views, &n, "");
+	if (r == 0)
+		r = sql_change(s, err, "DELETE FROM answers");
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		uint8_t nonce[HID_LEN];
+
+		randombytes_buf(nonce, sizeof(nonce));
+		r = sql_change(s, err,
+			       "UPDATE custody SET doubt=?2, nonce=?3, told_epoch=0 WHERE uuid=?1",
+			       SQL_UUID(views[i].uuid), SQL_U64(CUSTODY_ASKING), SQL_HID(nonce));
+	}
 	return r;
 }
 
@@ -389,7 +410,7 @@ int store_open_rebase(int dirfd, const struct secret *db_key, const struct store
 		log_warning("store", "counter %llu accepted in place of %llu by recovery key",
 			    (unsigned long long)s->counter, (unsigned long long)tpm);
 	if (lost)
-		r = store_doubt_all(s, err);
+		r = doubt_all(s, err);
 	s->counter = tpm;
 	if (r == 0)
 		r = store_commit(s, COMMIT_GUARDED, err);
@@ -400,50 +421,20 @@ int store_open_rebase(int dirfd, const struct secret *db_key, const struct store
 	return 0;
 }
 
-/* The counter of a store that has no TPM beside it is its own. */
-static int own_read(void *ctx, uint64_t *ret)
-{
-	*ret = ((const struct store *)ctx)->counter;
-	return 0;
-}
-
-static int own_increment(void *ctx, uint64_t *ret)
-{
-	*ret = ((const struct store *)ctx)->counter + 1;
-	return 0;
-}
-
 int store_open_unguarded(int dirfd, const struct secret *db_key, struct store **ret,
 			 struct kerr *err)
 {
-	const struct store_guard none = {own_read, own_increment, NULL};
+	static const struct store_guard none;
 	_cleanup_(store_freep) struct store *s = NULL;
-	int r = store_new(dirfd, db_key, &none, &s, err);
+	int r = open_file(dirfd, db_key, &none, &s, NULL, err);
 
-	if (r < 0)
-		return r;
-	s->guard.ctx = s;
-	r = load_file(s, err);
 	if (r == 0)
-		r = store_doubt_all(s, err);
+		r = doubt_all(s, err);
 	if (r == 0)
 		r = store_commit(s, COMMIT_GUARDED, err);
 	if (r == 0)
 		*ret = TAKE_PTR(s);
 	return r;
-}
-
-int store_verify(struct store *s, struct kerr *err)
-{
-	uint64_t seq;
-	int r;
-
-	if (s->broken)
-		return kerr_set(err, EIO, KCODE_NOT_READY, "The store is not open.");
-	if (sql_schema_check(s->db) < 0)
-		return refuse_damaged(EBADMSG, err);
-	r = store_journal_verify(s, err);
-	return r < 0 ? r : store_audit_verify(s, &seq, err);
 }
 
 /* -- Single values -- */
@@ -453,46 +444,39 @@ int store_meta_set(struct store *s, const char *key, const void *value, size_t l
 {
 	if (len > STORE_META_MAX)
 		return kerr_set(err, EMSGSIZE, KCODE_FAILED, "The value \"%s\" is too long.", key);
-	return sql_change(s,
-			  "INSERT INTO meta(key, value) VALUES(?1, ?2)"
-			  " ON CONFLICT(key) DO UPDATE SET value=excluded.value",
-			  SQL_ARGS(SQL_TEXT(key), SQL_BLOB(value, len)), err);
+	return sql_change(s, err, "INSERT OR REPLACE INTO meta VALUES(?1, ?2)", SQL_TEXT(key),
+			  SQL_BLOB(value, len));
 }
 
 int store_meta_delete(struct store *s, const char *key, struct kerr *err)
 {
-	return sql_change(s, "DELETE FROM meta WHERE key=?1", SQL_ARGS(SQL_TEXT(key)), err);
+	return sql_change(s, err, "DELETE FROM meta WHERE key=?1", SQL_TEXT(key));
 }
 
-/* On success the row is current: column 0 is the value. */
-static int meta_find(struct store *s, const char *key, sqlite3_stmt **ret, struct kerr *err)
+/* The value lives as long as the statement. */
+static int meta_find(struct sql *q, const char *key, const void **ret, size_t *ret_len)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	int r = sql_query(s, "SELECT value FROM meta WHERE key=?1", SQL_ARGS(SQL_TEXT(key)), &stmt,
-			  err);
+	int r = sql_first(q, "SELECT value FROM meta WHERE key=?1", SQL_TEXT(key));
 
 	if (r == 0)
-		r = sql_step(s, stmt, err);
-	if (r == 0)
-		return kerr_set(err, ENOENT, KCODE_NOT_FOUND, "The store has no \"%s\".", key);
+		return kerr_set(q->err, ENOENT, KCODE_NOT_FOUND, "The store has no \"%s\".", key);
 	if (r < 0)
 		return r;
-	*ret = TAKE_PTR(stmt);
+	*ret = sqlite3_column_blob(q->stmt, 0);
+	*ret_len = (size_t)sqlite3_column_bytes(q->stmt, 0);
 	return 0;
 }
 
 int store_meta_get(struct store *s, const char *key, void *ret, size_t size, size_t *ret_len,
 		   struct kerr *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	_cleanup_(sql_end) struct sql q = {.s = s, .err = err};
 	const void *data;
 	size_t len;
-	int r = meta_find(s, key, &stmt, err);
+	int r = meta_find(&q, key, &data, &len);
 
 	if (r < 0)
 		return r;
-	data = sqlite3_column_blob(stmt, 0);
-	len = (size_t)sqlite3_column_bytes(stmt, 0);
 	if (len > size)
 		return kerr_set(err, EMSGSIZE, KCODE_FAILED, "The value \"%s\" is too long.", key);
 	if (len)
@@ -503,67 +487,24 @@ int store_meta_get(struct store *s, const char *key, void *ret, size_t size, siz
 
 int store_meta_get_text(struct store *s, const char *key, char *ret, size_t size, struct kerr *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
-	const char *data;
 	size_t len;
-	int r = meta_find(s, key, &stmt, err);
+	int r = store_meta_get(s, key, ret, size - 1, &len, err);
 
-	if (r < 0)
-		return r;
-	data = sqlite3_column_blob(stmt, 0);
-	len = (size_t)sqlite3_column_bytes(stmt, 0);
-	if (len >= size)
-		return kerr_set(err, EMSGSIZE, KCODE_FAILED, "The value \"%s\" is too long.", key);
-	if (len && memchr(data, '\0', len))
-		return kerr_set(err, EBADMSG, KCODE_FAILED, "The value \"%s\" is no text.", key);
-	if (len)
-		memcpy(ret, data, len);
-	ret[len] = '\0';
-	return 0;
+	if (r == 0 && memchr(ret, '\0', len))
+		r = kerr_set(err, EBADMSG, KCODE_FAILED, "The value \"%s\" is no text.", key);
+	if (r == 0)
+		ret[len] = '\0';
+	return r;
 }
 
 int store_meta_get_secret(struct store *s, const char *key, struct secret *ret, struct kerr *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+	_cleanup_(sql_end) struct sql q = {.s = s, .err = err};
 	const void *data;
-	int r = meta_find(s, key, &stmt, err);
-
-	if (r < 0)
-		return r;
-	data = sqlite3_column_blob(stmt, 0);
-	if (secret_from(data ? data : "", (size_t)sqlite3_column_bytes(stmt, 0), ret) < 0)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "There is no locked memory left.");
-	return 0;
-}
-
-int store_anchor_get(struct store *s, const char *key, struct store_anchor *ret, struct kerr *err)
-{
-	uint8_t buf[8 + HASH_LEN];
-	struct kerr ignored = {0};
-	struct rbuf r;
 	size_t len;
-	int e = store_meta_get(s, key, buf, sizeof(buf), &len, &ignored);
+	int r = meta_find(&q, key, &data, &len);
 
-	*ret = (struct store_anchor){0};
-	if (e == -ENOENT)
-		return 0;
-	if (e < 0)
-		return kerr_set(err, -e, ignored.code, "%s", ignored.text);
-	r = rbuf_init(buf, len);
-	ret->seq = rbuf_u64(&r);
-	rbuf_bytes(&r, ret->hash, HASH_LEN);
-	if (rbuf_end(&r) < 0)
-		return refuse_damaged(EBADMSG, err);
-	return 0;
-}
-
-int store_anchor_set(struct store *s, const char *key, const struct store_anchor *anchor,
-		     struct kerr *err)
-{
-	uint8_t buf[8 + HASH_LEN];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
-
-	wbuf_u64(&w, anchor->seq);
-	wbuf_bytes(&w, anchor->hash, HASH_LEN);
-	return store_meta_set(s, key, buf, w.len, err);
+	if (r == 0 && secret_from(data ? data : "", len, ret) < 0)
+		r = kerr_set(err, ENOMEM, KCODE_FAILED, "There is no locked memory left.");
+	return r;
 }

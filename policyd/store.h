@@ -153,14 +153,11 @@ struct store_evidence {
 	const struct quote_info *quote;
 };
 
-/* New evidence and what the verifier said. An `untrusted` verdict stays until a `trusted` one
- * replaces it: `stale` and `unknown` do not (B12). */
-int store_peer_set_evidence(struct store *s, const uint8_t id[DEVICE_ID_LEN],
-			    const struct store_evidence *evidence, enum verdict verdict,
-			    const struct kerr *reason, struct kerr *err);
-/* Changes the verdict alone, same stickiness. */
+/* What the verifier said, with the new evidence where that was genuine (else NULL). An `untrusted`
+ * verdict stays until a `trusted` one replaces it: `stale` and `unknown` do not (B12). */
 int store_peer_set_verdict(struct store *s, const uint8_t id[DEVICE_ID_LEN], enum verdict verdict,
-			   const struct kerr *reason, struct kerr *err);
+			   const struct kerr *reason, const struct store_evidence *evidence,
+			   struct kerr *err);
 /* What the last evidence says of `required` and of what the peer was measured by before becomes the
  * reference, nothing else, and the verdict `trusted` (H1). `shown` is the hash that
  * store_peer_to_trust() gave: `attest-pcr` if the evidence is another one by now. `not-ready` if
@@ -206,33 +203,28 @@ void store_policy_clear(struct store_policy *policy);
 
 /* -- Doubt about custody (custody-doubt.h) -- */
 
-/* Every known VM, if there is any peer; the caller commits. */
-int store_doubt_all(struct store *s, struct kerr *err);
 /* That peer has not got the VM; the caller commits. */
 int store_doubt_answered(struct store *s, const uint8_t uuid[UUID_LEN],
 			 const uint8_t peer[DEVICE_ID_LEN], struct kerr *err);
 /* Peers that did not say so yet; *ret is malloced (NULL for none). */
-struct doubt_peer {
-	uint8_t id[DEVICE_ID_LEN];
-};
-int store_doubt_unheard(struct store *s, const uint8_t uuid[UUID_LEN], struct doubt_peer **ret,
+int store_doubt_unheard(struct store *s, const uint8_t uuid[UUID_LEN], struct store_peer **ret,
 			size_t *ret_n, struct kerr *err);
 /* The view after it, as JOURNAL_DOUBT_OVER, _HEARSAY or _CLAIM (guarded), with journal and marker.
  */
-int store_doubt_end(struct store *s, int marker_dir, const struct custody_view *before,
-		    const struct custody_view *after, int record, uint64_t time, const void *proof,
+int store_doubt_end(struct store *s, const struct custody_view *before,
+		    const struct custody_view *after, int record, const void *proof,
 		    size_t proof_len, struct kerr *err);
 
 /* -- Offers: policy and chain of a hand-off that arrives. They bind nobody (H4) before OWN, which
  * makes the policy the VM's; VOID drops both (store_custody_step()). -- */
 
-/* Also asks store_policy_check(). `busy` at STORE_OFFERS_MAX. The caller commits. */
+/* Also asks store_policy_check(). `measured` is what this device was when it proved itself for the
+ * hand-off (measure_state_put()), kept so that a restart does not forget it (B6). `busy` at
+ * STORE_OFFERS_MAX. The caller commits. */
 int store_offer_put(struct store *s, const uint8_t hid[HID_LEN], const struct store_policy *policy,
-		    const struct custody_chain *chain, struct kerr *err);
-/* What this device was when it proved itself for the hand-off (measure_state_put()); kept with the
- * offer, so that a restart does not forget it (B6). get: -ENOENT/`not-found` without an offer. */
-int store_offer_set_measured(struct store *s, const uint8_t hid[HID_LEN], const void *state,
-			     size_t len, struct kerr *err);
+		    const struct custody_chain *chain, const void *measured, size_t measured_len,
+		    struct kerr *err);
+/* -ENOENT/`not-found` without an offer. */
 int store_offer_measured(struct store *s, const uint8_t hid[HID_LEN], void *ret, size_t size,
 			 size_t *ret_len, struct kerr *err);
 /* An empty chain if there is none. */
@@ -264,13 +256,12 @@ int store_custody_list(struct store *s, struct custody_view **ret, size_t *ret_n
 /* Writes one record: fills the facts of *step, asks custody_step(), writes the row, puts a marker
  * that forbids out first, commits in the kind that the record needs together with whatever else the
  * caller changed (its audit record, say), and puts a marker that allows out last. `proof` is the
- * signed statement as received (NULL, 0 = none). `marker_dir` < 0 = no markers.
+ * signed statement as received (NULL, 0 = none).
  * 0 = written; 1 = it was there already (other changes of the caller stay uncommitted); a refusal
  * of custody_step() changes nothing; any later failure drops all uncommitted changes. In each good
  * case *ret_after describes this hand-off, so that custody_statement_for() answers it. */
-int store_custody_step(struct store *s, int marker_dir, struct custody_step *step, uint64_t time,
-		       const void *proof, size_t proof_len, struct custody_view *ret_after,
-		       struct kerr *err);
+int store_custody_step(struct store *s, struct custody_step *step, const void *proof,
+		       size_t proof_len, struct custody_view *ret_after, struct kerr *err);
 /* 1 if exactly this record was the last one of its hand-off, with *ret_after as above; else 0.
  * Needs step->hid and step->record only, and writes nothing (F3). */
 int store_custody_repeated(struct store *s, struct custody_step *step,
@@ -279,14 +270,11 @@ int store_custody_repeated(struct store *s, struct custody_step *step,
  * journal would let the VM be released although it runs here. */
 int store_custody_started(struct store *s, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* custody_adopt() and journal record with guarded commit and marker, in the same way. */
-int store_custody_adopt(struct store *s, int marker_dir, const uint8_t uuid[UUID_LEN],
-			const char *name, const uint8_t self[DEVICE_ID_LEN], const char *self_name,
-			uint64_t time, struct custody_view *ret_after, struct kerr *err);
-/* The VM leaves Kith's care: its row and marker go, the journal remembers its epoch. Refused while
- * a hand-off is open. Commits guarded. */
-int store_custody_forget(struct store *s, int marker_dir, const uint8_t uuid[UUID_LEN],
-			 uint64_t time, struct kerr *err);
-/* Writes the markers of all known VMs (at start) and removes those of unknown ones. */
+int store_custody_adopt(struct store *s, const uint8_t uuid[UUID_LEN], const char *name,
+			const uint8_t self[DEVICE_ID_LEN], const char *self_name,
+			struct custody_view *ret_after, struct kerr *err);
+/* From now on records put their markers into that folder, which stays the caller's; before that
+ * there are none. Writes those of all known VMs, and removes those of unknown ones. */
 int store_custody_markers(struct store *s, int marker_dir, struct kerr *err);
 
 /* The last record that was ever written for a hand-off: to answer a peer that asks again, and to
@@ -300,7 +288,6 @@ struct store_request {
 	uint8_t hid[HID_LEN], uuid[UUID_LEN], device[DEVICE_ID_LEN];
 	char person[NAME_MAX_LEN + 1];
 	uint64_t time; /* clock_ms() of the policyd that was asked */
-	bool abort;    /* a person asked to abort it */
 };
 
 /* `exists` for a hid that is there or was used, `busy` at STORE_REQUESTS_MAX. */
@@ -313,22 +300,24 @@ int store_request_delete(struct store *s, const uint8_t hid[HID_LEN], struct ker
  */
 int store_request_expire(struct store *s, uint64_t before, struct kerr *err);
 
-/* -- Audit -- */
+/* -- Logs: chained by hash, of a bounded length -- */
 
-/* Two histories with one numbering: each has its own chain, and its own length, so that what
- * others cause pushes nothing out of the owner's (H5). */
-enum audit_kind {
-	AUDIT_OWN,
-	AUDIT_PEER, /* sessions that a peer began here */
-	_AUDIT_KIND_MAX,
+/* Both audits have one numbering, and each its own chain and length, so that what others cause
+ * pushes nothing out of the owner's (H5). */
+enum store_log {
+	STORE_AUDIT,
+	STORE_PEER_AUDIT, /* sessions that a peer began here */
+	STORE_JOURNAL,	  /* of custody; written with each record of it */
+	_STORE_LOG_MAX,
 };
 
-/* Appends: fills record->seq and record->hash. -ENOSPC without room. The caller commits. */
-int store_audit_append(struct store *s, enum audit_kind kind, struct policyd_audit *record,
+/* Appends to an audit: fills record->seq and record->hash. -ENOSPC without room. The caller
+ * commits. */
+int store_audit_append(struct store *s, enum store_log log, struct policyd_audit *record,
 		       struct kerr *err);
-/* From sequence number `from` on, at most `max`; *ret is malloced (NULL for none). */
+/* Both audits, from sequence number `from` on, at most `max`; *ret is malloced (NULL for none). */
 int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_audit **ret,
 		     size_t *ret_n, struct kerr *err);
-/* 0 if both chains hold, from the oldest kept record to the newest written one; else -EBADMSG,
- * a sentence, and the sequence number of the first broken record (0: it cannot even be read). */
-int store_audit_verify(struct store *s, uint64_t *ret_seq, struct kerr *err);
+/* 0 if the chain holds, from the oldest kept record to the newest written one; else -EBADMSG and a
+ * sentence with the number of the last record that does. */
+int store_log_verify(struct store *s, enum store_log log, struct kerr *err);

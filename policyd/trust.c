@@ -38,9 +38,8 @@ static int keep(struct core *core, const struct store_peer *peer, const struct e
 	bool genuine = v == VERDICT_TRUSTED || why->code == KCODE_ATTEST_PCR;
 
 	kept.mask &= (core->config.pcrs | peer->reference_mask) & ~PCR_MASK_RESETTABLE;
-	if (genuine && evidence_covers(&kept, peer->reference_mask, NULL) == 0)
-		return store_peer_set_evidence(core->store, peer->id, &seen, v, why, err);
-	return store_peer_set_verdict(core->store, peer->id, v, why, err);
+	genuine = genuine && evidence_covers(&kept, peer->reference_mask, NULL) == 0;
+	return store_peer_set_verdict(core->store, peer->id, v, why, genuine ? &seen : NULL, err);
 }
 
 enum verdict trust_judge(struct core *core, const struct trust_case *c, const struct evidence *ev,

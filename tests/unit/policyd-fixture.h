@@ -219,8 +219,8 @@ static inline void give_policy(struct device *d, const char *text)
 		identity_owner_sign(d->core->store, digest, sizeof(digest), p.signature, &err), ==,
 		0);
 	g_assert_cmpint(store_policy_put(d->core->store, &p, &err), ==, 0);
-	g_assert_cmpint(store_custody_adopt(d->core->store, d->core->marker_fd, vm, "work",
-					    d->core->id.id, d->config.name, 1, &view, &err),
+	g_assert_cmpint(store_custody_adopt(d->core->store, vm, "work", d->core->id.id,
+					    d->config.name, &view, &err),
 			==, 0);
 }
 
@@ -578,7 +578,7 @@ static inline bool move(struct world *w, struct device *from, struct device *to)
 /* What a device can do to its own store. */
 static inline void rewrite(struct device *d, const char *sql)
 {
-	g_assert_cmpint(sql_change(d->core->store, sql, NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(sql_change(d->core->store, NULL, sql), ==, 0);
 	g_assert_cmpint(store_commit(d->core->store, COMMIT_PLAIN, NULL), ==, 0);
 }
 

@@ -168,6 +168,8 @@ static _unused_ int make_store(struct fixture *f)
 		r = store_commit(f->s, COMMIT_GUARDED, NULL);
 	if (r < 0)
 		f->s = store_free(f->s);
+	else
+		f->s->marker_dir = f->dir;
 	return r;
 }
 
@@ -202,8 +204,13 @@ static _unused_ void teardown(struct fixture *f, const void *data _unused_)
 
 static _unused_ int reopen(struct fixture *f, struct kerr *err)
 {
+	int r;
+
 	f->s = store_free(f->s);
-	return store_open(f->dir, &f->key, &f->guard, &f->s, err);
+	r = store_open(f->dir, &f->key, &f->guard, &f->s, err);
+	if (r == 0)
+		f->s->marker_dir = f->dir;
+	return r;
 }
 
 static _unused_ void must_reopen(struct fixture *f)

@@ -4,19 +4,17 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "policyd/audit.h"
+#include "policyd/hash-chain.h"
+#include "policyd/proto.h"
 
 #define COUNT 12
 
-static const uint8_t zero[HASH_LEN];
-
 static void fill(struct policyd_audit *a, size_t n)
 {
-	const uint8_t *prev = zero;
+	struct chain_link at = {0};
 
 	memset(a, 0, n * sizeof(*a));
 	for (size_t i = 0; i < n; i++) {
-		a[i].seq = i + 1;
 		a[i].time = 1700000000 + i;
 		a[i].allowed = i % 2 == 0;
 		g_snprintf(a[i].person, sizeof(a[i].person), "tom");
@@ -25,30 +23,33 @@ static void fill(struct policyd_audit *a, size_t n)
 		g_snprintf(a[i].action, sizeof(a[i].action), "move-out");
 		if (!a[i].allowed)
 			kerr_set(&a[i].reason, EACCES, KCODE_POLICY, "Rule %zu denies.", i);
-		g_assert_cmpint(audit_hash(prev, &a[i], a[i].hash), ==, 0);
-		prev = a[i].hash;
+		g_assert_cmpint(chain_append(&audit_chain, &at, i + 1, &a[i]), ==, 0);
 	}
 }
 
-static void check_broken(const struct policyd_audit *a, size_t n, size_t want)
+/* `good` is the number of the last one that holds. */
+static void check_broken(const struct policyd_audit *a, size_t n, uint64_t good)
 {
-	size_t at = 999;
+	struct chain_link at = {0};
 
-	g_assert_cmpint(audit_verify(zero, a, n, &at), ==, -EBADMSG);
-	g_assert_cmpuint(at, ==, want);
+	g_assert_cmpint(chain_follow(&audit_chain, &at, a, n), ==, -EBADMSG);
+	g_assert_cmpuint(at.seq, ==, good);
 }
 
 static void test_good(void)
 {
 	struct policyd_audit a[COUNT];
-	size_t at = 999;
+	struct chain_link at = {0};
 
 	fill(a, COUNT);
-	g_assert_cmpint(audit_verify(zero, a, COUNT, &at), ==, 0);
-	g_assert_cmpint(audit_verify(zero, a, 0, &at), ==, 0);
+	g_assert_cmpint(chain_follow(&audit_chain, &at, a, 0), ==, 0);
+	g_assert_cmpuint(at.seq, ==, 0);
+	g_assert_cmpint(chain_follow(&audit_chain, &at, a, 5), ==, 0);
+	g_assert_cmpuint(at.seq, ==, 5);
+	g_assert_cmpmem(at.hash, HASH_LEN, a[4].hash, HASH_LEN);
 	/* A part of the chain, from the record before it. */
-	g_assert_cmpint(audit_verify(a[4].hash, a + 5, COUNT - 5, &at), ==, 0);
-	g_assert_cmpuint(at, ==, 999);
+	g_assert_cmpint(chain_follow(&audit_chain, &at, a + 5, COUNT - 5), ==, 0);
+	g_assert_cmpuint(at.seq, ==, COUNT);
 }
 
 static void test_edited(void)
@@ -95,6 +96,7 @@ static void test_edited(void)
 static void test_moved(void)
 {
 	struct policyd_audit a[COUNT], spare;
+	struct chain_link at = {.seq = 7};
 
 	fill(a, COUNT);
 	memmove(&a[3], &a[4], (COUNT - 4) * sizeof(a[0]));
@@ -109,7 +111,8 @@ static void test_moved(void)
 	/* A forger who recomputes one hash breaks the next link. */
 	fill(a, COUNT);
 	a[7].allowed = !a[7].allowed;
-	g_assert_cmpint(audit_hash(a[6].hash, &a[7], a[7].hash), ==, 0);
+	memcpy(at.hash, a[6].hash, HASH_LEN);
+	g_assert_cmpint(chain_append(&audit_chain, &at, 8, &a[7]), ==, 0);
 	check_broken(a, COUNT, 8);
 
 	/* The first record without what stood before it. */
@@ -119,12 +122,12 @@ static void test_moved(void)
 
 static void test_impossible(void)
 {
+	struct chain_link at = {0};
 	struct policyd_audit a[1];
-	uint8_t hash[HASH_LEN];
 
 	fill(a, 1);
 	a[0].person[0] = '\x1b';
-	g_assert_cmpint(audit_hash(zero, &a[0], hash), ==, -EINVAL);
+	g_assert_cmpint(chain_append(&audit_chain, &at, 1, &a[0]), ==, -EINVAL);
 	check_broken(a, 1, 0);
 }
 

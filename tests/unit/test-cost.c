@@ -39,7 +39,7 @@ static uint64_t number(struct device *d, const char *sql)
 {
 	uint64_t n = 99;
 
-	g_assert_cmpint(sql_number(d->core->store, sql, NULL, 0, &n, NULL), ==, 0);
+	g_assert_cmpint(sql_number(d->core->store, NULL, &n, sql), ==, 0);
 	return n;
 }
 
@@ -438,7 +438,6 @@ static void test_h5_audit(void)
 	g_autoptr(GBytes) before = NULL;
 	struct policyd_audit last;
 	struct kerr err;
-	uint64_t seq;
 	size_t first, n;
 
 	hello(s->bobs, s->desktop, &err);
@@ -471,7 +470,7 @@ static void test_h5_audit(void)
 	audit_last(s->desktop, &last, &n);
 	g_assert_cmpuint(n, ==, first + 4);
 	g_assert_nonnull(strstr(last.reason.text, "(1 more times in "));
-	g_assert_cmpint(store_audit_verify(s->desktop->core->store, &seq, &err), ==, 0);
+	g_assert_cmpint(store_log_verify(s->desktop->core->store, STORE_AUDIT, &err), ==, 0);
 	/* The twin: what the owner is refused is recorded each time. */
 	for (int i = 0; i < 3; i++)
 		core_audit(s->desktop->core, "Tom", "bobs", "work", "move", &err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "policyd/custody-wire.h"
+#include "policyd/hash-chain.h"
 #include "tests/unit/golden.h"
 
 static struct custody_statement make_statement(enum custody_statement_kind kind)
@@ -48,18 +49,18 @@ static void test_signature(void)
 
 static void test_hash(void)
 {
-	struct journal_entry e = {.seq = 3,
-				  .time = 4,
+	struct journal_entry e = {.time = 4,
 				  .record = CUSTODY_RELEASED,
 				  .epoch = 6,
 				  .handoff_epoch = 5,
 				  .source = true,
 				  .proof = {1, 2, 3},
-				  .proof_len = 3,
-				  .uuid = {9, 2}};
-	uint8_t first[HASH_LEN], other[HASH_LEN];
+				  .proof_len = 3};
+	struct chain_link zero = {0}, at = {0}, first;
 
-	journal_hash(&e, first);
+	e.uuid[0] = 9;
+	g_assert_cmpint(chain_append(&journal_chain, &at, 3, &e), ==, 0);
+	first = at;
 	for (unsigned i = 0; i < 10; i++) {
 		struct journal_entry x = e;
 
@@ -73,12 +74,15 @@ static void test_hash(void)
 		x.peer[31] ^= i == 7;
 		x.source ^= i == 8;
 		x.proof_len -= i == 9;
-		journal_hash(&x, other);
-		g_assert_cmpint(memcmp(first, other, HASH_LEN), !=, 0);
+		at = zero;
+		g_assert_cmpint(chain_follow(&journal_chain, &at, &x, 1), ==, -EBADMSG);
 	}
-	e.prev[0] ^= 1;
-	journal_hash(&e, other);
-	g_assert_cmpint(memcmp(first, other, HASH_LEN), !=, 0);
+	at = zero;
+	g_assert_cmpint(chain_follow(&journal_chain, &at, &e, 1), ==, 0);
+	g_assert_cmpmem(&at, sizeof(at), &first, sizeof(first));
+	at = zero;
+	at.hash[0] ^= 1;
+	g_assert_cmpint(chain_follow(&journal_chain, &at, &e, 1), ==, -EBADMSG);
 }
 
 /* What other devices signed already, and what is in their journals. */
@@ -86,15 +90,14 @@ static void test_golden(void)
 {
 	static const uint8_t seed[crypto_sign_SEEDBYTES] = {5};
 	uint8_t got[CUSTODY_STATEMENT_LEN], want[CUSTODY_STATEMENT_LEN], pk[32], sk[64];
-	struct journal_entry e = {.seq = 3,
-				  .time = 4,
+	struct chain_link at = {.hash = {8}};
+	struct journal_entry e = {.time = 4,
 				  .record = JOURNAL_CLAIM,
 				  .epoch = 6,
 				  .handoff_epoch = 5,
 				  .source = true,
 				  .proof = {1, 2, 3},
 				  .proof_len = 3,
-				  .prev = {8},
 				  .hid = {7, 7},
 				  .uuid = {9, 2},
 				  .peer = {3}};
@@ -111,8 +114,8 @@ static void test_golden(void)
 				0);
 		g_assert_cmpmem(&back, sizeof(back), &t, sizeof(t));
 	}
-	journal_hash(&e, got);
-	g_assert_cmpmem(got, HASH_LEN, want,
+	g_assert_cmpint(chain_append(&journal_chain, &at, 3, &e), ==, 0);
+	g_assert_cmpmem(e.hash, HASH_LEN, want,
 			golden_read("custody.txt", "hash of a record", want, sizeof(want)));
 }
 

@@ -85,7 +85,7 @@ static int set_evidence(struct fixture *f, const struct store_peer *p, uint64_t 
 	struct quote_info quote = {.clock = time, .reset_count = 1, .safe = 1, .signer = {5}};
 	struct store_evidence e = {time, pcrs, versions, &quote};
 
-	return store_peer_set_evidence(f->s, p->id, &e, verdict, why, NULL);
+	return store_peer_set_verdict(f->s, p->id, verdict, why, &e, NULL);
 }
 
 /* What the owner is shown at this moment, and his yes to it. */
@@ -160,8 +160,10 @@ static void test_trust(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(set_evidence(f, &p, 1000, &seen, "qemu 7.2", VERDICT_UNTRUSTED, &why), ==,
 			0);
 	/* Sticky: neither time nor a failing verifier makes it better. */
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL), ==, 0);
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_UNKNOWN, &none, NULL), ==, 0);
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL, NULL), ==,
+			0);
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_UNKNOWN, &none, NULL, NULL), ==,
+			0);
 	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
 	g_assert_cmpint((int)p.verdict, ==, VERDICT_UNTRUSTED);
 	g_assert_cmpstr(p.reason.text, ==, "PCR 7 differs.");
@@ -172,7 +174,8 @@ static void test_trust(struct fixture *f, const void *data _unused_)
 	g_assert_cmpuint(p.reference_mask, ==, 1u << 7);
 	g_assert_cmpint(p.reference[7][3], ==, 0x77);
 	/* From trusted it may go anywhere. */
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL), ==, 0);
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_STALE, &none, NULL, NULL), ==,
+			0);
 	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
 	g_assert_cmpint((int)p.verdict, ==, VERDICT_STALE);
 
@@ -212,7 +215,7 @@ static void test_revoked(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(store_peer_get(f->s, p.id, &q, &err), ==, -ENOENT);
 	g_assert_cmpint((int)err.code, ==, KCODE_PEER_UNKNOWN);
 	g_assert_cmpint(store_peer_by_name(f->s, "bobs", &q, NULL), ==, -ENOENT);
-	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_TRUSTED, &err, NULL), ==,
+	g_assert_cmpint(store_peer_set_verdict(f->s, p.id, VERDICT_TRUSTED, &err, NULL, NULL), ==,
 			-ENOENT);
 	g_assert_cmpint(store_peer_accept(f->s, p.id, 1u << 7, p.id, NULL), ==, -ENOENT);
 	/* Its name is free, and a new pairing brings it back. */
@@ -227,6 +230,47 @@ static void test_revoked(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(reopen(f, &err), ==, -ESTALE);
 }
 
+/* What is not as it was written is not read, and what would not be read is not written. */
+static void test_bad_rows(struct fixture *f, const void *data _unused_)
+{
+	static const char *const edits[] = {
+		"UPDATE peers SET role=99",
+		"UPDATE peers SET own=2",
+		"UPDATE peers SET evidence_time=-1",
+		"UPDATE peers SET reference_mask=1<<24",
+		"UPDATE peers SET quote_resets=1<<32",
+		"UPDATE peers SET sign_pk=zeroblob(31)",
+		"UPDATE peers SET sign_pk=zeroblob(33)",
+		"UPDATE peers SET record=zeroblob(4097)",
+		"UPDATE peers SET name=cast(x'610062' AS TEXT)",
+		"UPDATE peers SET person=printf('%064d', 0)",
+	};
+	struct store_peer p, *list;
+	struct kerr err = {0};
+	size_t n;
+
+	make_peer(&p, "desktop", 1);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, NULL), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(edits); i++) {
+		kerr_clear(&err);
+		g_assert_cmpint(sql_change(f->s, NULL, edits[i]), ==, 0);
+		g_assert_cmpint(store_peer_get(f->s, p.id, &p, &err), ==, -EBADMSG);
+		g_assert_nonnull(strstr(err.text, "not as it should be"));
+		g_assert_cmpint(store_peer_list(f->s, &list, &n, NULL), ==, -EBADMSG);
+		store_rollback(f->s);
+	}
+	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
+	p.record_len = sizeof(p.record) + 1;
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, -EINVAL);
+	make_peer(&p, "desktop", 1);
+	p.evidence_time = UINT64_MAX;
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, -ERANGE);
+	p.evidence_time = INT64_MAX;
+	p.quote.clock = UINT64_MAX;
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -237,6 +281,7 @@ int main(int argc, char **argv)
 	ADD("/peers/they are limited", NULL, test_peer_limit);
 	ADD("/peers/verdicts and references", NULL, test_trust);
 	ADD("/peers/H1 what an owner accepts", NULL, test_accept);
+	ADD("/peers/a row that cannot be", NULL, test_bad_rows);
 	ADD("/peers/P9 a forgotten device stays unknown", NULL, test_revoked);
 	return g_test_run();
 }

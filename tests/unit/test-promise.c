@@ -212,9 +212,9 @@ static void test_f8_ask_unknown(void)
 
 static void drop_journal(struct device *d)
 {
-	g_assert_cmpint(sql_change(d->core->store, "DELETE FROM journal WHERE hid<>zeroblob(16)",
-				   NULL, 0, NULL),
-			==, 0);
+	g_assert_cmpint(
+		sql_change(d->core->store, NULL, "DELETE FROM journal WHERE hid<>zeroblob(16)"), ==,
+		0);
 	g_assert_cmpint(store_commit(d->core->store, COMMIT_PLAIN, NULL), ==, 0);
 }
 
@@ -252,7 +252,6 @@ static void test_f2_alarm(void)
 	struct world *w = world_new();
 	struct policyd_audit *list;
 	struct kerr err = {0};
-	uint64_t seq;
 	size_t n;
 
 	go_to(w, CUSTODY_RELEASED);
@@ -262,7 +261,7 @@ static void test_f2_alarm(void)
 	g_assert_cmpstr(w->laptop->core->alarm, ==, "Somebody woke \"work\".");
 	g_assert_cmpuint(w->laptop->core->alarm_time, >, 0);
 	restart(w->laptop);
-	g_assert_cmpint(store_audit_verify(w->laptop->core->store, &seq, &err), ==, 0);
+	g_assert_cmpint(store_log_verify(w->laptop->core->store, STORE_AUDIT, &err), ==, 0);
 	g_assert_cmpint(store_audit_list(w->laptop->core->store, 0, 1000, &list, &n, &err), ==, 0);
 	g_assert_cmpstr(list[n - 1].action, ==, "alarm");
 	g_assert_cmpstr(list[n - 1].vm, ==, "work");
@@ -325,9 +324,8 @@ static void test_gap5_policy_bound(void)
 	take_grants(&w->run);
 	g_assert_cmpint(set_policy(w->laptop, second, &err), <, 0);
 	/* ...and one that changed all the same does not leave. */
-	g_assert_cmpint(
-		sql_change(w->laptop->core->store, "UPDATE policies SET version=2", NULL, 0, NULL),
-		==, 0);
+	g_assert_cmpint(sql_change(w->laptop->core->store, NULL, "UPDATE policies SET version=2"),
+			==, 0);
 	g_assert_cmpint(journal(w->laptop, &w->run, CUSTODY_PREP, NULL, NULL, &err), <, 0);
 	g_assert_cmpint(err.code, ==, KCODE_POLICY);
 	g_assert_cmpint(may_start(w->laptop), ==, 0);

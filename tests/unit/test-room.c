@@ -19,14 +19,14 @@ static int step(struct fixture *f, const uint8_t hid[HID_LEN], enum custody_reco
 	g_strlcpy(s.self_name, "laptop", sizeof(s.self_name));
 	g_strlcpy(s.peer_name, "desktop", sizeof(s.peer_name));
 	g_strlcpy(s.name, "work", sizeof(s.name));
-	return store_custody_step(f->s, f->dir, &s, 1, NULL, 0, &v, NULL);
+	return store_custody_step(f->s, &s, NULL, 0, &v, NULL);
 }
 
 static uint64_t number(struct fixture *f, const char *sql)
 {
 	uint64_t n = 99;
 
-	g_assert_cmpint(sql_number(f->s, sql, NULL, 0, &n, NULL), ==, 0);
+	g_assert_cmpint(sql_number(f->s, NULL, &n, sql), ==, 0);
 	return n;
 }
 
@@ -48,7 +48,7 @@ static void test_void_forgets(struct fixture *f, const void *data _unused_)
 	uint64_t version;
 
 	chain->len = CUSTODY_LINK_LEN;
-	g_assert_cmpint(store_offer_put(f->s, HID, &p, chain, NULL), ==, 0);
+	g_assert_cmpint(store_offer_put(f->s, HID, &p, chain, NULL, 0, NULL), ==, 0);
 	g_assert_cmpint(step(f, HID, CUSTODY_RECV, 9000000000, NULL), ==, 0);
 	must_reopen(f);
 	g_assert_cmpint(store_policy_version(f->s, VM, &version, NULL), ==, 0);
@@ -81,7 +81,7 @@ static void test_own_keeps(struct fixture *f, const void *data _unused_)
 	memcpy(release.to, SELF, DEVICE_ID_LEN);
 	p.owner_pk[0] = 7;
 	chain->len = CUSTODY_LINK_LEN;
-	g_assert_cmpint(store_offer_put(f->s, HID2, &p, chain, NULL), ==, 0);
+	g_assert_cmpint(store_offer_put(f->s, HID2, &p, chain, NULL, 0, NULL), ==, 0);
 	g_assert_cmpint(step(f, HID2, CUSTODY_RECV, 1, NULL), ==, 0);
 	g_assert_cmpint(step(f, HID2, CUSTODY_PREPARED, 0, NULL), ==, 0);
 	must_reopen(f);
@@ -103,8 +103,8 @@ static void test_offers_bounded(struct fixture *f, const void *data _unused_)
 	struct kerr err = {0};
 
 	for (hid[0] = 0; hid[0] < STORE_OFFERS_MAX; hid[0]++)
-		g_assert_cmpint(store_offer_put(f->s, hid, &p, chain, NULL), ==, 0);
-	g_assert_cmpint(store_offer_put(f->s, hid, &p, chain, &err), ==, -EBUSY);
+		g_assert_cmpint(store_offer_put(f->s, hid, &p, chain, NULL, 0, NULL), ==, 0);
+	g_assert_cmpint(store_offer_put(f->s, hid, &p, chain, NULL, 0, &err), ==, -EBUSY);
 	g_assert_cmpint((int)err.code, ==, KCODE_BUSY);
 }
 
@@ -133,19 +133,18 @@ static void fill_up(struct fixture *f, struct kerr *err)
 /* As many records as the journal keeps, each with a proof. */
 static void fill_journal(struct fixture *f)
 {
-	static const uint8_t proof[CUSTODY_STATEMENT_LEN] = {1};
-	uint64_t seq = UINT64_C(1) << 40;
+	for (int i = 0; i < STORE_JOURNAL_KEEP + STORE_JOURNAL_PRUNE; i++) {
+		struct journal_entry e = {.record = 1,
+					  .epoch = UINT64_C(1) << 40,
+					  .handoff_epoch = UINT64_C(1) << 40,
+					  .source = true,
+					  .proof_len = CUSTODY_STATEMENT_LEN};
 
-	for (int i = 0; i < STORE_JOURNAL_KEEP + STORE_JOURNAL_PRUNE; i++)
-		g_assert_cmpint(
-			sql_change(f->s,
-				   "INSERT INTO journal VALUES(?1,?1,1,randomblob(16),"
-				   "randomblob(16),?1,?1,randomblob(32),1,?2,randomblob(32),"
-				   "randomblob(32))",
-				   SQL_ARGS(SQL_U64(seq + (uint64_t)i),
-					    SQL_BLOB(proof, sizeof(proof))),
-				   NULL),
-			==, 0);
+		randombytes_buf(e.hid, sizeof(e.hid));
+		randombytes_buf(e.uuid, sizeof(e.uuid));
+		randombytes_buf(e.peer, sizeof(e.peer));
+		g_assert_cmpint(store_log_append(f->s, STORE_JOURNAL, &e, 1, NULL), ==, 0);
+	}
 }
 
 static void test_reserve(struct fixture *f, const void *data _unused_)
@@ -159,11 +158,10 @@ static void test_reserve(struct fixture *f, const void *data _unused_)
 	fill_up(f, &err);
 	g_assert_cmpint((int)err.code, ==, KCODE_ROOM);
 	must_reopen(f);
-	g_assert_cmpint(store_audit_append(f->s, AUDIT_OWN, &a, NULL), ==, -ENOSPC);
-	g_assert_cmpint(store_offer_put(f->s, HID2, &p, chain, NULL), ==, -ENOSPC);
+	g_assert_cmpint(store_audit_append(f->s, STORE_AUDIT, &a, NULL), ==, -ENOSPC);
+	g_assert_cmpint(store_offer_put(f->s, HID2, &p, chain, NULL, 0, NULL), ==, -ENOSPC);
 	/* What custody needs goes on, to the last record that the journal keeps. */
-	g_assert_cmpint(store_custody_adopt(f->s, f->dir, VM, "work", SELF, "laptop", 1, &v, NULL),
-			==, 0);
+	g_assert_cmpint(store_custody_adopt(f->s, VM, "work", SELF, "laptop", &v, NULL), ==, 0);
 	g_assert_cmpint(step(f, HID, CUSTODY_PREP, 0, NULL), ==, 0);
 	g_assert_cmpint(step(f, HID, CUSTODY_ABORTED, 0, NULL), ==, 0);
 	fill_journal(f);
@@ -174,24 +172,24 @@ static void test_reserve(struct fixture *f, const void *data _unused_)
 
 /* -- H5: two histories -- */
 
-static void append(struct fixture *f, enum audit_kind kind, const char *vm)
+static void append(struct fixture *f, enum store_log log, const char *vm)
 {
 	struct policyd_audit a = {.time = 1, .action = "move-in"};
 
 	g_strlcpy(a.vm, vm, sizeof(a.vm));
-	g_assert_cmpint(store_audit_append(f->s, kind, &a, NULL), ==, 0);
+	g_assert_cmpint(store_audit_append(f->s, log, &a, NULL), ==, 0);
 }
 
 static void test_histories(struct fixture *f, const void *data _unused_)
 {
 	struct policyd_audit *list;
-	uint64_t seq;
+	struct kerr err = {0};
 	size_t n;
 
-	append(f, AUDIT_OWN, "first");
+	append(f, STORE_AUDIT, "first");
 	for (int i = 0; i < STORE_AUDIT_KEEP + 1200; i++)
-		append(f, AUDIT_PEER, "theirs");
-	append(f, AUDIT_OWN, "last");
+		append(f, STORE_PEER_AUDIT, "theirs");
+	append(f, STORE_AUDIT, "last");
 	g_assert_cmpint(store_commit(f->s, COMMIT_PLAIN, NULL), ==, 0);
 	must_reopen(f);
 	g_assert_cmpint(store_audit_list(f->s, 0, SIZE_MAX, &list, &n, NULL), ==, 0);
@@ -202,22 +200,21 @@ static void test_histories(struct fixture *f, const void *data _unused_)
 	g_assert_cmpuint(list[n - 1].seq, ==, STORE_AUDIT_KEEP + 1202);
 	free(list);
 	/* Each chain is checked by itself; a record that changes sides breaks both. */
-	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, 0);
-	g_assert_cmpint(sql_change(f->s, "UPDATE audit SET kind=1 WHERE vm='first'", NULL, 0, NULL),
+	g_assert_cmpint(store_verify(f->s, NULL), ==, 0);
+	g_assert_cmpint(sql_change(f->s, NULL,
+				   "INSERT INTO peer_audit SELECT * FROM audit WHERE vm='first'"),
 			==, 0);
-	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
+	g_assert_cmpint(store_log_verify(f->s, STORE_PEER_AUDIT, NULL), ==, -EBADMSG);
+	g_assert_cmpint(sql_change(f->s, NULL, "DELETE FROM audit WHERE vm='first'"), ==, 0);
+	g_assert_cmpint(store_log_verify(f->s, STORE_AUDIT, NULL), ==, -EBADMSG);
 	store_rollback(f->s);
-	g_assert_cmpint(sql_change(f->s, "UPDATE audit SET kind=2 WHERE vm='last'", NULL, 0, NULL),
+	g_assert_cmpint(sql_change(f->s, NULL,
+				   "DELETE FROM peer_audit"
+				   " WHERE seq=(SELECT max(seq) FROM peer_audit)"),
 			==, 0);
-	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
-	store_rollback(f->s);
-	g_assert_cmpint(sql_change(f->s,
-				   "DELETE FROM audit WHERE seq=(SELECT max(seq) FROM audit"
-				   " WHERE kind=1)",
-				   NULL, 0, NULL),
-			==, 0);
-	g_assert_cmpint(store_audit_verify(f->s, &seq, NULL), ==, -EBADMSG);
-	g_assert_cmpuint(seq, ==, STORE_AUDIT_KEEP + 1201);
+	g_assert_cmpint(store_log_verify(f->s, STORE_AUDIT, NULL), ==, 0);
+	g_assert_cmpint(store_log_verify(f->s, STORE_PEER_AUDIT, &err), ==, -EBADMSG);
+	g_assert_nonnull(strstr(err.text, "record 5296 "));
 }
 
 int main(int argc, char **argv)
