@@ -94,8 +94,8 @@ int marker_may_start(int dirfd, const uint8_t uuid[UUID_LEN], enum custody_use u
 
 	if (use != CUSTODY_USE_START)
 		return kerr_set(err, EACCES, KCODE_NOT_READY,
-				"kith-policyd does not run, so no VM may come in by migration. "
-				"Start kith-policyd, then try again.");
+				"kith-policyd does not run or is locked, so no VM may come in by "
+				"migration. `kith status` says what to do; then try again.");
 	r = marker_read(dirfd, uuid, &info);
 	if (r == -ENOENT)
 		return 0;
@@ -110,11 +110,13 @@ int marker_may_start(int dirfd, const uint8_t uuid[UUID_LEN], enum custody_use u
 		return kerr_set(
 			err, EACCES, KCODE_CUSTODY,
 			"A hand-off of the VM \"%s\" is being given up, and kith-policyd has to "
-			"record its start but does not run. Start kith-policyd, then try again.",
+			"record its start but does not run or is locked. `kith status` says what "
+			"to do; then try again.",
 			info.name);
 	return kerr_set(err, EACCES, KCODE_CUSTODY,
 			"The VM \"%s\" may not be started here: it is %s (\"%s\", epoch %llu). "
-			"kith-policyd does not run, so this is the last that was known.",
+			"kith-policyd does not run or is locked, so this is the last that was "
+			"known.",
 			info.name, custody_marker_to_string(info.state), info.holder,
 			(unsigned long long)info.epoch);
 }
