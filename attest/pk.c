@@ -254,13 +254,11 @@ static int name_set(X509_NAME *name, const uint8_t hash[HASH_LEN])
 /* A positive serial of 16 bytes (RFC 5280, 4.1.2.2). */
 static int serial_set(X509 *cert, const uint8_t bytes[16])
 {
-	_cleanup_(BN_clear_freep) BIGNUM *bn = NULL;
 	uint8_t positive[16];
 
 	memcpy(positive, bytes, sizeof(positive));
 	positive[0] = (uint8_t)((positive[0] & 0x7f) | 0x40);
-	bn = BN_bin2bn(positive, sizeof(positive), NULL);
-	return bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert));
+	return ASN1_STRING_set(X509_get_serialNumber(cert), positive, sizeof(positive));
 }
 
 static int extension_add(X509 *cert, X509 *issuer, const struct extension *e)
