@@ -24,6 +24,14 @@
 		_taken;                   \
 	})
 
+/* The same for a struct that owns things, and owns nothing when it is zeros. */
+#define TAKE_STRUCT(s)                    \
+	({                                \
+		__auto_type _taken = (s); \
+		(s) = (typeof(s)){0};     \
+		_taken;                   \
+	})
+
 /* Hands the descriptor to the caller and disarms its cleanup. */
 #define TAKE_FD(fd)                \
 	({                         \

@@ -34,7 +34,7 @@ static int save_ak(struct store *store, const struct tpm_ak *ak, struct kerr *er
 
 int identity_create(struct store *store, struct tpm *tpm, struct identity *ret, struct kerr *err)
 {
-	struct identity id = {0};
+	_cleanup_(identity_clear) struct identity id = {0};
 	uint8_t pk[SIGN_PK_LEN];
 	int r = secret_new(crypto_sign_SECRETKEYBYTES, &id.device_sk);
 
@@ -50,12 +50,9 @@ int identity_create(struct store *store, struct tpm *tpm, struct identity *ret, 
 				   err);
 	if (r == 0)
 		r = save_ak(store, &id.ak, err);
-	if (r < 0) {
-		identity_clear(&id);
-		return r;
-	}
-	*ret = id;
-	return 0;
+	if (r == 0)
+		*ret = TAKE_STRUCT(id);
+	return r;
 }
 
 static void set_owner(struct identity *id, const uint8_t owner_pk[SIGN_PK_LEN], const char *name)
@@ -133,16 +130,6 @@ int identity_renew_record(struct store *store, const struct identity *id,
 	return r < 0 ? r : save_record(store, own, id->owner_pk, &owner_sk, err);
 }
 
-static int load_blob(struct store *store, const char *key, struct tpm_blob *ret, struct kerr *err)
-{
-	size_t len;
-	int r = store_meta_get(store, key, ret->data, sizeof(ret->data), &len, err);
-
-	if (r == 0)
-		ret->len = (uint16_t)len;
-	return r;
-}
-
 static int load_owner(struct store *store, struct identity *id, struct kerr *err)
 {
 	_cleanup_secret_ struct secret owner_sk = SECRET_INIT;
@@ -164,25 +151,26 @@ static int load_owner(struct store *store, struct identity *id, struct kerr *err
 
 int identity_load(struct store *store, struct tpm *tpm, struct identity *ret, struct kerr *err)
 {
-	struct identity id = {0};
+	_cleanup_(identity_clear) struct identity id = {0};
+	struct tpm_ak *ak = &id.ak;
 	int r = store_meta_get_secret(store, STORE_DEVICE_SK, &id.device_sk, err);
 
 	if (r == 0 && id.device_sk.len != crypto_sign_SECRETKEYBYTES)
 		r = kerr_set(err, EBADMSG, KCODE_LOCKED, "The stored device key is damaged.");
 	if (r == 0)
-		r = load_blob(store, STORE_AK_PUBLIC, &id.ak.pub, err);
+		r = store_meta_get(store, STORE_AK_PUBLIC, ak->pub.data, sizeof(ak->pub.data),
+				   &ak->pub.len, err);
 	if (r == 0)
-		r = load_blob(store, STORE_AK_PRIVATE, &id.ak.priv, err);
+		r = store_meta_get(store, STORE_AK_PRIVATE, ak->priv.data, sizeof(ak->priv.data),
+				   &ak->priv.len, err);
 	if (r == 0 && tpm)
 		r = tpm_ek_public(tpm, &id.ek_pub, err);
 	if (r == 0)
 		r = load_owner(store, &id, err);
-	if (r < 0) {
-		identity_clear(&id);
+	if (r < 0)
 		return r;
-	}
 	set_device_key(&id);
-	*ret = id;
+	*ret = TAKE_STRUCT(id);
 	return 0;
 }
 

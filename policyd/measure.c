@@ -10,12 +10,15 @@
 #include "config.h"
 #include "policyd/core.h"
 
-/* Programs whose exchange a peer should notice; several places, as distributions differ. */
-static const struct {
+/* Programs whose exchange a peer should notice; several places, as distributions differ. Hashing
+ * QEMU takes longer than a quote; a peer may ask for one at any time (H5). */
+static struct program {
 	const char *component, *paths[2];
+	struct measure_cache caches[2];
 } programs[] = {
-	{"libvirt", {"/usr/sbin/libvirtd", "/usr/sbin/virtqemud"}},
-	{"qemu", {"/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-system-aarch64"}},
+	{.component = "libvirt", .paths = {"/usr/sbin/libvirtd", "/usr/sbin/virtqemud"}},
+	{.component = "qemu",
+	 .paths = {"/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-system-aarch64"}},
 };
 
 static int hash_open_file(int fd, uint8_t ret[HASH_LEN])
@@ -46,27 +49,19 @@ int measure_file(const char *path, struct measure_cache *cache, uint8_t ret[HASH
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat before, after;
-	uint8_t hash[HASH_LEN];
-	int r;
+	int r = 0;
 
 	if (fd < 0 || fstat(fd, &before) < 0)
 		return -errno;
 	if (!cache->full || !is_same_file(&before, &cache->of)) {
-		cache->full = false;
-		r = hash_open_file(fd, hash);
-		if (r < 0)
-			return r;
+		r = hash_open_file(fd, cache->hash);
+		cache->of = before;
 		/* Kept only if it did not change meanwhile. */
-		if (fstat(fd, &after) == 0 && is_same_file(&before, &after)) {
-			cache->full = true;
-			cache->of = before;
-			memcpy(cache->hash, hash, HASH_LEN);
-		}
-		memcpy(ret, hash, HASH_LEN);
-		return 0;
+		cache->full = r == 0 && fstat(fd, &after) == 0 && is_same_file(&before, &after);
 	}
-	memcpy(ret, cache->hash, HASH_LEN);
-	return 0;
+	if (r == 0)
+		memcpy(ret, cache->hash, HASH_LEN);
+	return r;
 }
 
 static void put_line(char *ret, size_t size, const char *component, const char *value)
@@ -76,33 +71,30 @@ static void put_line(char *ret, size_t size, const char *component, const char *
 	snprintf(ret + len, size - len, "%s%s=%s", len ? "\n" : "", component, value);
 }
 
-static void put_program(char *ret, size_t size, const char *component, const char *const paths[2],
-			struct measure_cache caches[2])
+static void put_program(char *ret, size_t size, struct program *p)
 {
 	uint8_t hash[HASH_LEN];
 	char value[8 + 32 + 1] = "sha256:";
 
-	for (size_t i = 0; i < 2; i++) {
-		if (measure_file(paths[i], &caches[i], hash) < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(p->paths); i++) {
+		if (measure_file(p->paths[i], &p->caches[i], hash) < 0)
 			continue;
 		hex_encode(hash, 16, value + 7);
-		put_line(ret, size, component, value);
+		put_line(ret, size, p->component, value);
 		return;
 	}
-	put_line(ret, size, component, "absent");
+	put_line(ret, size, p->component, "absent");
 }
 
 void measure_versions(char *ret, size_t size)
 {
-	/* Hashing QEMU takes longer than a quote; a peer may ask for one at any time (H5). */
-	static struct measure_cache caches[ARRAY_SIZE(programs)][2];
 	struct utsname u;
 
 	ret[0] = '\0';
 	put_line(ret, size, "kernel", uname(&u) == 0 ? u.release : "unknown");
 	put_line(ret, size, "kith", PACKAGE_VERSION);
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
-		put_program(ret, size, programs[i].component, programs[i].paths, caches[i]);
+		put_program(ret, size, &programs[i]);
 }
 
 static int take_blob(uint8_t *to, size_t size, const struct tpm_blob *from, size_t *ret_len)

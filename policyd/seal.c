@@ -201,8 +201,7 @@ int vault_create(struct tpm *t, int dirfd, uint32_t pcr_mask,
 		sodium_memzero(ret_recovery, VAULT_RECOVERY_TEXT);
 		return r;
 	}
-	*ret = keys;
-	keys = (struct vault_keys){0};
+	*ret = TAKE_STRUCT(keys);
 	return 0;
 }
 

@@ -39,8 +39,7 @@ int vault_unpack(const uint8_t secrets[VAULT_SECRETS_LEN], const struct p256_pub
 		r = secret_from(secrets + VAULT_KEY_LEN, VAULT_KEY_LEN, &k.authority);
 	if (r < 0)
 		return r;
-	*ret = k;
-	k = (struct vault_keys){0};
+	*ret = TAKE_STRUCT(k);
 	return 0;
 }
 
