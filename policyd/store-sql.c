@@ -33,7 +33,8 @@ int sql_setup(void)
 
 	if (done)
 		return 0;
-	if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain) != SQLITE_OK)
+	/* A second try must not take ours for the plain ones. */
+	if (!plain.xMalloc && sqlite3_config(SQLITE_CONFIG_GETMALLOC, &plain) != SQLITE_OK)
 		return -EIO;
 	wiping = plain;
 	wiping.xFree = wipe_free;
