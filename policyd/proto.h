@@ -164,8 +164,7 @@ struct policyd_peer {
 	uint8_t receive;	/* 1: VMs of its owner may come from it; own devices always */
 };
 
-#define POLICYD_MEASURED_MAX 24
-#define POLICYD_VERSIONS_MAX 512
+#define POLICYD_VERSIONS_MAX 513 /* with its NUL: what evidence may say is kept whole */
 
 struct policyd_trust {
 	struct policyd_peer peer;

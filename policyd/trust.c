@@ -9,6 +9,9 @@
 #include "base/log.h"
 #include "policyd/core.h"
 
+/* A text cut inside a character could be neither stored nor shown. */
+_Static_assert(POLICYD_VERSIONS_MAX == EVIDENCE_VERSIONS_MAX + 1, "versions are kept whole");
+
 /* M3: the same TPM as at the last genuine quote, and not an older copy of it. Compared is with what
  * was known when the nonce was made: of two sessions at once, the quote that was made first may
  * come last. */

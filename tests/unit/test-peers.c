@@ -195,6 +195,33 @@ static void test_trust(struct fixture *f, const void *data _unused_)
 	g_assert_cmpuint(w.evidence_time, ==, 1001);
 }
 
+/* The longest text of versions, whose last character has two bytes, is kept and shown whole. */
+static void test_versions(struct fixture *f, const void *data _unused_)
+{
+	static const struct pcr_set seen = {.mask = 1u << 7};
+	static const struct kerr none;
+	char versions[EVIDENCE_VERSIONS_MAX + 1];
+	struct policyd_trust shown, back;
+	struct store_peer p;
+	uint8_t buf[4096];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	memset(versions, 'x', sizeof(versions));
+	memcpy(versions, "qemu=", 5);
+	memcpy(versions + EVIDENCE_VERSIONS_MAX - 2, "\xc3\xa9", 3);
+	g_assert_true(evidence_versions_valid(versions));
+	make_peer(&p, "desktop", 1);
+	g_assert_cmpint(store_peer_put(f->s, &p, NULL), ==, 0);
+	g_assert_cmpint(set_evidence(f, &p, 1000, &seen, versions, VERDICT_TRUSTED, &none), ==, 0);
+	g_assert_cmpint(store_peer_get(f->s, p.id, &p, NULL), ==, 0);
+	store_peer_to_trust(&p, &shown);
+	g_assert_cmpint(policyd_trust_put(&w, &shown), ==, 0);
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(policyd_trust_get(&r, &back), ==, 0);
+	g_assert_cmpstr(back.versions, ==, versions);
+}
+
 /* A device that was forgotten stays unknown, also after an older copy is put back. */
 static void test_revoked(struct fixture *f, const void *data _unused_)
 {
@@ -280,6 +307,7 @@ int main(int argc, char **argv)
 	ADD("/peers/put and found", NULL, test_peers);
 	ADD("/peers/they are limited", NULL, test_peer_limit);
 	ADD("/peers/verdicts and references", NULL, test_trust);
+	ADD("/peers/the longest versions are kept whole", NULL, test_versions);
 	ADD("/peers/H1 what an owner accepts", NULL, test_accept);
 	ADD("/peers/a row that cannot be", NULL, test_bad_rows);
 	ADD("/peers/P9 a forgotten device stays unknown", NULL, test_revoked);
