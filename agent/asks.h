@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 struct asks;
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "agent/link-codec.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 #define LINK_STEP_MS 30000	/* for each answer of the peer */
 #define LINK_OWNER_MS 150000	/* for the people: the pairing window is 120 s */

@@ -68,6 +68,6 @@ sbin_PROGRAMS += kithd
 kithd_SOURCES = agent/main.c
 kithd_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(GLIB_CFLAGS)
 kithd_LDADD = \
-	agent/libagent.a discovery/libdiscovery.a policyd/libpolicydclient.a \
+	agent/libagent.a discovery/libdiscovery.a policyd/libpolicydapi.a \
 	mover/libmoverclient.a base/libbase.a $(GLIB_LIBS) $(AVAHI_LIBS) $(LWS_LIBS) \
 	$(JANSSON_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS)

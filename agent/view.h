@@ -5,7 +5,7 @@
 #include <jansson.h>
 
 #include "agent/jobs.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 json_t *view_job(const struct job *job);
 /* The event that tells of it: a line for control_broadcast(). */

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "mover/marker.h"
 #include "mover/warden-hold.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 #define PATIENCE_S 5 /* for one answer of policyd, which may be busy with a slow TPM */
 #define SAY_EVERY 5  /* rounds */

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "mover/marker.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 #define XML_MAX ((size_t)4 << 20)
 

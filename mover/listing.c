@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "mover/virt.h"
 #include "mover/worker.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 #define SERIAL 1
 #define SIZES_MS 200 /* for all disks together; sizes that come later are for the next listing */

@@ -71,7 +71,7 @@ sbin_PROGRAMS += kith-mover
 kith_mover_SOURCES = mover/main.c
 kith_mover_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_mover_LDADD = \
-	mover/libmover.a mover/libmoverclient.a policyd/libpolicydclient.a base/libbase.a \
+	mover/libmover.a mover/libmoverclient.a policyd/libpolicydapi.a base/libbase.a \
 	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
 
 # What stops the copies that may not run; no libvirt, XML or network in it.
@@ -90,20 +90,20 @@ sbin_PROGRAMS += kith-warden
 kith_warden_SOURCES = mover/warden.c
 kith_warden_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_warden_LDADD = \
-	mover/libwarden.a policyd/libpolicydclient.a base/libbase.a $(SODIUM_LIBS) -lpthread
+	mover/libwarden.a policyd/libpolicydapi.a base/libbase.a $(SODIUM_LIBS) -lpthread
 
 # libvirt's qemu hook (installed below its hooks folder as "kith") and the fence before libvirtd.
 pkglibexec_PROGRAMS += kith-fence
 kith_fence_SOURCES = mover/fence.c
 kith_fence_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_fence_LDADD = \
-	mover/libwarden.a policyd/libpolicydclient.a base/libbase.a $(SODIUM_LIBS)
+	mover/libwarden.a policyd/libpolicydapi.a base/libbase.a $(SODIUM_LIBS)
 
 pkglibexec_PROGRAMS += kith-hook
 kith_hook_SOURCES = mover/hook.c
 kith_hook_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 kith_hook_LDADD = \
-	mover/libwarden.a policyd/libpolicydclient.a base/libbase.a $(LIBXML_LIBS) $(SODIUM_LIBS)
+	mover/libwarden.a policyd/libpolicydapi.a base/libbase.a $(LIBXML_LIBS) $(SODIUM_LIBS)
 
 install-exec-hook:
 	$(MKDIR_P) $(DESTDIR)$(libvirthooksdir)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Custody markers (policyd/proto.h) as hook, fence and warden read them. */
+/* Custody markers (policyd/api/proto.h) as hook, fence and warden read them. */
 #pragma once
 
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 struct marker {
 	enum custody_marker state;

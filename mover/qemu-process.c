@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 #define PID_FOLDER "/run/libvirt/qemu"
 #define QEMU_HOME "/var/lib/libvirt/qemu" /* belongs to the user that runs QEMU */

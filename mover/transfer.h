@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "base/names.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 /* What happens to either side. Which one means what is said in the tables of transfer.c. */
 enum transfer_event {

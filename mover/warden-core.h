@@ -7,7 +7,7 @@
 #include "mover/warden-client.h"
 #include "mover/warden-hold.h"
 #include "mover/warden-rule.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 struct warden {
 	struct config config;

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 #define NOTES "warden/frozen" /* below the run directory */
 #define NOTE_MAX 128

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "mover/qemu-process.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 /* What the marker of a VM says; the two more are no states of custody. */
 #define WARDEN_MARKER_NONE (_CUSTODY_MARKER_MAX)

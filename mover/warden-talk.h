@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/config.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 struct warden_talk;
 int warden_talk_new(const struct config *config, struct warden_talk **ret);

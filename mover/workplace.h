@@ -9,7 +9,7 @@
 #include "mover/transfer.h"
 #include "mover/virt.h"
 #include "mover/warden-client.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 /* In the hand-off's folder: the worker makes them at the source, QEMU the last two at the
  * destination. */

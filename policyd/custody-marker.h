@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which marker (policyd/proto.h) a VM has, and how it gets to its place. */
+/* Which marker (policyd/api/proto.h) a VM has, and how it gets to its place. */
 #pragma once
 
 #include "policyd/custody.h"

@@ -3,7 +3,7 @@
  * bytes that may never change. */
 #pragma once
 
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 /* -- Signed statements between the two policyds -- */
 

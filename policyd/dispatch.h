@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs single requests: checks them against their row of policyd/requests.h, and their handlers. */
+/* Runs single requests: checks them against their row of policyd/api/requests.h, and their
+ * handlers. */
 #pragma once
 
 #include <sys/types.h>
 
 #include "base/ipc.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 struct core;
 struct handoffs;

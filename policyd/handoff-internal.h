@@ -2,11 +2,11 @@
 /* What the files about one hand-off share: the table of those under way. */
 #pragma once
 
+#include "policyd/api/policy.h"
 #include "policyd/core.h"
 #include "policyd/custody.h"
 #include "policyd/handoff.h"
 #include "policyd/measure.h"
-#include "policyd/policy.h"
 
 #define HANDOFFS_MAX 8
 #define HANDOFF_SEEN_MAX 256

@@ -1,26 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-# The wire forms and the stubs that other programs use to ask kith-policyd.
-noinst_LIBRARIES += policyd/libpolicydclient.a
-policyd_libpolicydclient_a_SOURCES = \
-	policyd/client.c policyd/client.h \
-	policyd/proto.c policyd/proto.h policyd/requests.h
-policyd_libpolicydclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
-
-# The pure machines: the policy, which the command line compiles from text, and custody.
-noinst_LIBRARIES += policyd/libpolicy.a
-policyd_libpolicy_a_SOURCES = \
-	policyd/custody-chain.c policyd/custody-chain.h \
-	policyd/custody-doubt.c policyd/custody-doubt.h \
-	policyd/custody-wire.c policyd/custody-wire.h \
-	policyd/custody.c policyd/custody.h \
-	policyd/policy.c policyd/policy.h
-policyd_libpolicy_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+# What other programs link of it: the requests, their wire forms and stubs, the policy that the command
+# line compiles from text.
+noinst_LIBRARIES += policyd/libpolicydapi.a
+policyd_libpolicydapi_a_SOURCES = \
+	policyd/api/client.c policyd/api/client.h \
+	policyd/api/policy.c policyd/api/policy.h \
+	policyd/api/proto.c policyd/api/proto.h policyd/api/requests.h
+policyd_libpolicydapi_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 noinst_LIBRARIES += policyd/libpolicyd.a
 policyd_libpolicyd_a_SOURCES = \
 	policyd/core.c policyd/core.h \
 	policyd/core-audit.c policyd/core-audit.h \
+	policyd/custody.c policyd/custody.h \
+	policyd/custody-chain.c policyd/custody-chain.h \
+	policyd/custody-doubt.c policyd/custody-doubt.h \
 	policyd/custody-marker.c policyd/custody-marker.h \
+	policyd/custody-wire.c policyd/custody-wire.h \
 	policyd/dispatch.c policyd/dispatch.h \
 	policyd/handoff.c policyd/handoff.h policyd/handoff-internal.h \
 	policyd/handoff-chain.c \
@@ -62,5 +58,5 @@ sbin_PROGRAMS += kith-policyd
 kith_policyd_SOURCES = policyd/main.c
 kith_policyd_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_policyd_LDADD = \
-	policyd/libpolicyd.a policyd/libpolicy.a policyd/libpolicydclient.a attest/libattest.a \
+	policyd/libpolicyd.a policyd/libpolicydapi.a attest/libattest.a \
 	base/libbase.a $(POLICYD_LIBS) $(ATTEST_LIBS)

@@ -2,11 +2,11 @@
 /* Requests about VMs, their policies, and what was done with them. */
 #include <string.h>
 
+#include "policyd/api/policy.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff.h"
 #include "policyd/offer.h"
-#include "policyd/policy.h"
 #include "policyd/server.h"
 
 /* Version, owner and signature of a new policy text. */

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "attest/pairing.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 struct core;
 struct pairdesk;

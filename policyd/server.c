@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "policyd/api/proto.h"
 #include "policyd/dispatch.h"
 #include "policyd/policyd.h"
-#include "policyd/proto.h"
 
 #define COMPLAIN_MS 60000
 

@@ -99,8 +99,8 @@ LDADD = \
 	tests/unit/libfixtures.a \
 	agent/libagent.a agent/libagentclient.a discovery/libdiscovery.a mover/libmover.a \
 	mover/libmoverclient.a mover/libwarden.a \
-	policyd/libpolicyd.a policyd/libpolicydclient.a attest/libattest.a ui-tui/libui.a \
-	policyd/libpolicy.a policyd/libpolicydclient.a base/libbase.a $(UNIT_LIBS)
+	policyd/libpolicyd.a ui-tui/libui.a policyd/libpolicydapi.a attest/libattest.a \
+	base/libbase.a $(UNIT_LIBS)
 # For these objects alone: what a test links is built without the flags of tests.
 TEST_OBJECTS = $(UNIT_TESTS:=.$(OBJEXT)) $(FUZZERS:=.$(OBJEXT))
 $(TEST_OBJECTS): AM_CFLAGS += $(UNIT_CFLAGS)

@@ -8,7 +8,7 @@
 #include "base/advice.h"
 #include "base/config.h"
 #include "base/ipc-client.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 struct agent_client;
 

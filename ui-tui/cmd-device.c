@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/pair.h"
 

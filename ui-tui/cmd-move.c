@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 
 #define EVENT_WAIT_MS 2000

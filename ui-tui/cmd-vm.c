@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/policytext.h"
 

@@ -15,5 +15,5 @@ bin_PROGRAMS += kith
 kith_SOURCES = ui-tui/main.c
 kith_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
 kith_LDADD = \
-	ui-tui/libui.a agent/libagentclient.a policyd/libpolicydclient.a policyd/libpolicy.a \
+	ui-tui/libui.a agent/libagentclient.a policyd/libpolicydapi.a \
 	base/libbase.a $(JANSSON_LIBS) $(SODIUM_LIBS)

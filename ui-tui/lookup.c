@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "base/buf.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 
 const char *cli_text(const json_t *object, const char *key)

@@ -11,7 +11,7 @@
 #include "agent/client.h"
 #include "base/clock.h"
 #include "base/secret.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 
 #define WINDOW_S 120
 #define POLL_MS 250

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/kerr.h"
-#include "policyd/policy.h"
+#include "policyd/api/policy.h"
 
 /* Longest policy file. */
 #define POLICYTEXT_MAX 16384

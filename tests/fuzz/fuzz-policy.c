@@ -2,7 +2,7 @@
 /* The travelling policy: text and binary. What compiles must encode and decode to the same. */
 #include <string.h>
 
-#include "policyd/policy.h"
+#include "policyd/api/policy.h"
 #include "ui-tui/policytext.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Seeds name the first ten by number; the others follow as policyd/requests.h has them. */
+/* Seeds name the first ten by number; the others follow as policyd/api/requests.h has them. */
 #define STATEMENT 10
 #define CHAIN 11
 #define ROW(op, number, name, who, needs, max, request, reply, list, handler) \

@@ -4,8 +4,8 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "policyd/api/proto.h"
 #include "policyd/hash-chain.h"
-#include "policyd/proto.h"
 
 #define COUNT 12
 

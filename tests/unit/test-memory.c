@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/ipc-client.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 #include "policyd/store.h"
 #include "tests/unit/swtpm-fixture.h"
 

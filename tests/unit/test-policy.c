@@ -3,7 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "policyd/policy.h"
+#include "policyd/api/policy.h"
 #include "tests/unit/golden.h"
 #include "ui-tui/policytext.h"
 

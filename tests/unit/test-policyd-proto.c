@@ -7,7 +7,7 @@
 #include <sys/un.h>
 
 #include "base/file.h"
-#include "policyd/client.h"
+#include "policyd/api/client.h"
 #include "tests/unit/golden.h"
 
 /* -- One of each -- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Evaluation of a VM's policy: small, total, deny by default, with a reason for each answer. */
-#include "policyd/policy.h"
+#include "policyd/api/policy.h"
 
 #include <string.h>
 

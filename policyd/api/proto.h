@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the requests to kith-policyd carry (policyd/requests.h has them): a struct each, and its
+/* What the requests to kith-policyd carry (policyd/api/requests.h has them): a struct each, and its
  * wire form in proto.c. Append only. Integers are little-endian, a text is u16 length and UTF-8, a
  * blob u32 length and bytes. */
 #pragma once
 
 #include "base/code.h"
-#include "policyd/requests.h"
+#include "policyd/api/requests.h"
 
 #define POLICYD_SOCKET "policyd/policyd.sock" /* below the run directory */
 

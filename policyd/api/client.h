@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Typed calls to kith-policyd, one per request of policyd/requests.h, over a blocking connection.
+/* Typed calls to kith-policyd, one per request of policyd/api/requests.h, over a blocking
+ * connection.
  *
  * All return 0 or a negative errno with *err filled: the server's refusal as it wrote it,
  * `interrupted` if it went away, `bad-message` for a reply that does not decode, `usage` for an
@@ -8,7 +9,7 @@
 #pragma once
 
 #include "base/ipc-client.h"
-#include "policyd/proto.h"
+#include "policyd/api/proto.h"
 
 #define POLICYD_CLIENT_TIMEOUT_MS 60000 /* a slow TPM may take seconds */
 

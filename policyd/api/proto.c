@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records and names of policyd/proto.h: fields in the order of the structs, nothing else. */
-#include "policyd/proto.h"
+/* Records and names of policyd/api/proto.h: fields in the order of the structs, nothing else. */
+#include "policyd/api/proto.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
  * who:      kinds of callers (policyd/server.h), joined by |
  * needs:    what has to be there first (policyd/dispatch.h)
  * max:      bytes of the request
- * request:  struct policyd_<request> of policyd/proto.h
+ * request:  struct policyd_<request> of policyd/api/proto.h
  * reply:    struct policyd_<reply>, or a list of them */
 #pragma once
 

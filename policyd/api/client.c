@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stubs: the struct of a request out, that of its reply in (policyd/requests.h). */
-#include "policyd/client.h"
+/* The stubs: the struct of a request out, that of its reply in (policyd/api/requests.h). */
+#include "policyd/api/client.h"
 
 #define ONE false
 #define LIST true
