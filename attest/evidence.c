@@ -146,9 +146,7 @@ static bool pcr_degenerate(const uint8_t value[HASH_LEN])
 
 int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *err)
 {
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		if (!(required & (1u << i)))
-			continue;
+	for_each_pcr(i, required) {
 		if (!(pcrs->mask & (1u << i)))
 			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_QUOTE,
 					"That device does not report %s (PCR %u), by which it is "
@@ -189,32 +187,15 @@ int evidence_verify(const struct evidence *ev, const uint8_t *ak_public, size_t 
 	return r;
 }
 
-/* Appends one changed thing to a list in words: "a, b and c". */
-static void list_add(char *list, size_t size, unsigned pcr, unsigned nth, unsigned total)
-{
-	const char *before = nth == 0 ? "" : nth + 1 == total ? " and " : ", ";
-	size_t at = strlen(list);
-
-	snprintf(list + at, size - at, "%s%s (PCR %u)", before, pcr_meaning(pcr), pcr);
-}
-
 static int reference_check(const struct pcr_set *pcrs, const struct pcr_set *reference,
 			   struct kerr *err)
 {
-	char list[KERR_TEXT_MAX - 80] = "";
-	uint32_t changed = 0;
-	unsigned total, nth = 0;
+	uint32_t changed = pcr_set_changed(reference, pcrs->values);
+	char list[KERR_TEXT_MAX - 80];
 
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if ((reference->mask & (1u << i)) &&
-		    memcmp(pcrs->values[i], reference->values[i], HASH_LEN) != 0)
-			changed |= 1u << i;
 	if (!changed)
 		return 0;
-	total = (unsigned)__builtin_popcount(changed);
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (changed & (1u << i))
-			list_add(list, sizeof(list), i, nth++, total);
+	pcr_words(changed, list, sizeof(list));
 	return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
 			"That device does not run what its owner accepted. Changed: %s.", list);
 }

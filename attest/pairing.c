@@ -338,9 +338,8 @@ static void reference_keep(struct pairing *p, const struct evidence *ev)
 	struct pcr_set *ref = &p->result.reference;
 
 	ref->mask = p->config.required_pcrs;
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (ref->mask & (1u << i))
-			memcpy(ref->values[i], ev->pcrs.values[i], HASH_LEN);
+	for_each_pcr(i, ref->mask)
+		memcpy(ref->values[i], ev->pcrs.values[i], HASH_LEN);
 	memcpy(p->result.versions, ev->versions, sizeof(p->result.versions));
 }
 

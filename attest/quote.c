@@ -40,9 +40,18 @@ void pcr_set_code(struct coder *c, struct pcr_set *v)
 {
 	code_u32(c, &v->mask);
 	code_check(c, v->mask && !(v->mask & ~PCR_MASK_ALL));
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (v->mask >> i & 1)
-			code_bytes(c, v->values[i], HASH_LEN);
+	for_each_pcr(i, v->mask)
+		code_bytes(c, v->values[i], HASH_LEN);
+}
+
+uint32_t pcr_set_changed(const struct pcr_set *pcrs, const uint8_t now[PCR_COUNT][HASH_LEN])
+{
+	uint32_t changed = 0;
+
+	for_each_pcr(i, pcrs->mask)
+		if (memcmp(pcrs->values[i], now[i], HASH_LEN) != 0)
+			changed |= 1u << i;
+	return changed;
 }
 
 void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN])
@@ -50,9 +59,8 @@ void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN])
 	crypto_hash_sha256_state state;
 
 	crypto_hash_sha256_init(&state);
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (pcrs->mask >> i & 1)
-			crypto_hash_sha256_update(&state, pcrs->values[i], HASH_LEN);
+	for_each_pcr(i, pcrs->mask)
+		crypto_hash_sha256_update(&state, pcrs->values[i], HASH_LEN);
 	crypto_hash_sha256_final(&state, ret);
 }
 

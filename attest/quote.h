@@ -23,6 +23,9 @@ struct pcr_set {
 /* Wire form: u32 mask (some PCR, none that does not exist), then the values, the lowest first. */
 void pcr_set_code(struct coder *c, struct pcr_set *v);
 
+/* Those of the set that have another value now. */
+uint32_t pcr_set_changed(const struct pcr_set *pcrs, const uint8_t now[PCR_COUNT][HASH_LEN]);
+
 /* SHA-256 over the values, the lowest first: what a TPM quotes and what a policy asks for. */
 void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN]);
 

@@ -2,6 +2,8 @@
 /* Names of the shared enums. */
 #include "base/ids.h"
 
+#include <stdio.h>
+
 static const char *const device_role_names[_DEVICE_ROLE_MAX] = {
 	[DEVICE_ROLE_PHONE] = "phone",
 	[DEVICE_ROLE_LAPTOP] = "laptop",
@@ -65,4 +67,17 @@ static const char *const pcr_meanings[PCR_COUNT] = {
 const char *pcr_meaning(unsigned pcr)
 {
 	return pcr < PCR_COUNT ? pcr_meanings[pcr] : "an unknown register";
+}
+
+void pcr_words(uint32_t mask, char *ret, size_t size)
+{
+	size_t len = 0;
+
+	ret[0] = '\0';
+	for_each_pcr(i, mask) {
+		const char *before = !len ? "" : mask >> i == 1 ? " and " : ", ";
+
+		snprintf(ret + len, size - len, "%s%s (PCR %u)", before, pcr_meaning(i), i);
+		len = strlen(ret);
+	}
 }

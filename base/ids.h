@@ -2,6 +2,8 @@
 /* Sizes and small enums that every part shares: identifiers, roles, tiers, verdicts. */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/names.h"
 
 #define HID_LEN 16	 /* random hand-off id */
@@ -14,6 +16,11 @@
 #define HASH_LEN 32	 /* SHA-256 */
 #define PCR_COUNT 24
 #define PCR_MASK_ALL ((1u << PCR_COUNT) - 1)
+
+/* Goes through the PCRs in a mask, the lowest first. */
+#define for_each_pcr(i, mask)                        \
+	for (unsigned i = 0; (i) < PCR_COUNT; (i)++) \
+		if ((mask) >> (i)&1)
 
 /* Anybody on the device can reset these two (TCG PC Client PTP): they prove nothing (B9). */
 #define PCR_MASK_RESETTABLE (1u << 16 | 1u << 23)
@@ -68,3 +75,7 @@ enum conversation_state {
 
 /* What is measured into a PCR, in words, e.g. "the boot loader or kernel" for 4. Never NULL. */
 const char *pcr_meaning(unsigned pcr);
+
+/* Several of them: "the firmware (PCR 0), ... and the Secure Boot policy (PCR 7)", cut to `size`.
+ */
+void pcr_words(uint32_t mask, char *ret, size_t size);

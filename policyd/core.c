@@ -213,25 +213,14 @@ static void open_store(struct core *core)
 /* Adds to the sentence what changed, where the measurements tell. */
 static void name_changes(uint32_t changed, struct kerr *err)
 {
-	size_t len = strlen(err->text);
-	const char *before = " Changed: ";
+	struct kerr plain = *err;
+	char list[256];
 
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		int n;
-
-		if (!(changed & UINT32_C(1) << i))
-			continue;
-		n = snprintf(err->text + len, sizeof(err->text) - len, "%s%s (PCR %u)", before,
-			     pcr_meaning(i), i);
-		if (n < 0 || (size_t)n >= sizeof(err->text) - len)
-			break;
-		len += (size_t)n;
-		before = ", ";
-	}
-	if (changed && len + 1 < sizeof(err->text))
-		memcpy(err->text + len, ".", 2);
-	else
-		err->text[len] = '\0';
+	if (!changed)
+		return;
+	pcr_words(changed, list, sizeof(list));
+	kerr_clear(err);
+	kerr_set(err, 0, plain.code, "%s Changed: %s.", plain.text, list);
 }
 
 static void open_vault(struct core *core)

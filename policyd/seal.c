@@ -205,16 +205,6 @@ int vault_create(struct tpm *t, int dirfd, uint32_t pcr_mask,
 	return 0;
 }
 
-static uint32_t changed_pcrs(const struct pcr_set *want, const uint8_t now[PCR_COUNT][HASH_LEN])
-{
-	uint32_t changed = 0;
-
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (want->mask >> i & 1 && memcmp(want->values[i], now[i], HASH_LEN) != 0)
-			changed |= 1u << i;
-	return changed;
-}
-
 /* The approval that fits the present state, or comes closest to it. */
 static int choose_approval(struct tpm *t, const struct vault_file *f,
 			   const struct tpm_approval **ret, uint32_t *ret_changed, struct kerr *err)
@@ -229,7 +219,7 @@ static int choose_approval(struct tpm *t, const struct vault_file *f,
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < f->n_approvals; i++) {
-		changed = changed_pcrs(&f->approvals[i].pcrs, now);
+		changed = pcr_set_changed(&f->approvals[i].pcrs, now);
 		if (__builtin_popcount(changed) < __builtin_popcount(best)) {
 			best = changed;
 			*ret = &f->approvals[i];

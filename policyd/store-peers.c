@@ -117,11 +117,9 @@ static void merge_verdict(struct store_peer *p, enum verdict verdict, const stru
 static void take_pcrs(uint8_t to[PCR_COUNT][HASH_LEN], const uint8_t from[PCR_COUNT][HASH_LEN],
 		      uint32_t mask)
 {
-	for (unsigned i = 0; i < PCR_COUNT; i++)
-		if (mask & 1u << i)
-			memcpy(to[i], from[i], HASH_LEN);
-		else
-			memset(to[i], 0, HASH_LEN);
+	memset(to, 0, PCR_COUNT * HASH_LEN);
+	for_each_pcr(i, mask)
+		memcpy(to[i], from[i], HASH_LEN);
 }
 
 int store_peer_set_verdict(struct store *s, const uint8_t id[DEVICE_ID_LEN], enum verdict verdict,
@@ -262,12 +260,8 @@ void store_peer_to_trust(const struct store_peer *p, struct policyd_trust *ret)
 {
 	*ret = (struct policyd_trust){.pcrs = p->reference_mask | p->evidence_mask};
 	store_peer_to_wire(p, &ret->peer);
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		if (p->evidence_mask & 1u << i)
-			memcpy(ret->now[i], p->evidence[i], HASH_LEN);
-		if (p->reference_mask & 1u << i)
-			memcpy(ret->want[i], p->reference[i], HASH_LEN);
-	}
+	take_pcrs(ret->now, p->evidence, p->evidence_mask);
+	take_pcrs(ret->want, p->reference, p->reference_mask);
 	snprintf(ret->versions, sizeof(ret->versions), "%s", p->versions);
 	shown_hash(p, ret->hash);
 }

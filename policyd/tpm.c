@@ -542,9 +542,7 @@ static int pcr_read_some(struct tpm *t, uint32_t mask, uint8_t ret[PCR_COUNT][HA
 	if (!got_mask || got_mask & ~mask)
 		return kerr_set(err, EIO, KCODE_TPM,
 				"The TPM's SHA-256 PCR bank is off; switch it on in the firmware.");
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		if (!(got_mask >> i & 1))
-			continue;
+	for_each_pcr(i, got_mask) {
 		if (n >= values->count || values->digests[n].size != HASH_LEN)
 			return kerr_set(err, EIO, KCODE_TPM, "The TPM answered too few PCRs.");
 		memcpy(ret[i], values->digests[n++].buffer, HASH_LEN);

@@ -145,9 +145,7 @@ static void policyd_trust_code(struct coder *c, struct policyd_trust *v)
 	policyd_peer_code(c, &v->peer);
 	code_u32(c, &v->pcrs);
 	code_check(c, !(v->pcrs >> PCR_COUNT));
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		if (!(v->pcrs & 1u << i))
-			continue;
+	for_each_pcr(i, v->pcrs) {
 		CODE_BYTES(c, v->now[i]);
 		CODE_BYTES(c, v->want[i]);
 	}
