@@ -42,10 +42,11 @@ static int key_or_library_error(void)
 	return library_error() == -ENOMEM ? -ENOMEM : -EINVAL;
 }
 
-/* Imports a key; EVP_PKEY_fromdata() refuses points that are not on the curve. */
-static int p256_import(const uint8_t *secret, const struct p256_public *public, EVP_PKEY **ret)
+/* To sign or verify with a key; EVP_PKEY_fromdata() refuses points that are not on the curve. */
+static int p256_import(const uint8_t *secret, const struct p256_public *public, EVP_PKEY_CTX **ret)
 {
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	uint8_t point[POINT_LEN] = {4}, scalar[P256_LEN];
 	char group[] = "P-256";
 	OSSL_PARAM params[] = {
@@ -69,9 +70,12 @@ static int p256_import(const uint8_t *secret, const struct p256_public *public, 
 			scalar[i] = secret[P256_LEN - 1 - i];
 		params[2] = OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_PRIV_KEY, scalar, P256_LEN);
 	}
-	r = EVP_PKEY_fromdata(ctx, ret, secret ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params);
+	r = EVP_PKEY_fromdata(ctx, &key, secret ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params);
 	OPENSSL_cleanse(scalar, sizeof(scalar));
-	return r == 1 ? 0 : key_or_library_error();
+	if (r != 1)
+		return key_or_library_error();
+	*ret = EVP_PKEY_CTX_new(key, NULL);
+	return *ret ? 0 : library_error();
 }
 
 int pk_p256_generate(uint8_t ret_secret[P256_LEN], struct p256_public *ret_public)
@@ -130,17 +134,14 @@ static size_t signature_join(const struct p256_signature *sig, uint8_t ret[80])
 int pk_p256_sign(const uint8_t secret[P256_LEN], const struct p256_public *public,
 		 const uint8_t digest[HASH_LEN], struct p256_signature *ret)
 {
-	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
 	uint8_t der[80];
 	size_t len = sizeof(der);
-	int r = p256_import(secret, public, &key);
+	int r = p256_import(secret, public, &ctx);
 
 	if (r < 0)
 		return r;
-	ctx = EVP_PKEY_CTX_new(key, NULL);
-	if (!ctx || EVP_PKEY_sign_init(ctx) != 1 ||
-	    EVP_PKEY_sign(ctx, der, &len, digest, HASH_LEN) != 1)
+	if (EVP_PKEY_sign_init(ctx) != 1 || EVP_PKEY_sign(ctx, der, &len, digest, HASH_LEN) != 1)
 		return library_error();
 	return signature_split(der, len, ret);
 }
@@ -148,16 +149,14 @@ int pk_p256_sign(const uint8_t secret[P256_LEN], const struct p256_public *publi
 static int verify_once(const struct p256_public *public, const uint8_t digest[HASH_LEN],
 		       const struct p256_signature *sig)
 {
-	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
 	uint8_t der[80];
 	size_t len = signature_join(sig, der);
-	int r = p256_import(NULL, public, &key);
+	int r = p256_import(NULL, public, &ctx);
 
 	if (r < 0)
 		return r;
-	ctx = EVP_PKEY_CTX_new(key, NULL);
-	if (!ctx || EVP_PKEY_verify_init(ctx) != 1)
+	if (EVP_PKEY_verify_init(ctx) != 1)
 		return library_error();
 	r = EVP_PKEY_verify(ctx, der, len, digest, HASH_LEN);
 	if (r == 1)
@@ -300,9 +299,9 @@ static int cert_finish(X509 *cert, EVP_PKEY *key, uint8_t *ret, size_t *ret_len)
 	if (!X509_sign(cert, key, NULL))
 		return library_error();
 	len = i2d_X509(cert, NULL);
-	if (len <= 0 || len > CERT_DER_MAX)
-		return len > 0 ? -ENOBUFS : library_error();
-	if (i2d_X509(cert, &at) != len)
+	if (len > CERT_DER_MAX)
+		return -ENOBUFS;
+	if (len <= 0 || i2d_X509(cert, &at) != len)
 		return library_error();
 	*ret_len = (size_t)len;
 	return 0;
