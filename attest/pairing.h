@@ -26,14 +26,6 @@ struct pairing_material {
 	char versions[EVIDENCE_VERSIONS_MAX + 1];
 };
 
-/* TPM2_MakeCredential's two outputs. */
-struct pairing_credential {
-	uint8_t blob[256]; /* TPM2B_ID_OBJECT */
-	size_t blob_len;
-	uint8_t secret[640]; /* TPM2B_ENCRYPTED_SECRET */
-	size_t secret_len;
-};
-
 /* What the machine cannot do itself. Each returns 0 or a negative errno, with *err filled where
  * it is given (TPM, LOCKED, ...). `owner_sign` may be NULL without a cloud, `check_peer` if all
  * peers are welcome. */

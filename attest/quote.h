@@ -38,6 +38,14 @@ struct quote_info {
 	uint8_t signer[TPM_NAME_LEN]; /* qualified name of the AK: the same for ever */
 };
 
+/* TPM2_MakeCredential's two outputs. */
+struct pairing_credential {
+	uint8_t blob[256]; /* TPM2B_ID_OBJECT */
+	size_t blob_len;
+	uint8_t secret[640]; /* TPM2B_ENCRYPTED_SECRET */
+	size_t secret_len;
+};
+
 struct quote_expect {
 	const uint8_t *ak_public; /* TPM2B_PUBLIC as pinned */
 	size_t ak_public_len;

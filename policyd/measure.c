@@ -97,20 +97,10 @@ void measure_versions(char *ret, size_t size)
 		put_program(ret, size, &programs[i]);
 }
 
-static int take_blob(uint8_t *to, size_t size, const struct tpm_blob *from, size_t *ret_len)
-{
-	if (from->len > size)
-		return -EMSGSIZE;
-	memcpy(to, from->data, from->len);
-	*ret_len = from->len;
-	return 0;
-}
-
 int measure_quote(struct core *core, const struct evidence_binding *binding, struct evidence *ret,
 		  struct kerr *err)
 {
 	struct evidence ev = {0};
-	struct tpm_quote q;
 	uint8_t qualifying[HASH_LEN];
 	int r = core_require_tpm(core, err);
 
@@ -118,17 +108,10 @@ int measure_quote(struct core *core, const struct evidence_binding *binding, str
 		return r;
 	measure_versions(ev.versions, sizeof(ev.versions));
 	evidence_qualifying(binding, &ev, qualifying);
-	r = tpm_quote(core->tpm, &core->id.ak, qualifying, core->config.pcrs, &q, err);
-	if (r < 0)
-		return r;
-	r = take_blob(ev.quote, sizeof(ev.quote), &q.attest, &ev.quote_len);
+	r = tpm_quote(core->tpm, &core->id.ak, qualifying, core->config.pcrs, &ev, err);
 	if (r == 0)
-		r = take_blob(ev.signature, sizeof(ev.signature), &q.signature, &ev.signature_len);
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_TPM, "The TPM's quote is larger than expected.");
-	ev.pcrs = q.pcrs;
-	*ret = ev;
-	return 0;
+		*ret = ev;
+	return r;
 }
 
 int measure_state(struct core *core, struct measure_state *ret, struct kerr *err)

@@ -53,49 +53,25 @@ struct pairdesk *pairdesk_free(struct pairdesk *d)
 
 /* -- What the machine borrows -- */
 
-static int blob_from(struct tpm_blob *to, const uint8_t *data, size_t len)
-{
-	if (len > sizeof(to->data))
-		return -EMSGSIZE;
-	memcpy(to->data, data, len);
-	to->len = (uint16_t)len;
-	return 0;
-}
-
 static int on_make_credential(void *ctx, const uint8_t *ek_public, size_t ek_public_len,
 			      const uint8_t ak_name[TPM_NAME_LEN], const uint8_t secret[32],
 			      struct pairing_credential *ret, struct kerr *err)
 {
 	struct pairdesk *d = ctx;
-	struct tpm_credential c;
-	struct tpm_blob ek;
-	int r = blob_from(&ek, ek_public, ek_public_len);
+	struct tpm_blob ek = {.len = ek_public_len};
 
-	if (r == 0)
-		r = tpm_make_credential(d->core->tpm, &ek, ak_name, secret, &c, err);
-	if (r == 0 && (c.blob.len > sizeof(ret->blob) || c.secret.len > sizeof(ret->secret)))
-		r = -EMSGSIZE;
-	if (r < 0)
-		return r;
-	memcpy(ret->blob, c.blob.data, c.blob.len);
-	ret->blob_len = c.blob.len;
-	memcpy(ret->secret, c.secret.data, c.secret.len);
-	ret->secret_len = c.secret.len;
-	return 0;
+	if (ek_public_len > sizeof(ek.data))
+		return -EMSGSIZE;
+	memcpy(ek.data, ek_public, ek_public_len);
+	return tpm_make_credential(d->core->tpm, &ek, ak_name, secret, ret, err);
 }
 
 static int on_activate_credential(void *ctx, const struct pairing_credential *credential,
 				  uint8_t ret_secret[32], struct kerr *err)
 {
 	struct pairdesk *d = ctx;
-	struct tpm_credential c;
-	int r = blob_from(&c.blob, credential->blob, credential->blob_len);
 
-	if (r == 0)
-		r = blob_from(&c.secret, credential->secret, credential->secret_len);
-	if (r < 0)
-		return r;
-	return tpm_activate_credential(d->core->tpm, &d->core->id.ak, &c, ret_secret, err);
+	return tpm_activate_credential(d->core->tpm, &d->core->id.ak, credential, ret_secret, err);
 }
 
 static int on_quote(void *ctx, const struct evidence_binding *binding, struct evidence *ret,

@@ -117,25 +117,24 @@ int tpm_load(struct tpm *t, const struct tpm_blob *pub, const struct tpm_blob *p
 /* Overwrites the library's response buffer, in which a decrypted secret may still lie (D14). */
 void tpm_scrub(struct tpm *t);
 
-/* Wire form of a TSS structure; -EBADMSG if it does not fit, or is not exactly that. */
-#define TPM_BLOB_PUT(type, value, blob)                                                           \
-	({                                                                                        \
-		(blob)->len = 0;                                                                  \
-		Tss2_MU_##type##_Marshal(value, (blob)->data, sizeof((blob)->data), &(blob)->len) \
-			? -EBADMSG                                                                \
-			: 0;                                                                      \
+/* Wire form of a TSS structure in an array and its length; -EBADMSG if it does not fit, or is not
+ * exactly that. */
+#define TPM_PUT(type, value, array, ret_len)                                                   \
+	({                                                                                     \
+		*(ret_len) = 0;                                                                \
+		Tss2_MU_##type##_Marshal(value, array, sizeof(array), ret_len) ? -EBADMSG : 0; \
 	})
-#define TPM_BLOB_GET(type, blob, ret)                                                       \
-	({                                                                                  \
-		size_t _at = 0;                                                             \
-                                                                                            \
-		(blob)->len > sizeof((blob)->data) ||                                       \
-				Tss2_MU_##type##_Unmarshal((blob)->data, (blob)->len, &_at, \
-							   ret) ||                          \
-				_at != (blob)->len                                          \
-			? -EBADMSG                                                          \
-			: 0;                                                                \
+#define TPM_GET(type, array, len, ret)                                                        \
+	({                                                                                    \
+		size_t _at = 0;                                                               \
+                                                                                              \
+		(len) > sizeof(array) || Tss2_MU_##type##_Unmarshal(array, len, &_at, ret) || \
+				_at != (len)                                                  \
+			? -EBADMSG                                                            \
+			: 0;                                                                  \
 	})
+#define TPM_BLOB_PUT(type, value, blob) TPM_PUT(type, value, (blob)->data, &(blob)->len)
+#define TPM_BLOB_GET(type, blob, ret) TPM_GET(type, (blob)->data, (blob)->len, ret)
 
 /* A public area, besides checked to be canonical. */
 int tpm_blob_get_public(const struct tpm_blob *b, TPM2B_PUBLIC *ret);

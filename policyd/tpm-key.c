@@ -140,8 +140,8 @@ static bool quote_covers(const TPM2B_ATTEST *attest, const struct pcr_set *pcrs)
 }
 
 /* 1 = a consistent quote, 0 = PCRs moved meanwhile. */
-static int quote_once(struct tpm *t, ESYS_TR ak, const TPM2B_DATA *qualifying,
-		      struct tpm_quote *ret, struct kerr *err)
+static int quote_once(struct tpm *t, ESYS_TR ak, const TPM2B_DATA *qualifying, struct evidence *ret,
+		      struct kerr *err)
 {
 	const TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_NULL};
 	const TPML_PCR_SELECTION selection = tpm_pcr_selection(ret->pcrs.mask);
@@ -156,40 +156,35 @@ static int quote_once(struct tpm *t, ESYS_TR ak, const TPM2B_DATA *qualifying,
 		return r;
 	if (!quote_covers(attest, &ret->pcrs))
 		return 0;
-	if (attest->size > sizeof(ret->attest.data) ||
-	    TPM_BLOB_PUT(TPMT_SIGNATURE, signature, &ret->signature) < 0)
+	if (attest->size > sizeof(ret->quote))
+		return kerr_set(err, EMSGSIZE, KCODE_TPM,
+				"The TPM's quote is larger than expected.");
+	if (TPM_PUT(TPMT_SIGNATURE, signature, ret->signature, &ret->signature_len) < 0)
 		return kerr_set(err, EIO, KCODE_TPM, "The TPM's quote is malformed.");
-	memcpy(ret->attest.data, attest->attestationData, attest->size);
-	ret->attest.len = attest->size;
+	memcpy(ret->quote, attest->attestationData, attest->size);
+	ret->quote_len = attest->size;
 	return 1;
 }
 
 int tpm_quote(struct tpm *t, const struct tpm_ak *ak, const uint8_t qualifying[32], uint32_t mask,
-	      struct tpm_quote *ret, struct kerr *err)
+	      struct evidence *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle h = TPM_HANDLE_INIT(t);
-	struct tpm_quote q = {.pcrs.mask = mask};
 	TPM2B_DATA data = {.size = 32};
 	int r;
 
 	if (!mask || mask & ~PCR_MASK_ALL)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "A quote needs PCRs from 0 to 23.");
 	memcpy(data.buffer, qualifying, 32);
+	ret->pcrs.mask = mask;
 	r = tpm_enter(t, err);
 	if (r == 0)
 		r = tpm_load(t, &ak->pub, &ak->priv, &h, err);
-	if (r < 0)
-		return r;
-	for (unsigned tries = 0; tries < QUOTE_TRIES; tries++) {
-		r = quote_once(t, h.tr, &data, &q, err);
-		if (r < 0)
-			return r;
-		if (r > 0) {
-			*ret = q;
-			return 0;
-		}
-	}
-	return kerr_set(err, EAGAIN, KCODE_TPM, "The PCRs change all the time.");
+	for (unsigned tries = 0; r == 0 && tries < QUOTE_TRIES; tries++)
+		r = quote_once(t, h.tr, &data, ret, err);
+	if (r == 0)
+		return kerr_set(err, EAGAIN, KCODE_TPM, "The PCRs change all the time.");
+	return r < 0 ? r : 0;
 }
 
 /* -- Credential activation -- */
@@ -213,7 +208,7 @@ static int load_peer_ek(struct tpm *t, const struct tpm_blob *ek_pub, struct tpm
 
 int tpm_make_credential(struct tpm *t, const struct tpm_blob *ek_pub,
 			const uint8_t ak_name[TPM_NAME_LEN], const uint8_t secret[32],
-			struct tpm_credential *ret, struct kerr *err)
+			struct pairing_credential *ret, struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle session = TPM_HANDLE_INIT(t), ek = TPM_HANDLE_INIT(t);
 	_cleanup_esys_ TPM2B_ENCRYPTED_SECRET *wrapped = NULL;
@@ -236,8 +231,8 @@ int tpm_make_credential(struct tpm *t, const struct tpm_blob *ek_pub,
 	sodium_memzero(&credential, sizeof(credential));
 	if (r < 0)
 		return r;
-	if (TPM_BLOB_PUT(TPM2B_ID_OBJECT, blob, &ret->blob) < 0 ||
-	    TPM_BLOB_PUT(TPM2B_ENCRYPTED_SECRET, wrapped, &ret->secret) < 0)
+	if (TPM_PUT(TPM2B_ID_OBJECT, blob, ret->blob, &ret->blob_len) < 0 ||
+	    TPM_PUT(TPM2B_ENCRYPTED_SECRET, wrapped, ret->secret, &ret->secret_len) < 0)
 		return kerr_set(err, EIO, KCODE_TPM, "The TPM's credential is malformed.");
 	return 0;
 }
@@ -301,7 +296,7 @@ static int activate(struct tpm *t, ESYS_TR ak, ESYS_TR session, const TPM2B_ID_O
 }
 
 int tpm_activate_credential(struct tpm *t, const struct tpm_ak *ak,
-			    const struct tpm_credential *credential, uint8_t ret[32],
+			    const struct pairing_credential *credential, uint8_t ret[32],
 			    struct kerr *err)
 {
 	_cleanup_handle_ struct tpm_handle session = TPM_HANDLE_INIT(t), h = TPM_HANDLE_INIT(t);
@@ -310,8 +305,9 @@ int tpm_activate_credential(struct tpm *t, const struct tpm_ak *ak,
 	TPM2B_ID_OBJECT blob = {0};
 	int r;
 
-	if (TPM_BLOB_GET(TPM2B_ID_OBJECT, &credential->blob, &blob) < 0 ||
-	    TPM_BLOB_GET(TPM2B_ENCRYPTED_SECRET, &credential->secret, &wrapped) < 0)
+	if (TPM_GET(TPM2B_ID_OBJECT, credential->blob, credential->blob_len, &blob) < 0 ||
+	    TPM_GET(TPM2B_ENCRYPTED_SECRET, credential->secret, credential->secret_len, &wrapped) <
+		    0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The credential is malformed.");
 	r = tpm_begin(t, TPM2_SE_HMAC, &srk, &session, err);
 	if (r == 0)

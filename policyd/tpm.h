@@ -10,8 +10,8 @@
  * "retry" and "NV rate" are repeated for a bounded time (D11). */
 #pragma once
 
+#include "attest/evidence.h"
 #include "attest/pk.h"
-#include "attest/quote.h"
 #include "base/secret.h"
 
 #define TPM_BLOB_MAX 1024
@@ -75,35 +75,24 @@ int tpm_ak_create(struct tpm *t, struct tpm_ak *ret, struct kerr *err);
  * another TPM (or this one was cleared). */
 int tpm_ak_check(struct tpm *t, const struct tpm_ak *ak, struct kerr *err);
 
-struct tpm_quote {
-	struct tpm_blob attest;	   /* TPMS_ATTEST, what was signed */
-	struct tpm_blob signature; /* TPMT_SIGNATURE */
-	struct pcr_set pcrs;	   /* belong to the digest in `attest` */
-};
-
-/* Quotes the PCRs of `mask`. The values are read and the quote repeated (a few times at most)
- * until both agree; -EAGAIN if PCRs change all the time. */
+/* Quotes the PCRs of `mask` into *ret: quote, signature and PCRs of it. The values are read and the
+ * quote repeated (a few times at most) until both agree; -EAGAIN if PCRs change all the time. */
 int tpm_quote(struct tpm *t, const struct tpm_ak *ak, const uint8_t qualifying[32], uint32_t mask,
-	      struct tpm_quote *ret, struct kerr *err);
+	      struct evidence *ret, struct kerr *err);
 
 /* -- Credential activation: proof that an AK lives in the TPM of an EK (B3) -- */
-
-struct tpm_credential {
-	struct tpm_blob blob;	/* TPM2B_ID_OBJECT */
-	struct tpm_blob secret; /* TPM2B_ENCRYPTED_SECRET */
-};
 
 /* Verifier's side, on the verifier's own TPM: wraps `secret` so that only the TPM of `ek_pub`
  * opens it, and only for a loaded object named `ak_name`. -EBADMSG with KCODE_ATTEST_QUOTE if
  * `ek_pub` is not a key by a TCG default template. */
 int tpm_make_credential(struct tpm *t, const struct tpm_blob *ek_pub,
 			const uint8_t ak_name[TPM_NAME_LEN], const uint8_t secret[32],
-			struct tpm_credential *ret, struct kerr *err);
+			struct pairing_credential *ret, struct kerr *err);
 
 /* Prover's side. -EACCES with KCODE_ATTEST_BINDING if the credential was made for another EK or
  * another AK. `ret` is secret: the caller wipes it. */
 int tpm_activate_credential(struct tpm *t, const struct tpm_ak *ak,
-			    const struct tpm_credential *credential, uint8_t ret[32],
+			    const struct pairing_credential *credential, uint8_t ret[32],
 			    struct kerr *err);
 
 /* -- Monotonic counter against roll-back (D4, D5) -- */

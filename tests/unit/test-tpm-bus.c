@@ -193,7 +193,7 @@ static void test_bus_listener(void)
 	_cleanup_(tpm_freep) struct tpm *t = NULL;
 	uint8_t proof[32], got[32], name[TPM_NAME_LEN];
 	_cleanup_secret_ struct secret s = SECRET_INIT;
-	struct tpm_credential c;
+	struct pairing_credential c;
 	struct tpm_sealed sealed;
 	struct tpm_approval ok;
 	struct shim shim = {0};
@@ -298,10 +298,10 @@ static int do_all(struct tpm *t, struct authority *a, const struct secret *s, st
 	_cleanup_secret_ struct secret got = SECRET_INIT;
 	uint8_t proof[32] = {1}, back[32], name[TPM_NAME_LEN];
 	struct tpm_approval ok = {.pcrs.mask = MASK};
-	struct tpm_credential c;
+	struct pairing_credential c;
 	struct tpm_sealed sealed;
 	struct tpm_clock clock;
-	struct tpm_quote q;
+	struct evidence q;
 	struct tpm_blob ek;
 	struct tpm_ak ak;
 	uint64_t v;

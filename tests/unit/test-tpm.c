@@ -85,13 +85,12 @@ static void test_strays(void)
 
 /* -- Quotes -- */
 
-static void verify_quote(const struct tpm_ak *ak, const struct tpm_quote *q, struct quote_info *ret)
+static void verify_quote(const struct tpm_ak *ak, const struct evidence *q, struct quote_info *ret)
 {
 	struct quote_expect expect = {ak->pub.data, ak->pub.len, qualifying, &q->pcrs, NULL};
 	struct kerr err = {0};
 
-	quote_verify(&expect, q->attest.data, q->attest.len, q->signature.data, q->signature.len,
-		     ret, &err);
+	quote_verify(&expect, q->quote, q->quote_len, q->signature, q->signature_len, ret, &err);
 	g_assert_cmpstr(err.text, ==, "");
 }
 
@@ -101,7 +100,7 @@ static void test_quote(void)
 	_cleanup_(tpm_freep) struct tpm *t = open_tpm(one.tcti);
 	uint8_t zero[HASH_LEN] = {0};
 	struct quote_info info;
-	struct tpm_quote q, q2;
+	struct evidence q, q2;
 	struct kerr err = {0};
 	struct tpm_ak ak;
 
@@ -127,7 +126,7 @@ static void test_ak_elsewhere(void)
 {
 	_cleanup_(tpm_freep) struct tpm *t = open_tpm(one.tcti), *u = open_tpm(two.tcti);
 	struct tpm_ak ak, bad;
-	struct tpm_quote q;
+	struct evidence q;
 	struct kerr err = {0};
 
 	g_assert_cmpint(tpm_ak_create(t, &ak, NULL), ==, 0);
@@ -189,7 +188,7 @@ static void test_names(void)
 static void activation_works(struct tpm *prover, struct tpm *verifier)
 {
 	uint8_t secret[32], got[32] = {0}, name[TPM_NAME_LEN];
-	struct tpm_credential c;
+	struct pairing_credential c;
 	struct kerr err = {0};
 	struct tpm_blob ek;
 	struct tpm_ak ak;
@@ -222,7 +221,7 @@ static void refused(struct tpm *prover, const struct tpm_ak *ak, struct tpm *ver
 		    const struct tpm_blob *ek, const uint8_t name[TPM_NAME_LEN])
 {
 	uint8_t secret[32] = "a secret that must not come out", got[32] = {0}, zero[32] = {0};
-	struct tpm_credential c;
+	struct pairing_credential c;
 	struct kerr err = {0};
 
 	g_assert_cmpint(tpm_make_credential(verifier, ek, name, secret, &c, NULL), ==, 0);
@@ -261,7 +260,7 @@ static void test_activation_malformed(void)
 {
 	_cleanup_(tpm_freep) struct tpm *t = open_tpm(one.tcti);
 	uint8_t name[TPM_NAME_LEN], secret[32] = {1}, got[32];
-	struct tpm_credential c, bad;
+	struct pairing_credential c, bad;
 	struct tpm_blob ek, bad_ek;
 	struct kerr err = {0};
 	struct tpm_ak ak;
@@ -279,18 +278,18 @@ static void test_activation_malformed(void)
 		g_assert_cmpint(tpm_make_credential(t, &bad_ek, name, secret, &bad, NULL), ==,
 				-EBADMSG);
 	}
-	for (unsigned i = 0; i < c.blob.len; i += 7) {
+	for (unsigned i = 0; i < c.blob_len; i += 7) {
 		bad = c;
-		bad.blob.data[i] ^= 1;
+		bad.blob[i] ^= 1;
 		g_assert_cmpint(tpm_activate_credential(t, &ak, &bad, got, NULL), <, 0);
 	}
-	for (unsigned i = 0; i < c.secret.len; i += 7) {
+	for (unsigned i = 0; i < c.secret_len; i += 7) {
 		bad = c;
-		bad.secret.data[i] ^= 1;
+		bad.secret[i] ^= 1;
 		g_assert_cmpint(tpm_activate_credential(t, &ak, &bad, got, NULL), <, 0);
 	}
 	bad = c;
-	bad.blob.len--;
+	bad.blob_len--;
 	g_assert_cmpint(tpm_activate_credential(t, &ak, &bad, got, NULL), ==, -EBADMSG);
 	g_assert_cmpint(tpm_activate_credential(t, &ak, &c, got, NULL), ==, 0);
 	g_assert_cmpmem(got, 32, secret, 32);
@@ -584,7 +583,7 @@ static void test_hundred(void)
 	struct tpm_sealed sealed;
 	struct tpm_approval ok;
 	struct authority a;
-	struct tpm_quote q;
+	struct evidence q;
 	enum kcode code;
 	struct tpm_ak ak;
 	uint64_t v;
@@ -628,7 +627,7 @@ static void test_lockout(void)
 	struct tpm_sealed sealed;
 	struct tpm_approval ok;
 	struct authority a;
-	struct tpm_quote q;
+	struct evidence q;
 	struct tpm_ak ak;
 	enum kcode code;
 	TSS2_RC rc = 0;
