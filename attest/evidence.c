@@ -44,26 +44,18 @@ void evidence_qualifying(const struct evidence_binding *binding, const struct ev
 
 /* -- versions -- */
 
-static bool key_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-}
-
 /* Length of the key of a line "key=value", 0 if the line has none. */
 static size_t key_length(const char *line)
 {
-	size_t len = 0;
+	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
-	while (key_char(line[len]))
-		len++;
 	return line[len] == '=' ? len : 0;
 }
 
 static const char *line_next(const char *line)
 {
-	const char *end = strchr(line, '\n');
-
-	return end ? end + 1 : line + strlen(line);
+	line += strcspn(line, "\n");
+	return *line ? line + 1 : line;
 }
 
 /* The line of `text` before `end` whose key is the same, or NULL. */
@@ -136,12 +128,8 @@ int evidence_get(struct rbuf *r, struct evidence *ret)
 /* All bytes zero or all 0xff: nothing was measured, or the bank is off (B8, CVE-2021-42299). */
 static bool pcr_degenerate(const uint8_t value[HASH_LEN])
 {
-	if (value[0] != 0x00 && value[0] != 0xff)
-		return false;
-	for (size_t i = 1; i < HASH_LEN; i++)
-		if (value[i] != value[0])
-			return false;
-	return true;
+	return (value[0] == 0x00 || value[0] == 0xff) &&
+	       memcmp(value, value + 1, HASH_LEN - 1) == 0;
 }
 
 int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *err)
@@ -171,20 +159,15 @@ int evidence_verify(const struct evidence *ev, const uint8_t *ak_public, size_t 
 		.qualifying = qualifying,
 		.pcrs = &ev->pcrs,
 	};
-	struct quote_info info;
 	int r;
 
 	if (!required || (required & ~PCR_MASK_ALL) || (required & PCR_MASK_RESETTABLE))
 		return kerr_set(err, EINVAL, KCODE_ATTEST_ERROR,
 				"No measurements that could be relied on are accepted for that "
 				"device yet.");
-	r = quote_verify(&expect, ev->quote, ev->quote_len, ev->signature, ev->signature_len, &info,
-			 err);
-	if (r >= 0 && ret_info)
-		*ret_info = info;
-	if (r >= 0)
-		r = evidence_covers(&ev->pcrs, required, err);
-	return r;
+	r = quote_verify(&expect, ev->quote, ev->quote_len, ev->signature, ev->signature_len,
+			 ret_info, err);
+	return r < 0 ? r : evidence_covers(&ev->pcrs, required, err);
 }
 
 static int reference_check(const struct pcr_set *pcrs, const struct pcr_set *reference,
