@@ -16,8 +16,8 @@ const struct hash_chain journal_chain = {"kith-journal-v1", &journal_entry_recor
 /* Longest encoding: of an audit record, four texts and a sentence. */
 #define ENCODED_MAX 1024
 
-static int hash_next(const struct hash_chain *chain, const uint8_t prev[HASH_LEN], const void *v,
-		     uint8_t ret[HASH_LEN])
+/* From one link to that of *v, whatever hash *v says it has. */
+static int go_on(const struct hash_chain *chain, struct chain_link *at, const void *v)
 {
 	uint8_t buf[ENCODED_MAX];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
@@ -28,38 +28,34 @@ static int hash_next(const struct hash_chain *chain, const uint8_t prev[HASH_LEN
 		return -EINVAL;
 	crypto_hash_sha256_init(&state);
 	crypto_hash_sha256_update(&state, (const uint8_t *)chain->label, strlen(chain->label));
-	crypto_hash_sha256_update(&state, prev, HASH_LEN);
+	crypto_hash_sha256_update(&state, at->hash, HASH_LEN);
 	crypto_hash_sha256_update(&state, buf, w.len - HASH_LEN);
-	crypto_hash_sha256_final(&state, ret);
+	crypto_hash_sha256_final(&state, at->hash);
+	memcpy(&at->seq, (const uint8_t *)v + chain->seq, sizeof(at->seq));
 	return 0;
 }
 
 int chain_append(const struct hash_chain *chain, struct chain_link *at, uint64_t seq, void *v)
 {
-	uint8_t *record = v, hash[HASH_LEN];
+	int r;
 
-	memcpy(record + chain->seq, &seq, sizeof(seq));
-	if (hash_next(chain, at->hash, v, hash) < 0)
-		return -EINVAL;
-	memcpy(record + chain->hash, hash, HASH_LEN);
-	memcpy(at->hash, hash, HASH_LEN);
-	at->seq = seq;
-	return 0;
+	memcpy((uint8_t *)v + chain->seq, &seq, sizeof(seq));
+	r = go_on(chain, at, v);
+	if (r == 0)
+		memcpy((uint8_t *)v + chain->hash, at->hash, HASH_LEN);
+	return r;
 }
 
 int chain_follow(const struct hash_chain *chain, struct chain_link *at, const void *records,
 		 size_t n)
 {
 	for (const uint8_t *v = records; n; n--, v += chain->record->size) {
-		uint8_t hash[HASH_LEN];
-		uint64_t seq;
+		struct chain_link next = *at;
 
-		memcpy(&seq, v + chain->seq, sizeof(seq));
-		if (seq <= at->seq || hash_next(chain, at->hash, v, hash) < 0 ||
-		    memcmp(v + chain->hash, hash, HASH_LEN) != 0)
+		if (go_on(chain, &next, v) < 0 || next.seq <= at->seq ||
+		    memcmp(v + chain->hash, next.hash, HASH_LEN) != 0)
 			return -EBADMSG;
-		at->seq = seq;
-		memcpy(at->hash, hash, HASH_LEN);
+		*at = next;
 	}
 	return 0;
 }

@@ -123,17 +123,3 @@ int sql_open(uint8_t *image, size_t len, sqlite3 **ret)
 	*ret = db;
 	return 0;
 }
-
-int sql_serialize(sqlite3 *db, uint8_t **ret, size_t *ret_len)
-{
-	sqlite3_int64 len = 0;
-	uint8_t *image = sqlite3_serialize(db, "main", &len, 0);
-
-	if (!image || len <= 0) {
-		sqlite3_free(image);
-		return -ENOMEM;
-	}
-	*ret = image;
-	*ret_len = (size_t)len;
-	return 0;
-}

@@ -31,8 +31,6 @@ int sql_setup(void);
 /* A connection to an image in memory, locked down. `image` comes from sqlite3_malloc64() and is
  * consumed in any case; NULL gives an empty database. */
 int sql_open(uint8_t *image, size_t len, sqlite3 **ret);
-/* The image; released with sqlite3_free(), which wipes. */
-int sql_serialize(sqlite3 *db, uint8_t **ret, size_t *ret_len);
 int sql_exec(sqlite3 *db, const char *sql);
 
 /* -- Statements: store-row.c. Their arguments ?1, ?2, ... follow the text. -- */

@@ -191,13 +191,14 @@ static int write_file(struct store *s, enum commit_kind kind, struct kerr *err)
 {
 	_cleanup_free_ uint8_t *box = NULL;
 	uint64_t counter = s->counter + (kind == COMMIT_GUARDED);
-	uint8_t *image = NULL;
-	size_t image_len, len = 0;
-	int r;
+	sqlite3_int64 image_len = 0;
+	uint8_t *image = sqlite3_serialize(s->db, "main", &image_len, 0);
+	size_t len = 0;
+	int r = -ENOMEM;
 
-	r = sql_serialize(s->db, &image, &image_len);
-	if (r == 0)
-		r = file_encrypt(&s->key, counter, image, image_len, &box, &len);
+	if (image && image_len > 0)
+		r = file_encrypt(&s->key, counter, image, (size_t)image_len, &box, &len);
+	/* This wipes it. */
 	sqlite3_free(image);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "The store could not be encrypted: %s.",
