@@ -93,6 +93,7 @@ static int step(struct sql *q)
 	int rc = q->error ? SQLITE_ERROR : sqlite3_step(q->stmt);
 
 	q->column = 0;
+	q->optional = q->null = false;
 	if (rc == SQLITE_ROW)
 		return 1;
 	return rc == SQLITE_DONE ? 0 : fail(q);

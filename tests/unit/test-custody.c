@@ -327,6 +327,30 @@ static void test_identity(struct fixture *f, const void *data _unused_)
 	g_assert_cmpint(store_custody_adopt(f->s, VM2, "play", SELF, "laptop", &v, NULL), ==, 0);
 }
 
+/* Each row is read for itself, with a hand-off after one without, and the other way around. */
+static void test_list(struct fixture *f, const void *data _unused_)
+{
+	static const uint8_t vm3[UUID_LEN] = {0x77, 3};
+	_cleanup_free_ struct custody_view *list = NULL;
+	struct custody_view v;
+	size_t n;
+
+	g_assert_cmpint(store_custody_adopt(f->s, VM2, "attic", SELF, "laptop", &v, NULL), ==, 0);
+	adopt(f, &v);
+	g_assert_cmpint(store_custody_adopt(f->s, vm3, "zoo", SELF, "laptop", &v, NULL), ==, 0);
+	g_assert_cmpint(do_step(f, CUSTODY_PREP, NULL, &v, NULL), ==, 0);
+	g_assert_cmpint(store_custody_list(f->s, &list, &n, NULL), ==, 0);
+	g_assert_cmpuint(n, ==, 3);
+	for (size_t i = 0; i < n; i++) {
+		g_assert_cmpint(store_custody_get(f->s, list[i].uuid, &v, NULL), ==, 0);
+		g_assert_cmpmem(&list[i], sizeof(v), &v, sizeof(v));
+		g_assert_true(v.known && v.here && v.epoch == 1);
+		g_assert_cmpint(v.handoff, ==, i == 1);
+	}
+	g_assert_cmpstr(list[1].name, ==, "work");
+	g_assert_cmpstr(list[2].name, ==, "zoo");
+}
+
 static void test_markers(struct fixture *f, const void *data _unused_)
 {
 	char file[CUSTODY_UUID_TEXT];
@@ -755,6 +779,7 @@ int main(int argc, char **argv)
 	ADD("/tables/VOID of a VM that was new", NULL, test_void);
 	ADD("/tables/H9 one open hand-off", NULL, test_busy);
 	ADD("/tables/H21 names and UUIDs", NULL, test_identity);
+	ADD("/tables/a list of VMs", NULL, test_list);
 	ADD("/tables/R5 markers at start", NULL, test_markers);
 	ADD("/tables/D1 each call fails in RELEASED", NULL, test_step_failures);
 	ADD("/tables/R5 markers around a failing record", NULL, test_marker_order);
