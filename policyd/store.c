@@ -87,25 +87,20 @@ struct store *store_free(struct store *s)
 static int store_new(int dirfd, const struct secret *db_key, const struct store_guard *guard,
 		     struct store **ret, struct kerr *err)
 {
-	_cleanup_(store_freep) struct store *s = NULL;
+	_cleanup_(store_freep) struct store *s = calloc(1, sizeof(*s));
 
+	if (s)
+		*s = (struct store){.dirfd = -EBADF, .marker_dir = -EBADF, .guard = *guard};
 	if (db_key->len != STORE_KEY_LEN)
 		return kerr_set(err, EINVAL, KCODE_FAILED, "The store's key has a wrong length.");
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		goto no_memory;
-	s->dirfd = s->marker_dir = -EBADF;
-	s->guard = *guard;
-	if (sql_setup() < 0 || secret_from(db_key->data, db_key->len, &s->key) < 0)
-		goto no_memory;
+	if (!s || sql_setup() < 0 || secret_from(db_key->data, db_key->len, &s->key) < 0)
+		return kerr_set(err, ENOMEM, KCODE_FAILED,
+				"There is not enough memory for the store.");
 	s->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
 	if (s->dirfd < 0)
 		return kerr_set(err, errno, KCODE_FAILED, "The state directory is not open.");
 	*ret = TAKE_PTR(s);
 	return 0;
-
-no_memory:
-	return kerr_set(err, ENOMEM, KCODE_FAILED, "There is not enough memory for the store.");
 }
 
 /* Puts the image that s->sealed holds in place of the one in memory. */
@@ -157,34 +152,28 @@ static void put_old_back(struct store *s)
 		set_broken(s);
 }
 
-static int guard_failed(struct kerr *err)
-{
-	return kerr_set(err, EIO, KCODE_TPM,
-			"The TPM's counter could not be raised, so the change was not made.");
-}
-
 /* The file with counter + 1 is on the disk; now the TPM (D5). A TPM that fails may still have
  * counted: if it did not, the old file comes back; if nobody knows, the file stays, because it is
  * valid with either value. */
 static int raise_guard(struct store *s, uint64_t target, struct kerr *err)
 {
 	uint64_t now = 0;
+	bool known;
 
 	/* A store that has no TPM beside it counts alone. */
 	if (!s->guard.increment)
 		return 0;
 	if (s->guard.increment(s->guard.ctx, &now) == 0 && now == target)
 		return 0;
-	if (s->guard.read(s->guard.ctx, &now) == 0) {
-		if (now == target)
-			return 0;
-		if (now == target - 1) {
-			put_old_back(s);
-			return guard_failed(err);
-		}
-	}
-	set_broken(s);
-	return guard_failed(err);
+	known = s->guard.read(s->guard.ctx, &now) == 0;
+	if (known && now == target)
+		return 0;
+	if (known && now == target - 1)
+		put_old_back(s);
+	else
+		set_broken(s);
+	return kerr_set(err, EIO, KCODE_TPM,
+			"The TPM's counter could not be raised, so the change was not made.");
 }
 
 static int write_file(struct store *s, enum commit_kind kind, struct kerr *err)
@@ -407,11 +396,11 @@ int store_open_rebase(int dirfd, const struct secret *db_key, const struct store
 		return r;
 	/* One ahead is a crash, which lost nothing (check_guard()). */
 	lost = s->counter != tpm && s->counter != tpm + 1;
-	if (lost)
+	if (lost) {
 		log_warning("store", "counter %llu accepted in place of %llu by recovery key",
 			    (unsigned long long)s->counter, (unsigned long long)tpm);
-	if (lost)
 		r = doubt_all(s, err);
+	}
 	s->counter = tpm;
 	if (r == 0)
 		r = store_commit(s, COMMIT_GUARDED, err);
