@@ -261,7 +261,9 @@ class Warden:
         tap.equal(self.ticks() - before, 0, "custody elsewhere: gone without a tick")
         words = resume.communicate(timeout=10)[0]
         tap.ok(resume.returncode, "and `virsh resume` fails", words)
-        tap.equal(self.guest.state(device), "shut off", "libvirt has noticed")
+        # libvirtd hears of it by QEMU's socket, on its own time.
+        wait_for("libvirt to notice", lambda: self.guest.state(device) == "shut off", 10)
+        tap.ok(True, "libvirt has noticed")
         tap.equal(self.ask(SETTLE)["copy"], "gone", "SETTLE says so")
 
     # -- the fence ------------------------------------------------------------------------------
