@@ -526,10 +526,13 @@ int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, s
 	remote = virConnectOpen(uri);
 	if (!remote)
 		return virt_fail(err, "Reaching libvirt at the destination");
-	if (migrate_params(m, &p, &n) < 0)
+	if (migrate_params(m, &p, &n) < 0) {
 		r = virt_fail(err, "Preparing the hand-off");
-	else if (!(there = virDomainMigrate3(dom, remote, p, (unsigned)n, flags)))
-		r = virt_fail(err, "The hand-off");
+	} else {
+		there = virDomainMigrate3(dom, remote, p, (unsigned)n, flags);
+		if (!there)
+			r = virt_fail(err, "The hand-off");
+	}
 	virTypedParamsFree(p, n);
 	return r;
 }
