@@ -18,7 +18,7 @@ static const int allowed[] = {
 	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(mkdirat), SCMP_SYS(unlink),
 	SCMP_SYS(mkdir), SCMP_SYS(rename), SCMP_SYS(open), SCMP_SYS(stat), SCMP_SYS(lstat),
 	SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(getcwd),
-	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(umask),
+	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(umask), SCMP_SYS(getdents64),
 	/* Sockets, of which socket() itself makes local ones only */
 	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg),
 	SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(connect), SCMP_SYS(getsockopt),

@@ -379,6 +379,12 @@ int store_custody_adopt(struct store *s, const uint8_t uuid[UUID_LEN], const cha
 
 /* -- All markers, at start -- */
 
+static int cannot_read_markers(struct kerr *err, int num)
+{
+	return kerr_set(err, num, KCODE_FAILED, "The custody markers could not be read: %s.",
+			strerror(num));
+}
+
 static int remove_unknown(struct store *s, struct kerr *err)
 {
 	int fd = openat(s->marker_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -388,15 +394,20 @@ static int remove_unknown(struct store *s, struct kerr *err)
 	int r = 0;
 
 	if (!dir) {
-		r = kerr_set(err, errno, KCODE_FAILED, "The custody markers could not be read: %s.",
-			     strerror(errno));
+		r = cannot_read_markers(err, errno);
 		if (fd >= 0)
 			close(fd);
 		return r;
 	}
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0) {
 		uint8_t uuid[UUID_LEN];
 
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry && errno)
+			r = cannot_read_markers(err, errno);
+		if (!entry)
+			break;
 		if (custody_uuid_parse(entry->d_name, uuid) < 0)
 			continue;
 		r = store_custody_get(s, uuid, &v, err);

@@ -9,6 +9,7 @@
 
 #include "policyd/dispatch.h"
 #include "policyd/measure.h"
+#include "policyd/sandbox.h"
 #include "policyd/server.h"
 #include "tests/unit/policyd-fixture.h"
 
@@ -691,6 +692,38 @@ static void test_h7_killed(void)
 	device_free(s.d);
 }
 
+/* A mark of a VM that the store does not know goes at an unlock too, which is done inside the
+ * sandbox (R5): it would forbid the VM's start for ever. */
+static void test_stale_marker(void)
+{
+	static const char stale[] = "00112233-4455-6677-8899-aabbccddeeff";
+	struct device *d = ready();
+	g_autofree char *path = g_build_filename(d->config.state, CUSTODY_MARKER_DIR, stale, NULL);
+	struct kerr err = {0};
+	int status;
+	pid_t pid;
+
+	extend(&d->tpm, 4);
+	g_assert_true(g_file_set_contents(path, "?", 1, NULL));
+	pid = fork();
+	if (pid == 0) {
+		if (core_new(&d->config, &d->core, &err) < 0 ||
+		    d->core->state != POLICYD_STATE_LOCKED)
+			_exit(9);
+		if (sandbox_enter(&err) < 0 || core_unlock(d->core, d->recovery, &err) < 0)
+			_exit(8);
+		_exit(0);
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+	/* The twin: that of a VM that is known is there. */
+	open_core(d);
+	judge_ready(d);
+	g_assert_cmpint(marker_may_start(d->core->marker_fd, vm, CUSTODY_USE_START, &err), ==, 0);
+	device_free(d);
+}
+
 static void lose_tpm(struct device *d)
 {
 	close_core(d);
@@ -833,6 +866,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/lockout/H7 TPM2_Clear of the owner's device", test_h7_owner);
 	g_test_add_func("/lockout/H7 TPM2_Clear of a device without owner key", test_h7_member);
 	g_test_add_func("/lockout/H7 unlock on a new TPM killed anywhere", test_h7_killed);
+	g_test_add_func("/lockout/R5 a mark of nothing goes at an unlock", test_stale_marker);
 	g_test_add_func("/lockout/M4 unlock without a TPM", test_m4_alone);
 	g_test_add_func("/lockout/M4 without a TPM nothing is handed over", test_m4_peers);
 	g_test_add_func("/lockout/M9 the counter is removed", test_counter_gone);
