@@ -41,11 +41,11 @@
 	})
 
 /* Defines a cleanup function `fn##p` for a pointer type whose destructor accepts NULL. */
-#define DEFINE_CLEANUP(type, fn)                                                            \
-	static inline _unused_ void fn##p(type *p) /* NOLINT(bugprone-macro-parentheses) */ \
-	{                                                                                   \
-		if (*p)                                                                     \
-			fn(*p);                                                             \
+#define DEFINE_CLEANUP(type, fn)                   \
+	static inline _unused_ void fn##p(type *p) \
+	{                                          \
+		if (*p)                            \
+			fn(*p);                    \
 	}
 
 static inline void freep(void *p)

@@ -177,15 +177,15 @@ static int call_list(struct ipc_client *c, enum policyd_op op, const void *reque
 }
 
 /* Defines the stub of a request without arguments whose reply is a list. */
-#define DEFINE_LIST_STUB(name, op, type) /* NOLINTNEXTLINE(bugprone-macro-parentheses) */ \
-	int name(struct ipc_client *c, type **ret, size_t *ret_n, struct kerr *err)       \
-	{                                                                                 \
-		void *list;                                                               \
-		int r = call_list(c, op, &nothing, &list, ret_n, err);                    \
-                                                                                          \
-		if (r == 0)                                                               \
-			*ret = list;                                                      \
-		return r;                                                                 \
+#define DEFINE_LIST_STUB(name, op, type)                                            \
+	int name(struct ipc_client *c, type **ret, size_t *ret_n, struct kerr *err) \
+	{                                                                           \
+		void *list;                                                         \
+		int r = call_list(c, op, &nothing, &list, ret_n, err);              \
+                                                                                    \
+		if (r == 0)                                                         \
+			*ret = list;                                                \
+		return r;                                                           \
 	}
 
 /* -- Anyone -- */
