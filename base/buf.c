@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/text.h"
-
 struct rbuf rbuf_init(const void *data, size_t len)
 {
 	return (struct rbuf){.data = data, .left = data ? len : 0};
@@ -98,76 +96,6 @@ const uint8_t *rbuf_blob(struct rbuf *r, size_t max, size_t *ret_len)
 	return at;
 }
 
-/* Number of continuation bytes that follow a UTF-8 lead byte, or -1. */
-static int utf8_tail(uint8_t lead)
-{
-	if (lead < 0x80)
-		return 0;
-	if (lead >= 0xc2 && lead <= 0xdf)
-		return 1;
-	if (lead >= 0xe0 && lead <= 0xef)
-		return 2;
-	if (lead >= 0xf0 && lead <= 0xf4)
-		return 3;
-	return -1;
-}
-
-/* Second bytes that would give an overlong form, a surrogate or a value above U+10FFFF. */
-static bool utf8_second_ok(uint8_t lead, uint8_t second)
-{
-	switch (lead) {
-	case 0xe0:
-		return second >= 0xa0;
-	case 0xed:
-		return second <= 0x9f;
-	case 0xf0:
-		return second >= 0x90;
-	case 0xf4:
-		return second <= 0x8f;
-	default:
-		return true;
-	}
-}
-
-/* All controls of UAX 9 have two or three bytes. */
-static bool turns_lines(const uint8_t *s, int tail)
-{
-	if (tail == 1)
-		return text_turns_lines((s[0] & 0x1fu) << 6 | (s[1] & 0x3fu));
-	return tail == 2 &&
-	       text_turns_lines((s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu));
-}
-
-/* Length of the clean character at `s`, which has `left` bytes; 0 if there is none. */
-static size_t clean_char(const uint8_t *s, size_t left)
-{
-	int tail = utf8_tail(s[0]);
-
-	if (tail < 0 || (size_t)tail >= left)
-		return 0;
-	if ((s[0] < 0x20 && s[0] != '\t' && s[0] != '\n') || s[0] == 0x7f)
-		return 0;
-	if (tail && !utf8_second_ok(s[0], s[1]))
-		return 0;
-	/* 8-bit controls drive terminals too (N9). */
-	if (s[0] == 0xc2 && s[1] < 0xa0)
-		return 0;
-	for (int k = 1; k <= tail; k++)
-		if ((s[k] & 0xc0) != 0x80)
-			return 0;
-	return turns_lines(s, tail) ? 0 : (size_t)tail + 1;
-}
-
-static bool clean_bytes(const uint8_t *s, size_t len)
-{
-	for (size_t i = 0, n; i < len; i += n) {
-		n = clean_char(s + i, len - i);
-		if (!n)
-			return false;
-	}
-	return true;
-}
-
 void rbuf_string(struct rbuf *r, char *ret, size_t size)
 {
 	size_t len = rbuf_u16(r);
@@ -179,34 +107,12 @@ void rbuf_string(struct rbuf *r, char *ret, size_t size)
 	at = rbuf_view(r, len);
 	if (!at)
 		return;
-	if (!clean_bytes(at, len)) {
+	if (!text_bytes_clean(at, len)) {
 		rbuf_fail(r, -EBADMSG);
 		return;
 	}
 	memcpy(ret, at, len);
 	ret[len] = '\0';
-}
-
-bool text_is_clean(const char *text)
-{
-	return clean_bytes((const uint8_t *)text, strlen(text));
-}
-
-void text_mend(char *text)
-{
-	uint8_t *at = (uint8_t *)text;
-
-	for (size_t left = strlen(text), n; left; left -= n, at += n) {
-		n = clean_char(at, left);
-		if (n)
-			continue;
-		if (utf8_tail(*at) >= (int)left) {
-			*at = '\0';
-			return;
-		}
-		*at = '?';
-		n = 1;
-	}
 }
 
 struct wbuf wbuf_init(void *data, size_t size)

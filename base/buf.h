@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text.h"
+
 /* Reading cursor over borrowed bytes. The first failure sticks: later reads return zeros, so a
  * decoder reads all its fields and asks rbuf_end() once. */
 struct rbuf {
@@ -57,15 +59,6 @@ void wbuf_bytes(struct wbuf *w, const void *data, size_t len);
 void wbuf_blob(struct wbuf *w, const void *data, size_t len);
 void wbuf_string(struct wbuf *w, const char *text);
 int wbuf_error(const struct wbuf *w);
-
-/* True if `text` (terminated) is text that rbuf_string() would accept. A name is not empty, has at
- * most `max` bytes, and besides tab and newline also no format characters (Unicode's Cf: unseen,
- * they make two names look alike), and no more than two combining marks on a letter. */
-bool text_is_clean(const char *text);
-bool text_is_name(const char *text, size_t max);
-
-/* Makes `text` clean: what is not becomes '?', and a character that was cut at the end goes. */
-void text_mend(char *text);
 
 /* Lower-case hex; `ret` needs 2 * len + 1 bytes. */
 void hex_encode(const void *data, size_t len, char *ret);
