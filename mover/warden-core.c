@@ -50,9 +50,13 @@ void warden_name(const struct warden *w, const uint8_t uuid[UUID_LEN], char ret[
 		custody_uuid_text(uuid, ret);
 }
 
-static int kill_copy(const struct qemu_process *p, const char *name)
+/* Again at each look until it is gone, which takes a large one a while; said once. */
+static int kill_copy(struct warden *w, const struct qemu_process *p, const char *name)
 {
-	log_notice("warden", "The copy of \"%s\" here (process %d) ends.", name, (int)p->pid);
+	if (w->ending != p->pid)
+		log_notice("warden", "The copy of \"%s\" here (process %d) ends.", name,
+			   (int)p->pid);
+	w->ending = p->pid;
 	return qemu_signal(p, SIGKILL);
 }
 
@@ -74,7 +78,7 @@ static int warden_core_act(struct warden *w, enum warden_act what, const uint8_t
 		holds_let_go(&w->holds, hold);
 		return 0;
 	case WARDEN_KILL:
-		return kill_copy(p, name);
+		return kill_copy(w, p, name);
 	case WARDEN_FORGET:
 		holds_forget(&w->holds, hold);
 		return 0;

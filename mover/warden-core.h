@@ -14,6 +14,7 @@ struct warden {
 	int custody_fd; /* folder of the markers, reopened in each round */
 	bool custody_lost;
 	struct holds holds;
+	pid_t ending; /* whose end was said last */
 };
 
 int warden_open(struct warden *w, const struct config *config);
