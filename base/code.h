@@ -83,6 +83,9 @@ void record_list_end(struct record_list *list);
  * empty. -EBADMSG, -ENOMEM. */
 int record_list_get(struct rbuf *r, const struct record *record, void **ret, size_t *ret_n);
 
+/* Declares the record of a struct that is only coded by way of a table. */
+#define DECLARE_RECORD(type) extern const struct record type##_record
+
 /* Defines `type##_record` over the function type##_code(struct coder *, struct type *), and the
  * typed pair that DECLARE_CODEC() declares. */
 #define DEFINE_RECORD(type)                                                          \

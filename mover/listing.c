@@ -92,21 +92,22 @@ static void fill_sizes(const struct config *config, struct virt *v, struct mover
 /* One frame holds some 400 VMs: enough for a personal device, and said if not. */
 static void put_all(struct wbuf *w, const struct mover_vm *vms, size_t n)
 {
-	size_t fits = 0;
+	struct record_list list;
 
-	wbuf_u16(w, 0);
-	for (; fits < n; fits++) {
+	record_list_begin(&list, w, &mover_vm_record);
+	for (size_t i = 0; i < n; i++) {
 		size_t before = w->len;
 
-		if (mover_vm_put(w, &vms[fits]) < 0) {
-			log_warning("mover", "Only %zu of %zu VMs are listed.", fits, n);
-			w->len = before;
-			w->error = 0;
-			break;
-		}
+		record_list_add(&list, &vms[i]);
+		if (wbuf_error(w) == 0)
+			continue;
+		log_warning("mover", "Only %zu of %zu VMs are listed.", i, n);
+		w->len = before;
+		w->error = 0;
+		list.count = i;
+		break;
 	}
-	w->data[0] = (uint8_t)fits;
-	w->data[1] = (uint8_t)(fits >> 8);
+	record_list_end(&list);
 }
 
 static uint32_t fill(const struct config *config, struct wbuf *w)

@@ -302,16 +302,15 @@ static int op_jobs(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unus
 {
 	struct asker *a = ctx;
 	struct supervisor *s = a->s;
-	size_t n = s->ended_count;
+	struct record_list list;
 
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		n += s->children[i].kind == CHILD_WORKER && s->children[i].progressed;
-	wbuf_u16(w, (uint16_t)n);
+	record_list_begin(&list, w, &mover_progress_record);
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		if (s->children[i].kind == CHILD_WORKER && s->children[i].progressed)
-			mover_progress_put(w, &s->children[i].last);
+			record_list_add(&list, &s->children[i].last);
 	for (size_t i = s->ended_count; i > 0; i--)
-		mover_progress_put(w, &s->ended[i - 1]);
+		record_list_add(&list, &s->ended[i - 1]);
+	record_list_end(&list);
 	return wbuf_error(w) < 0 ? kerr_set(err, ENOBUFS, KCODE_FAILED, "Too many jobs.") : 0;
 }
 

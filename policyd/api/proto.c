@@ -2,8 +2,6 @@
 /* Records and names of policyd/api/proto.h: fields in the order of the structs, nothing else. */
 #include "policyd/api/proto.h"
 
-#include <string.h>
-
 static const char *const policyd_state_names[_POLICYD_STATE_MAX] = {
 	[POLICYD_STATE_NO_CLOUD] = "no-cloud", [POLICYD_STATE_READY] = "ready",
 	[POLICYD_STATE_LOCKED] = "locked",     [POLICYD_STATE_ROLLBACK] = "rollback",
@@ -230,49 +228,49 @@ DEFINE_CODEC(policyd_conversation)
 static void policyd_nothing_code(struct coder *c _unused_, struct policyd_nothing *v _unused_)
 {
 }
-DEFINE_CODEC(policyd_nothing)
+DEFINE_RECORD(policyd_nothing)
 
 static void policyd_flag_code(struct coder *c, struct policyd_flag *v)
 {
 	CODE_FLAG(c, v->on);
 }
-DEFINE_CODEC(policyd_flag)
+DEFINE_RECORD(policyd_flag)
 
 static void policyd_number_code(struct coder *c, struct policyd_number *v)
 {
 	code_u64(c, &v->value);
 }
-DEFINE_CODEC(policyd_number)
+DEFINE_RECORD(policyd_number)
 
 static void policyd_uuid_code(struct coder *c, struct policyd_uuid *v)
 {
 	CODE_BYTES(c, v->uuid);
 }
-DEFINE_CODEC(policyd_uuid)
+DEFINE_RECORD(policyd_uuid)
 
 static void policyd_hid_code(struct coder *c, struct policyd_hid *v)
 {
 	CODE_BYTES(c, v->hid);
 }
-DEFINE_CODEC(policyd_hid)
+DEFINE_RECORD(policyd_hid)
 
 static void policyd_device_code(struct coder *c, struct policyd_device *v)
 {
 	CODE_BYTES(c, v->id);
 }
-DEFINE_CODEC(policyd_device)
+DEFINE_RECORD(policyd_device)
 
 static void policyd_person_code(struct coder *c, struct policyd_person *v)
 {
 	CODE_TEXT(c, v->name);
 }
-DEFINE_CODEC(policyd_person)
+DEFINE_RECORD(policyd_person)
 
 static void policyd_recovery_code(struct coder *c, struct policyd_recovery *v)
 {
 	CODE_TEXT(c, v->key);
 }
-DEFINE_CODEC(policyd_recovery)
+DEFINE_RECORD(policyd_recovery)
 
 static void policyd_window_code(struct coder *c, struct policyd_window *v)
 {
@@ -280,28 +278,28 @@ static void policyd_window_code(struct coder *c, struct policyd_window *v)
 	code_u32(c, &v->seconds);
 	CODE_FLAG(c, v->replace);
 }
-DEFINE_CODEC(policyd_window)
+DEFINE_RECORD(policyd_window)
 
 static void policyd_yes_code(struct coder *c, struct policyd_yes *v)
 {
 	CODE_BYTES(c, v->hash);
 	CODE_FLAG(c, v->same);
 }
-DEFINE_CODEC(policyd_yes)
+DEFINE_RECORD(policyd_yes)
 
 static void policyd_accept_code(struct coder *c, struct policyd_accept *v)
 {
 	CODE_BYTES(c, v->id);
 	CODE_BYTES(c, v->shown);
 }
-DEFINE_CODEC(policyd_accept)
+DEFINE_RECORD(policyd_accept)
 
 static void policyd_receive_code(struct coder *c, struct policyd_receive *v)
 {
 	CODE_BYTES(c, v->id);
 	CODE_FLAG(c, v->on);
 }
-DEFINE_CODEC(policyd_receive)
+DEFINE_RECORD(policyd_receive)
 
 static void policyd_rules_code(struct coder *c, struct policyd_rules *v)
 {
@@ -310,7 +308,7 @@ static void policyd_rules_code(struct coder *c, struct policyd_rules *v)
 	code_blob(c, &v->text, &v->text_len, POLICYD_POLICY_MAX);
 	code_blob(c, &v->compiled, &v->compiled_len, POLICYD_POLICY_MAX);
 }
-DEFINE_CODEC(policyd_rules)
+DEFINE_RECORD(policyd_rules)
 
 static void policyd_rules_held_code(struct coder *c, struct policyd_rules_held *v)
 {
@@ -319,34 +317,34 @@ static void policyd_rules_held_code(struct coder *c, struct policyd_rules_held *
 	CODE_TEXT(c, v->name);
 	code_blob(c, &v->text, &v->text_len, POLICYD_POLICY_MAX);
 }
-DEFINE_CODEC(policyd_rules_held)
+DEFINE_RECORD(policyd_rules_held)
 
 static void policyd_target_code(struct coder *c, struct policyd_target *v)
 {
 	CODE_BYTES(c, v->uuid);
 	CODE_BYTES(c, v->device);
 }
-DEFINE_CODEC(policyd_target)
+DEFINE_RECORD(policyd_target)
 
 static void policyd_range_code(struct coder *c, struct policyd_range *v)
 {
 	code_u64(c, &v->from);
 	code_u16(c, &v->max);
 }
-DEFINE_CODEC(policyd_range)
+DEFINE_RECORD(policyd_range)
 
 static void policyd_spki_code(struct coder *c, struct policyd_spki *v)
 {
 	code_blob(c, &v->der, &v->len, POLICYD_SPKI_MAX);
 }
-DEFINE_CODEC(policyd_spki)
+DEFINE_RECORD(policyd_spki)
 
 static void policyd_leaf_code(struct coder *c, struct policyd_leaf *v)
 {
 	code_blob(c, &v->leaf, &v->leaf_len, POLICYD_CERT_MAX);
 	code_blob(c, &v->device, &v->device_len, POLICYD_CERT_MAX);
 }
-DEFINE_CODEC(policyd_leaf)
+DEFINE_RECORD(policyd_leaf)
 
 static void policyd_talk_code(struct coder *c, struct policyd_talk *v)
 {
@@ -360,25 +358,16 @@ static void policyd_talk_code(struct coder *c, struct policyd_talk *v)
 }
 DEFINE_CODEC(policyd_talk)
 
-static void code_statement(struct coder *c, uint8_t bytes[POLICYD_PROOF_MAX], size_t *len)
-{
-	const uint8_t *at = bytes;
-
-	code_blob(c, &at, len, POLICYD_PROOF_MAX);
-	if (c->r && *len)
-		memcpy(bytes, at, *len);
-}
-
 static void policyd_statement_code(struct coder *c, struct policyd_statement *v)
 {
-	code_statement(c, v->bytes, &v->len);
+	code_array(c, v->bytes, &v->len, POLICYD_PROOF_MAX);
 }
-DEFINE_CODEC(policyd_statement)
+DEFINE_RECORD(policyd_statement)
 
 static void policyd_letter_code(struct coder *c, struct policyd_letter *v)
 {
 	CODE_BYTES(c, v->peer);
-	code_statement(c, v->statement, &v->len);
+	code_array(c, v->statement, &v->len, POLICYD_PROOF_MAX);
 }
 DEFINE_CODEC(policyd_letter)
 
@@ -387,7 +376,7 @@ static void policyd_word_code(struct coder *c, struct policyd_word *v)
 	CODE_BYTES(c, v->hid);
 	policyd_statement_code(c, &v->statement);
 }
-DEFINE_CODEC(policyd_word)
+DEFINE_RECORD(policyd_word)
 
 static void policyd_news_code(struct coder *c, struct policyd_news *v)
 {
@@ -395,14 +384,14 @@ static void policyd_news_code(struct coder *c, struct policyd_news *v)
 	policyd_statement_code(c, &v->statement);
 	code_check(c, (v->kind == CUSTODY_STATEMENT_NONE) == (v->statement.len == 0));
 }
-DEFINE_CODEC(policyd_news)
+DEFINE_RECORD(policyd_news)
 
 static void policyd_side_code(struct coder *c, struct policyd_side *v)
 {
 	CODE_BYTES(c, v->hid);
 	CODE_FLAG(c, v->source);
 }
-DEFINE_CODEC(policyd_side)
+DEFINE_RECORD(policyd_side)
 
 static void policyd_entry_code(struct coder *c, struct policyd_entry *v)
 {
@@ -411,21 +400,21 @@ static void policyd_entry_code(struct coder *c, struct policyd_entry *v)
 	policyd_statement_code(c, &v->proof);
 	CODE_FLAG(c, v->copy_gone);
 }
-DEFINE_CODEC(policyd_entry)
+DEFINE_RECORD(policyd_entry)
 
 static void policyd_use_code(struct coder *c, struct policyd_use *v)
 {
 	CODE_BYTES(c, v->uuid);
 	CODE_ENUM(c, v->use, _CUSTODY_USE_MAX);
 }
-DEFINE_CODEC(policyd_use)
+DEFINE_RECORD(policyd_use)
 
 static void policyd_alarm_code(struct coder *c, struct policyd_alarm *v)
 {
 	CODE_BYTES(c, v->uuid);
 	CODE_TEXT(c, v->text);
 }
-DEFINE_CODEC(policyd_alarm)
+DEFINE_RECORD(policyd_alarm)
 
 static void policyd_fence_code(struct coder *c, struct policyd_fence *v)
 {
