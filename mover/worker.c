@@ -400,6 +400,7 @@ static int take_grant(struct worker *w, struct kerr *err)
 	if (r < 0)
 		return r;
 	memcpy(w->place.uuid, w->grant.uuid, UUID_LEN);
+	workplace_name_sockets(&w->place);
 	memcpy(w->progress.hid, w->place.hid, HID_LEN);
 	memcpy(w->progress.uuid, w->place.uuid, UUID_LEN);
 	memcpy(w->progress.peer, w->grant.peer, DEVICE_ID_LEN);

@@ -2,6 +2,7 @@
 /* What is asked of policyd, kith-warden and the file system for one hand-off. */
 #include "mover/workplace.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
@@ -13,11 +14,15 @@
 
 #include "base/log.h"
 
-static const char *const socket_names[_WORKPLACE_SOCKET_MAX] = {
-	[WORKPLACE_RPC] = "rpc.sock",
-	[WORKPLACE_RAM] = "ram.sock",
-	[WORKPLACE_NBD] = "nbd.sock",
+static const char *const socket_kinds[_WORKPLACE_SOCKET_MAX] = {
+	[WORKPLACE_RPC] = "rpc",
+	[WORKPLACE_RAM] = "ram",
+	[WORKPLACE_NBD] = "nbd",
 };
+/* In the folder of a hand-off: "libvirt-" with the UUID is what AppArmor calls the guest's QEMU, so
+ * one rule lets each QEMU make the sockets of its own hand-off and no other's (O2). */
+#define SOCKET_NAME "libvirt-%s.%s"
+#define SOCKET_NAME_LEN (8 + CUSTODY_UUID_TEXT - 1 + 4)
 
 int workplace_open(struct workplace *p, const struct config *config, struct kerr *err)
 {
@@ -207,11 +212,9 @@ int workplace_lock(struct workplace *p, const uint8_t hid[HID_LEN], struct kerr 
 	p->qemu_uid = qemu_user();
 	n = snprintf(p->dir, sizeof(p->dir), "%s/mover/%s", p->config.run, p->hex);
 	/* sockaddr_un ends at 107 bytes. */
-	if (n < 0 || n + 9 > 107)
+	if (n < 0 || n + 1 + SOCKET_NAME_LEN > 107)
 		return kerr_set(err, ENAMETOOLONG, KCODE_FAILED,
 				"The run folder's path is too long.");
-	for (size_t i = 0; i < _WORKPLACE_SOCKET_MAX; i++)
-		snprintf(p->sockets[i], sizeof(p->sockets[i]), "%s/%s", p->dir, socket_names[i]);
 	if (mkdir(p->dir, 0711) < 0 && errno != EEXIST)
 		return kerr_set(err, errno, KCODE_FAILED, "Cannot make %s: %s.", p->dir,
 				strerror(errno));
@@ -226,11 +229,39 @@ int workplace_lock(struct workplace *p, const uint8_t hid[HID_LEN], struct kerr 
 	return 0;
 }
 
+void workplace_name_sockets(struct workplace *p)
+{
+	char uuid[CUSTODY_UUID_TEXT];
+
+	custody_uuid_text(p->uuid, uuid);
+	for (size_t i = 0; i < _WORKPLACE_SOCKET_MAX; i++)
+		snprintf(p->sockets[i], sizeof(p->sockets[i]), "%s/" SOCKET_NAME, p->dir, uuid,
+			 socket_kinds[i]);
+}
+
+/* Whatever is in it is this hand-off's: recovery may not know the VM's UUID any more. */
+static void empty_folder(int fd)
+{
+	DIR *dir = fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+}
+
 void workplace_remove(struct workplace *p)
 {
+	int fd;
+
 	if (p->dir_fd < 0)
 		return;
-	for (size_t i = 0; i < _WORKPLACE_SOCKET_MAX; i++)
-		unlinkat(p->dir_fd, socket_names[i], 0);
+	fd = openat(p->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		empty_folder(fd);
 	rmdir(p->dir);
 }

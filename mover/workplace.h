@@ -31,7 +31,7 @@ struct workplace {
 	struct remnant remnant;
 	bool copy_gone; /* as the last look at this host's copy saw it */
 
-	char dir[128], sockets[_WORKPLACE_SOCKET_MAX][160]; /* paths */
+	char dir[128], sockets[_WORKPLACE_SOCKET_MAX][184]; /* paths */
 	int dir_fd; /* locked: somebody works on this hand-off */
 	uid_t qemu_uid;
 
@@ -50,6 +50,8 @@ int workplace_open(struct workplace *p, const struct config *config, struct kerr
 
 /* Makes the hand-off's folder and takes its lock. BUSY if somebody else has it. */
 int workplace_lock(struct workplace *p, const uint8_t hid[HID_LEN], struct kerr *err);
+/* Names the sockets after the VM, as soon as its UUID is known. */
+void workplace_name_sockets(struct workplace *p);
 /* Removes the folder with the sockets in it. The lock is held until dir_fd is closed. */
 void workplace_remove(struct workplace *p);
 
