@@ -186,21 +186,22 @@ int config_parse(const char *text, struct config *ret, struct kerr *err)
 {
 	_cleanup_free_ char *copy = strdup(text);
 	char section[32] = "", *next = copy;
-	struct config c;
+	struct kerr later;
 	unsigned number = 0;
+	int r = 0;
 
+	defaults(ret);
 	if (!copy)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	defaults(&c);
+	/* The first fault is the one that is told; the right lines behind it count. */
 	while (next) {
 		char *line = strsep(&next, "\n");
-		int r = parse_line(&c, line, ++number, section, sizeof(section), err);
+		int n = parse_line(ret, line, ++number, section, sizeof(section),
+				   r < 0 ? &later : err);
 
-		if (r < 0)
-			return r;
+		r = r < 0 ? r : n;
 	}
-	*ret = c;
-	return 0;
+	return r;
 }
 
 int config_load(const char *path, struct config *ret, struct kerr *err)
@@ -209,6 +210,7 @@ int config_load(const char *path, struct config *ret, struct kerr *err)
 	size_t len;
 	int r = file_read(AT_FDCWD, path, 65536, &data, &len);
 
+	defaults(ret);
 	if (r == -ENOENT)
 		return config_parse("", ret, err);
 	if (r < 0)

@@ -19,7 +19,8 @@ struct config {
 	uint32_t evidence_max_age_s;  /* [trust] max_age: older evidence makes a verdict stale */
 };
 
-/* Reads `path`; a missing file means defaults. The error names line, key and what is expected. */
+/* Reads `path`; a missing file means defaults. The error names line, key and what is expected;
+ * *ret then has what the other lines say, for those who must go on all the same (hook, fence). */
 int config_load(const char *path, struct config *ret, struct kerr *err);
 
 /* Parses text in memory (config_load() and the fuzz target). `text` is NUL-terminated. */

@@ -166,14 +166,10 @@ int main(int argc, char **argv)
 	log_setup("kith-fence");
 	if (argc == 3 && strcmp(argv[1], "-c") == 0)
 		path = argv[2];
-	r = config_load(path, &config, &err);
 	/* What is wrong in the configuration does not keep other VMs from running. */
-	if (r < 0) {
+	if (config_load(path, &config, &err) < 0)
 		log_error("fence", "%s", err.text);
-		r = config_parse("", &config, &err);
-	}
-	if (r == 0)
-		r = config_run_path(&config, POLICYD_SOCKET, socket, sizeof(socket));
+	r = config_run_path(&config, POLICYD_SOCKET, socket, sizeof(socket));
 	if (r < 0)
 		return 1;
 	r = holds_open(&config, &holds);

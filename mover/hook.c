@@ -3,7 +3,9 @@
  * says no (H10, R5). Called as: GUEST OPERATION SUB-OPERATION EXTRA, domain XML on stdin. */
 #include <fcntl.h>
 #include <libxml/parser.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/config.h"
 #include "base/file.h"
@@ -12,6 +14,9 @@
 #include "policyd/api/client.h"
 
 #define XML_MAX ((size_t)4 << 20)
+#define PATIENCE_S                                                                     \
+	5 /* how long a VM that Kith does not know waits for a kith-policyd that hangs \
+	   */
 
 /* libvirt also calls "start" and more for every boot; "prepare" always comes before it, and the
  * question may be asked only once for an incoming guest. */
@@ -89,37 +94,74 @@ static int read_uuid(uint8_t ret[UUID_LEN])
 	return r;
 }
 
-/* policyd is down or locked: the marker file decides, and a VM that Kith does not know is none of
- * its business. */
-static int ask_marker(const struct config *config, const uint8_t uuid[UUID_LEN],
-		      enum custody_use use, struct kerr *err)
+/* What is wrong with Kith itself, and says nothing about the VM. */
+static bool is_trouble(enum kcode code)
 {
-	_cleanup_close_ int dir = -EBADF;
-	char path[160];
+	static const enum kcode codes[] = {KCODE_INTERRUPTED, KCODE_LOCKED, KCODE_FAILED,
+					   KCODE_NOT_READY, KCODE_BUSY};
 
-	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 && errno == ENOENT && use == CUSTODY_USE_START)
-		return 0;
-	if (dir < 0)
-		return kerr_set(err, errno, KCODE_NOT_READY,
-				"kith-policyd does not answer and its marks cannot be read.");
-	return marker_may_start(dir, uuid, use, err);
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
 }
 
-static int hook_ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum custody_use use,
-		    struct kerr *err)
+static volatile int asking_fd = -EBADF;
+
+static void on_alarm(int signo _unused_)
+{
+	shutdown(asking_fd, SHUT_RDWR);
+}
+
+static int ask_policyd(const struct config *config, const uint8_t uuid[UUID_LEN],
+		       enum custody_use use, bool known, struct kerr *err)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
+	struct sigaction sa = {.sa_handler = on_alarm};
 	char path[160];
 	int r = config_run_path(config, POLICYD_SOCKET, path, sizeof(path));
 
-	if (r == 0 && ipc_client_new(path, &c) == 0)
-		r = policyd_client_custody_check(c, uuid, use, err);
-	if (c && (r == 0 || (err->code != KCODE_INTERRUPTED && err->code != KCODE_LOCKED)))
+	if (r == 0)
+		r = ipc_client_new(path, &c);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
+	asking_fd = ipc_client_fd(c);
+	sigaction(SIGALRM, &sa, NULL);
+	alarm(known ? 0 : PATIENCE_S);
+	r = policyd_client_custody_check(c, uuid, use, err);
+	alarm(0);
+	return r;
+}
+
+/* Trouble of Kith's own keeps no VM down that Kith does not know: one without a marker. Of one with
+ * a marker that says what was known last, where policyd cannot say more. */
+static int hook_ask(const struct config *config, const uint8_t uuid[UUID_LEN], enum custody_use use,
+		    struct kerr *err)
+{
+	_cleanup_close_ int dir = -EBADF;
+	struct marker marker;
+	char path[160];
+	bool known;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, config->state);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* A folder that cannot be read may hold its marker. */
+	known = dir < 0 ? errno != ENOENT : marker_read(dir, uuid, &marker) != -ENOENT;
+	r = ask_policyd(config, uuid, use, known, err);
+	if (r == 0 || !is_trouble(err->code))
+		return r;
+	if (!known && use == CUSTODY_USE_START) {
+		kerr_clear(err);
+		return 0;
+	}
+	if (err->code != KCODE_INTERRUPTED && err->code != KCODE_LOCKED)
 		return r;
 	kerr_clear(err);
-	return ask_marker(config, uuid, use, err);
+	if (dir < 0 && known)
+		return kerr_set(err, EACCES, KCODE_NOT_READY,
+				"kith-policyd does not answer and its marks cannot be read.");
+	return marker_may_start(dir, uuid, use, err);
 }
 
 int main(int argc, char *argv[])
@@ -132,6 +174,11 @@ int main(int argc, char *argv[])
 	log_setup("kith-hook");
 	if (argc < 4)
 		return 2;
+	/* A fault in the configuration is Kith's trouble, not the VM's: the rest of it counts. */
+	if (config_load(path ? path : CONFIG_PATH_DEFAULT, &config, &err) < 0) {
+		log_error("hook", "%s", err.text);
+		kerr_clear(&err);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(questions); i++) {
 		if (strcmp(argv[2], questions[i].operation) != 0 ||
 		    strcmp(argv[3], questions[i].sub) != 0)
@@ -139,7 +186,7 @@ int main(int argc, char *argv[])
 		if (read_uuid(uuid) < 0)
 			kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
 				 "The domain that libvirt describes cannot be read.");
-		else if (config_load(path ? path : CONFIG_PATH_DEFAULT, &config, &err) == 0)
+		else
 			hook_ask(&config, uuid, questions[i].use, &err);
 		if (err.code != KCODE_OK) {
 			/* libvirt shows its user what a hook writes to stderr. */

@@ -99,7 +99,7 @@ kith_fence_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_fence_LDADD = \
 	mover/libwarden.a policyd/libpolicydapi.a base/libbase.a $(SODIUM_LIBS)
 
-pkglibexec_PROGRAMS += kith-hook
+libvirtprog_PROGRAMS = kith-hook
 kith_hook_SOURCES = mover/hook.c
 kith_hook_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS)
 kith_hook_LDADD = \
@@ -108,7 +108,7 @@ kith_hook_LDADD = \
 install-exec-hook:
 	$(MKDIR_P) $(DESTDIR)$(libvirthooksdir)
 	rm -f $(DESTDIR)$(libvirthooksdir)/kith
-	$(LN_S) $(pkglibexecdir)/kith-hook $(DESTDIR)$(libvirthooksdir)/kith
+	$(LN_S) $(libvirtprogdir)/kith-hook $(DESTDIR)$(libvirthooksdir)/kith
 
 uninstall-hook:
 	rm -f $(DESTDIR)$(libvirthooksdir)/kith

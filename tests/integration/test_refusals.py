@@ -233,11 +233,42 @@ class Refusals:
         free.create(laptop)
         free.start(laptop)
         tap.equal(free.state(laptop), "running", "a VM unknown to Kith starts on the laptop")
+        self._broken(free)
         free.destroy(laptop, undefine=True)
         self.guest.destroy(self.desktop)
         self.guest.start(self.desktop)
         tap.equal(self.guest.state(self.desktop), "running", "and the holder can start its own VM")
         self.guest.wait_ready(self.desktop)
+
+    def _broken(self, free: Guest) -> None:
+        """Whatever is wrong with Kith, a VM that it does not know starts, and the one that is
+        elsewhere does not."""
+        laptop, tap = self.laptop, self.tap
+        conf = laptop.host_path("/etc/kith/kith.conf")
+        right = conf.read_text()
+
+        def starts(what: str) -> None:
+            free.destroy(laptop)
+            begin = time.monotonic()
+            done = laptop.virsh("start", free.name, check=False)
+            tap.ok(done.returncode == 0 and time.monotonic() - begin < 15,
+                   f"{what}: a VM unknown to Kith starts", done.stderr)
+
+        def both(what: str) -> None:
+            starts(what)
+            done = laptop.virsh("create", "/tmp/guest.xml", check=False)
+            tap.ok(done.returncode and "desktop" in done.stderr,
+                   f"{what}: the VM that is on the desktop does not", done.stderr)
+
+        conf.write_text("[peer]\nprot = 1\n" + right)
+        both("a mistake in kith.conf")
+        laptop.stop_kith("kith-policyd")
+        both("a mistake in kith.conf, and no kith-policyd")
+        conf.write_text(right)
+        laptop.start_kith("kith-policyd")
+        laptop.run(["pkill", "-STOP", "kith-policyd"])
+        starts("a kith-policyd that hangs")
+        laptop.run(["pkill", "-CONT", "kith-policyd"])
 
     # -- people ---------------------------------------------------------------------------------
 
