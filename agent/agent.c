@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 
 #define HOUSEKEEPING_MS 2000
 #define OVERVIEW_IDLE_MS 30000 /* between unasked looks at policyd */
@@ -376,6 +377,9 @@ static gboolean on_housekeeping(gpointer data)
 	bool ready = tls_identity_ready(peers_identity(a->peers), NULL);
 	int64_t now = now_ms();
 
+	notify_turn(-1, ready ? "Ready."
+			      : "It has no certificate yet: kith-policyd does not run, "
+				"is locked, or has no cloud.");
 	discovery_expire(a->discovery);
 	/* Nobody tells us when an open pairing window closes. */
 	if (!ready || overview_window_open(a->overview) || now - a->last_look >= OVERVIEW_IDLE_MS) {
@@ -531,5 +535,6 @@ struct agent *agent_free(struct agent *a)
 void agent_run(struct agent *a)
 {
 	log_info("agent", "Listening on TCP port %u.", listener_port(a->listener));
+	notify_turn(-1, "Ready.");
 	g_main_loop_run(a->loop);
 }

@@ -15,6 +15,7 @@ base_libbase_a_SOURCES = \
 	base/kerr.c base/kerr.h \
 	base/log.c base/log.h \
 	base/names.h \
+	base/notify.c base/notify.h \
 	base/secret.c base/secret.h \
 	base/text.c base/text.h
 base_libbase_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)

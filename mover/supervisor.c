@@ -16,6 +16,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/recover.h"
@@ -645,7 +646,8 @@ static void supervisor_run(struct supervisor *s)
 		union watched w = {0};
 
 		watch_all(s, &w);
-		if (poll(w.all, ARRAY_SIZE(w.all), TICK_MS) < 0 && errno != EINTR)
+		if (poll(w.all, ARRAY_SIZE(w.all), notify_turn(TICK_MS, "Ready.")) < 0 &&
+		    errno != EINTR)
 			return;
 		for (size_t i = 0; i < CONNS_MAX; i++)
 			if (w.conns[i].revents && s->conns[i].fd == w.conns[i].fd)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "mover/warden-core.h"
 #include "mover/warden-talk.h"
 
@@ -232,6 +233,11 @@ static int wait_ms(const struct server *s)
 	return s->round_at > now ? (int)(s->round_at - now) : 0;
 }
 
+static const char *status_of(const struct server *s)
+{
+	return holds_any(&s->warden.holds) ? "A copy that may not run is frozen." : "Ready.";
+}
+
 static void server_tick(struct server *s, const struct pollfd *fds)
 {
 	uint8_t events[4096];
@@ -268,7 +274,7 @@ static void server_run(struct server *s)
 
 		for (size_t i = 0; i < CLIENTS_MAX; i++)
 			fds[3 + i] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-		if (poll(fds, ARRAY_SIZE(fds), wait_ms(s)) < 0)
+		if (poll(fds, ARRAY_SIZE(fds), notify_turn(wait_ms(s), status_of(s))) < 0)
 			for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 				fds[i].revents = 0;
 		server_tick(s, fds);

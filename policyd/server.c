@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "policyd/api/proto.h"
 #include "policyd/dispatch.h"
 #include "policyd/policyd.h"
@@ -225,6 +226,13 @@ static void serve_ready(struct server *s, const struct pollfd *fds, size_t count
 		accept_one(s);
 }
 
+static int timeout(const struct server *s)
+{
+	const struct core *core = s->policyd->core;
+
+	return notify_turn(core_audit_tick(s->policyd->core), policyd_state_to_string(core->state));
+}
+
 int server_run(struct server *s)
 {
 	int r = setup_signals();
@@ -235,7 +243,7 @@ int server_run(struct server *s)
 		fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
 		for (size_t i = 0; i < s->count; i++)
 			fds[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-		if (poll(fds, s->count + 1, core_audit_tick(s->policyd->core)) < 0) {
+		if (poll(fds, s->count + 1, timeout(s)) < 0) {
 			if (errno != EINTR)
 				r = -errno;
 			continue;

@@ -14,6 +14,7 @@
 #include "base/config.h"
 #include "base/file.h"
 #include "base/ipc-client.h"
+#include "base/notify.h"
 #include "base/secret.h"
 
 static void test_cursor_round_trip(void)
@@ -308,6 +309,54 @@ static void test_config(void)
 		g_assert_cmpint(err.code, ==, KCODE_USAGE);
 		g_assert_nonnull(strstr(err.text, bad[i].says));
 	}
+	/* What must go on has the lines that are right, before and behind the first fault. */
+	kerr_clear(&err);
+	g_assert_cmpint(config_parse("[peer]\nport = 12\nprot = 13\n[paths]\nstate = /srv/kith\n"
+				     "run = relative\n",
+				     &c, &err),
+			<, 0);
+	g_assert_nonnull(strstr(err.text, "Line 3"));
+	g_assert_cmpuint(c.port, ==, 12);
+	g_assert_cmpstr(c.state, ==, "/srv/kith");
+	g_assert_cmpstr(c.run, ==, "/run/kith");
+}
+
+/* What systemd would read next from our socket; "" = nothing. */
+static const char *heard(int fd)
+{
+	static char text[256];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static void test_notify(void)
+{
+	g_autofree char *dir = g_dir_make_tmp("kith-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(dir, "notify", NULL);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sa;
+
+	g_assert_cmpint(ipc_address(path, &sa), ==, 0);
+	g_assert_cmpint(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), ==, 0);
+	g_setenv("NOTIFY_SOCKET", path, TRUE);
+	g_setenv("WATCHDOG_USEC", "300000", TRUE);
+	g_assert_cmpint(notify_turn(-1, "locked"), <=, 100);
+	g_assert_cmpstr(heard(fd), ==, "READY=1\nSTATUS=locked");
+	g_assert_cmpstr(heard(fd), ==, "WATCHDOG=1");
+	/* Children must not speak in our name. */
+	g_assert_null(g_getenv("NOTIFY_SOCKET"));
+	g_assert_cmpint(notify_turn(7, "locked"), <=, 7);
+	g_assert_cmpstr(heard(fd), ==, "");
+	notify_turn(-1, "ready");
+	g_assert_cmpstr(heard(fd), ==, "STATUS=ready");
+	g_usleep(110000);
+	notify_turn(-1, "ready");
+	g_assert_cmpstr(heard(fd), ==, "WATCHDOG=1");
+	g_assert_cmpstr(heard(fd), ==, "");
+	unlink(path);
+	rmdir(dir);
 }
 
 static void test_d1_file(void)
@@ -434,6 +483,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_assert_cmpint(secret_process_setup(), ==, 0);
+	g_test_add_func("/base/systemd hears of ready, status and watchdog", test_notify);
 	g_test_add_func("/base/cursor round trip", test_cursor_round_trip);
 	g_test_add_func("/base/N1 cursors never pass their bounds", test_n1_cursor_bounds);
 	g_test_add_func("/base/N9 control bytes are no text", test_n9_text);
