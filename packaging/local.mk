@@ -74,6 +74,7 @@ EXTRA_DIST += \
 	packaging/debian/tests/one-machine \
 	packaging/firewall/kith-firewalld.xml \
 	packaging/firewall/kith-ufw \
+	packaging/rpm/kith.spec \
 	packaging/completion/kith.bash \
 	$(sysusers_DATA) $(tmpfiles_DATA) \
 	packaging/systemd/kith-fence.drop-in \
