@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test-lockout \
 	tests/unit/test-marker \
 	tests/unit/test-memory \
+	tests/unit/test-mover-client \
 	tests/unit/test-mover-proto \
 	tests/unit/test-naming \
 	tests/unit/test-offer \

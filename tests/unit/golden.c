@@ -42,3 +42,11 @@ size_t golden_read(const char *file, const char *name, uint8_t *ret, size_t size
 	g_test_message("no entry %s in %s", name, path);
 	g_assert_not_reached();
 }
+
+void golden_same(const char *file, const char *name, const void *data, size_t len)
+{
+	uint8_t want[4096];
+	size_t n = golden_read(file, name, want, sizeof(want));
+
+	g_assert_cmpmem(data, len, want, n);
+}

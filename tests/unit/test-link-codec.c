@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/link-codec.h"
+#include "tests/unit/golden.h"
 
 static const uint8_t hid[HID_LEN] = {1};
 static uint8_t wire[LINK_MESSAGE_MAX];
@@ -119,6 +120,21 @@ static void test_error(void)
 	g_assert_cmpint(link_decode_error(&m, &got), ==, -EBADMSG);
 }
 
+static void test_golden(void)
+{
+	struct kerr err = {0};
+	uint8_t blob[64];
+	struct wbuf w = wbuf_init(blob, sizeof(blob));
+
+	kerr_set(&err, EIO, KCODE_INTERRUPTED, "The link broke.");
+	g_assert_cmpint(kerr_put(&w, &err), ==, 0);
+	golden_same("link.txt", "pair", wire, encode(LINK_PAIR, false, "blob", 4));
+	golden_same("link.txt", "session", wire, encode(LINK_SESSION, true, "blob", 4));
+	golden_same("link.txt", "refused", wire, encode(LINK_REFUSED, false, blob, w.len));
+	golden_same("link.txt", "custody", wire, encode(LINK_CUSTODY, false, "blob", 4));
+	golden_same("link.txt", "bye", wire, encode(LINK_BYE, true, NULL, 0));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -127,6 +143,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/link-codec/what each kind may carry", test_rules);
 	g_test_add_func("/link-codec/N1 torn and altered", test_torn);
 	g_test_add_func("/link-codec/N1 size", test_size);
+	g_test_add_func("/link-codec/golden bytes", test_golden);
 	g_test_add_func("/link-codec/refusals", test_error);
 	return g_test_run();
 }

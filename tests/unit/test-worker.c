@@ -9,6 +9,7 @@
 
 #include "mover/side-destination.h"
 #include "mover/side-source.h"
+#include "tests/unit/golden.h"
 
 static const uint8_t HID[HID_LEN] = {1, 2, 3}, KEY[TLS_KEY_LEN] = {9};
 static unsigned frames;
@@ -335,6 +336,103 @@ static void test_version(void)
 	g_free(destination);
 }
 
+/* -- what goes over the wire, from those who say it -- */
+
+/* Our end of a control channel, and the other one below its frames. */
+static void connected_raw(struct frames **ret_ours, struct tls **ret_peer)
+{
+	struct frame f;
+	int fd[2];
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), ==,
+			0);
+	*ret_ours = make(false, fd[0]);
+	g_assert_cmpint(tls_new(true, HID, DATA_CHANNEL_CONTROL, KEY, fd[1], ret_peer), ==, 0);
+	for (int i = 0; i < 20 && !frames_ready(*ret_ours); i++) {
+		g_assert_cmpint(tls_handshake(*ret_peer), >=, 0);
+		g_assert_cmpint(frames_next(*ret_ours, &f), ==, 0);
+	}
+	g_assert_true(frames_ready(*ret_ours));
+}
+
+static void said(struct tls *peer, const char *name)
+{
+	uint8_t buf[1024];
+	int n = tls_read(peer, buf, sizeof(buf));
+
+	g_assert_cmpint(n, >, 0);
+	golden_same("mover.txt", name, buf, n > 0 ? (size_t)n : 0);
+}
+
+static struct frame_offer two_disks(void)
+{
+	return (struct frame_offer){.memory_bytes = 1 << 20,
+				    .vcpus = 2,
+				    .count = 2,
+				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
+					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
+}
+
+static void test_said_by_source(void)
+{
+	struct source s = {.offer = two_disks(), .downtime_us = 2000000};
+	struct worker *w = on_side(&source_side, SOURCE_PREPARING, &s);
+	struct tls *peer;
+
+	connected_raw(&w->links.control, &peer);
+	w->side->acts[TRANSFER_ACTION_SEND_OFFER](w);
+	said(peer, "offer");
+	w->side->acts[TRANSFER_ACTION_SEND_MOVED](w);
+	said(peer, "moved");
+	kerr_set(&w->failure, EIO, KCODE_INTERRUPTED, "The link broke.");
+	worker_send_error(w);
+	said(peer, "error");
+	frames_free(w->links.control);
+	tls_free(peer);
+	g_free(w);
+}
+
+static void test_said_by_destination(void)
+{
+	struct destination d = {0};
+	struct worker *w = on_side(&destination_side, DESTINATION_RECEIVING, &d);
+	struct tls *peer;
+
+	w->machine.words[CUSTODY_STATEMENT_VOTE] = (struct statement){(uint8_t *)"vote", 4};
+	w->machine.words[CUSTODY_STATEMENT_ACK] = (struct statement){(uint8_t *)"ack", 3};
+	connected_raw(&w->links.control, &peer);
+	w->side->acts[TRANSFER_ACTION_SEND_IMAGES](w);
+	said(peer, "disks-ready");
+	w->side->acts[TRANSFER_ACTION_SEND_VOTE](w);
+	said(peer, "vote");
+	w->side->acts[TRANSFER_ACTION_SEND_ACK](w);
+	said(peer, "ack");
+	worker_send(w, FRAME_BEAT, NULL, 0);
+	said(peer, "beat");
+	frames_free(w->links.control);
+	tls_free(peer);
+	g_free(w);
+}
+
+/* As a connection is handed over: hid and channel. */
+static void test_said_to_kithd(void)
+{
+	struct worker *w = g_new0(struct worker, 1);
+	uint8_t buf[IPC_MAX_FRAME];
+	struct ipc_msg m = {.fd = -EBADF};
+	int super[2];
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, super), ==, 0);
+	g_assert_cmpint(dup2(super[0], WORKER_FD), ==, WORKER_FD);
+	memcpy(w->place.hid, (uint8_t[HID_LEN]){1, 2}, HID_LEN);
+	worker_dial(w, 33);
+	g_assert_cmpint(ipc_recv(super[1], buf, &m), ==, 1);
+	g_assert_cmpuint(m.op, ==, MOVER_EVENT_DIAL);
+	golden_same("mover.txt", "conn", m.body, m.len);
+	close(super[1]);
+	g_free(w);
+}
+
 /* -- the machine, with the source's own table -- */
 
 static unsigned journalled, sent;
@@ -419,6 +517,9 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/D early strangers at a bulk channel", test_early_relays);
 	g_test_add_func("/worker/D a closed door is knocked at again", test_dial_again);
 	g_test_add_func("/worker/another version of Kith at the other end", test_version);
+	g_test_add_func("/worker/golden bytes of the source", test_said_by_source);
+	g_test_add_func("/worker/golden bytes of the destination", test_said_by_destination);
+	g_test_add_func("/worker/golden bytes to kithd", test_said_to_kithd);
 	g_test_add_func("/worker/R1 a doubt is asked again, in its state", test_doubt);
 	g_test_add_func("/worker/words of the wrong side", test_words);
 	return g_test_run();

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of kith-mover and of kith-warden, byte for byte, and what counts as an answer. */
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ipc.h"
+#include "mover/client.h"
+#include "mover/warden-client.h"
+#include "tests/unit/golden.h"
+
+static const uint8_t HID[HID_LEN] = {1, 2}, UUID[UUID_LEN] = {3, 4};
+
+struct fixture {
+	char *folder, *path;
+	int listen_fd, fd; /* fd: the server's end */
+	uint8_t buf[IPC_MAX_FRAME];
+};
+
+static void serve(struct fixture *f, const char *name)
+{
+	char *sub;
+
+	f->fd = -EBADF;
+	f->folder = g_dir_make_tmp("kith-client-XXXXXX", NULL);
+	g_assert_nonnull(f->folder);
+	f->path = g_build_filename(f->folder, name, NULL);
+	sub = g_path_get_dirname(f->path);
+	g_assert_cmpint(g_mkdir_with_parents(sub, 0700), ==, 0);
+	g_assert_cmpint(ipc_listen(f->path, 0600, &f->listen_fd), ==, 0);
+	g_free(sub);
+}
+
+static void stop(struct fixture *f)
+{
+	char *sub = g_path_get_dirname(f->path);
+
+	close(f->fd);
+	close(f->listen_fd);
+	g_unlink(f->path);
+	g_rmdir(sub);
+	g_rmdir(f->folder);
+	g_free(sub);
+	g_free(f->path);
+	g_free(f->folder);
+}
+
+static void accept_one(struct fixture *f)
+{
+	struct pollfd p = {.fd = f->listen_fd, .events = POLLIN};
+	struct ipc_peer peer;
+
+	g_assert_cmpint(poll(&p, 1, 5000), ==, 1);
+	g_assert_cmpint(ipc_accept(f->listen_fd, &peer, &f->fd), ==, 0);
+}
+
+/* The next request is `op`, and its body that of the dump. Returns its serial. */
+static uint32_t asked(struct fixture *f, uint16_t op, const char *name)
+{
+	struct pollfd p = {.fd = f->fd, .events = POLLIN};
+	struct ipc_msg m = {.fd = -EBADF};
+	uint32_t serial;
+
+	g_assert_cmpint(poll(&p, 1, 5000), ==, 1);
+	g_assert_cmpint(ipc_recv(f->fd, f->buf, &m), ==, 1);
+	g_assert_cmpuint(m.op, ==, op);
+	g_assert_cmpuint(m.flags, ==, 0);
+	golden_same("mover.txt", name, m.body, m.len);
+	serial = m.serial;
+	ipc_msg_release(&m);
+	return serial;
+}
+
+/* -- kith-mover -- */
+
+static unsigned dials;
+
+static void on_dial(void *ctx _unused_, const uint8_t hid[HID_LEN], uint16_t channel)
+{
+	g_assert_cmpmem(hid, HID_LEN, HID, HID_LEN);
+	g_assert_cmpuint(channel, ==, 33);
+	dials++;
+}
+
+static const struct mover_client_events events = {.dial = on_dial};
+
+static void test_requests(void)
+{
+	struct fixture f;
+	struct mover_client *c;
+	struct kerr why = {0};
+
+	serve(&f, "mover.sock");
+	g_assert_cmpint(mover_client_new(f.path, &events, NULL, &c), ==, 0);
+	accept_one(&f);
+	kerr_set(&why, EIO, KCODE_INTERRUPTED, "The link broke.");
+	g_assert_cmpint(mover_client_start(c, HID, true, NULL, NULL), ==, 0);
+	asked(&f, MOVER_OP_START, "start");
+	g_assert_cmpint(mover_client_conn(c, HID, 33, 0, NULL, NULL), ==, 0);
+	asked(&f, MOVER_OP_CONN, "conn");
+	g_assert_cmpint(mover_client_cancel(c, HID, NULL, NULL), ==, 0);
+	asked(&f, MOVER_OP_CANCEL, "cancel");
+	g_assert_cmpint(mover_client_gone(c, HID, &why), ==, 0);
+	asked(&f, MOVER_OP_GONE, "gone");
+	mover_client_free(c);
+	stop(&f);
+}
+
+static void say(struct fixture *f, const uint8_t *body, size_t len)
+{
+	g_assert_cmpint(ipc_send(f->fd, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, len, -EBADF), ==,
+			0);
+}
+
+/* An order to dial is what a connection is handed over by; one that names no channel is none. */
+static void test_dial(void)
+{
+	uint8_t body[HID_LEN + 3] = {0};
+	struct fixture f;
+	struct mover_client *c;
+	size_t n = golden_read("mover.txt", "conn", body, sizeof(body));
+
+	dials = 0;
+	serve(&f, "mover.sock");
+	g_assert_cmpint(mover_client_new(f.path, &events, NULL, &c), ==, 0);
+	accept_one(&f);
+	for (size_t len = 0; len < n; len++)
+		say(&f, body, len);
+	say(&f, body, n + 1);
+	body[HID_LEN] = DATA_CHANNEL_MAX;
+	say(&f, body, n);
+	g_assert_cmpint(mover_client_dispatch(c), ==, 0);
+	g_assert_cmpuint(dials, ==, 0);
+	body[HID_LEN] = 33;
+	say(&f, body, n);
+	g_assert_cmpint(mover_client_dispatch(c), ==, 0);
+	g_assert_cmpuint(dials, ==, 1);
+	mover_client_free(c);
+	stop(&f);
+}
+
+/* -- kith-warden, which is asked by calls that wait -- */
+
+struct call {
+	struct config config;
+	bool settle;
+	enum warden_copy copy;
+	struct kerr err;
+};
+
+static void *ask(void *arg)
+{
+	struct call *c = arg;
+
+	c->copy = _WARDEN_COPY_MAX;
+	kerr_clear(&c->err);
+	return GINT_TO_POINTER(c->settle ? warden_settle(&c->config, UUID, &c->copy, &c->err)
+					 : warden_freeze(&c->config, UUID, &c->copy, &c->err));
+}
+
+static int answered(struct fixture *f, struct call *call, const uint8_t *body, size_t len)
+{
+	uint16_t op = call->settle ? WARDEN_OP_SETTLE : WARDEN_OP_FREEZE;
+	GThread *thread = g_thread_new("ask", ask, call);
+	uint32_t serial;
+
+	accept_one(f);
+	serial = asked(f, op, "warden-vm");
+	g_assert_cmpint(ipc_send(f->fd, op, IPC_FLAG_REPLY, serial, body, len, -EBADF), ==, 0);
+	close(f->fd);
+	f->fd = -EBADF;
+	return GPOINTER_TO_INT(g_thread_join(thread));
+}
+
+static void test_warden(void)
+{
+	struct call call;
+	struct fixture f;
+	uint8_t body[2];
+
+	serve(&f, WARDEN_SOCKET);
+	g_assert_cmpint(config_parse("", &call.config, &call.err), ==, 0);
+	g_strlcpy(call.config.run, f.folder, sizeof(call.config.run));
+	g_assert_cmpuint(golden_read("mover.txt", "warden-copy", body, sizeof(body)), ==, 1);
+	for (int settle = 0; settle < 2; settle++) {
+		call.settle = settle;
+		g_assert_cmpint(answered(&f, &call, body, 1), ==, 0);
+		g_assert_cmpint(call.copy, ==, WARDEN_COPY_FROZEN);
+	}
+	/* Nothing, a copy that is none, and more than was asked for. */
+	body[1] = 0;
+	g_assert_cmpint(answered(&f, &call, body, 0), ==, -EBADMSG);
+	g_assert_cmpint(answered(&f, &call, body, 2), ==, -EBADMSG);
+	body[0] = _WARDEN_COPY_MAX;
+	g_assert_cmpint(answered(&f, &call, body, 1), ==, -EBADMSG);
+	g_assert_cmpint(call.copy, ==, _WARDEN_COPY_MAX);
+	g_assert_cmpint(call.err.code, ==, KCODE_BAD_MESSAGE);
+	stop(&f);
+}
+
+int main(int argc, char *argv[])
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_test_add_func("/mover-client/requests", test_requests);
+	g_test_add_func("/mover-client/N1 orders to dial", test_dial);
+	g_test_add_func("/mover-client/N1 answers of kith-warden", test_warden);
+	return g_test_run();
+}
