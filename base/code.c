@@ -74,6 +74,17 @@ unsigned code_enum(struct coder *c, unsigned v, unsigned max)
 	return byte < max ? byte : 0;
 }
 
+size_t code_count(struct coder *c, size_t n, size_t max)
+{
+	uint16_t count = (uint16_t)n;
+
+	if (c->w)
+		code_check(c, n <= max);
+	code_u16(c, &count);
+	code_check(c, count <= max);
+	return code_good(c) ? count : 0;
+}
+
 void code_text(struct coder *c, char *v, size_t size)
 {
 	if (c->r) {

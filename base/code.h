@@ -49,6 +49,9 @@ void code_array(struct coder *c, uint8_t *v, size_t *len, size_t max);
 /* A byte below `max`: returns it, or 0 when that fails. */
 unsigned code_enum(struct coder *c, unsigned v, unsigned max);
 
+/* A u16 of at most `max` that says how many follow: returns it, or 0 when that fails. */
+size_t code_count(struct coder *c, size_t n, size_t max);
+
 /* A rule that both sides check; false fails the cursor. */
 void code_check(struct coder *c, bool good);
 
@@ -61,6 +64,8 @@ bool code_good(const struct coder *c);
 #define CODE_ENUM(c, field, max) \
 	((field) = (__typeof__(field))code_enum(c, (unsigned)(field), (unsigned)(max)))
 #define CODE_FLAG(c, field) CODE_ENUM(c, field, 2)
+#define CODE_COUNT(c, field, array) \
+	((field) = (__typeof__(field))code_count(c, field, ARRAY_SIZE(array)))
 
 /* Appends *v; returns wbuf_error(), which keeps the failure. */
 int record_put(struct wbuf *w, const struct record *record, const void *v);
@@ -109,3 +114,6 @@ int record_list_get(struct rbuf *r, const struct record *record, void **ret, siz
 	extern const struct record type##_record;             \
 	int type##_put(struct wbuf *w, const struct type *v); \
 	int type##_get(struct rbuf *r, struct type *ret)
+
+/* Its functions are in base/kerr.h. */
+DECLARE_RECORD(kerr);

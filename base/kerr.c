@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/code.h"
 
 static const char *const kcode_names[_KCODE_MAX] = {
 	[KCODE_OK] = "ok",
@@ -63,22 +63,8 @@ void kerr_clear(struct kerr *err)
 	err->text[0] = '\0';
 }
 
-int kerr_put(struct wbuf *w, const struct kerr *err)
+static void kerr_code(struct coder *c, struct kerr *v)
 {
-	wbuf_u16(w, (uint16_t)err->code);
-	wbuf_string(w, err->text);
-	return wbuf_error(w);
+	code_kerr(c, v);
 }
-
-int kerr_get(struct rbuf *r, struct kerr *ret_err)
-{
-	struct kerr err = {0};
-	uint16_t code = rbuf_u16(r);
-
-	rbuf_string(r, err.text, sizeof(err.text));
-	if (rbuf_error(r) < 0 || code >= _KCODE_MAX)
-		return -EBADMSG;
-	err.code = (enum kcode)code;
-	*ret_err = err;
-	return 0;
-}
+DEFINE_CODEC(kerr)

@@ -64,6 +64,6 @@ int kerr_set(struct kerr *err, int num, enum kcode code, const char *fmt, ...) _
 /* Makes *err empty again. */
 void kerr_clear(struct kerr *err);
 
-/* Wire form: u16 code, string text. -EBADMSG for an unknown code or bad text. */
+/* Wire form: u16 code, string text (code_kerr()). -EBADMSG for an unknown code or bad text. */
 int kerr_put(struct wbuf *w, const struct kerr *err);
 int kerr_get(struct rbuf *r, struct kerr *ret_err);

@@ -40,7 +40,7 @@ int remnant_folder_open(const char *state, int *ret_fd)
 /* `xml` apart, as one direction allocates what the other borrows. */
 static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml, size_t *xml_len)
 {
-	uint16_t version = REMNANT_VERSION, count = (uint16_t)r->count;
+	uint16_t version = REMNANT_VERSION;
 
 	code_u16(c, &version);
 	code_check(c, version == REMNANT_VERSION);
@@ -48,10 +48,8 @@ static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml
 	CODE_BYTES(c, r->uuid);
 	CODE_FLAG(c, r->source);
 	CODE_FLAG(c, r->paused);
-	code_u16(c, &count);
-	code_check(c, count <= DOMAIN_DISKS_MAX);
-	r->count = count;
-	for (size_t i = 0; code_good(c) && i < r->count; i++)
+	CODE_COUNT(c, r->count, r->paths);
+	for (size_t i = 0; i < r->count; i++)
 		CODE_TEXT(c, r->paths[i]);
 	code_blob(c, xml, xml_len, REMNANT_XML_MAX);
 }

@@ -400,6 +400,8 @@ static void test_kerr(void)
 	b[0] = 0xff;
 	r = rbuf_init(b, w.len);
 	g_assert_cmpint(kerr_get(&r, &back), ==, -EBADMSG);
+	w = wbuf_init(b, sizeof(b));
+	g_assert_cmpint(kerr_put(&w, &(struct kerr){_KCODE_MAX, "No."}), ==, -EINVAL);
 	/* Too long: cut between two characters, whatever their width. */
 	for (int pad = 0; pad < 8; pad++) {
 		kerr_clear(&err);
