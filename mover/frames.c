@@ -2,19 +2,9 @@
 /* Frames of the control channel. */
 #include "mover/frames.h"
 
-#include <ctype.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-
-static const char *const frame_type_names[_FRAME_MAX] = {
-	[FRAME_RPC] = "rpc",	   [FRAME_OFFER] = "offer",	[FRAME_DISKS_READY] = "disks-ready",
-	[FRAME_VOTE] = "vote",	   [FRAME_RELEASE] = "release", [FRAME_ACK] = "ack",
-	[FRAME_NACK] = "nack",	   [FRAME_ABORT] = "abort",	[FRAME_PROGRESS] = "progress",
-	[FRAME_ERROR] = "error",   [FRAME_MOVED] = "moved",	[FRAME_BEAT] = "beat",
-	[FRAME_PAUSED] = "paused",
-};
-DEFINE_NAMES(frame_type, enum frame_type, _FRAME_MAX)
 
 #define IN_SIZE ((size_t)FRAMES_HEADER_LEN + FRAMES_BODY_MAX)
 
@@ -28,77 +18,6 @@ struct frames {
 	uint8_t *out;
 	size_t out_len, out_at, out_size;
 };
-
-int frame_offer_put(struct wbuf *w, const struct frame_offer *offer)
-{
-	wbuf_u8(w, FRAMES_VERSION);
-	wbuf_u64(w, offer->memory_bytes);
-	wbuf_u32(w, offer->vcpus);
-	wbuf_u16(w, (uint16_t)offer->count);
-	for (size_t i = 0; i < offer->count; i++) {
-		wbuf_string(w, offer->disks[i].target);
-		wbuf_u8(w, (uint8_t)offer->disks[i].format);
-		wbuf_u64(w, offer->disks[i].capacity);
-		wbuf_u64(w, offer->disks[i].used);
-	}
-	return wbuf_error(w);
-}
-
-int frame_version_get(struct rbuf *r)
-{
-	return rbuf_u8(r) == FRAMES_VERSION ? 0 : -EPROTONOSUPPORT;
-}
-
-/* Targets become part of file names: letters and digits only. */
-static bool target_ok(const char *t)
-{
-	if (!islower((unsigned char)t[0]))
-		return false;
-	for (; *t; t++)
-		if (!islower((unsigned char)*t) && !isdigit((unsigned char)*t))
-			return false;
-	return true;
-}
-
-static bool known_target(const struct frame_offer *o, const char *target)
-{
-	for (size_t i = 0; i < o->count; i++)
-		if (strcmp(o->disks[i].target, target) == 0)
-			return true;
-	return false;
-}
-
-int frame_offer_get(struct rbuf *r, struct frame_offer *ret)
-{
-	struct frame_offer o = {0};
-	size_t count;
-	int version = frame_version_get(r);
-
-	if (version < 0)
-		return version;
-	o.memory_bytes = rbuf_u64(r);
-	o.vcpus = rbuf_u32(r);
-	count = rbuf_u16(r);
-	if (rbuf_error(r) < 0 || count > DOMAIN_DISKS_MAX)
-		return -EBADMSG;
-	while (o.count < count) {
-		struct frame_disk d = {0};
-		uint8_t format;
-
-		rbuf_string(r, d.target, sizeof(d.target));
-		format = rbuf_u8(r);
-		d.capacity = rbuf_u64(r);
-		d.used = rbuf_u64(r);
-		if (rbuf_error(r) < 0 || format >= _DISK_FORMAT_MAX || !target_ok(d.target) ||
-		    known_target(&o, d.target) || d.capacity == 0 || d.capacity % 512 ||
-		    d.capacity >> 62 || d.used >> 62)
-			return -EBADMSG;
-		d.format = (enum disk_format)format;
-		o.disks[o.count++] = d;
-	}
-	*ret = o;
-	return 0;
-}
 
 int frames_new(struct tls *tls, struct frames **ret)
 {
@@ -198,8 +117,8 @@ int frames_send(struct frames *c, enum frame_type type, const void *body, size_t
 	if (r < 0)
 		return r;
 	w = wbuf_init(c->out + c->out_len, FRAMES_HEADER_LEN + len);
-	wbuf_u8(&w, (uint8_t)type);
-	wbuf_blob(&w, body, len);
+	frame_header_put(&w, &(struct frame_header){type, (uint32_t)len});
+	wbuf_bytes(&w, body, len);
 	if (wbuf_error(&w) < 0)
 		return wbuf_error(&w);
 	c->out_len += w.len;
@@ -226,23 +145,16 @@ int frames_send_rpc(struct frames *c, const void *data, size_t len)
 int frames_parse(const uint8_t *data, size_t len, struct frame *ret, size_t *ret_used)
 {
 	struct rbuf r = rbuf_init(data, len);
-	struct frame f = {0};
-	uint8_t type;
-	uint32_t size;
+	struct frame_header h;
 
 	if (len < FRAMES_HEADER_LEN)
 		return 0;
-	type = rbuf_u8(&r);
-	size = rbuf_u32(&r);
-	if (type == 0 || type >= _FRAME_MAX || size > FRAMES_BODY_MAX)
+	if (frame_header_get(&r, &h) < 0)
 		return -EBADMSG;
-	if (size > len - FRAMES_HEADER_LEN)
+	if (h.len > r.left)
 		return 0;
-	f.type = (enum frame_type)type;
-	f.body = data + FRAMES_HEADER_LEN;
-	f.len = size;
-	*ret = f;
-	*ret_used = FRAMES_HEADER_LEN + (size_t)size;
+	*ret = (struct frame){.type = h.type, .body = r.data, .len = h.len};
+	*ret_used = FRAMES_HEADER_LEN + (size_t)h.len;
 	return 1;
 }
 

@@ -2,60 +2,10 @@
 /* The control channel between the two workers: small frames over TLS, never blocking. */
 #pragma once
 
-#include "base/buf.h"
-#include "base/cleanup.h"
-#include "mover/filter/domain.h"
-#include "mover/proto.h"
+#include "mover/frames-wire.h"
 #include "mover/tls.h"
 
-/* Wire: u8 type, u32 length, body. Append only. */
-enum frame_type {
-	FRAME_RPC = 1,	   /* bytes of the libvirt RPC stream, in either direction */
-	FRAME_OFFER,	   /* S: version, what will come (frame_offer) */
-	FRAME_DISKS_READY, /* D: images are made, RPC may start; version */
-	FRAME_VOTE,	   /* D: signed VOTE */
-	FRAME_RELEASE,	   /* S: signed RELEASE */
-	FRAME_ACK,	   /* D: u64 microseconds since the guest ran again, blob signed ACK */
-	FRAME_NACK,	   /* D: signed NACK */
-	FRAME_ABORT,	   /* S: signed ABORT, or empty before the destination voted */
-	FRAME_PROGRESS,	   /* S: mover_progress, for the other screen */
-	FRAME_ERROR,	   /* either: kerr, the sender gives up */
-	FRAME_MOVED,	   /* S: u64 downtime_ms; all is done */
-	FRAME_BEAT,	   /* either: alive; empty */
-	FRAME_PAUSED,	   /* S, before RELEASE: the owner paused the guest; empty */
-	_FRAME_MAX,
-};
-DECLARE_NAMES(frame_type, enum frame_type);
-
-/* Of the frames and what is in them. Each side says its own with its first word, OFFER or
- * DISKS_READY, and goes on with its equal only. */
-#define FRAMES_VERSION 1
-
-#define FRAMES_HEADER_LEN 5
-#define FRAMES_BODY_MAX 65536
 #define FRAMES_QUEUE_MAX ((size_t)8 << 20)
-
-/* What the destination has to make room for, before Prepare. */
-struct frame_offer {
-	uint64_t memory_bytes;
-	uint32_t vcpus;
-	size_t count;
-	struct frame_disk {
-		char target[DOMAIN_TARGET_MAX + 1];
-		enum disk_format format;
-		uint64_t capacity; /* virtual size in bytes */
-		uint64_t used;	   /* bytes allocated at the source: what will be written */
-	} disks[DOMAIN_DISKS_MAX];
-};
-
-int frame_offer_put(struct wbuf *w, const struct frame_offer *offer);
-
-/* The version byte. -EPROTONOSUPPORT if it is another one or missing. */
-int frame_version_get(struct rbuf *r);
-
-/* -EPROTONOSUPPORT as above. Checks counts, formats, target names (letters and digits, no
- * duplicates) and that sizes are multiples of 512 below 2^62. -EBADMSG leaves *ret untouched. */
-int frame_offer_get(struct rbuf *r, struct frame_offer *ret);
 
 struct frame {
 	enum frame_type type;

@@ -28,6 +28,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter/xml-filter.h \
 	mover/frames.c \
 	mover/frames.h \
+	mover/frames-wire.c \
+	mover/frames-wire.h \
 	mover/ghost.c \
 	mover/ghost.h \
 	mover/listing.c \

@@ -297,9 +297,11 @@ static void destination_make(struct worker *w)
 
 static void send_images(struct worker *w)
 {
-	static const uint8_t version = FRAMES_VERSION;
+	uint8_t body[1];
+	struct wbuf b = wbuf_init(body, sizeof(body));
 
-	worker_send(w, FRAME_DISKS_READY, &version, sizeof(version));
+	if (frame_ready_put(&b) == 0)
+		worker_send(w, FRAME_DISKS_READY, body, b.len);
 }
 
 static void send_vote(struct worker *w)
@@ -312,12 +314,15 @@ static void send_ack(struct worker *w)
 {
 	struct destination *d = destination_self(w);
 	const struct statement *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
+	const struct frame_ack v = {
+		.late_us = d->resumed_ns ? (worker_now_ns() - d->resumed_ns) / 1000 : 0,
+		.ack = ack->data,
+		.len = ack->len,
+	};
 	uint8_t body[POLICYD_PROOF_MAX + 16];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
-	wbuf_u64(&b, d->resumed_ns ? (worker_now_ns() - d->resumed_ns) / 1000 : 0);
-	wbuf_blob(&b, ack->data, ack->len);
-	if (wbuf_error(&b) == 0)
+	if (frame_ack_put(&b, &v) == 0)
 		worker_send(w, FRAME_ACK, body, b.len);
 }
 
@@ -495,10 +500,10 @@ static void on_progress(struct worker *w, const struct frame *f)
 static void on_moved(struct worker *w, const struct frame *f)
 {
 	struct rbuf r = rbuf_init(f->body, f->len);
-	uint64_t downtime = rbuf_u64(&r);
+	struct frame_moved v;
 
-	if (rbuf_end(&r) == 0)
-		w->progress.downtime_ms = downtime;
+	if (frame_moved_get(&r, &v) == 0 && rbuf_end(&r) == 0)
+		w->progress.downtime_ms = v.downtime_ms;
 	side_post(w, TRANSFER_EVENT_MOVED);
 }
 

@@ -301,7 +301,7 @@ static void requote(struct worker *w)
 static void send_offer(struct worker *w)
 {
 	struct source *s = source_self(w);
-	uint8_t body[2048];
+	uint8_t body[FRAME_OFFER_MAX];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
 	if (frame_offer_put(&b, &s->offer) == 0)
@@ -310,12 +310,12 @@ static void send_offer(struct worker *w)
 
 static void send_moved(struct worker *w)
 {
-	struct source *s = source_self(w);
+	const struct frame_moved v = {source_self(w)->downtime_us / 1000};
 	uint8_t body[8];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
-	wbuf_u64(&b, s->downtime_us / 1000);
-	worker_send(w, FRAME_MOVED, body, b.len);
+	if (frame_moved_put(&b, &v) == 0)
+		worker_send(w, FRAME_MOVED, body, b.len);
 }
 
 /* The VM is elsewhere: images that Kith made go, others are their owner's. */
@@ -553,28 +553,26 @@ static void on_ack(struct worker *w, const struct frame *f)
 {
 	struct source *s = source_self(w);
 	struct rbuf r = rbuf_init(f->body, f->len);
-	const uint8_t *ack;
-	size_t len;
+	struct frame_ack v;
 	uint64_t now = worker_now_ns(), stopped = atomic_load(&s->stopped_ns);
 
-	s->ack_late_us = rbuf_u64(&r);
-	ack = rbuf_blob(&r, POLICYD_PROOF_MAX, &len);
-	if (rbuf_end(&r) < 0)
+	if (frame_ack_get(&r, &v) < 0 || rbuf_end(&r) < 0)
 		return;
 	/* From the stop of our CPUs to the arrival of ACK, less what the destination did after
 	 * its CPUs ran: one network trip too long, never too short. */
-	if (!s->downtime_us && stopped && now > stopped && (now - stopped) / 1000 > s->ack_late_us)
-		s->downtime_us = (now - stopped) / 1000 - s->ack_late_us;
-	side_hear(w, CUSTODY_STATEMENT_ACK, ack, len);
+	if (!s->downtime_us && stopped && now > stopped && (now - stopped) / 1000 > v.late_us)
+		s->downtime_us = (now - stopped) / 1000 - v.late_us;
+	side_hear(w, CUSTODY_STATEMENT_ACK, v.ack, v.len);
 }
 
 static void on_disks_ready(struct worker *w, const struct frame *f)
 {
 	struct rbuf r = rbuf_init(f->body, f->len);
+	int n = frame_ready_get(&r);
 
-	if (frame_version_get(&r) < 0)
+	if (n == -EPROTONOSUPPORT)
 		side_stop_version(w);
-	else if (rbuf_end(&r) < 0)
+	else if (n < 0 || rbuf_end(&r) < 0)
 		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE, "\"%s\" sent a malformed answer.",
 			  w->grant.peer_name);
 	else

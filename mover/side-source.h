@@ -40,7 +40,7 @@ struct source {
 	bool stats_busy, reclaimed;
 	struct virt_job job;
 	atomic_uint_fast64_t stopped_ns; /* CPUs stopped, by libvirt's event; 0 = they run */
-	uint64_t downtime_us, ack_late_us;
+	uint64_t downtime_us;
 };
 
 static inline enum source_state source_state(const struct worker *w)

@@ -8,6 +8,7 @@
 #include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
+#include "policyd/api/proto.h"
 #include "tests/unit/golden.h"
 
 static struct mover_progress progress(void)
@@ -193,6 +194,23 @@ static void test_frames(void)
 	g_assert_cmpint(frames_parse(buf, 5, &f, &used), ==, 0);
 }
 
+static void test_frame_header(void)
+{
+	static const struct frame_header bad[] = {
+		{0, 1}, {_FRAME_MAX, 1}, {FRAME_RPC, FRAMES_BODY_MAX + 1}};
+	uint8_t buf[FRAMES_HEADER_LEN];
+	struct wbuf w;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		w = wbuf_init(buf, sizeof(buf));
+		g_assert_cmpint(frame_header_put(&w, &bad[i]), ==, -EINVAL);
+	}
+	w = wbuf_init(buf, sizeof(buf));
+	g_assert_cmpint(frame_header_put(&w, &(struct frame_header){FRAME_RPC, FRAMES_BODY_MAX}),
+			==, 0);
+	g_assert_cmpmem(buf, w.len, "\x01\x00\x00\x01\x00", FRAMES_HEADER_LEN);
+}
+
 static struct frame_offer offer(void)
 {
 	return (struct frame_offer){.memory_bytes = 1 << 20,
@@ -202,28 +220,68 @@ static struct frame_offer offer(void)
 					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
 }
 
-static int through(const struct frame_offer *in, struct frame_offer *out)
+/* A hostile device writes what it likes. */
+static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 {
-	uint8_t buf[2048];
-	struct wbuf w = wbuf_init(buf, sizeof(buf));
-	struct rbuf r;
-	int n;
+	struct wbuf w = wbuf_init(buf, size);
 
+	wbuf_u8(&w, FRAMES_VERSION);
+	wbuf_u64(&w, o->memory_bytes);
+	wbuf_u32(&w, o->vcpus);
+	wbuf_u16(&w, (uint16_t)o->count);
+	for (size_t i = 0; i < o->count && i < DOMAIN_DISKS_MAX; i++) {
+		wbuf_string(&w, o->disks[i].target);
+		wbuf_u8(&w, (uint8_t)o->disks[i].format);
+		wbuf_u64(&w, o->disks[i].capacity);
+		wbuf_u64(&w, o->disks[i].used);
+	}
+	g_assert_cmpint(wbuf_error(&w), ==, 0);
+	return w.len;
+}
+
+/* The reader takes it whole, and the writer would write the same. */
+static void passes(const struct frame_offer *in, struct frame_offer *out)
+{
+	uint8_t buf[2048], own[FRAME_OFFER_MAX];
+	size_t len = put_freely(in, buf, sizeof(buf));
+	struct wbuf w = wbuf_init(own, sizeof(own));
+	struct rbuf r = rbuf_init(buf, len);
+
+	g_assert_cmpint(frame_offer_get(&r, out), ==, 0);
+	g_assert_cmpint(rbuf_end(&r), ==, 0);
 	g_assert_cmpint(frame_offer_put(&w, in), ==, 0);
-	r = rbuf_init(buf, w.len);
-	n = frame_offer_get(&r, out);
-	return n < 0 ? n : rbuf_end(&r);
+	g_assert_cmpmem(own, w.len, buf, len);
+}
+
+/* The reader refuses it and touches nothing; so does the writer. */
+static void refused(const struct frame_offer *in)
+{
+	struct frame_offer out = {.vcpus = 77};
+	uint8_t buf[2048];
+	struct rbuf r = rbuf_init(buf, put_freely(in, buf, sizeof(buf)));
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	g_assert_cmpint(frame_offer_get(&r, &out), ==, -EBADMSG);
+	g_assert_cmpint(out.vcpus, ==, 77);
+	g_assert_cmpint(frame_offer_put(&w, in), ==, -EINVAL);
 }
 
 static void test_offer(void)
 {
 	struct frame_offer in = offer(), out = {0};
+	uint8_t buf[2048];
+	size_t len = put_freely(&in, buf, sizeof(buf));
 
-	g_assert_cmpint(through(&in, &out), ==, 0);
+	passes(&in, &out);
 	g_assert_cmpint(out.count, ==, 2);
 	g_assert_cmpstr(out.disks[1].target, ==, "sdb1");
 	g_assert_cmpint(out.disks[1].format, ==, DISK_FORMAT_QCOW2);
 	g_assert_true(out.disks[0].capacity == 1 << 20 && out.disks[0].used == 4096);
+	for (size_t n = 1; n < len; n++) {
+		struct rbuf r = rbuf_init(buf, n);
+
+		g_assert_cmpint(frame_offer_get(&r, &out), ==, -EBADMSG);
+	}
 }
 
 /* An offer of another version is told from a broken one, and nothing of it is looked at. */
@@ -240,14 +298,19 @@ static void test_offer_version(void)
 		buf[0] = bad[i];
 		r = rbuf_init(buf, w.len);
 		g_assert_cmpint(frame_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
+		r = rbuf_init(buf, 1);
+		g_assert_cmpint(frame_ready_get(&r), ==, -EPROTONOSUPPORT);
 	}
 	r = rbuf_init(buf, 0);
 	g_assert_cmpint(frame_offer_get(&r, &out), ==, -EPROTONOSUPPORT);
+	g_assert_cmpint(frame_ready_get(&r), ==, -EPROTONOSUPPORT);
 	g_assert_cmpint(out.vcpus, ==, 77);
 	buf[0] = FRAMES_VERSION;
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(frame_offer_get(&r, &out), ==, 0);
 	g_assert_cmpint(out.vcpus, ==, in.vcpus);
+	r = rbuf_init(buf, 1);
+	g_assert_cmpint(frame_ready_get(&r), ==, 0);
 }
 
 /* The target becomes part of a file name at the destination (H12). */
@@ -255,16 +318,27 @@ static void test_offer_targets(void)
 {
 	static const char *const bad[] = {"",	 "../x", "a/b",	 "VDA", "1a",
 					  "a.b", "a b",	 "vd-a", "a\n", "v\xc3\xa4"};
-	struct frame_offer in = offer(), out = {.vcpus = 77};
+	struct frame_offer in = offer(), out;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		g_strlcpy(in.disks[0].target, bad[i], sizeof(in.disks[0].target));
-		g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+		refused(&in);
 	}
 	in = offer();
 	memcpy(in.disks[1].target, "vda", 4); /* twice */
-	g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
-	g_assert_cmpint(out.vcpus, ==, 77);
+	refused(&in);
+	memcpy(in.disks[1].target, "abcdefghijklmn0", DOMAIN_TARGET_MAX + 1);
+	passes(&in, &out);
+}
+
+static void test_offer_unterminated(void)
+{
+	struct frame_offer in = offer();
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	memset(in.disks[0].target, 'a', sizeof(in.disks[0].target));
+	g_assert_cmpint(frame_offer_put(&w, &in), ==, -EINVAL);
 }
 
 /* H23: declared sizes. */
@@ -276,14 +350,68 @@ static void test_offer_sizes(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		in = offer();
 		in.disks[0].capacity = bad[i];
-		g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+		refused(&in);
 	}
 	in = offer();
 	in.disks[0].used = UINT64_MAX;
-	g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
-	in = offer();
+	refused(&in);
+	in.disks[0].used = (UINT64_C(1) << 62) - 1;
+	in.disks[0].capacity = (UINT64_C(1) << 62) - 512;
+	passes(&in, &out);
 	in.disks[0].format = _DISK_FORMAT_MAX;
-	g_assert_cmpint(through(&in, &out), ==, -EBADMSG);
+	refused(&in);
+}
+
+static void test_offer_counts(void)
+{
+	struct frame_offer in = {.vcpus = 1}, out;
+
+	for (in.count = 0; in.count < DOMAIN_DISKS_MAX; in.count++) {
+		struct frame_disk *d = &in.disks[in.count];
+
+		passes(&in, &out);
+		*d = (struct frame_disk){"vda", DISK_FORMAT_RAW, 512, 0};
+		d->target[2] = (char)('a' + in.count);
+	}
+	passes(&in, &out);
+	g_assert_cmpuint(out.count, ==, DOMAIN_DISKS_MAX);
+	in.count = DOMAIN_DISKS_MAX + 1;
+	refused(&in);
+}
+
+/* More than a u16 can say must not become few. */
+static void test_offer_count_cut(void)
+{
+	struct frame_offer in = offer();
+	uint8_t buf[2048];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	in.count = (size_t)UINT16_MAX + 2;
+	g_assert_cmpint(frame_offer_put(&w, &in), ==, -EINVAL);
+}
+
+static void test_ack(void)
+{
+	static const uint8_t statement[POLICYD_PROOF_MAX + 1];
+	struct frame_ack in = {7, statement, POLICYD_PROOF_MAX}, out = {0};
+	uint8_t buf[POLICYD_PROOF_MAX + 64];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	g_assert_cmpint(frame_ack_put(&w, &in), ==, 0);
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(frame_ack_get(&r, &out), ==, 0);
+	g_assert_cmpuint(out.late_us, ==, 7);
+	g_assert_cmpmem(out.ack, out.len, statement, POLICYD_PROOF_MAX);
+	w = wbuf_init(buf, sizeof(buf));
+	in.len++;
+	g_assert_cmpint(frame_ack_put(&w, &in), ==, -EINVAL);
+	w = wbuf_init(buf, sizeof(buf));
+	wbuf_u64(&w, 7);
+	wbuf_blob(&w, statement, sizeof(statement));
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(frame_ack_get(&r, &out), ==, -EBADMSG);
+	g_assert_cmpuint(out.len, ==, POLICYD_PROOF_MAX);
 }
 
 static void test_remnant(void)
@@ -392,10 +520,15 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/A1 sizes that are known", test_listing);
 	g_test_add_func("/mover-proto/preface", test_preface);
 	g_test_add_func("/mover-proto/N1 control frames", test_frames);
+	g_test_add_func("/mover-proto/N1 headers that are not written", test_frame_header);
 	g_test_add_func("/mover-proto/offer", test_offer);
 	g_test_add_func("/mover-proto/an offer of another version", test_offer_version);
 	g_test_add_func("/mover-proto/H12 offer with hostile targets", test_offer_targets);
 	g_test_add_func("/mover-proto/H23 offer with impossible sizes", test_offer_sizes);
+	g_test_add_func("/mover-proto/an offer's text without end", test_offer_unterminated);
+	g_test_add_func("/mover-proto/H23 how many disks an offer has", test_offer_counts);
+	g_test_add_func("/mover-proto/a count that is cut", test_offer_count_cut);
+	g_test_add_func("/mover-proto/N1 ack", test_ack);
 	g_test_add_func("/mover-proto/golden bytes", test_golden);
 	g_test_add_func("/mover-proto/remnant", test_remnant);
 	g_test_add_func("/mover-proto/remnant files", test_remnant_files);
