@@ -74,16 +74,19 @@ static void on_dialled(void *arg, int fd, const struct endpoint *used _unused_)
 {
 	struct channel_dial *d = arg;
 	struct channel *c = d->c;
+	struct data_preface v = {.channel = d->number};
 	uint8_t preface[DATA_PREFACE_LEN];
+	struct wbuf w = wbuf_init(preface, sizeof(preface));
 
 	if (fd < 0) {
 		log_warning("channel", "No data connection to the peer: %s.", g_strerror(-fd));
 		if (d->number == DATA_CHANNEL_CONTROL)
 			tell_unreachable(c, d->hid, -fd);
 	} else {
-		data_preface_put(preface, d->hid, d->number);
+		memcpy(v.hid, d->hid, HID_LEN);
 		/* The first bytes of a connection fit its empty buffer. */
-		if (send(fd, preface, sizeof(preface), MSG_NOSIGNAL) == sizeof(preface))
+		if (data_preface_put(&w, &v) == 0 &&
+		    send(fd, preface, sizeof(preface), MSG_NOSIGNAL) == sizeof(preface))
 			pass_on(c, fd, d->hid, d->number);
 		close(fd);
 	}

@@ -53,16 +53,19 @@ int mover_client_fd(const struct mover_client *c)
 	return c->fd;
 }
 
-static int send_request(struct mover_client *c, const struct wbuf *w, int fd,
+/* `record` NULL: the request has no body. */
+static int send_request(struct mover_client *c, const struct record *record, const void *v, int fd,
 			const struct pending *want)
 {
+	uint8_t body[MOVER_GONE_MAX];
+	struct wbuf w = wbuf_init(body, sizeof(body));
 	struct pending *slot = NULL;
 	int r;
 
 	if (c->lost)
 		return -ECONNRESET;
-	if (w && wbuf_error(w) < 0)
-		return wbuf_error(w);
+	if (record && record_put(&w, record, v) < 0)
+		return wbuf_error(&w);
 	for (size_t i = 0; i < PENDING_MAX && !slot; i++)
 		if (!c->pending[i].op)
 			slot = &c->pending[i];
@@ -70,7 +73,7 @@ static int send_request(struct mover_client *c, const struct wbuf *w, int fd,
 		return -EBUSY;
 	if (++c->serial == 0)
 		c->serial = 1;
-	r = ipc_send(c->fd, want->op, 0, c->serial, w ? w->data : NULL, w ? w->len : 0, fd);
+	r = ipc_send(c->fd, want->op, 0, c->serial, body, w.len, fd);
 	if (r < 0)
 		return r;
 	*slot = *want;
@@ -81,56 +84,51 @@ static int send_request(struct mover_client *c, const struct wbuf *w, int fd,
 int mover_client_start(struct mover_client *c, const uint8_t hid[HID_LEN], bool source,
 		       mover_done_fn done, void *arg)
 {
-	uint8_t body[HID_LEN + 1];
-	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct mover_start v = {.source = source};
 
-	wbuf_bytes(&w, hid, HID_LEN);
-	wbuf_u8(&w, source);
-	return send_request(c, &w, -EBADF,
+	memcpy(v.hid, hid, HID_LEN);
+	return send_request(c, &mover_start_record, &v, -EBADF,
 			    &(struct pending){.op = MOVER_OP_START, .done = done, .arg = arg});
 }
 
 int mover_client_conn(struct mover_client *c, const uint8_t hid[HID_LEN], uint16_t channel, int fd,
 		      mover_done_fn done, void *arg)
 {
-	uint8_t body[HID_LEN + 2];
-	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct mover_conn v = {.channel = channel};
 
-	wbuf_bytes(&w, hid, HID_LEN);
-	wbuf_u16(&w, channel);
-	return send_request(c, &w, fd,
+	memcpy(v.hid, hid, HID_LEN);
+	return send_request(c, &mover_conn_record, &v, fd,
 			    &(struct pending){.op = MOVER_OP_CONN, .done = done, .arg = arg});
 }
 
 int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,
 			void *arg)
 {
-	struct wbuf w = wbuf_init((void *)(uintptr_t)hid, HID_LEN);
+	struct mover_handoff v;
 
-	w.len = HID_LEN;
-	return send_request(c, &w, -EBADF,
+	memcpy(v.hid, hid, HID_LEN);
+	return send_request(c, &mover_handoff_record, &v, -EBADF,
 			    &(struct pending){.op = MOVER_OP_CANCEL, .done = done, .arg = arg});
 }
 
 int mover_client_gone(struct mover_client *c, const uint8_t hid[HID_LEN], const struct kerr *why)
 {
-	uint8_t body[MOVER_GONE_MAX];
-	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct mover_gone v = {.why = *why};
 
-	wbuf_bytes(&w, hid, HID_LEN);
-	kerr_put(&w, why);
-	return send_request(c, &w, -EBADF, &(struct pending){.op = MOVER_OP_GONE});
+	memcpy(v.hid, hid, HID_LEN);
+	return send_request(c, &mover_gone_record, &v, -EBADF,
+			    &(struct pending){.op = MOVER_OP_GONE});
 }
 
 int mover_client_jobs(struct mover_client *c, mover_jobs_fn done, void *arg)
 {
-	return send_request(c, NULL, -EBADF,
+	return send_request(c, NULL, NULL, -EBADF,
 			    &(struct pending){.op = MOVER_OP_JOBS, .jobs = done, .arg = arg});
 }
 
 int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg)
 {
-	return send_request(c, NULL, -EBADF,
+	return send_request(c, NULL, NULL, -EBADF,
 			    &(struct pending){.op = MOVER_OP_VMS, .vms = done, .arg = arg});
 }
 
@@ -201,13 +199,11 @@ static void on_event(struct mover_client *c, const struct ipc_msg *m)
 	struct rbuf r = rbuf_init(m->body, m->len);
 
 	if (m->op == MOVER_EVENT_DIAL) {
-		uint8_t hid[HID_LEN];
-		uint16_t channel;
+		struct mover_conn v;
 
-		rbuf_bytes(&r, hid, sizeof(hid));
-		channel = rbuf_u16(&r);
-		if (rbuf_end(&r) == 0 && channel < DATA_CHANNEL_MAX && c->events->dial)
-			c->events->dial(c->ctx, hid, channel);
+		if (record_get(&r, &mover_conn_record, &v) == 0 && rbuf_end(&r) == 0 &&
+		    c->events->dial)
+			c->events->dial(c->ctx, v.hid, v.channel);
 	} else if (m->op == MOVER_EVENT_PROGRESS) {
 		struct mover_progress p;
 

@@ -73,8 +73,8 @@ sbin_PROGRAMS += kith-mover
 kith_mover_SOURCES = mover/main.c
 kith_mover_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_mover_LDADD = \
-	mover/libmover.a mover/libmoverclient.a policyd/libpolicydapi.a base/libbase.a \
-	$(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
+	mover/libmover.a mover/libmoverclient.a mover/libwarden.a policyd/libpolicydapi.a \
+	base/libbase.a $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
 
 # What stops the copies that may not run; no libvirt, XML or network in it.
 noinst_LIBRARIES += mover/libwarden.a
@@ -85,7 +85,8 @@ mover_libwarden_a_SOURCES = \
 	mover/warden-hold.c mover/warden-hold.h \
 	mover/warden-rule.c mover/warden-rule.h \
 	mover/warden-server.c mover/warden-server.h \
-	mover/warden-talk.c mover/warden-talk.h
+	mover/warden-talk.c mover/warden-talk.h \
+	mover/warden-wire.c mover/warden-wire.h
 mover_libwarden_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 sbin_PROGRAMS += kith-warden

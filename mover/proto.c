@@ -56,30 +56,50 @@ static void mover_vm_code(struct coder *c, struct mover_vm *v)
 }
 DEFINE_CODEC(mover_vm)
 
-void data_preface_put(uint8_t ret[DATA_PREFACE_LEN], const uint8_t hid[HID_LEN], uint16_t channel)
+static void mover_handoff_code(struct coder *c, struct mover_handoff *v)
 {
-	struct wbuf w = wbuf_init(ret, DATA_PREFACE_LEN);
+	CODE_BYTES(c, v->hid);
+}
+DEFINE_RECORD(mover_handoff)
 
-	wbuf_bytes(&w, DATA_PREFACE_MAGIC, 8);
-	wbuf_u16(&w, DATA_PREFACE_VERSION);
-	wbuf_u16(&w, channel);
-	wbuf_bytes(&w, hid, HID_LEN);
+static void mover_start_code(struct coder *c, struct mover_start *v)
+{
+	CODE_BYTES(c, v->hid);
+	CODE_FLAG(c, v->source);
+}
+DEFINE_RECORD(mover_start)
+
+static void channel_code(struct coder *c, uint16_t *v)
+{
+	code_u16(c, v);
+	code_check(c, *v < DATA_CHANNEL_MAX);
 }
 
-int data_preface_get(const uint8_t preface[DATA_PREFACE_LEN], uint8_t ret_hid[HID_LEN],
-		     uint16_t *ret_channel)
+static void mover_conn_code(struct coder *c, struct mover_conn *v)
 {
-	struct rbuf r = rbuf_init(preface, DATA_PREFACE_LEN);
-	uint8_t magic[8];
-	uint16_t version, channel;
-
-	rbuf_bytes(&r, magic, sizeof(magic));
-	version = rbuf_u16(&r);
-	channel = rbuf_u16(&r);
-	if (memcmp(magic, DATA_PREFACE_MAGIC, sizeof(magic)) != 0 ||
-	    version != DATA_PREFACE_VERSION || channel >= DATA_CHANNEL_MAX)
-		return -EBADMSG;
-	rbuf_bytes(&r, ret_hid, HID_LEN);
-	*ret_channel = channel;
-	return 0;
+	CODE_BYTES(c, v->hid);
+	channel_code(c, &v->channel);
 }
+DEFINE_RECORD(mover_conn)
+
+static void mover_gone_code(struct coder *c, struct mover_gone *v)
+{
+	CODE_BYTES(c, v->hid);
+	code_kerr(c, &v->why);
+	code_check(c, v->why.code != KCODE_OK);
+}
+DEFINE_RECORD(mover_gone)
+
+static void data_preface_code(struct coder *c, struct data_preface *v)
+{
+	char magic[] = DATA_PREFACE_MAGIC;
+	uint16_t version = DATA_PREFACE_VERSION;
+
+	code_bytes(c, magic, sizeof(magic) - 1);
+	code_check(c, strcmp(magic, DATA_PREFACE_MAGIC) == 0);
+	code_u16(c, &version);
+	code_check(c, version == DATA_PREFACE_VERSION);
+	channel_code(c, &v->channel);
+	CODE_BYTES(c, v->hid);
+}
+DEFINE_CODEC(data_preface)

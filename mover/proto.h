@@ -25,16 +25,16 @@ enum data_channel {
 
 enum mover_op {
 	/* kithd -> mover */
-	MOVER_OP_START = 1, /* (hid16, u8 source) -> () : the worker is there, ready for data */
-	MOVER_OP_CONN,	    /* (hid16, u16 channel) + fd -> () : preface still unread on the fd */
-	MOVER_OP_CANCEL,    /* (hid16) -> () */
+	MOVER_OP_START = 1, /* mover_start -> () : the worker is there, ready for data */
+	MOVER_OP_CONN,	    /* mover_conn + fd -> () : preface still unread on the fd */
+	MOVER_OP_CANCEL,    /* mover_handoff -> () */
 	MOVER_OP_JOBS,	    /* () -> u16 n, n x mover_progress : open and the last 16 ended ones */
 	MOVER_OP_VMS,	    /* () -> u16 n, n x mover_vm : domains that libvirt has here */
-	MOVER_OP_GONE,	    /* (hid16, kerr) -> () : the other side gave up before the workers had
+	MOVER_OP_GONE,	    /* mover_gone -> () : the other side gave up before the workers had
 			     * a channel of their own; one that has it goes by that instead */
 
 	/* mover -> kithd, IPC_FLAG_EVENT */
-	MOVER_EVENT_DIAL = 64, /* (hid16, u16 channel) : connect to the peer, pass it by OP_CONN */
+	MOVER_EVENT_DIAL = 64, /* mover_conn : connect to the peer, pass it by OP_CONN */
 	MOVER_EVENT_PROGRESS,  /* mover_progress : at most 4 per second, and on phase changes */
 };
 
@@ -80,13 +80,37 @@ struct mover_vm {
 	uint32_t vcpus;
 };
 
+/* What the requests that are about one hand-off begin with, and CANCEL is. */
+struct mover_handoff {
+	uint8_t hid[HID_LEN];
+};
+
+struct mover_start {
+	uint8_t hid[HID_LEN];
+	uint8_t source;
+};
+
+struct mover_conn {
+	uint8_t hid[HID_LEN];
+	uint16_t channel; /* below DATA_CHANNEL_MAX */
+};
+
+struct mover_gone {
+	uint8_t hid[HID_LEN];
+	struct kerr why; /* never OK */
+};
 #define MOVER_GONE_MAX (HID_LEN + 2 + 2 + KERR_TEXT_MAX)
+
+/* Of a data connection: names a hand-off and a channel and proves nothing; the PSK does. */
+struct data_preface {
+	uint8_t hid[HID_LEN];
+	uint16_t channel; /* below DATA_CHANNEL_MAX */
+};
 
 DECLARE_CODEC(mover_progress);
 DECLARE_CODEC(mover_vm);
-
-/* The clear preface of a data connection. get: -EBADMSG for another magic, version or a channel
- * out of range. It names a hand-off and a channel and proves nothing: the PSK does. */
-void data_preface_put(uint8_t ret[DATA_PREFACE_LEN], const uint8_t hid[HID_LEN], uint16_t channel);
-int data_preface_get(const uint8_t preface[DATA_PREFACE_LEN], uint8_t ret_hid[HID_LEN],
-		     uint16_t *ret_channel);
+DECLARE_CODEC(data_preface);
+DECLARE_RECORD(mover_handoff);
+DECLARE_RECORD(mover_start);
+DECLARE_RECORD(mover_conn);
+DECLARE_RECORD(mover_gone);

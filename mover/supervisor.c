@@ -252,42 +252,40 @@ static int op_start(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
 			NULL};
 	struct child *c;
 	uint32_t serial = 1; /* the worker's first answer */
-	uint8_t hid[HID_LEN], source;
+	struct mover_start v;
 	int n;
 
-	rbuf_bytes(r, hid, sizeof(hid));
-	source = rbuf_u8(r);
-	if (rbuf_end(r) < 0 || source > 1)
+	if (record_get(r, &mover_start_record, &v) < 0 || rbuf_end(r) < 0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
 	if (s->stopping)
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY, "kith-mover is being stopped.");
 	if (!s->recovered)
 		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
 				"kith-mover still puts earlier hand-offs in order.");
-	if (child_find(s, hid) || child_count(s, CHILD_WORKER) >= WORKERS_MAX)
+	if (child_find(s, v.hid) || child_count(s, CHILD_WORKER) >= WORKERS_MAX)
 		return kerr_set(err, EBUSY, KCODE_BUSY,
 				"This hand-off runs already, or too many are running.");
-	hex_encode(hid, HID_LEN, hex);
-	argv[3] = (char *)(uintptr_t)(source ? "--source" : "--destination");
+	hex_encode(v.hid, HID_LEN, hex);
+	argv[3] = (char *)(uintptr_t)(v.source ? "--source" : "--destination");
 	n = child_start(s, CHILD_WORKER, argv, &c);
 	if (n < 0)
 		return kerr_set(err, -n, KCODE_FAILED, "Cannot start a worker: %s.", strerror(-n));
-	memcpy(c->hid, hid, HID_LEN);
+	memcpy(c->hid, v.hid, HID_LEN);
 	c->owner = a->conn;
 	a->deferred = expect(s, a, c, &serial) == 0;
 	return 0;
 }
 
+/* Whose hand-off it is; the rest is the worker's. */
 static int op_forward(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbuf *w _unused_,
 		      struct kerr *err)
 {
 	struct asker *a = ctx;
 	struct child *c;
 	uint32_t serial = 0;
-	uint8_t hid[HID_LEN];
+	struct mover_handoff v;
 
-	rbuf_bytes(r, hid, sizeof(hid));
-	c = rbuf_error(r) < 0 ? NULL : child_find(a->s, hid);
+	c = record_get(r, &mover_handoff_record, &v) < 0 ? NULL : child_find(a->s, v.hid);
 	if (!c)
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
 				"There is no such hand-off under way on this device.");

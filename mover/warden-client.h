@@ -5,24 +5,7 @@
 #pragma once
 
 #include "base/config.h"
-#include "base/ids.h"
-#include "base/kerr.h"
-
-#define WARDEN_SOCKET "warden/warden.sock" /* below the run directory */
-
-enum warden_op {
-	WARDEN_OP_PING = 1, /* () -> () */
-	WARDEN_OP_FREEZE,   /* (uuid16) -> (u8 warden_copy) : refused unless a hand-off is open */
-	WARDEN_OP_SETTLE,   /* (uuid16) -> (u8 warden_copy) : do now what the markers say */
-};
-
-/* How the copy's process stands after the call. */
-enum warden_copy {
-	WARDEN_COPY_GONE,   /* no QEMU of this VM */
-	WARDEN_COPY_FROZEN, /* stopped by the warden, and watched */
-	WARDEN_COPY_FREE,   /* not held */
-	_WARDEN_COPY_MAX,
-};
+#include "mover/warden-wire.h"
 
 /* All: 0, or negative errno with *err filled (`not-ready` if the warden does not answer, which
  * means that nothing may be released or voted for). */

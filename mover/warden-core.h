@@ -3,10 +3,9 @@
 #pragma once
 
 #include "base/config.h"
-#include "base/kerr.h"
-#include "mover/warden-client.h"
 #include "mover/warden-hold.h"
 #include "mover/warden-rule.h"
+#include "mover/warden-wire.h"
 #include "policyd/api/proto.h"
 
 struct warden {

@@ -28,7 +28,7 @@ struct client {
 	bool waits;
 	uint16_t op;
 	uint32_t serial;
-	uint8_t uuid[UUID_LEN];
+	struct warden_vm vm;
 	uint64_t ticket; /* policyd's answer that has to come first, 0 = none */
 	uint64_t word_until, until;
 };
@@ -77,7 +77,7 @@ static void server_reply(struct client *c, int r, enum warden_copy copy, const s
 	if (r < 0)
 		kerr_put(&w, err);
 	else if (c->op != WARDEN_OP_PING)
-		wbuf_u8(&w, (uint8_t)copy);
+		record_put(&w, &warden_answer_record, &(struct warden_answer){copy});
 	c->waits = false;
 	ipc_send(c->fd, c->op, IPC_FLAG_REPLY | (r < 0 ? IPC_FLAG_ERROR : 0), c->serial, body,
 		 w.len, -EBADF);
@@ -93,7 +93,7 @@ static void go_on(struct server *s, struct client *c)
 
 	if (c->ticket && now < c->word_until)
 		return;
-	r = warden_apply(&s->warden, c->uuid,
+	r = warden_apply(&s->warden, c->vm.uuid,
 			 c->op == WARDEN_OP_FREEZE ? WARDEN_FREEZE : WARDEN_SETTLE,
 			 WARDEN_WORD_NONE, &copy, &err);
 	if (r == -EAGAIN && now < c->until)
@@ -118,8 +118,7 @@ static int op_copy(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r, stru
 {
 	struct client *c = ctx;
 
-	rbuf_bytes(r, c->uuid, UUID_LEN);
-	if (rbuf_end(r) < 0)
+	if (record_get(r, &warden_vm_record, &c->vm) < 0 || rbuf_end(r) < 0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "Malformed.");
 	c->waits = true;
 	return 0;

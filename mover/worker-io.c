@@ -77,12 +77,13 @@ void worker_answer_start(struct worker *w)
 
 void worker_dial(struct worker *w, uint16_t channel)
 {
+	struct mover_conn v = {.channel = channel};
 	uint8_t body[HID_LEN + 2];
 	struct wbuf b = wbuf_init(body, sizeof(body));
 
-	wbuf_bytes(&b, w->place.hid, HID_LEN);
-	wbuf_u16(&b, channel);
-	ipc_send(WORKER_FD, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
+	memcpy(v.hid, w->place.hid, HID_LEN);
+	if (record_put(&b, &mover_conn_record, &v) == 0)
+		ipc_send(WORKER_FD, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, b.len, -EBADF);
 }
 
 void worker_progress(struct worker *w)

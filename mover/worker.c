@@ -216,15 +216,16 @@ static void on_tasks(struct worker *w, int fd, short revents _unused_)
 /* The destination's preface is still unread: it must name this hand-off and this channel. */
 static int eat_preface(struct worker *w, int fd, uint16_t channel)
 {
-	uint8_t preface[DATA_PREFACE_LEN], hid[HID_LEN];
-	uint16_t said;
+	uint8_t preface[DATA_PREFACE_LEN];
+	struct rbuf r = rbuf_init(preface, sizeof(preface));
+	struct data_preface said;
 
 	if (w->source)
 		return 0;
 	if (recv(fd, preface, sizeof(preface), MSG_DONTWAIT) != (ssize_t)sizeof(preface))
 		return -EBADMSG;
-	if (data_preface_get(preface, hid, &said) < 0 || said != channel ||
-	    memcmp(hid, w->place.hid, HID_LEN) != 0)
+	if (data_preface_get(&r, &said) < 0 || said.channel != channel ||
+	    memcmp(said.hid, w->place.hid, HID_LEN) != 0)
 		return -EBADMSG;
 	return 0;
 }
@@ -233,16 +234,13 @@ static void on_conn(struct worker *w, struct ipc_msg *m)
 {
 	struct rbuf r = rbuf_init(m->body, m->len);
 	struct kerr err = {0};
-	uint8_t hid[HID_LEN];
-	uint16_t channel;
+	struct mover_conn v;
 
-	rbuf_bytes(&r, hid, sizeof(hid));
-	channel = rbuf_u16(&r);
-	if (rbuf_end(&r) < 0 || m->fd < 0 || channel >= DATA_CHANNEL_MAX ||
-	    eat_preface(w, m->fd, channel) < 0)
+	if (record_get(&r, &mover_conn_record, &v) < 0 || rbuf_end(&r) < 0 || m->fd < 0 ||
+	    eat_preface(w, m->fd, v.channel) < 0)
 		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE,
 			 "This is not a data connection of this hand-off.");
-	else if (worker_channel_open(w, channel, TAKE_FD(m->fd)) < 0)
+	else if (worker_channel_open(w, v.channel, TAKE_FD(m->fd)) < 0)
 		kerr_set(&err, EBUSY, KCODE_BUSY, "This channel is taken already.");
 	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 }
@@ -269,19 +267,18 @@ static void on_cancel(struct worker *w, const struct ipc_msg *m)
 static void on_gone(struct worker *w, const struct ipc_msg *m)
 {
 	struct rbuf r = rbuf_init(m->body, m->len);
-	struct kerr said, err = {0};
-	uint8_t hid[HID_LEN];
+	struct kerr err = {0};
+	struct mover_gone v;
 
-	rbuf_bytes(&r, hid, sizeof(hid));
-	if (kerr_get(&r, &said) < 0 || rbuf_end(&r) < 0 || said.code == KCODE_OK)
+	if (record_get(&r, &mover_gone_record, &v) < 0 || rbuf_end(&r) < 0)
 		kerr_set(&err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
 	else if (w->links.control || !w->side->can_stop(w))
 		kerr_set(&err, EBUSY, KCODE_BUSY, "The two sides have each other.");
 	worker_answer(m->op, m->serial, err.code == KCODE_OK ? NULL : &err);
 	if (err.code == KCODE_OK)
-		side_stop(w, ECONNRESET, said.code,
+		side_stop(w, ECONNRESET, v.why.code,
 			  "The hand-off with \"%s\" ended before it began: %.380s",
-			  w->grant.peer_name, said.text);
+			  w->grant.peer_name, v.why.text);
 }
 
 static void on_super_message(struct worker *w, struct ipc_msg *m)

@@ -7,6 +7,7 @@
 #include "mover/frames.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
+#include "mover/warden-wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -87,20 +88,44 @@ static void remnant(const uint8_t *data, size_t size)
 
 static void preface(const uint8_t *data, size_t size)
 {
-	uint8_t hid[HID_LEN], again[DATA_PREFACE_LEN];
-	uint16_t channel;
+	struct rbuf r = rbuf_init(data, size);
+	struct data_preface v;
+	uint8_t again[DATA_PREFACE_LEN];
+	struct wbuf w = wbuf_init(again, sizeof(again));
 
-	if (size != DATA_PREFACE_LEN || data_preface_get(data, hid, &channel) < 0)
+	if (data_preface_get(&r, &v) < 0 || rbuf_end(&r) < 0)
 		return;
-	data_preface_put(again, hid, channel);
-	if (memcmp(again, data, size) != 0)
-		abort();
+	data_preface_put(&w, &v);
+	same(&w, data, size);
+}
+
+/* What is asked of the mover and of the warden, and what else is in frames. */
+static void small(const uint8_t *data, size_t size)
+{
+	static const struct record *const records[] = {
+		&mover_start_record,  &mover_conn_record, &mover_handoff_record,
+		&mover_gone_record,   &warden_vm_record,  &warden_answer_record,
+		&frame_header_record, &frame_ack_record,  &frame_moved_record,
+	};
+	static _Alignas(max_align_t) uint8_t v[RECORD_SIZE_MAX];
+	uint8_t out[2048];
+	struct wbuf w = wbuf_init(out, sizeof(out));
+	struct rbuf r = rbuf_init(data + 1, size ? size - 1 : 0);
+	const struct record *record;
+
+	if (!size)
+		return;
+	record = records[data[0] % ARRAY_SIZE(records)];
+	if (record_get(&r, record, v) < 0 || rbuf_end(&r) < 0)
+		return;
+	record_put(&w, record, v);
+	same(&w, data + 1, size - 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const targets[])(const uint8_t *data, size_t size) = {
-		progress, vm, offer, frames, remnant, preface,
+		progress, vm, offer, frames, remnant, preface, small,
 	};
 
 	if (size > 0)

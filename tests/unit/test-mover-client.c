@@ -108,6 +108,72 @@ static void test_requests(void)
 	stop(&f);
 }
 
+/* What kith-mover would refuse is not sent: neither by the calls, nor by the records below. */
+static void test_not_sent(void)
+{
+	struct fixture f;
+	struct mover_client *c;
+	struct kerr none = {0};
+	uint8_t buf[64];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	serve(&f, "mover.sock");
+	g_assert_cmpint(mover_client_new(f.path, &events, NULL, &c), ==, 0);
+	accept_one(&f);
+	g_assert_cmpint(mover_client_conn(c, HID, DATA_CHANNEL_MAX, 0, NULL, NULL), ==, -EINVAL);
+	g_assert_cmpint(mover_client_gone(c, HID, &none), ==, -EINVAL);
+	g_assert_cmpint(mover_client_conn(c, HID, DATA_CHANNEL_MAX - 1, 0, NULL, NULL), ==, 0);
+	asked(&f, MOVER_OP_CONN, "conn"); /* the first that came */
+	g_assert_cmpint(record_put(&w, &mover_start_record, &(struct mover_start){.source = 2}), ==,
+			-EINVAL);
+	w = wbuf_init(buf, sizeof(buf));
+	g_assert_cmpint(
+		record_put(&w, &warden_answer_record, &(struct warden_answer){_WARDEN_COPY_MAX}),
+		==, -EINVAL);
+	mover_client_free(c);
+	stop(&f);
+}
+
+/* The reader's side of the same, cut and out of range. */
+static void test_read(void)
+{
+	static const struct {
+		const char *name;
+		const struct record *record;
+		size_t at; /* a byte that may not be 0xff; 0 = any may */
+	} rows[] = {
+		{"start", &mover_start_record, HID_LEN}, {"conn", &mover_conn_record, HID_LEN},
+		{"cancel", &mover_handoff_record, 0},	 {"gone", &mover_gone_record, HID_LEN},
+		{"warden-vm", &warden_vm_record, 0},	 {"warden-copy", &warden_answer_record, 0},
+		{"preface", &data_preface_record, 1},
+	};
+	static _Alignas(max_align_t) uint8_t out[RECORD_SIZE_MAX];
+	uint8_t buf[256];
+	struct rbuf r;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		size_t len = golden_read("mover.txt", rows[i].name, buf, sizeof(buf));
+
+		r = rbuf_init(buf, len);
+		g_assert_cmpint(record_get(&r, rows[i].record, out), ==, 0);
+		g_assert_cmpint(rbuf_end(&r), ==, 0);
+		for (size_t n = 0; n < len; n++) {
+			r = rbuf_init(buf, n);
+			g_assert_cmpint(record_get(&r, rows[i].record, out), ==, -EBADMSG);
+		}
+		if (!rows[i].at)
+			continue;
+		buf[rows[i].at] = 0xff;
+		r = rbuf_init(buf, len);
+		g_assert_cmpint(record_get(&r, rows[i].record, out), ==, -EBADMSG);
+	}
+	/* Nobody gives up for no reason. */
+	golden_read("mover.txt", "gone", buf, sizeof(buf));
+	buf[HID_LEN] = KCODE_OK;
+	r = rbuf_init(buf, sizeof(buf));
+	g_assert_cmpint(record_get(&r, &mover_gone_record, out), ==, -EBADMSG);
+}
+
 static void say(struct fixture *f, const uint8_t *body, size_t len)
 {
 	g_assert_cmpint(ipc_send(f->fd, MOVER_EVENT_DIAL, IPC_FLAG_EVENT, 0, body, len, -EBADF), ==,
@@ -205,6 +271,8 @@ int main(int argc, char *argv[])
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_test_add_func("/mover-client/requests", test_requests);
+	g_test_add_func("/mover-client/what is not sent", test_not_sent);
+	g_test_add_func("/mover-client/N1 requests that are read", test_read);
 	g_test_add_func("/mover-client/N1 orders to dial", test_dial);
 	g_test_add_func("/mover-client/N1 answers of kith-warden", test_warden);
 	return g_test_run();

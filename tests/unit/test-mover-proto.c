@@ -115,8 +115,9 @@ static void test_golden(void)
 	remnant_put(&w, &note);
 	remnant_clear(&note);
 	same_as_golden("remnant", &w);
-	data_preface_put(buf, (uint8_t[HID_LEN]){1, 2}, 33);
-	golden_same("mover.txt", "preface", buf, DATA_PREFACE_LEN);
+	w = wbuf_init(buf, sizeof(buf));
+	data_preface_put(&w, &(struct data_preface){.hid = {1, 2}, .channel = 33});
+	same_as_golden("preface", &w);
 }
 
 static void test_vm(void)
@@ -148,21 +149,25 @@ static void test_vm(void)
 
 static void test_preface(void)
 {
-	uint8_t hid[HID_LEN] = {1, 2, 3}, got[HID_LEN], p[DATA_PREFACE_LEN];
-	uint16_t channel = 99;
+	struct data_preface in = {.hid = {1, 2, 3}, .channel = DATA_CHANNEL_MAX - 1}, out = {0};
+	uint8_t p[DATA_PREFACE_LEN];
+	struct wbuf w = wbuf_init(p, sizeof(p));
+	struct rbuf r = rbuf_init(p, sizeof(p));
 
-	data_preface_put(p, hid, 33);
-	g_assert_cmpmem(p, 8, "KITHDATA", 8);
-	g_assert_cmpint(data_preface_get(p, got, &channel), ==, 0);
-	g_assert_cmpint(channel, ==, 33);
-	g_assert_cmpmem(got, HID_LEN, hid, HID_LEN);
-	data_preface_put(p, hid, DATA_CHANNEL_MAX);
-	g_assert_cmpint(data_preface_get(p, got, &channel), ==, -EBADMSG);
-	for (size_t i = 0; i < 10; i++) {
-		data_preface_put(p, hid, 1);
-		p[i] ^= 0x20;
-		g_assert_cmpint(data_preface_get(p, got, &channel), ==, -EBADMSG);
+	g_assert_cmpint(data_preface_put(&w, &in), ==, 0);
+	g_assert_cmpuint(w.len, ==, DATA_PREFACE_LEN);
+	g_assert_cmpint(data_preface_get(&r, &out), ==, 0);
+	g_assert_cmpint(out.channel, ==, 33);
+	g_assert_cmpmem(out.hid, HID_LEN, in.hid, HID_LEN);
+	for (size_t i = 0; i < 12; i++) { /* magic, version, channel */
+		p[i] ^= 0x40;
+		r = rbuf_init(p, sizeof(p));
+		g_assert_cmpint(data_preface_get(&r, &out), ==, -EBADMSG);
+		p[i] ^= 0x40;
 	}
+	in.channel++;
+	w = wbuf_init(p, sizeof(p));
+	g_assert_cmpint(data_preface_put(&w, &in), ==, -EINVAL);
 }
 
 static void test_frames(void)

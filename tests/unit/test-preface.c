@@ -8,6 +8,16 @@
 static const uint8_t hello[DATA_PREFACE_LEN] = {0x16, 0x03, 0x01, 0x02, 0x00, 0x01};
 static const uint8_t hid[HID_LEN] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
+static void put(uint8_t ret[DATA_PREFACE_LEN], uint16_t channel)
+{
+	struct data_preface v = {.channel = channel};
+	struct wbuf w = wbuf_init(ret, DATA_PREFACE_LEN);
+
+	memcpy(v.hid, hid, HID_LEN);
+	g_assert_cmpint(data_preface_put(&w, &v), ==, 0);
+	g_assert_cmpuint(w.len, ==, DATA_PREFACE_LEN);
+}
+
 static enum preface_kind classify(const uint8_t *data, size_t len)
 {
 	uint8_t got[HID_LEN];
@@ -21,7 +31,7 @@ static void test_kinds(void)
 	uint8_t data[DATA_PREFACE_LEN], got[HID_LEN];
 	uint16_t channel = 0;
 
-	data_preface_put(data, hid, 33);
+	put(data, 33);
 	g_assert_cmpint(preface_classify(data, sizeof(data), got, &channel), ==, PREFACE_DATA);
 	g_assert_cmpmem(got, HID_LEN, hid, HID_LEN);
 	g_assert_cmpint(channel, ==, 33);
@@ -33,7 +43,7 @@ static void test_bad(void)
 	uint8_t data[DATA_PREFACE_LEN];
 
 	for (size_t n = 0; n < DATA_PREFACE_LEN; n++) {
-		data_preface_put(data, hid, 0);
+		put(data, 0);
 		g_assert_cmpint(classify(data, n), ==, PREFACE_BAD);
 		g_assert_cmpint(classify(hello, n), ==, PREFACE_BAD);
 		/* One wrong byte of magic or version; then the channel's high byte. */
@@ -41,7 +51,9 @@ static void test_bad(void)
 		g_assert_cmpint(classify(data, sizeof(data)), ==,
 				n < 12 ? PREFACE_BAD : PREFACE_DATA);
 	}
-	data_preface_put(data, hid, DATA_CHANNEL_MAX);
+	put(data, DATA_CHANNEL_MAX - 1);
+	g_assert_cmpint(classify(data, sizeof(data)), ==, PREFACE_DATA);
+	data[10]++;
 	g_assert_cmpint(classify(data, sizeof(data)), ==, PREFACE_BAD);
 	g_assert_cmpint(classify((const uint8_t *)"GET / HTTP/1.1\r\nHost: nobody\r\n", 28), ==,
 			PREFACE_BAD);
