@@ -2,7 +2,9 @@
 /* Codec of the peer channel. */
 #include "agent/link-codec.h"
 
-#include <string.h>
+#include <sodium.h>
+
+#include "base/code.h"
 
 static const char *const link_kind_names[_LINK_KIND_MAX] = {
 	[LINK_PAIR] = "pair",	    [LINK_SESSION] = "session", [LINK_REFUSED] = "refused",
@@ -18,44 +20,47 @@ static const struct {
 	[LINK_BYE] = {false, true, false},
 };
 
-int link_encode(struct wbuf *w, const struct link_message *m)
+/* What the kind allows besides itself. */
+static bool fits_kind(const struct link_message *m)
 {
-	if (m->len > LINK_BLOB_MAX)
-		return -EMSGSIZE;
-	wbuf_u8(w, (uint8_t)(m->kind + 1));
-	wbuf_u8(w, LINK_VERSION);
-	wbuf_u16(w, 0);
-	wbuf_bytes(w, m->hid, HID_LEN);
-	wbuf_blob(w, m->blob, m->len);
-	return wbuf_error(w);
+	bool has_hid = !sodium_is_zero(m->hid, HID_LEN);
+
+	return (has_hid || !rules[m->kind].hid_wanted) &&
+	       (!has_hid || rules[m->kind].hid_allowed) && (!m->len || rules[m->kind].blob_allowed);
 }
 
-static bool is_zero(const uint8_t *data, size_t len)
+static void link_message_code(struct coder *c, struct link_message *v)
 {
-	uint8_t any = 0;
+	/* 0 is no kind on the wire. */
+	unsigned kind = code_enum(c, (unsigned)v->kind + 1, _LINK_KIND_MAX + 1);
+	uint8_t version = LINK_VERSION;
+	uint16_t reserved = 0;
 
-	for (size_t i = 0; i < len; i++)
-		any |= data[i];
-	return any == 0;
+	code_check(c, kind != 0);
+	code_u8(c, &version);
+	code_check(c, version == LINK_VERSION);
+	code_u16(c, &reserved);
+	code_check(c, reserved == 0);
+	CODE_BYTES(c, v->hid);
+	code_blob(c, &v->blob, &v->len, LINK_BLOB_MAX);
+	if (!code_good(c))
+		return;
+	v->kind = (enum link_kind)(kind - 1);
+	code_check(c, fits_kind(v));
+}
+DEFINE_RECORD(link_message)
+
+int link_encode(struct wbuf *w, const struct link_message *m)
+{
+	return record_put(w, &link_message_record, m);
 }
 
 int link_decode(const uint8_t *data, size_t len, struct link_message *ret)
 {
 	struct rbuf r = rbuf_init(data, len);
-	struct link_message m = {0};
-	uint8_t kind = rbuf_u8(&r), version = rbuf_u8(&r);
-	uint16_t reserved = rbuf_u16(&r);
-	bool has_hid;
+	struct link_message m;
 
-	rbuf_bytes(&r, m.hid, HID_LEN);
-	m.blob = rbuf_blob(&r, LINK_BLOB_MAX, &m.len);
-	if (rbuf_end(&r) < 0 || kind < 1 || kind > _LINK_KIND_MAX || version != LINK_VERSION ||
-	    reserved)
-		return -EBADMSG;
-	m.kind = (enum link_kind)(kind - 1);
-	has_hid = !is_zero(m.hid, HID_LEN);
-	if ((rules[m.kind].hid_wanted && !has_hid) || (!rules[m.kind].hid_allowed && has_hid) ||
-	    (!rules[m.kind].blob_allowed && m.len))
+	if (record_get(&r, &link_message_record, &m) < 0 || rbuf_end(&r) < 0)
 		return -EBADMSG;
 	*ret = m;
 	return 0;

@@ -30,7 +30,7 @@ struct link_message {
 	size_t len;
 };
 
-/* Appends the message to `w`. -EMSGSIZE for a blob that is too long, -ENOBUFS. */
+/* Appends the message to `w`. -EINVAL for one that link_decode() would refuse, -ENOBUFS. */
 int link_encode(struct wbuf *w, const struct link_message *m);
 
 /* Reads exactly one message of `len` bytes (N1). -EBADMSG for anything but a well-formed one:
