@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += attest/libattest.a
 attest_libattest_a_SOURCES = \
-	attest/evidence.c attest/evidence.h \
+	attest/evidence.c attest/evidence.h attest/evidence-wire.c \
 	attest/exchange.c attest/exchange.h \
 	attest/pairing.c attest/pairing.h \
 	attest/pairing-wire.c attest/pairing-wire.h \

@@ -34,18 +34,14 @@ static bool age_met(uint32_t wanted, const struct policy_facts *f)
 	return f->age_s <= wanted;
 }
 
-/* Their words are in ui-tui/policytext.c. */
+/* Their words are in ui-tui/policytext.c, their forms on the wire in policy-wire.c. */
 static const struct condition {
 	bool (*met)(uint32_t wanted, const struct policy_facts *f);
 	bool needs_evidence; /* cannot be judged before it is taken */
-	bool is_byte;	     /* on the wire; else a u32 */
-	uint32_t max;
 } conditions[_POLICY_CONDITION_MAX] = {
-	[POLICY_CONDITION_VERDICT] = {.met = verdict_met,
-				      .needs_evidence = true,
-				      .max = POLICY_BIT(_VERDICT_MAX) - 1},
-	[POLICY_CONDITION_TIER] = {.met = tier_met, .is_byte = true, .max = _TPM_TIER_MAX - 1},
-	[POLICY_CONDITION_AGE] = {.met = age_met, .needs_evidence = true, .max = UINT32_MAX},
+	[POLICY_CONDITION_VERDICT] = {.met = verdict_met, .needs_evidence = true},
+	[POLICY_CONDITION_TIER] = {.met = tier_met},
+	[POLICY_CONDITION_AGE] = {.met = age_met, .needs_evidence = true},
 };
 
 /* -- Evaluation -- */
@@ -136,62 +132,4 @@ void policy_decide(const struct policy *policy, const char *vm, const struct pol
 		memcpy(ret->rule, by->line, sizeof(ret->rule));
 	if (!ret->allowed)
 		explain(by, vm, facts, &ret->reason);
-}
-
-/* -- Binary form -- */
-
-/* A bit this version does not know could be a restriction: refuse, never ignore. */
-static void mask_code(struct coder *c, uint32_t *mask, unsigned max)
-{
-	code_u32(c, mask);
-	code_check(c, *mask < POLICY_BIT(max));
-}
-
-static void rule_code(struct coder *c, struct policy_rule *rule)
-{
-	CODE_ENUM(c, rule->effect, _POLICY_EFFECT_MAX);
-	mask_code(c, &rule->persons, _PERSON_ROLE_MAX);
-	mask_code(c, &rule->actions, _POLICY_ACTION_MAX);
-	code_check(c, rule->actions);
-	mask_code(c, &rule->dest_people, _PERSON_ROLE_MAX);
-	mask_code(c, &rule->dest_roles, _DEVICE_ROLE_MAX);
-	CODE_TEXT(c, rule->dest_name);
-	for (size_t i = 0; i < _POLICY_CONDITION_MAX; i++) {
-		const struct condition *k = &conditions[i];
-
-		if (k->is_byte)
-			CODE_ENUM(c, rule->condition[i], k->max + 1);
-		else
-			code_u32(c, &rule->condition[i]);
-		code_check(c, rule->condition[i] <= k->max);
-	}
-	CODE_TEXT(c, rule->line);
-	code_check(c, !strpbrk(rule->line, "\n\t"));
-}
-
-void policy_code(struct coder *c, struct policy *policy)
-{
-	uint8_t version = POLICY_VERSION;
-	uint16_t count = (uint16_t)policy->count;
-
-	code_u8(c, &version);
-	code_u16(c, &count);
-	code_check(c, version == POLICY_VERSION && count <= POLICY_RULES_MAX);
-	for (size_t i = 0; i < count && code_good(c); i++)
-		rule_code(c, &policy->rules[i]);
-	policy->count = count;
-}
-
-int policy_decode(const void *data, size_t len, struct policy *ret, struct kerr *err)
-{
-	struct rbuf r = rbuf_init(data, len);
-	struct coder c = {.r = &r};
-
-	memset(ret, 0, sizeof(*ret));
-	policy_code(&c, ret);
-	if (rbuf_end(&r) == 0)
-		return 0;
-	ret->count = 0;
-	return kerr_set(err, EBADMSG, KCODE_POLICY,
-			"The policy cannot be read by this version of Kith, so it denies.");
 }

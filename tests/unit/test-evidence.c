@@ -396,6 +396,33 @@ static void test_limits(void)
 	g_assert_cmpint(evidence_get(&r, &back), ==, 0);
 }
 
+/* What a verifier would not read is not sent. */
+static void test_not_written(void)
+{
+	static const char *const versions[] = {"kernel", "a=1\na=2", "a=\x01"};
+	uint8_t bytes[4096];
+	struct evidence good, ev;
+
+	evidence_make(&good);
+	g_assert_cmpuint(encode(&good, bytes, sizeof(bytes)), >, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(versions); i++) {
+		ev = good;
+		g_strlcpy(ev.versions, versions[i], sizeof(ev.versions));
+		g_assert_cmpuint(encode(&ev, bytes, sizeof(bytes)), ==, 0);
+	}
+	ev = good;
+	ev.quote_len = 0;
+	g_assert_cmpuint(encode(&ev, bytes, sizeof(bytes)), ==, 0);
+	ev.quote_len = sizeof(ev.quote) + 1;
+	g_assert_cmpuint(encode(&ev, bytes, sizeof(bytes)), ==, 0);
+	ev = good;
+	ev.signature_len = 0;
+	g_assert_cmpuint(encode(&ev, bytes, sizeof(bytes)), ==, 0);
+	ev = good;
+	ev.pcrs.mask = 1u << PCR_COUNT;
+	g_assert_cmpuint(encode(&ev, bytes, sizeof(bytes)), ==, 0);
+}
+
 static void test_versions(void)
 {
 	static const char *const good[] = {"",	 "kernel=6.1", "a=1\nb=2",	    "a=1\n",
@@ -470,6 +497,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/evidence/B9 B12 useless references", test_reference_useless);
 	g_test_add_func("/evidence/B12 fault injection", test_fault_injection);
 	g_test_add_func("/evidence/codec", test_codec);
+	g_test_add_func("/evidence/what nobody reads is not written", test_not_written);
 	g_test_add_func("/evidence/bytes as first written", test_golden);
 	g_test_add_func("/evidence/B13 limits", test_limits);
 	g_test_add_func("/evidence/versions", test_versions);

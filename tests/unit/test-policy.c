@@ -203,6 +203,77 @@ static void test_s1_07(void)
 	g_assert_cmpint(policy_decode(buf, len, back, NULL), <, 0);
 }
 
+static int written(const struct policy *good, void (*spoil)(struct policy *p))
+{
+	static uint8_t buf[32768];
+	g_autofree struct policy *p = g_memdup2(good, sizeof(*good));
+	size_t len;
+
+	if (spoil)
+		spoil(p);
+	return policytext_encode(p, buf, sizeof(buf), &len);
+}
+
+static void no_action(struct policy *p)
+{
+	p->rules[0].actions = 0;
+}
+
+static void unknown_person(struct policy *p)
+{
+	p->rules[0].persons = POLICY_BIT(_PERSON_ROLE_MAX);
+}
+
+static void unknown_effect(struct policy *p)
+{
+	p->rules[0].effect = _POLICY_EFFECT_MAX;
+}
+
+static void unknown_tier(struct policy *p)
+{
+	p->rules[0].condition[POLICY_CONDITION_TIER] = _TPM_TIER_MAX;
+}
+
+static void unknown_verdict(struct policy *p)
+{
+	p->rules[0].condition[POLICY_CONDITION_VERDICT] = POLICY_BIT(_VERDICT_MAX);
+}
+
+static void two_lines(struct policy *p)
+{
+	memcpy(p->rules[0].line, "a\nb", 4);
+}
+
+static void no_end(struct policy *p)
+{
+	memset(p->rules[0].line, 'a', sizeof(p->rules[0].line));
+}
+
+static void too_many(struct policy *p)
+{
+	p->count = POLICY_RULES_MAX + 1;
+}
+
+/* As a u16 that is one rule. */
+static void far_too_many(struct policy *p)
+{
+	p->count = (size_t)UINT16_MAX + 2;
+}
+
+/* Nobody signs what no device would read. */
+static void test_not_written(void)
+{
+	static void (*const bad[])(struct policy * p) = {
+		no_action, unknown_person, unknown_effect, unknown_tier, unknown_verdict,
+		two_lines, no_end,	   too_many,	   far_too_many,
+	};
+	g_autofree struct policy *p = compile(policytext_default);
+
+	g_assert_cmpint(written(p, NULL), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+		g_assert_cmpint(written(p, bad[i]), ==, -EINVAL);
+}
+
 /* What is signed and sealed on devices already. */
 static void test_golden(void)
 {
@@ -251,6 +322,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/policy/bad text names the line", test_bad_text);
 	g_test_add_func("/policy/an unknown condition is told the known", test_expected_condition);
 	g_test_add_func("/policy/S1-07 malformed binary denies", test_s1_07);
+	g_test_add_func("/policy/S1-07 what nobody reads is not written", test_not_written);
 	g_test_add_func("/policy/binary as it always was", test_golden);
 	return g_test_run();
 }
