@@ -234,11 +234,14 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_u64(&w, o->memory_bytes);
 	wbuf_u32(&w, o->vcpus);
 	wbuf_u16(&w, (uint16_t)o->count);
-	for (size_t i = 0; i < o->count && i < DOMAIN_DISKS_MAX; i++) {
-		wbuf_string(&w, o->disks[i].target);
-		wbuf_u8(&w, (uint8_t)o->disks[i].format);
-		wbuf_u64(&w, o->disks[i].capacity);
-		wbuf_u64(&w, o->disks[i].used);
+	for (size_t i = 0; i < o->count; i++) {
+		static const struct frame_disk more = {"more", DISK_FORMAT_RAW, 512, 0};
+		const struct frame_disk *d = i < DOMAIN_DISKS_MAX ? &o->disks[i] : &more;
+
+		wbuf_string(&w, d->target);
+		wbuf_u8(&w, (uint8_t)d->format);
+		wbuf_u64(&w, d->capacity);
+		wbuf_u64(&w, d->used);
 	}
 	g_assert_cmpint(wbuf_error(&w), ==, 0);
 	return w.len;

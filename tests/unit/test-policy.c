@@ -274,6 +274,29 @@ static void test_not_written(void)
 		g_assert_cmpint(written(p, bad[i]), ==, -EINVAL);
 }
 
+/* As many rules as may be, and one more. */
+static void test_full(void)
+{
+	g_autofree struct policy *p = compile("allow owner view");
+	g_autofree struct policy *back = g_new0(struct policy, 1);
+	static uint8_t buf[65536];
+	struct rbuf count;
+	size_t len, one;
+
+	for (p->count = 1; p->count < POLICY_RULES_MAX; p->count++)
+		p->rules[p->count] = p->rules[0];
+	g_assert_cmpint(policytext_encode(p, buf, sizeof(buf), &len), ==, 0);
+	g_assert_cmpint(policy_decode(buf, len, back, NULL), ==, 0);
+	g_assert_cmpuint(back->count, ==, POLICY_RULES_MAX);
+	one = (len - 3) / POLICY_RULES_MAX;
+	memcpy(buf + len, buf + 3, one);
+	buf[1]++;
+	count = rbuf_init(buf + 1, 2);
+	g_assert_cmpuint(rbuf_u16(&count), ==, POLICY_RULES_MAX + 1);
+	g_assert_cmpint(policy_decode(buf, len + one, back, NULL), ==, -EBADMSG);
+	g_assert_cmpuint(back->count, ==, 0);
+}
+
 /* What is signed and sealed on devices already. */
 static void test_golden(void)
 {
@@ -323,6 +346,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/policy/an unknown condition is told the known", test_expected_condition);
 	g_test_add_func("/policy/S1-07 malformed binary denies", test_s1_07);
 	g_test_add_func("/policy/S1-07 what nobody reads is not written", test_not_written);
+	g_test_add_func("/policy/S1-07 one rule too many", test_full);
 	g_test_add_func("/policy/binary as it always was", test_golden);
 	return g_test_run();
 }
