@@ -37,7 +37,9 @@ int file_write_atomic(int dirfd, const char *name, const void *data, size_t len,
 	if (fd < 0)
 		return -errno;
 	r = write_all(fd, data, len);
-	if (r == 0 && fsync(fd) < 0)
+	/* Whoever names a mode means it: the umask of a daemon must not hide a file from those who
+	 * have to read it. */
+	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
 		r = -errno;
 	if (r == 0 && renameat(dirfd, tmp, dirfd, name) < 0)
 		r = -errno;

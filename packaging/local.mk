@@ -23,7 +23,6 @@ dist_apparmor_DATA = \
 	packaging/apparmor/usr.sbin.kith-mover \
 	packaging/apparmor/usr.sbin.kith-policyd \
 	packaging/apparmor/usr.sbin.kithd
-apparmorguestdir = $(apparmordir)/abstractions/consoles.d
 
 # Firewalls, and the shell.
 firewalldir = $(prefix)/lib/firewalld/services
@@ -34,7 +33,8 @@ completiondir = $(datadir)/bash-completion/completions
 
 # Files whose name is another one where they go.
 RENAMED = \
-	packaging/apparmor/kith-sockets:$(apparmorguestdir)/kith \
+	packaging/apparmor/kith-sockets:$(apparmordir)/abstractions/consoles.d/kith \
+	packaging/apparmor/kith-libvirtd:$(apparmordir)/abstractions/dbus.d/kith \
 	packaging/firewall/kith-firewalld.xml:$(firewalldir)/kith.xml \
 	packaging/firewall/kith-ufw:$(ufwdir)/kith \
 	packaging/completion/kith.bash:$(completiondir)/kith
@@ -55,6 +55,7 @@ uninstall-local:
 	for f in $(SAME_PAGE); do rm -f "$(DESTDIR)$(man8dir)/$$f.8"; done
 
 EXTRA_DIST += \
+	packaging/apparmor/kith-libvirtd \
 	packaging/apparmor/kith-sockets \
 	packaging/debian/changelog \
 	packaging/debian/control \

@@ -16,6 +16,8 @@ DAEMONS = {     # program: (user, folder below /run/kith that holds its sockets)
 }
 # What a unit's LimitMEMLOCK gives: in a container even root may not raise that limit.
 CAPABILITIES = {"kith-policyd": "ipc_lock"}
+# Being root is not enough to read what others keep to themselves: its unit's CapabilityBoundingSet.
+WALLS = {"kith-warden": ["setpriv", "--bounding-set=-all,+kill,+sys_ptrace", "--"]}
 TCTI = "swtpm:path=/run/swtpm/sock"
 
 QEMU_CONF = """\

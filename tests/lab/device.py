@@ -252,8 +252,8 @@ class Device:
                     # kith-warden's notes.
                     if not old.is_dir():
                         old.unlink()
-                self.spawn(name, [f"/run/lab/build/{name}", "-c", "/etc/kith/kith.conf"], user,
-                           env)
+                command = [f"/run/lab/build/{name}", "-c", "/etc/kith/kith.conf"]
+                self.spawn(name, config.WALLS.get(name, []) + command, user, env)
             if wait:
                 self._wait_for_daemon(name, sockets)
 

@@ -364,11 +364,15 @@ static void test_d1_file(void)
 	g_autofree char *dir = g_dir_make_tmp("kith-test-XXXXXX", NULL);
 	_cleanup_close_ int dirfd = -1;
 	_cleanup_free_ uint8_t *data = NULL;
+	struct stat st;
 	size_t len;
 
 	g_assert_cmpint(dir_open(dir, 0700, &dirfd), ==, 0);
 	g_assert_cmpint(file_write_atomic(dirfd, "f", "old", 3, 0600), ==, 0);
-	g_assert_cmpint(file_write_atomic(dirfd, "f", "newer", 5, 0600), ==, 0);
+	umask(0077);
+	g_assert_cmpint(file_write_atomic(dirfd, "f", "newer", 5, 0644), ==, 0);
+	g_assert_cmpint(fstatat(dirfd, "f", &st, 0), ==, 0);
+	g_assert_cmpint(st.st_mode & 0777, ==, 0644);
 	g_assert_cmpint(file_read(dirfd, "f", 5, &data, &len), ==, 0);
 	g_assert_cmpmem(data, len, "newer", 5);
 	g_assert_cmpint(file_read(dirfd, "f", 4, &data, &len), ==, -EFBIG);
