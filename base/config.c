@@ -100,6 +100,7 @@ static const struct {
 	{"paths", "state", "an absolute path", set_path, ARRAY(state)},
 	{"paths", "run", "an absolute path", set_path, ARRAY(run)},
 	{"paths", "images", "an absolute path", set_path, ARRAY(images)},
+	{"libvirt", "pool", "the name of a storage pool, or none", set_text, ARRAY(pool)},
 	{"people", "owner", "a local user name", set_text, ARRAY(owner)},
 	{"trust", "max_age", "seconds, 1 to 31622400", set_u32, MEMBER(evidence_max_age_s),
 	 366UL * 86400},
@@ -115,6 +116,7 @@ static void defaults(struct config *c)
 		.state = "/var/lib/kith",
 		.run = "/run/kith",
 		.images = "/var/lib/kith/images",
+		.pool = CONFIG_POOL_DEFAULT,
 		.owner = "root",
 		.evidence_max_age_s = 86400,
 	};

@@ -6,6 +6,7 @@
 #include "base/kerr.h"
 
 #define CONFIG_PATH_DEFAULT "/etc/kith/kith.conf"
+#define CONFIG_POOL_DEFAULT "default"
 
 struct config {
 	char name[NAME_MAX_LEN + 1];  /* [device] name; default: the host name */
@@ -14,7 +15,8 @@ struct config {
 	uint32_t pcrs;		      /* [tpm] pcrs = 0,2,4,7: bit set that quotes cover */
 	uint16_t port;		      /* [peer] port; default 4747 */
 	char state[108], run[108];    /* [paths] state, run */
-	char images[108];	      /* [paths] images: where incoming disks are made */
+	char images[108];	      /* [paths] images: where incoming disks are made... */
+	char pool[NAME_MAX_LEN + 1];  /* [libvirt] pool: ...unless there is this storage pool */
 	char owner[NAME_MAX_LEN + 1]; /* [people] owner: local user who acts for the owner */
 	uint32_t evidence_max_age_s;  /* [trust] max_age: older evidence makes a verdict stale */
 };

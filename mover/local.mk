@@ -32,8 +32,12 @@ mover_libmover_a_SOURCES = \
 	mover/frames-wire.h \
 	mover/ghost.c \
 	mover/ghost.h \
+	mover/images.c \
+	mover/images.h \
 	mover/listing.c \
 	mover/listing.h \
+	mover/pool.c \
+	mover/pool.h \
 	mover/recover.c \
 	mover/recover.h \
 	mover/relay.c \
@@ -56,6 +60,7 @@ mover_libmover_a_SOURCES = \
 	mover/tls.h \
 	mover/transfer.c \
 	mover/transfer.h \
+	mover/virt-internal.h \
 	mover/virt.c \
 	mover/virt.h \
 	mover/warden-client.c \

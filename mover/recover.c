@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "mover/disk.h"
+#include "mover/images.h"
 #include "mover/worker.h"
 
 #define JOB_WAIT_MS 3000
@@ -107,22 +108,10 @@ static bool recover_settle(struct recover *r)
 
 static void remove_images(struct recover *r)
 {
-	struct workplace *p = &r->place;
-	_cleanup_close_ int folder = -EBADF;
 	struct kerr err = {0};
 
-	if (p->remnant.count && disk_folder_open(p->config.images, &folder, &err) < 0) {
+	if (images_drop(&r->place, &err) < 0)
 		await(r, err.text);
-		return;
-	}
-	for (size_t i = 0; i < p->remnant.count; i++) {
-		int n = disk_remove(p->folder, folder, p->config.images, p->remnant.paths[i]);
-
-		if (n < 0 && n != -ENOENT)
-			log_warning("recovery", "Cannot remove %s: %s.", p->remnant.paths[i],
-				    strerror(-n));
-	}
-	remnant_remove(p->folder, p->hid);
 }
 
 /* -- whose copy is it? -- */
@@ -503,8 +492,7 @@ static struct standing recover_standing(struct recover *r)
 static bool images_exist(struct recover *r)
 {
 	for (size_t i = 0; i < r->place.remnant.count; i++)
-		if (!disk_was_made(r->place.folder, r->place.config.images,
-				   r->place.remnant.paths[i]))
+		if (!disk_was_made(r->place.folder, r->place.remnant.images[i].path))
 			return false;
 	return true;
 }

@@ -9,8 +9,8 @@
 #include "base/code.h"
 #include "base/file.h"
 
-#define REMNANT_VERSION 2
-#define FILE_MAX (REMNANT_XML_MAX + DOMAIN_DISKS_MAX * (DOMAIN_PATH_MAX + 3) + 128)
+#define REMNANT_VERSION 3
+#define FILE_MAX (REMNANT_XML_MAX + DOMAIN_DISKS_MAX * (DOMAIN_PATH_MAX + 4) + 512)
 #define LIST_MAX 256
 
 void remnant_clear(struct remnant *r)
@@ -19,10 +19,18 @@ void remnant_clear(struct remnant *r)
 	r->xml = NULL;
 }
 
+void remnant_add(struct remnant *r, const char *path, bool made)
+{
+	struct remnant_image *image = &r->images[r->count++];
+
+	snprintf(image->path, sizeof(image->path), "%s", path);
+	image->made = made;
+}
+
 bool remnant_has(const struct remnant *r, const char *path)
 {
 	for (size_t i = 0; i < r->count; i++)
-		if (strcmp(r->paths[i], path) == 0)
+		if (r->images[i].made && strcmp(r->images[i].path, path) == 0)
 			return true;
 	return false;
 }
@@ -46,11 +54,16 @@ static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml
 	code_check(c, version == REMNANT_VERSION);
 	CODE_BYTES(c, r->hid);
 	CODE_BYTES(c, r->uuid);
+	CODE_BYTES(c, r->peer);
+	code_name(c, r->vm);
+	code_name(c, r->peer_name);
 	CODE_FLAG(c, r->source);
 	CODE_FLAG(c, r->paused);
-	CODE_COUNT(c, r->count, r->paths);
-	for (size_t i = 0; i < r->count; i++)
-		CODE_TEXT(c, r->paths[i]);
+	CODE_COUNT(c, r->count, r->images);
+	for (size_t i = 0; i < r->count; i++) {
+		CODE_TEXT(c, r->images[i].path);
+		CODE_FLAG(c, r->images[i].made);
+	}
 	code_blob(c, xml, xml_len, REMNANT_XML_MAX);
 }
 

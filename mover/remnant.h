@@ -10,15 +10,22 @@
 
 struct remnant {
 	uint8_t hid[HID_LEN], uuid[UUID_LEN];
+	uint8_t peer[DEVICE_ID_LEN]; /* the other device */
+	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];
 	bool source;
-	size_t count; /* images: S: those that go when the VM is gone; */
-	char paths[DOMAIN_DISKS_MAX][DOMAIN_PATH_MAX + 1]; /* D: those made for it */
+	size_t count; /* images: S: all of the VM's, D: those made for it */
+	struct remnant_image {
+		char path[DOMAIN_PATH_MAX + 1];
+		bool made; /* by Kith: it goes when the VM is elsewhere; others are their owner's */
+	} images[DOMAIN_DISKS_MAX];
 	bool paused; /* D: the owner paused the guest, it is not resumed */
 	char *xml;   /* D: the rebuilt domain once known, malloced; or NULL */
 };
 
 void remnant_clear(struct remnant *r);
-/* Does the note name this image? */
+/* Enters an image that fits; at most DOMAIN_DISKS_MAX. */
+void remnant_add(struct remnant *r, const char *path, bool made);
+/* Does the note name this image as one of Kith's? */
 bool remnant_has(const struct remnant *r, const char *path);
 #define _cleanup_remnant_ _cleanup_(remnant_clear)
 

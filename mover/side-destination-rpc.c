@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "mover/disk.h"
 
 #define SERIAL_FOLDER "/var/log/libvirt"
 #define NETWORK "default" /* what an interface on the source's libvirt network becomes */
@@ -39,15 +40,11 @@ static int connect_libvirt(int *ret)
  * its name is harmless as a file name. */
 static void serial_path(struct worker *w, char *ret, size_t size)
 {
-	static const char ok[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-	const char *name = w->grant.vm;
-	char uuid[DOMAIN_UUID_TEXT];
+	char name[NAME_MAX_LEN + 1], uuid[DOMAIN_UUID_TEXT];
 
+	disk_plain_name(w->grant.vm, name, sizeof(name));
 	domain_uuid_text(w->place.uuid, uuid);
-	if (strspn(name, ok) != strlen(name) || name[0] == '.')
-		name = uuid;
-	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name);
+	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name[0] ? name : uuid);
 }
 
 int destination_rpc_open(struct worker *w, const struct frame_offer *offer,

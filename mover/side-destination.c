@@ -98,30 +98,28 @@ static int check_absent(struct worker *w, struct kerr *err)
 static int make_images(struct worker *w, struct kerr *err)
 {
 	struct destination *d = destination_self(w);
-	_cleanup_close_ int folder = -EBADF;
+	_cleanup_place_ struct disk_place place = {.fd = -EBADF};
 	int r = check_absent(w, err);
 
 	if (r == 0)
 		r = check_memory(&d->offer, err);
 	if (r == 0)
-		r = disk_folder_open(w->place.config.images, &folder, err);
+		r = disk_place_open(w->place.virt, &w->place.config, &place, err);
 	if (r == 0)
-		r = disk_check_room(folder, &d->offer, err);
+		r = disk_check_room(&place, &d->offer, err);
 	if (r == 0)
-		r = disk_plan(w->place.config.images, &d->offer, &d->map, err);
+		r = disk_plan(&place, w->grant.vm, &d->offer, &d->map, err);
 	if (r < 0)
 		return r;
-	w->place.remnant.count = d->map.count;
 	for (size_t i = 0; i < d->map.count; i++)
-		memcpy(w->place.remnant.paths[i], d->map.disks[i].path,
-		       sizeof(w->place.remnant.paths[i]));
+		remnant_add(&w->place.remnant, d->map.disks[i].path, true);
 	/* Noted first: a crash between the two leaves a note without images, not the reverse. */
 	r = remnant_write(w->place.folder, &w->place.remnant);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot note what is made: %s.",
 				strerror(-r));
 	for (size_t i = 0; i < d->map.count; i++) {
-		r = disk_create(w->place.folder, folder, &d->map.disks[i], &d->image_fd[i], err);
+		r = disk_create(&place, w->place.folder, &d->map.disks[i], &d->image_fd[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -137,7 +135,7 @@ static void drop_images(struct worker *w)
 		closep(&d->image_fd[i]);
 		d->image_fd[i] = -EBADF;
 	}
-	d->dropped = side_drop_images(w);
+	side_drop_images(w);
 }
 
 /* -- tasks -- */
@@ -416,9 +414,8 @@ static void end_phase(struct worker *w)
 			 "The copy that came in was lost or not complete; the VM stays where it "
 			 "was.");
 	if (destination_state(w) == DESTINATION_VOID)
-		w->clean = d->voided && d->dropped;
-	worker_phase(w, destination_state(w) == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
-	worker_leave(w);
+		w->clean = d->voided && w->dropping;
+	worker_leave(w, destination_state(w) == DESTINATION_DONE ? PHASE_DONE : PHASE_FAILED);
 }
 
 static void (*const destination_acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {

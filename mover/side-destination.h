@@ -22,7 +22,7 @@ struct destination {
 	struct domain_disk_map map;
 	int image_fd[DOMAIN_DISKS_MAX];
 	uint64_t watch_ms, vote_ms, resumed_ns;
-	bool watching, defined, was_here, voided, dropped;
+	bool watching, defined, was_here, voided;
 	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
 	struct kerr task_err;
 };

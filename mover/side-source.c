@@ -61,9 +61,8 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 		memcpy(t->path, d->source, sizeof(t->path));
 		t->format = d->format;
 		t->capacity = o->capacity;
-		if (disk_was_made(w->place.folder, w->place.config.images, d->source))
-			memcpy(w->place.remnant.paths[w->place.remnant.count++], d->source,
-			       sizeof(d->source));
+		remnant_add(&w->place.remnant, d->source,
+			    disk_was_made(w->place.folder, d->source));
 	}
 	return 0;
 }
@@ -318,21 +317,6 @@ static void send_moved(struct worker *w)
 		worker_send(w, FRAME_MOVED, body, b.len);
 }
 
-/* The VM is elsewhere: images that Kith made go, others are their owner's. */
-static void drop_images(struct worker *w)
-{
-	struct source *s = source_self(w);
-
-	for (size_t i = 0; i < s->facts.disk_count; i++)
-		if (!remnant_has(&w->place.remnant, s->facts.disks[i].source))
-			log_notice("source",
-				   "The VM moved away; its old image %s is not Kith's "
-				   "and stays.",
-				   s->facts.disks[i].source);
-	if (!side_drop_images(w))
-		w->clean = false;
-}
-
 static void settle_work(void *arg)
 {
 	workplace_settle(&((struct worker *)arg)->place);
@@ -405,8 +389,7 @@ static void end_phase(struct worker *w)
 	}
 	if (source_state(w) == SOURCE_KEPT && w->failure.code == KCODE_OK)
 		kerr_set(&w->failure, EIO, KCODE_FAILED, "The hand-off failed.");
-	worker_phase(w, source_state(w) == SOURCE_MOVED ? PHASE_DONE : PHASE_FAILED);
-	worker_leave(w);
+	worker_leave(w, source_state(w) == SOURCE_MOVED ? PHASE_DONE : PHASE_FAILED);
 }
 
 static void journal_prep(struct worker *w)
@@ -540,7 +523,7 @@ static void (*const source_acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
 	[TRANSFER_ACTION_RESUME_COPY] = source_resume,
 	[TRANSFER_ACTION_DESTROY_COPY] = source_destroy,
 	[TRANSFER_ACTION_REQUOTE] = requote,
-	[TRANSFER_ACTION_DROP_IMAGES] = drop_images,
+	[TRANSFER_ACTION_DROP_IMAGES] = side_drop_images,
 	[TRANSFER_ACTION_KEEP_IMAGES] = forget_images,
 	[TRANSFER_ACTION_LATER] = source_later,
 	[TRANSFER_ACTION_REPORT] = worker_send_error,
@@ -734,8 +717,7 @@ static void wait_forward(struct worker *w, uint64_t now)
 		 "of it and goes on with it as soon as both devices reach each other; or start the "
 		 "VM here from its disk.",
 		 w->grant.peer_name);
-	worker_phase(w, PHASE_FAILED);
-	worker_leave(w);
+	worker_leave(w, PHASE_FAILED);
 }
 
 static void source_tick(struct worker *w, uint64_t now)

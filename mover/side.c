@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "mover/disk.h"
+#include "mover/images.h"
 #include "mover/worker.h"
 
 #define DEFER_MS 1000
@@ -211,24 +211,39 @@ bool side_journal(struct worker *w, enum custody_record record, enum custody_sta
 	return e == TRANSFER_EVENT_JOURNALLED;
 }
 
-bool side_drop_images(struct worker *w)
+struct drop_task {
+	struct worker *w;
+	int result;
+	struct kerr err;
+};
+
+static void drop_work(void *arg)
 {
-	struct workplace *p = &w->place;
-	_cleanup_close_ int folder = -EBADF;
-	struct kerr err = {0};
+	struct drop_task *t = arg;
 
-	if (p->remnant.count && disk_folder_open(p->config.images, &folder, &err) < 0) {
-		log_warning(w->side->name, "%s", err.text);
-		return false;
-	}
-	for (size_t i = 0; i < p->remnant.count; i++) {
-		int r = disk_remove(p->folder, folder, p->config.images, p->remnant.paths[i]);
+	t->result = images_drop(&t->w->place, &t->err);
+}
 
-		if (r < 0 && r != -ENOENT) {
-			log_warning(w->side->name, "Cannot remove %s.", p->remnant.paths[i]);
-			return false;
-		}
+static void drop_done(void *arg)
+{
+	struct drop_task *t = arg;
+
+	t->w->dropping = false;
+	if (t->result < 0) {
+		log_warning(t->w->side->name, "%s", t->err.text);
+		t->w->clean = false;
 	}
-	remnant_remove(p->folder, p->hid);
-	return true;
+	free(t);
+}
+
+void side_drop_images(struct worker *w)
+{
+	struct drop_task *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->w = w;
+	w->dropping = true;
+	if (t && tasks_run(w->tasks, drop_work, drop_done, t) == 0)
+		return;
+	free(t); /* what is under way for ever is left to recovery */
 }

@@ -86,6 +86,6 @@ enum transfer_event side_write(struct worker *w, enum custody_record record,
 bool side_journal(struct worker *w, enum custody_record record, enum custody_statement_kind proof,
 		  enum custody_statement_kind says);
 
-/* Removes the images that the note names, then the note. False = one is left, and the note stays
- * for recovery. */
-bool side_drop_images(struct worker *w);
+/* Starts images_drop() in a task; the worker stays until it is done, and is not clean if it fails:
+ * the note stays for recovery. */
+void side_drop_images(struct worker *w);

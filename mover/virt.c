@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one file that calls libvirt. */
+/* What is asked of libvirt about domains. */
 #include "mover/virt.h"
 
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +11,7 @@
 #include "base/log.h"
 #include "mover/filter/rpc.h"
 #include "mover/ghost.h"
+#include "mover/virt-internal.h"
 
 /* A frozen libvirtd must not freeze the mover: 5 unanswered pings, 5 s apart. */
 #define KEEPALIVE_S 5
@@ -24,10 +23,6 @@ static const char *const copy_state_names[_COPY_STATE_MAX] = {
 	[COPY_HALTED] = "halted", [COPY_UNKNOWN] = "unknown",
 };
 DEFINE_NAMES(copy_state, enum copy_state, _COPY_STATE_MAX)
-
-struct virt {
-	virConnectPtr conn;
-};
 
 static void close_conn(virConnectPtr *c)
 {
@@ -91,8 +86,8 @@ struct virt *virt_free(struct virt *v)
 	return NULL;
 }
 
-/* libvirt's last error as ours. Its words may hold anything: only clean text passes. */
-static int virt_fail(struct kerr *err, const char *what)
+/* Its words may hold anything: only clean text passes. */
+int virt_fail(struct kerr *err, const char *what)
 {
 	virErrorPtr e = virGetLastError();
 	const char *words =
@@ -121,7 +116,7 @@ static int open_local(virConnectPtr *ret, struct kerr *err)
 	return 0;
 }
 
-static int ensure(struct virt *v, struct kerr *err)
+int virt_ensure(struct virt *v, struct kerr *err)
 {
 	if (v->conn && virConnectIsAlive(v->conn) == 1)
 		return 0;
@@ -132,7 +127,7 @@ static int ensure(struct virt *v, struct kerr *err)
 
 static int lookup(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret, struct kerr *err)
 {
-	int r = ensure(v, err);
+	int r = virt_ensure(v, err);
 
 	if (r < 0)
 		return r;
@@ -427,7 +422,7 @@ int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct
 int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = ensure(v, err);
+	int r = virt_ensure(v, err);
 
 	if (r < 0)
 		return r;
@@ -579,7 +574,7 @@ int virt_list(struct virt *v, struct mover_vm **ret, size_t *ret_n, struct kerr 
 	_cleanup_free_ struct mover_vm *vms = NULL;
 	virDomainPtr *list = NULL;
 	size_t count = 0;
-	int n, r = ensure(v, err);
+	int n, r = virt_ensure(v, err);
 
 	if (r < 0)
 		return r;
@@ -603,7 +598,7 @@ int virt_find_name(struct virt *v, const char *name, struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	virErrorPtr e;
-	int r = ensure(v, err);
+	int r = virt_ensure(v, err);
 
 	if (r < 0)
 		return r;

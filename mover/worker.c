@@ -13,15 +13,21 @@
 
 #define TICK_MS 200
 #define LEAVE_MS 3000
+#define DROP_MS 20000 /* until images are removed: a storage pool may be slow */
 #define BYE_MS 1000
 #define MAIL_MS 2000
 #define JOB_TRUST_MS 5000
 #define FILES_MAX 256
 
-void worker_leave(struct worker *w)
+/* While images go the phase is not told yet: who hears of the end finds nothing left. */
+void worker_leave(struct worker *w, enum phase last)
 {
+	if (w->dropping)
+		w->progress.phase = last;
+	else
+		worker_phase(w, last);
 	if (!w->leave_ms)
-		w->leave_ms = worker_now_ms() + LEAVE_MS;
+		w->leave_ms = worker_now_ms() + (w->dropping ? DROP_MS : LEAVE_MS);
 }
 
 /* -- policyd -- */
@@ -318,7 +324,7 @@ static void on_super(struct worker *w, int fd, short revents _unused_)
 			  "kith-mover on this device went away during the hand-off.");
 		/* Nobody can bring a new connection any more: recovery takes over (W7, W11). */
 		if (!w->side->can_stop(w))
-			worker_leave(w);
+			worker_leave(w, w->progress.phase);
 		return;
 	}
 	on_super_message(w, &m);
@@ -347,6 +353,7 @@ static _Noreturn void worker_finish(struct worker *w)
 	worker_progress(w);
 	if (w->links.control)
 		frames_bye(w->links.control, BYE_MS);
+	w->clean = w->clean && !w->dropping;
 	log_info("worker", "The worker ends%s.", w->clean ? "" : "; recovery will look after it");
 	workplace_remove(&w->place);
 	/* Not exit(): other threads may be inside libvirt, and no descriptor may be closed before
@@ -358,7 +365,9 @@ static bool may_leave(struct worker *w, uint64_t now)
 {
 	if (!w->leave_ms)
 		return false;
-	return now >= w->leave_ms || !w->links.control || frames_flushed(w->links.control);
+	if (now >= w->leave_ms)
+		return true;
+	return !w->dropping && (!w->links.control || frames_flushed(w->links.control));
 }
 
 static _Noreturn void worker_loop(struct worker *w)
@@ -407,6 +416,9 @@ static int take_grant(struct worker *w, struct kerr *err)
 	w->progress.left_ms = UINT64_MAX;
 	memcpy(w->place.remnant.hid, w->place.hid, HID_LEN);
 	memcpy(w->place.remnant.uuid, w->place.uuid, UUID_LEN);
+	memcpy(w->place.remnant.peer, w->grant.peer, DEVICE_ID_LEN);
+	memcpy(w->place.remnant.vm, w->grant.vm, sizeof(w->place.remnant.vm));
+	memcpy(w->place.remnant.peer_name, w->grant.peer_name, sizeof(w->place.remnant.peer_name));
 	w->place.remnant.source = w->source;
 	return 0;
 }

@@ -71,6 +71,7 @@ struct worker {
 	bool keep_paused; /* the owner paused the guest: it is not ours to resume */
 	uint64_t mail_ms; /* the inbox was read then */
 	bool clean;	  /* nothing is left for recovery */
+	bool dropping;	  /* images are being removed: the end waits for that */
 	bool super_lost;
 	uint64_t leave_ms; /* 0 = stays; else when it goes at the latest */
 	uint64_t begin_ms;
@@ -108,8 +109,9 @@ void worker_progress(struct worker *w);
 
 /* -- the loop and the copy -- */
 
-/* Ends the worker once everything is sent, or in a few seconds. */
-void worker_leave(struct worker *w);
+/* Ends the worker in this last phase, once everything is sent and the images are removed, or in a
+ * while. */
+void worker_leave(struct worker *w, enum phase last);
 
 /* The event that tells a state of the copy. */
 enum transfer_event worker_copy_event(enum copy_state state);

@@ -42,6 +42,7 @@ UNIT_TESTS = \
 	tests/unit/test-policy \
 	tests/unit/test-policyd \
 	tests/unit/test-policyd-proto \
+	tests/unit/test-pool \
 	tests/unit/test-preface \
 	tests/unit/test-promise \
 	tests/unit/test-quote \
@@ -71,6 +72,7 @@ LAB_TESTS = \
 	tests/integration/test_hostile.py \
 	tests/integration/test_locked.py \
 	tests/integration/test_pairing.py \
+	tests/integration/test_pools.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
 	tests/integration/test_secrets.py \

@@ -10,8 +10,10 @@
 #include "mover/disk.h"
 
 struct room {
-	char *top, *images;
-	int folder, notes;
+	char *top;
+	struct config config;
+	struct disk_place place;
+	int notes;
 };
 
 static void setup(struct room *r, const void *data)
@@ -20,8 +22,10 @@ static void setup(struct room *r, const void *data)
 
 	(void)data;
 	r->top = g_dir_make_tmp("kith-disk-XXXXXX", NULL);
-	r->images = g_build_filename(r->top, "images", NULL);
-	g_assert_cmpint(disk_folder_open(r->images, &r->folder, &err), ==, 0);
+	g_assert_cmpint(config_parse("", &r->config, &err), ==, 0);
+	g_snprintf(r->config.images, sizeof(r->config.images), "%s/images", r->top);
+	g_assert_cmpint(disk_place_open(NULL, &r->config, &r->place, &err), ==, 0);
+	g_assert_cmpstr(r->place.folder, ==, r->config.images);
 	r->notes = open(r->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	g_assert_cmpint(r->notes, >=, 0);
 }
@@ -31,11 +35,31 @@ static void teardown(struct room *r, const void *data)
 	char *argv[] = {(char *)"rm", (char *)"-r", r->top, NULL};
 
 	(void)data;
-	close(r->folder);
+	disk_place_close(&r->place);
 	close(r->notes);
 	g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
-	g_free(r->images);
 	g_free(r->top);
+}
+
+static int make(struct room *r, const struct domain_disk_target *disk, int *ret_fd,
+		struct kerr *err)
+{
+	return disk_create(&r->place, r->notes, disk, ret_fd, err);
+}
+
+static int drop(struct room *r, const char *path)
+{
+	struct kerr err = {0};
+	int n = disk_remove(NULL, r->notes, path, &err);
+
+	/* A refusal says why; what is gone needs no words. */
+	g_assert_cmpint(err.code != KCODE_OK, ==, n < 0 && n != -ENOENT);
+	return n;
+}
+
+static bool is_ours(struct room *r, const char *path)
+{
+	return disk_was_made(r->notes, path);
 }
 
 static struct frame_offer offer(enum disk_format format, uint64_t capacity, uint64_t used)
@@ -60,26 +84,22 @@ static void test_raw(struct room *r, const void *data)
 	struct domain_disk_map map;
 	struct kerr err = {0};
 	struct stat st;
-	int fd = -1, again = -1;
+	int fd = -1;
 
 	(void)data;
-	g_assert_cmpint(disk_check_room(r->folder, &o, &err), ==, 0);
-	g_assert_cmpint(disk_plan(r->images, &o, &map, &err), ==, 0);
-	g_assert_cmpint(files_in(r->images), ==, 0);
-	g_assert_true(disk_is_ours(r->images, map.disks[0].path));
-	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_cmpint(disk_check_room(&r->place, &o, &err), ==, 0);
+	g_assert_cmpint(disk_plan(&r->place, "work", &o, &map, &err), ==, 0);
+	g_assert_cmpint(files_in(r->config.images), ==, 0);
+	g_assert_true(g_str_has_prefix(map.disks[0].path, r->config.images));
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), ==, 0);
 	g_assert_cmpint(stat(map.disks[0].path, &st), ==, 0);
 	g_assert_cmpint(st.st_size, ==, 8 << 20);
 	g_assert_cmpint(st.st_blocks, <, 64);
 	g_assert_cmpint(st.st_mode & 07777, ==, 0600);
 	g_assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	/* H12: what exists is never opened. */
-	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &again, &err), ==, -EEXIST);
-	g_assert_cmpint(stat(map.disks[0].path, &st), ==, 0);
-	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, map.disks[0].path), ==, 0);
-	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, map.disks[0].path), ==,
-			-ENOENT);
-	g_assert_cmpint(files_in(r->images), ==, 0);
+	g_assert_cmpint(drop(r, map.disks[0].path), ==, 0);
+	g_assert_cmpint(drop(r, map.disks[0].path), ==, -ENOENT);
+	g_assert_cmpint(files_in(r->config.images), ==, 0);
 	close(fd);
 }
 
@@ -92,8 +112,8 @@ static void test_qcow2(struct room *r, const void *data)
 	int fd = -1;
 
 	(void)data;
-	g_assert_cmpint(disk_plan(r->images, &o, &map, &err), ==, 0);
-	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_cmpint(disk_plan(&r->place, "work", &o, &map, &err), ==, 0);
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), ==, 0);
 	g_assert_cmpint(pread(fd, head, sizeof(head), 0), ==, sizeof(head));
 	g_assert_cmpmem(head, 4, "QFI\xfb", 4);
 	/* H17: no backing file; the virtual size is the declared one. */
@@ -109,9 +129,13 @@ static void test_names(struct room *r, const void *data)
 	struct kerr err = {0};
 
 	(void)data;
-	disk_plan(r->images, &o, &a, &err);
-	disk_plan(r->images, &o, &b, &err);
+	disk_plan(&r->place, "work", &o, &a, &err);
+	disk_plan(&r->place, "work", &o, &b, &err);
 	g_assert_cmpstr(a.disks[0].path, !=, b.disks[0].path);
+	g_assert_nonnull(strstr(a.disks[0].path, "/work-"));
+	/* A VM's name goes into it only where it means nothing to a file system. */
+	disk_plan(&r->place, "../work", &o, &b, &err);
+	g_assert_cmpuint(strlen(b.disks[0].path), ==, strlen(a.disks[0].path) - 5);
 }
 
 static void test_symlink_in_folder(struct room *r, const void *data)
@@ -125,9 +149,9 @@ static void test_symlink_in_folder(struct room *r, const void *data)
 
 	(void)data;
 	g_file_set_contents(secret, "canary", -1, NULL);
-	disk_plan(r->images, &o, &map, &err);
+	disk_plan(&r->place, "work", &o, &map, &err);
 	g_assert_cmpint(symlink(secret, map.disks[0].path), ==, 0);
-	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), <, 0);
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), <, 0);
 	g_assert_cmpint(err.code, !=, KCODE_OK);
 	g_file_get_contents(secret, &text, NULL, NULL);
 	g_assert_cmpstr(text, ==, "canary");
@@ -137,58 +161,104 @@ static void test_symlink_in_folder(struct room *r, const void *data)
 
 static void test_symlink_folder(struct room *r, const void *data)
 {
+	char *real = g_strdup(r->config.images);
+	struct disk_place place = {.fd = -1};
+	struct kerr err = {0};
 	char *link_path = g_build_filename(r->top, "link", NULL);
-	char *below = g_build_filename(link_path, "x", NULL);
+
+	(void)data;
+	g_assert_cmpint(symlink(real, link_path), ==, 0);
+	g_snprintf(r->config.images, sizeof(r->config.images), "%s", link_path);
+	g_assert_cmpint(disk_place_open(NULL, &r->config, &place, &err), ==, -ELOOP);
+	g_assert_nonnull(strstr(err.text, "symbolic link"));
+	kerr_clear(&err);
+	g_snprintf(r->config.images, sizeof(r->config.images), "%s/x", link_path);
+	g_assert_cmpint(mkdir(r->config.images, 0700), ==, 0);
+	g_assert_cmpint(disk_place_open(NULL, &r->config, &place, &err), ==, -ELOOP);
+	g_assert_cmpint(place.fd, ==, -1);
+	/* The twin: the same folder by its real path. */
+	kerr_clear(&err);
+	g_snprintf(r->config.images, sizeof(r->config.images), "%s/x", real);
+	g_assert_cmpint(disk_place_open(NULL, &r->config, &place, &err), ==, 0);
+	disk_place_close(&place);
+	g_free(link_path);
+	g_free(real);
+}
+
+/* Only a path that was made by this very name is removed, whatever else is called like it. */
+static void test_ours(struct room *r, const void *data)
+{
+	static const char *const ways[] = {"/", "/./", "//", "/images/../images/", "/images//"};
+	struct frame_offer o = offer(DISK_FORMAT_RAW, 4096, 0);
+	struct domain_disk_map map;
 	struct kerr err = {0};
 	int fd = -1;
 
 	(void)data;
-	g_assert_cmpint(symlink(r->images, link_path), ==, 0);
-	g_assert_cmpint(disk_folder_open(link_path, &fd, &err), <, 0);
-	kerr_clear(&err);
-	g_assert_cmpint(disk_folder_open(below, &fd, &err), <, 0);
-	g_assert_cmpint(fd, ==, -1);
-	g_free(below);
-	g_free(link_path);
+	disk_plan(&r->place, "work", &o, &map, &err);
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
+		char *path =
+			g_strconcat(r->top, ways[i], strrchr(map.disks[0].path, '/') + 1, NULL);
+
+		if (i == 0)
+			g_assert_true(g_file_set_contents(path, "his", -1, NULL));
+		g_assert_false(is_ours(r, path));
+		g_assert_cmpint(drop(r, path), <, 0);
+		g_free(path);
+	}
+	g_assert_cmpint(drop(r, ""), <, 0);
+	g_assert_cmpint(drop(r, "/"), ==, -EPERM);
+	g_assert_cmpint(drop(r, "/etc/passwd"), ==, -EPERM);
+	g_assert_cmpint(files_in(r->config.images), ==, 1);
+	g_assert_true(is_ours(r, map.disks[0].path));
+	g_assert_cmpint(drop(r, map.disks[0].path), ==, 0);
+	close(fd);
 }
 
-static void test_ours(struct room *r, const void *data)
+/* The mark comes first; a crash before the image leaves one that stands for nothing. */
+static void test_marked_first(struct room *r, const void *data)
 {
-	static const char *const not_ours[] = {
-		"",	     "/",	    "/etc/passwd",  "/images",	  "/images/", "/images/..",
-		"/images/.", "/images/a/b", "/images/../x", "/imagesx/a", "images/a", "/images//a"};
+	struct frame_offer o = offer(DISK_FORMAT_RAW, 4096, 0);
+	struct domain_disk_map map;
+	struct kerr err = {0};
+	int fd = -1;
 
 	(void)data;
-	for (size_t i = 0; i < G_N_ELEMENTS(not_ours); i++) {
-		g_assert_false(disk_is_ours("/images", not_ours[i]));
-		g_assert_cmpint(disk_remove(r->notes, r->folder, "/images", not_ours[i]), ==,
-				-EPERM);
-	}
-	g_assert_true(disk_is_ours("/images", "/images/a"));
-	g_assert_true(disk_is_ours("/images", "/images/..a"));
+	disk_plan(&r->place, "work", &o, &map, &err);
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_cmpint(unlink(map.disks[0].path), ==, 0);
+	g_assert_true(is_ours(r, map.disks[0].path));
+	g_assert_cmpint(drop(r, map.disks[0].path), ==, -ENOENT);
+	g_assert_false(is_ours(r, map.disks[0].path));
+	/* A name that is taken is not marked: what is there is not ours. */
+	g_assert_true(g_file_set_contents(map.disks[0].path, "his", -1, NULL));
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), ==, -EEXIST);
+	g_assert_false(is_ours(r, map.disks[0].path));
+	g_assert_cmpint(drop(r, map.disks[0].path), ==, -EPERM);
+	close(fd);
 }
 
 /* H23: an image that its owner put into the folder is not Kith's to delete. */
 static void test_owners(struct room *r, const void *data)
 {
 	struct frame_offer o = offer(DISK_FORMAT_RAW, 1 << 20, 0);
-	char *his = g_build_filename(r->images, "his.raw", NULL);
+	char *his = g_build_filename(r->config.images, "his.raw", NULL);
 	struct domain_disk_map map;
 	struct kerr err = {0};
 	int fd = -1;
 
 	(void)data;
 	g_assert_true(g_file_set_contents(his, "precious", -1, NULL));
-	g_assert_true(disk_is_ours(r->images, his));
-	g_assert_false(disk_was_made(r->notes, r->images, his));
-	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, his), ==, -EPERM);
+	g_assert_false(is_ours(r, his));
+	g_assert_cmpint(drop(r, his), ==, -EPERM);
 	g_assert_true(g_file_test(his, G_FILE_TEST_EXISTS));
 	/* The twin: what was made goes, and its note with it. */
-	g_assert_cmpint(disk_plan(r->images, &o, &map, &err), ==, 0);
-	g_assert_cmpint(disk_create(r->notes, r->folder, &map.disks[0], &fd, &err), ==, 0);
-	g_assert_true(disk_was_made(r->notes, r->images, map.disks[0].path));
-	g_assert_cmpint(disk_remove(r->notes, r->folder, r->images, map.disks[0].path), ==, 0);
-	g_assert_false(disk_was_made(r->notes, r->images, map.disks[0].path));
+	g_assert_cmpint(disk_plan(&r->place, "work", &o, &map, &err), ==, 0);
+	g_assert_cmpint(make(r, &map.disks[0], &fd, &err), ==, 0);
+	g_assert_true(is_ours(r, map.disks[0].path));
+	g_assert_cmpint(drop(r, map.disks[0].path), ==, 0);
+	g_assert_false(is_ours(r, map.disks[0].path));
 	close(fd);
 	g_free(his);
 }
@@ -199,7 +269,7 @@ static void test_room(struct room *r, const void *data)
 	struct kerr err = {0};
 
 	(void)data;
-	g_assert_cmpint(disk_check_room(r->folder, &o, &err), ==, -ENOSPC);
+	g_assert_cmpint(disk_check_room(&r->place, &o, &err), ==, -ENOSPC);
 	g_assert_cmpint(err.code, ==, KCODE_ROOM);
 	/* 16 disks whose sum would overflow. */
 	kerr_clear(&err);
@@ -207,10 +277,10 @@ static void test_room(struct room *r, const void *data)
 	for (size_t i = 0; i < o.count; i++)
 		o.disks[i] = (struct frame_disk){"vda", DISK_FORMAT_RAW, (UINT64_C(1) << 61),
 						 (UINT64_C(1) << 61)};
-	g_assert_cmpint(disk_check_room(r->folder, &o, &err), ==, -ENOSPC);
+	g_assert_cmpint(disk_check_room(&r->place, &o, &err), ==, -ENOSPC);
 	kerr_clear(&err);
 	o = offer(DISK_FORMAT_RAW, 1 << 20, 1 << 20);
-	g_assert_cmpint(disk_check_room(r->folder, &o, &err), ==, 0);
+	g_assert_cmpint(disk_check_room(&r->place, &o, &err), ==, 0);
 }
 
 /* A file larger than the file system takes: nothing may be left. */
@@ -221,10 +291,10 @@ static void test_failed_create(struct room *r, const void *data)
 	int fd = -1;
 
 	(void)data;
-	g_snprintf(t.path, sizeof(t.path), "%s/huge", r->images);
-	g_assert_cmpint(disk_create(r->notes, r->folder, &t, &fd, &err), <, 0);
+	g_snprintf(t.path, sizeof(t.path), "%s/huge", r->config.images);
+	g_assert_cmpint(make(r, &t, &fd, &err), <, 0);
 	g_assert_cmpint(fd, ==, -1);
-	g_assert_cmpint(files_in(r->images), ==, 0);
+	g_assert_cmpint(files_in(r->config.images), ==, 0);
 }
 
 #define ADD(name, f) g_test_add("/disk/" name, struct room, NULL, setup, f, teardown)
@@ -240,7 +310,8 @@ int main(int argc, char *argv[])
 	ADD("H12 names are not to be guessed", test_names);
 	ADD("H12 a symlink waits in the folder", test_symlink_in_folder);
 	ADD("N11 the folder is a symlink", test_symlink_folder);
-	ADD("H12 only files directly in the folder are removed", test_ours);
+	ADD("H12 only what was made by this very path is removed", test_ours);
+	ADD("H23 marked before it is made, and only then", test_marked_first);
 	ADD("H23 an owner's image stays", test_owners);
 	ADD("H23 declared sizes and free space", test_room);
 	ADD("H23 a failed image leaves nothing", test_failed_create);

@@ -99,7 +99,7 @@ static void test_golden(void)
 			     .disk_bytes = 2,
 			     .vcpus = 3};
 	static struct remnant note = {
-		.hid = {1}, .uuid = {2}, .source = true, .paused = true, .count = 2};
+		.hid = {1}, .uuid = {2}, .source = true, .peer = {3}, .vm = "w", .paused = true};
 	uint8_t buf[2048];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 
@@ -109,8 +109,8 @@ static void test_golden(void)
 	mover_vm_put(&w, &v);
 	same_as_golden("vm", &w);
 	w = wbuf_init(buf, sizeof(buf));
-	g_strlcpy(note.paths[0], "/a", sizeof(note.paths[0]));
-	g_strlcpy(note.paths[1], "/b", sizeof(note.paths[1]));
+	remnant_add(&note, "/a", true);
+	remnant_add(&note, "/b", false);
 	note.xml = g_strdup("<x/>");
 	remnant_put(&w, &note);
 	remnant_clear(&note);
@@ -424,19 +424,22 @@ static void test_ack(void)
 
 static void test_remnant(void)
 {
-	struct remnant in = {.hid = {1}, .uuid = {2}, .source = false, .count = 2}, out = {0};
+	static struct remnant in = {.hid = {1}, .uuid = {2}, .source = false}, out;
 	static uint8_t buf[65536];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 	struct rbuf r;
 
-	g_strlcpy(in.paths[0], "/images/a", sizeof(in.paths[0]));
-	g_strlcpy(in.paths[1], "/images/b", sizeof(in.paths[1]));
+	remnant_add(&in, "/images/a", true);
+	remnant_add(&in, "/images/b", false);
 	in.xml = g_strdup("<domain/>");
 	g_assert_cmpint(remnant_put(&w, &in), ==, 0);
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(remnant_get(&r, &out), ==, 0);
 	g_assert_cmpint(out.count, ==, 2);
-	g_assert_cmpstr(out.paths[1], ==, "/images/b");
+	g_assert_cmpstr(out.images[1].path, ==, "/images/b");
+	/* Of an owner's image recovery makes nothing of its own. */
+	g_assert_true(remnant_has(&out, "/images/a"));
+	g_assert_false(remnant_has(&out, "/images/b"));
 	g_assert_cmpstr(out.xml, ==, "<domain/>");
 	remnant_clear(&out);
 	for (size_t len = 0; len < w.len; len++) {
@@ -460,8 +463,7 @@ static void test_remnant_files(void)
 	g_assert_cmpint(remnant_folder_open(state, &folder), ==, 0);
 	g_assert_cmpint(remnant_read(folder, in.hid, &out), ==, -ENOENT);
 	g_assert_cmpint(remnant_write(folder, &in), ==, 0);
-	in.count = 1;
-	g_strlcpy(in.paths[0], "/x/y", sizeof(in.paths[0]));
+	remnant_add(&in, "/x/y", true);
 	g_assert_cmpint(remnant_write(folder, &in), ==, 0); /* replaces */
 	g_assert_cmpint(remnant_read(folder, in.hid, &out), ==, 0);
 	g_assert_cmpint(out.count, ==, 1);

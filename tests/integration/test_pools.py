@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Kith beside the rest of a libvirt host: storage pools in which images are made, and odd ones."""
+import pathlib
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+from lab import Lab     # noqa: E402  (sets the module path)
+import kithlab  # noqa: E402
+from device import Device   # noqa: E402
+from guest import Guest     # noqa: E402
+from kithlab import Move, kith, refusal     # noqa: E402
+from shell import wait_for  # noqa: E402
+from tap import Tap     # noqa: E402
+
+POOL = "/var/lib/libvirt/images"
+ROUNDS = 6      # there and back, of the guest that goes through everything
+
+
+def define_pool(device: Device, name: str = "default", folder: str = POOL) -> None:
+    """What virt-manager makes on a stock host."""
+    device.virsh("pool-define-as", name, "dir", "--target", folder)
+    device.virsh("pool-start", name)
+
+
+def drop_pool(device: Device, name: str = "default") -> None:
+    """Away with the pool; its files stay."""
+    device.virsh("pool-destroy", name, check=False)
+    device.virsh("pool-undefine", name, check=False)
+
+
+def volumes(device: Device, name: str = "default") -> set[str]:
+    """The paths that libvirt lists in a pool."""
+    rows = device.virsh("vol-list", name).stdout.splitlines()
+    return {row.split()[1] for row in rows if len(row.split()) == 2}
+
+
+def files(device: Device, folder: str = POOL) -> set[str]:
+    """The files that are really there."""
+    return {f"{folder}/{path.name}" for path in device.host_path(folder).iterdir()}
+
+
+def there_and_back(tap: Tap, laptop: Device, desktop: Device, image_format: str) -> None:
+    """Images are volumes of the usual pool: listed, in libvirt's hands, gone with the VM."""
+    guest = kithlab.small_guest(f"vol{image_format}", image_format=image_format)
+    digest = kithlab.run_guest(guest, laptop)
+    his = desktop.host_path(POOL) / "his.raw"
+    his.write_text("precious")
+    before = volumes(desktop)
+    Move(laptop, guest.name, desktop).done()
+    path = kithlab.disk_path(desktop, guest)
+    tap.ok(path.startswith(f"{POOL}/{guest.name}-"), f"{image_format}: the disk is in the pool",
+           path)
+    tap.equal(volumes(desktop) - before, {path}, f"{image_format}: libvirt lists it there")
+    tap.equal(kithlab.images(desktop), [], f"{image_format}: Kith's own folder is empty")
+    xml = desktop.virsh("vol-dumpxml", path).stdout
+    tap.ok(f"<format type='{image_format}'/>" in xml and "backingStore" not in xml,
+           f"{image_format}: the volume's format is told, without a backing file", xml)
+    mode = desktop.run(["stat", "-c", "%a %U", path]).stdout.split()
+    tap.ok(mode[0] in ("600", "640") and mode[1] == "root",
+           f"{image_format}: it belongs to libvirt, nobody else may read it", str(mode))
+    kithlab.judge(tap, guest, [laptop, desktop], f"{image_format} in a pool", digest)
+    Move(desktop, guest.name, laptop).done()
+    kithlab.judge(tap, guest, [laptop, desktop, laptop], f"{image_format} back", digest)
+    tap.ok(path not in volumes(desktop) and path not in files(desktop),
+           f"{image_format}: when the VM leaves, volume and file are gone", str(volumes(desktop)))
+    tap.equal(his.read_text(), "precious", "H23 a file that somebody put into the pool stays")
+    guest.destroy(laptop, undefine=True)
+
+
+def configure(device: Device, text: str) -> None:
+    """Adds lines to kith.conf; workers read it anew, kith-mover too when it starts."""
+    conf = device.base / "etc-kith" / "kith.conf"
+    conf.write_text(conf.read_text().split("\n[libvirt]")[0].rstrip("\n") + "\n" + text)
+
+
+def refused(tap: Tap, guest: Guest, laptop: Device, code: str, words: str, name: str) -> None:
+    """A move that the destination refuses before anything is copied, and what it says."""
+    said = refusal(laptop, "move", guest.name, "desktop")
+    tap.ok(said and said.code == code and words in said.text, f"{name}: refused with `{code}`",
+           str(said))
+    tap.note(str(said))
+    tap.ok(kithlab.ticks_now(guest, laptop), f"{name}: the guest goes on at the source")
+
+
+def arrives(tap: Tap, guest: Guest, laptop: Device, desktop: Device, folder: str,
+            name: str) -> None:
+    """The twin: it moves, to an image in this folder, and comes home."""
+    Move(laptop, guest.name, desktop).done()
+    path = kithlab.disk_path(desktop, guest)
+    tap.equal(path.rsplit("/", 1)[0], folder, f"{name}: the image is where it belongs")
+    Move(desktop, guest.name, laptop).done()
+    tap.ok(path not in files(desktop, folder), f"{name}: and gone when the VM left")
+
+
+def odd_pools(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
+    """N11, H23: pools that do not do. The usual one is passed over, one that was named is not."""
+    kith_folder = "/var/lib/kith/images"
+    drop_pool(desktop)
+    arrives(tap, guest, laptop, desktop, kith_folder, "without a pool")
+
+    desktop.run(["mkdir", "-p", "/var/lib/libvirt/real", "/var/lib/libvirt/open"])
+    desktop.run(["ln", "-s", "real", "/var/lib/libvirt/link"])
+    desktop.run(["chmod", "1777", "/var/lib/libvirt/open"])
+    for folder, words in (("link", "symbolic link"), ("open", "Everybody may write")):
+        path = f"/var/lib/libvirt/{folder}"
+        define_pool(desktop, "default", path)
+        arrives(tap, guest, laptop, desktop, kith_folder, f"N11 usual pool, {folder}")
+        drop_pool(desktop)
+        define_pool(desktop, "mine", path)
+        configure(desktop, "[libvirt]\npool = mine\n")
+        refused(tap, guest, laptop, "failed", words, f"N11 named pool, {folder}")
+        drop_pool(desktop, "mine")
+        configure(desktop, "")
+
+    configure(desktop, "[libvirt]\npool = mine\n")
+    refused(tap, guest, laptop, "not-ready", 'no storage pool "mine"', "a named pool, absent")
+    define_pool(desktop, "mine", "/var/lib/libvirt/real")
+    desktop.virsh("pool-destroy", "mine")
+    refused(tap, guest, laptop, "not-ready", "virsh pool-start mine", "a named pool, stopped")
+    desktop.virsh("pool-start", "mine")
+    arrives(tap, guest, laptop, desktop, "/var/lib/libvirt/real", "a named pool")
+    drop_pool(desktop, "mine")
+    configure(desktop, "")
+
+
+def full_pool(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
+    """H23: a file system of its own with too little room, then with enough."""
+    folder = "/var/lib/libvirt/small"
+    desktop.run(["mkdir", "-p", folder])
+    for size, fits in (("160m", False), ("400m", True)):
+        desktop.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=711", "tmpfs", folder])
+        define_pool(desktop, "default", folder)
+        if fits:
+            Move(laptop, guest.name, desktop).done()
+            tap.ok(kithlab.disk_path(desktop, guest).startswith(folder), "H23 with room it arrives")
+            Move(desktop, guest.name, laptop).done()
+        else:
+            refused(tap, guest, laptop, "room", "file system, where its storage pool", "H23 full")
+        tap.equal(volumes(desktop), set(), f"H23 {size}: nothing is left in the pool")
+        drop_pool(desktop)
+        desktop.run(["umount", folder])
+
+
+def broken_off(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
+    """A move that is cancelled, and one whose worker dies: the volume goes, through the pool."""
+    define_pool(desktop)
+    before = volumes(desktop)
+    laptop.rate("80mbit")
+    for how in ("cancelled", "killed"):
+        command = Move(laptop, guest.name, desktop)
+        command.wait_copied(0.1)
+        tap.equal(len(volumes(desktop) - before), 1, f"{how}: while it is copied it is listed")
+        if how == "cancelled":
+            kith(laptop, "cancel", guest.name)
+        else:
+            desktop.kill("kith-mover-worker")
+        tap.ok(command.wait() != 0, f"{how}: the move fails")
+        wait_for("the volume's end", lambda: volumes(desktop) == before, 30, 0.2)
+        tap.equal(files(desktop), before, f"{how}: volume and file are gone, others are there")
+        tap.equal(kithlab.leftovers(desktop, guest), [], f"{how}: nothing else is left")
+        tap.ok(kithlab.ticks_now(guest, laptop), f"{how}: the guest goes on at the source")
+    laptop.rate(None)
+
+
+def stops_meanwhile(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
+    """The pool is stopped while a VM arrives: its file is open already, and it goes on."""
+    laptop.rate("80mbit")
+    command = Move(laptop, guest.name, desktop)
+    command.wait_copied(0.1)
+    desktop.virsh("pool-destroy", "default")
+    laptop.rate(None)
+    command.done()
+    path = kithlab.disk_path(desktop, guest)
+    tap.ok(kithlab.ticks_now(guest, desktop), "a pool that stops in the middle: the VM arrives")
+    desktop.virsh("pool-start", "default")
+    tap.ok(path in volumes(desktop), "and its volume is listed when the pool is back")
+    Move(desktop, guest.name, laptop).done()
+    tap.ok(path not in files(desktop), "and goes when the VM leaves")
+
+
+def body(tap: Tap, lab: Lab) -> None:
+    """All in one lab."""
+    laptop, desktop = kithlab.family(lab, "laptop", "desktop")
+    define_pool(desktop)
+    there_and_back(tap, laptop, desktop, "raw")
+    there_and_back(tap, laptop, desktop, "qcow2")
+    guest = kithlab.small_guest("work", memory_mib=128)
+    digest = kithlab.run_guest(guest, laptop)
+    odd_pools(tap, laptop, desktop, guest)
+    full_pool(tap, laptop, desktop, guest)
+    broken_off(tap, laptop, desktop, guest)
+    stops_meanwhile(tap, laptop, desktop, guest)
+    kithlab.judge(tap, guest, [laptop, desktop] * ROUNDS + [laptop], "all of it", digest)
+
+
+if __name__ == "__main__":
+    kithlab.run_tests("pools", body)
