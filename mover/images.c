@@ -1,22 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hand-off's note goes last, so that a crash forgets no image. */
+/* Nothing is forgotten: what is not removed is noted before the hand-off's own note goes. */
 #include "mover/images.h"
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "mover/disk.h"
+#include "mover/stale.h"
+
+static int note_stale(struct workplace *p, const struct remnant_image *image)
+{
+	const struct remnant *note = &p->remnant;
+	struct stale s = {.time = clock_unix(), .made = image->made};
+
+	memcpy(s.uuid, note->uuid, UUID_LEN);
+	memcpy(s.peer, note->peer, DEVICE_ID_LEN);
+	memcpy(s.vm, note->vm, sizeof(s.vm));
+	memcpy(s.peer_name, note->peer_name, sizeof(s.peer_name));
+	memcpy(s.path, image->path, sizeof(s.path));
+	return stale_write(p->folder, &s);
+}
+
+static int keep_stale(struct workplace *p, const struct remnant_image *image, struct kerr *err)
+{
+	int r = note_stale(p, image);
+
+	if (r < 0)
+		return kerr_set(err, EAGAIN, KCODE_FAILED,
+				"Cannot note that the image %.300s stays: %s.", image->path,
+				strerror(-r));
+	log_notice("images", "The VM \"%s\" is elsewhere; the image %s stays (see `kith disks`).",
+		   p->remnant.vm, image->path);
+	return 0;
+}
 
 static int drop_one(struct workplace *p, const struct remnant_image *image, struct kerr *err)
 {
 	struct kerr why = {0};
 	int r;
 
-	if (!image->made) {
-		log_notice("images", "The VM moved away; its old image %s is not Kith's and stays.",
-			   image->path);
-		return 0;
-	}
+	if (!image->made)
+		return keep_stale(p, image, err);
 	r = disk_remove(p->virt, p->folder, image->path, &why);
 	if (r == 0 || r == -ENOENT)
 		return 0;
@@ -25,7 +50,9 @@ static int drop_one(struct workplace *p, const struct remnant_image *image, stru
 		return -EAGAIN;
 	}
 	log_warning("images", "%s", why.text);
-	return 0;
+	if (r == -EPERM) /* somebody else's, against all odds */
+		return 0;
+	return keep_stale(p, image, err);
 }
 
 int images_drop(struct workplace *p, struct kerr *err)

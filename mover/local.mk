@@ -3,6 +3,7 @@
 noinst_LIBRARIES += mover/libmoverclient.a
 mover_libmoverclient_a_SOURCES = \
 	mover/client.c mover/client.h \
+	mover/disks-client.c mover/disks-client.h \
 	mover/proto.c mover/proto.h
 mover_libmoverclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
@@ -12,6 +13,8 @@ mover_libmover_a_SOURCES = \
 	mover/bridge.h \
 	mover/disk.c \
 	mover/disk.h \
+	mover/disks.c \
+	mover/disks.h \
 	mover/filter/cookie.c \
 	mover/filter/cookie.h \
 	mover/filter/domain-rules.h \
@@ -20,6 +23,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter/domain.h \
 	mover/filter/gateway.c \
 	mover/filter/gateway.h \
+	mover/filter/mention.c \
+	mover/filter/mention.h \
 	mover/filter/rpc.c \
 	mover/filter/rpc.h \
 	mover/filter/xdr.c \
@@ -52,6 +57,8 @@ mover_libmover_a_SOURCES = \
 	mover/side-source.h \
 	mover/side.c \
 	mover/side.h \
+	mover/stale.c \
+	mover/stale.h \
 	mover/supervisor.c \
 	mover/supervisor.h \
 	mover/task.c \
@@ -60,6 +67,8 @@ mover_libmover_a_SOURCES = \
 	mover/tls.h \
 	mover/transfer.c \
 	mover/transfer.h \
+	mover/usage.c \
+	mover/usage.h \
 	mover/virt-internal.h \
 	mover/virt.c \
 	mover/virt.h \

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/disks.h"
 #include "mover/listing.h"
 #include "mover/recover.h"
 #include "mover/supervisor.h"
@@ -43,6 +44,8 @@ int main(int argc, char *argv[])
 		worker_main(&config, argv[at], false);
 	if (strcmp(mode, "--vms") == 0 && argc == at)
 		listing_main(&config);
+	if (strcmp(mode, DISKS_MODE_LIST) == 0 || strncmp(mode, "--disk-", 7) == 0)
+		disks_main(&config, mode, argv[at]);
 	if (strncmp(mode, "--recover", 9) == 0 && argc == at)
 		return recover_main(&config, strcmp(mode, "--recover-again") == 0);
 	return usage();

@@ -41,13 +41,12 @@ static bool last_was(int code)
 static int read_folder(const char *xml, char *ret, size_t size, struct kerr *err)
 {
 	_cleanup_doc_ xmlDoc *doc = NULL;
-	const xmlNode *node;
+	const xmlNode *node = NULL;
+	struct kerr ignored = {0};
 	const char *path;
-	int r = filter_parse(xml, strlen(xml), XML_MAX, XML_DEPTH_MAX, "pool", &doc, err);
 
-	if (r < 0)
-		return r;
-	node = filter_child(xmlDocGetRootElement(doc), "target");
+	if (filter_parse(xml, strlen(xml), XML_MAX, XML_DEPTH_MAX, "pool", &doc, &ignored) == 0)
+		node = filter_child(xmlDocGetRootElement(doc), "target");
 	node = node ? filter_child(node, "path") : NULL;
 	path = node ? filter_text_of(node) : NULL;
 	if (!path || path[0] != '/' || !text_is_name(path, size - 1))
@@ -79,7 +78,27 @@ static int pool_read(virStoragePoolPtr from, struct pool *ret, struct kerr *err)
 	return r;
 }
 
-static int pool_find(struct virt *v, const char *name, struct pool *ret, struct kerr *err)
+static int pool_pick(virStoragePoolPtr *list, int n, const char *name, const char *folder,
+		     struct pool *ret, struct kerr *err)
+{
+	for (int i = 0; i < n; i++) {
+		struct kerr ignored = {0};
+		struct pool p;
+
+		if (name && strcmp(virStoragePoolGetName(list[i]), name) == 0)
+			return pool_read(list[i], ret, err);
+		if (folder && pool_read(list[i], &p, &ignored) == 0 &&
+		    strcmp(p.folder, folder) == 0) {
+			*ret = p;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* By name, or by folder where that is NULL. *err stays clean if there is none. */
+static int pool_find(struct virt *v, const char *name, const char *folder, struct pool *ret,
+		     struct kerr *err)
 {
 	virStoragePoolPtr *list = NULL;
 	int n, r = virt_ensure(v, err);
@@ -92,12 +111,9 @@ static int pool_find(struct virt *v, const char *name, struct pool *ret, struct 
 	if (n < 0)
 		return last_was(VIR_ERR_NO_SUPPORT) ? -ENOENT
 						    : virt_fail(err, "Listing the storage pools");
-	r = -ENOENT;
-	for (int i = 0; i < n; i++) {
-		if (strcmp(virStoragePoolGetName(list[i]), name) == 0)
-			r = pool_read(list[i], ret, err);
+	r = pool_pick(list, n, name, folder, ret, err);
+	for (int i = 0; i < n; i++)
 		virStoragePoolFree(list[i]);
-	}
 	free(list);
 	return r;
 }
@@ -105,7 +121,7 @@ static int pool_find(struct virt *v, const char *name, struct pool *ret, struct 
 int pool_get(struct virt *v, const char *name, struct pool *ret, struct kerr *err)
 {
 	_cleanup_pool_ virStoragePoolPtr p = NULL;
-	int r = pool_find(v, name, ret, err);
+	int r = pool_find(v, name, NULL, ret, err);
 
 	if (r != -ENOENT || err->code != KCODE_OK)
 		return r;
@@ -120,6 +136,11 @@ int pool_get(struct virt *v, const char *name, struct pool *ret, struct kerr *er
 				name, name);
 	return kerr_set(err, ENOENT, KCODE_NOT_READY,
 			"The volumes of the storage pool \"%s\" are not files in a folder.", name);
+}
+
+int pool_at(struct virt *v, const char *folder, struct pool *ret, struct kerr *err)
+{
+	return pool_find(v, NULL, folder, ret, err);
 }
 
 const char *pool_volume_name(const char *path)

@@ -15,6 +15,9 @@ struct pool {
  * -ENOENT with a sentence that says what it lacks, or what virt.h says of all calls. */
 int pool_get(struct virt *v, const char *name, struct pool *ret, struct kerr *err);
 
+/* The started pool of such a kind that has this folder; -ENOENT without one. */
+int pool_at(struct virt *v, const char *folder, struct pool *ret, struct kerr *err);
+
 /* What is behind the last slash: the name of a volume of those kinds. */
 const char *pool_volume_name(const char *path);
 

@@ -33,6 +33,10 @@ enum mover_op {
 	MOVER_OP_GONE,	    /* mover_gone -> () : the other side gave up before the workers had
 			     * a channel of their own; one that has it goes by that instead */
 
+	/* the owner and root -> mover */
+	MOVER_OP_DISKS,	      /* () -> disks_place, u16 n, n x disks_stale */
+	MOVER_OP_DISK_REMOVE, /* disks_wish -> disks_answer */
+
 	/* mover -> kithd, IPC_FLAG_EVENT */
 	MOVER_EVENT_DIAL = 64, /* mover_conn : connect to the peer, pass it by OP_CONN */
 	MOVER_EVENT_PROGRESS,  /* mover_progress : at most 4 per second, and on phase changes */

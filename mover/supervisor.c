@@ -17,6 +17,8 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "mover/disks-client.h"
+#include "mover/disks.h"
 #include "mover/listing.h"
 #include "mover/proto.h"
 #include "mover/recover.h"
@@ -25,20 +27,24 @@
 #define CONNS_MAX 8
 #define ACCEPTS_PER_TURN 16
 #define COMPLAIN_MS 60000
-#define CHILDREN_MAX 18 /* 16 hand-offs, one listing, one recovery */
+#define CHILDREN_MAX 20 /* 16 hand-offs, one listing, one recovery, two about disks */
 #define WORKERS_MAX 16
+#define DISKS_MAX 2
+#define OWNER_CONNS_MAX 2 /* of CONNS_MAX */
 #define PENDING_MAX 64
 #define ENDED_MAX 16
 #define KITHD_USER "kith"
 
 #define RECOVER_MS 3000
 #define VMS_MS 8000
+#define DISKS_MS 60000
 #define RECOVERY_MS 40000
 #define STOP_MS 5000
 #define TICK_MS 500
 
 enum who {
 	WHO_KITHD = 1,
+	WHO_OWNER = 2,
 };
 
 enum child_kind {
@@ -46,6 +52,7 @@ enum child_kind {
 	CHILD_WORKER,
 	CHILD_VMS,
 	CHILD_RECOVER,
+	CHILD_DISKS,
 };
 
 struct conn {
@@ -75,7 +82,7 @@ struct pending {
 struct supervisor {
 	struct config config;
 	const char *config_path;
-	uid_t kithd_uid;
+	uid_t kithd_uid, owner_uid;
 	int listen_fd, signal_fd;
 	struct conn conns[CONNS_MAX];
 	struct child children[CHILDREN_MAX];
@@ -209,7 +216,7 @@ static void send_event(struct supervisor *s, const struct child *c, const struct
 	for (size_t i = 0; i < CONNS_MAX; i++) {
 		size_t at = c->owner < CONNS_MAX ? (c->owner + i) % CONNS_MAX : i;
 
-		if (s->conns[at].fd < 0)
+		if (s->conns[at].fd < 0 || !(s->conns[at].who & WHO_KITHD))
 			continue;
 		ipc_send(s->conns[at].fd, m->op, IPC_FLAG_EVENT, 0, m->body, m->len, -EBADF);
 		if (m->op == MOVER_EVENT_DIAL)
@@ -336,6 +343,42 @@ static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unuse
 	return 0;
 }
 
+static int start_disks(struct asker *a, const char *mode, const char *path, struct kerr *err)
+{
+	struct supervisor *s = a->s;
+	char *argv[] = {(char *)"kith-mover",
+			(char *)"-c",
+			(char *)(uintptr_t)s->config_path,
+			(char *)(uintptr_t)mode,
+			(char *)(uintptr_t)path,
+			NULL};
+	struct child *c;
+	uint32_t serial = 1;
+
+	if (child_count(s, CHILD_DISKS) >= DISKS_MAX || child_start(s, CHILD_DISKS, argv, &c) < 0 ||
+	    expect(s, a, c, &serial) < 0)
+		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many requests at once.");
+	a->deferred = true;
+	return 0;
+}
+
+static int op_disks(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
+		    struct wbuf *w _unused_, struct kerr *err)
+{
+	return start_disks(ctx, DISKS_MODE_LIST, NULL, err);
+}
+
+static int op_disk_remove(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
+			  struct wbuf *w _unused_, struct kerr *err)
+{
+	struct disks_wish wish;
+
+	if (disks_wish_get(r, &wish) < 0 || rbuf_end(r) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	return start_disks(ctx, wish.forget ? DISKS_MODE_FORGET : DISKS_MODE_REMOVE, wish.path,
+			   err);
+}
+
 static const struct ipc_op ops[] = {
 	{MOVER_OP_START, "start", WHO_KITHD, HID_LEN + 1, false, op_start},
 	{MOVER_OP_CONN, "conn", WHO_KITHD, HID_LEN + 2, true, op_forward},
@@ -343,6 +386,9 @@ static const struct ipc_op ops[] = {
 	{MOVER_OP_JOBS, "jobs", WHO_KITHD, 0, false, op_jobs},
 	{MOVER_OP_VMS, "vms", WHO_KITHD, 0, false, op_vms},
 	{MOVER_OP_GONE, "gone", WHO_KITHD, MOVER_GONE_MAX, false, op_forward},
+	{MOVER_OP_DISKS, "disks", WHO_OWNER, 0, false, op_disks},
+	{MOVER_OP_DISK_REMOVE, "disk-remove", WHO_OWNER, sizeof(struct disks_wish) + 8, false,
+	 op_disk_remove},
 };
 
 static void on_request(struct supervisor *s, size_t conn, struct ipc_msg *m)
@@ -415,19 +461,37 @@ static void turn_away(struct supervisor *s, const struct ipc_peer *peer, int fd)
 		    (unsigned)peer->uid);
 }
 
-/* kithd and root; whoever else connects takes no place (F11). */
+/* What the peer may ask for, 0 = nothing. Root could become both. */
+static unsigned who_is(const struct supervisor *s, uid_t uid)
+{
+	return (uid == 0 || uid == s->kithd_uid ? WHO_KITHD : 0u) |
+	       (uid == 0 || uid == s->owner_uid ? WHO_OWNER : 0u);
+}
+
+/* The owner's programs leave places for kithd (F11). */
+static bool has_place(const struct supervisor *s, unsigned who)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < CONNS_MAX; i++)
+		n += s->conns[i].fd >= 0 && s->conns[i].who == WHO_OWNER;
+	return who && (who != WHO_OWNER || n < OWNER_CONNS_MAX);
+}
+
+/* Whoever may ask for nothing takes no place (F11). */
 static void on_listen(struct supervisor *s)
 {
 	struct ipc_peer peer;
 	int fd;
 
 	for (int i = 0; i < ACCEPTS_PER_TURN && ipc_accept(s->listen_fd, &peer, &fd) == 0; i++) {
-		size_t slot = peer.uid == 0 || peer.uid == s->kithd_uid ? free_conn(s) : CONNS_MAX;
+		unsigned who = who_is(s, peer.uid);
+		size_t slot = has_place(s, who) ? free_conn(s) : CONNS_MAX;
 
 		if (slot == CONNS_MAX)
 			turn_away(s, &peer, fd);
 		else
-			s->conns[slot] = (struct conn){fd, WHO_KITHD};
+			s->conns[slot] = (struct conn){fd, who};
 	}
 }
 
@@ -513,8 +577,8 @@ static void child_end(struct supervisor *s, size_t child, int status)
 
 	on_child(s, child);
 	kerr_set(&err, EIO, KCODE_NOT_READY,
-		 c->kind == CHILD_VMS ? "libvirt on this device does not answer."
-				      : "The hand-off's worker died.");
+		 c->kind == CHILD_WORKER ? "The hand-off's worker died."
+					 : "libvirt on this device does not answer.");
 	for (size_t i = 0; i < PENDING_MAX; i++)
 		if (s->pending[i].used && s->pending[i].child == child) {
 			s->pending[i].used = false;
@@ -600,10 +664,8 @@ static void on_signal(struct supervisor *s)
 static void supervisor_tick(struct supervisor *s)
 {
 	static const uint64_t patience[] = {
-		[CHILD_NONE] = UINT64_MAX,
-		[CHILD_WORKER] = UINT64_MAX,
-		[CHILD_VMS] = VMS_MS,
-		[CHILD_RECOVER] = RECOVERY_MS,
+		[CHILD_NONE] = UINT64_MAX,     [CHILD_WORKER] = UINT64_MAX, [CHILD_VMS] = VMS_MS,
+		[CHILD_RECOVER] = RECOVERY_MS, [CHILD_DISKS] = DISKS_MS,
 	};
 	uint64_t now = worker_now_ms();
 
@@ -664,12 +726,14 @@ static void supervisor_run(struct supervisor *s)
 
 static int open_all(struct supervisor *s)
 {
-	struct passwd *kithd = getpwnam(KITHD_USER);
+	struct passwd *user = getpwnam(KITHD_USER);
 	char dir[128], path[160];
 	sigset_t set;
 	int r;
 
-	s->kithd_uid = kithd ? kithd->pw_uid : 0;
+	s->kithd_uid = user ? user->pw_uid : 0;
+	user = getpwnam(s->config.owner);
+	s->owner_uid = user ? user->pw_uid : 0;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
@@ -685,7 +749,7 @@ static int open_all(struct supervisor *s)
 	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
 		return -errno;
 	r = config_run_path(&s->config, MOVER_SOCKET, path, sizeof(path));
-	/* Whoever is neither kithd nor root is closed at once, by SO_PEERCRED. */
+	/* Whoever is neither kithd, owner nor root is closed at once, by SO_PEERCRED. */
 	return r < 0 ? r : ipc_listen(path, 0666, &s->listen_fd);
 }
 

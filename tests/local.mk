@@ -52,6 +52,7 @@ UNIT_TESTS = \
 	tests/unit/test-rpc \
 	tests/unit/test-seal \
 	tests/unit/test-session \
+	tests/unit/test-stale \
 	tests/unit/test-store \
 	tests/unit/test-tls \
 	tests/unit/test-tpm \

@@ -18,6 +18,7 @@ static const struct cli_command *const command_tables[] = {
 	cli_device_commands,
 	cli_vm_commands,
 	cli_move_commands,
+	cli_disks_commands,
 };
 
 static void print_commands(FILE *to)
@@ -29,9 +30,9 @@ static void print_commands(FILE *to)
 	      to);
 	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
 		for (const struct cli_command *c = command_tables[t]; c->name; c++)
-			fprintf(to, "  %-28s %s\n", c->usage, c->help);
-	fputs("  help                         this text; more in kith(1)\n"
-	      "  version                      version of this program\n",
+			fprintf(to, "  %-29s %s\n", c->usage, c->help);
+	fputs("  help                          this text; more in kith(1)\n"
+	      "  version                       version of this program\n",
 	      to);
 }
 

@@ -79,6 +79,9 @@ int cli_find_vm(struct cli *cli, const char *word, uint8_t ret_uuid[UUID_LEN],
  * kithd says of it in a list; NULL or JSON null: it is not. */
 void cli_print_locked(struct cli *cli, const json_t *error);
 
+/* Prints which images a VM that just left has left here, if any. */
+void cli_tell_stale(struct cli *cli, const uint8_t uuid[UUID_LEN]);
+
 /* JSON forms. */
 json_t *cli_kerr_json(const struct kerr *err);
 /* A text member of an object; "" if there is none. Borrowed. */
@@ -89,3 +92,4 @@ json_t *cli_hex(const uint8_t *data, size_t len);
 extern const struct cli_command cli_device_commands[];
 extern const struct cli_command cli_vm_commands[];
 extern const struct cli_command cli_move_commands[];
+extern const struct cli_command cli_disks_commands[];

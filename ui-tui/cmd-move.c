@@ -155,7 +155,7 @@ static void show_progress(const struct cli *cli, json_t *e, char *last_phase, si
 	snprintf(last_phase, size, "%s", phase);
 }
 
-static int finish_done(const struct cli *cli, const struct target *t, const json_t *e)
+static int finish_done(struct cli *cli, const struct target *t, const json_t *e)
 {
 	char ram[32], disk[32];
 
@@ -168,6 +168,7 @@ static int finish_done(const struct cli *cli, const struct target *t, const json
 	       cli->terminal ? "\r\033[K" : "", t->vm, t->name,
 	       (double)number_of(e, "elapsed_ms") / 1000,
 	       (unsigned long long)number_of(e, "downtime_ms"), ram, disk);
+	cli_tell_stale(cli, t->uuid);
 	return 0;
 }
 

@@ -3,6 +3,7 @@ noinst_LIBRARIES += ui-tui/libui.a
 ui_tui_libui_a_SOURCES = \
 	ui-tui/cli.c ui-tui/cli.h \
 	ui-tui/cmd-device.c \
+	ui-tui/cmd-disks.c \
 	ui-tui/cmd-move.c \
 	ui-tui/cmd-vm.c \
 	ui-tui/lookup.c \
@@ -15,5 +16,5 @@ bin_PROGRAMS += kith
 kith_SOURCES = ui-tui/main.c
 kith_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
 kith_LDADD = \
-	ui-tui/libui.a agent/libagentclient.a policyd/libpolicydapi.a \
+	ui-tui/libui.a agent/libagentclient.a mover/libmoverclient.a policyd/libpolicydapi.a \
 	base/libbase.a $(JANSSON_LIBS) $(SODIUM_LIBS)

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kith beside the rest of a libvirt host: storage pools in which images are made, and odd ones."""
+"""Kith beside the rest of a libvirt host: images in storage pools, good and odd ones, and the old
+images that a VM leaves."""
 import pathlib
 import sys
+import uuid
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
@@ -180,6 +182,172 @@ def stops_meanwhile(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> 
     tap.ok(path not in files(desktop), "and goes when the VM leaves")
 
 
+# -- old images at the source -----------------------------------------------------------------
+
+
+def stale(device: Device, guest: Guest) -> list[dict]:
+    """What `kith disks` lists of the guest."""
+    return [row for row in kith(device, "disks")["stale"] if row["vm"] == guest.name]
+
+
+def keeps(tap: Tap, device: Device, guest: Guest, code: str, words: str, name: str,
+          word: str | None = None) -> None:
+    """Removing is refused, and the file stays."""
+    said = refusal(device, "--yes", "disks", "remove", word or guest.name)
+    tap.ok(said and said.code == code and words in said.text, f"{name}: refused with `{code}`",
+           str(said))
+    tap.note(str(said))
+    tap.ok(guest.disk in files(device), f"{name}: the file stays")
+
+
+def by_hand(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """An image outside of all pools: shown, protected, and removed by root's hand only."""
+    guest = kithlab.small_guest("old", memory_mib=128)
+    kithlab.run_guest(guest, laptop)
+    tap.equal(stale(laptop, guest), [], "a VM that is here left nothing")
+    Move(laptop, guest.name, desktop).done()
+    row = (stale(laptop, guest) or [{}])[0]
+    tap.ok(row.get("path") == guest.disk and row["device"] == "desktop" and row["bytes"] > 1 << 20
+           and row["state"] == "there" and not row["here"] and not row["made"],
+           "its image is listed, with the place it went to and its size", str(row))
+    text = laptop.run(["kith", "disks"]).stdout
+    tap.ok(guest.disk in text and "the folder /var/lib/kith/images" in text and " free" in text,
+           "people are told too, and where new ones are made", text)
+    tap.note(text.replace("\n", " | "))
+    Move(desktop, guest.name, laptop).done()
+    row = (stale(laptop, guest) or [{}])[0]
+    tap.ok(row.get("here") and kithlab.disk_path(laptop, guest) != guest.disk,
+           "back home it runs on a new image, and the old one is still listed", str(row))
+    keeps(tap, laptop, guest, "custody", "on this device again", "while the VM is here")
+    Move(laptop, guest.name, desktop).done()
+    tap.equal([row["path"] for row in stale(laptop, guest)], [guest.disk],
+              "gone again, only the owner's image is listed: Kith's own went")
+    other = guest.xml().replace(guest.uuid, str(uuid.uuid4())).replace(
+        f"<name>{guest.name}</name>", "<name>other</name>")
+    laptop.virsh("define", "/dev/stdin", input=other)
+    keeps(tap, laptop, guest, "busy", 'the VM "other" needs it', "another VM has it as its disk")
+    laptop.virsh("undefine", "other")
+    keeps(tap, laptop, guest, "not-found", "is no image", "a path that is not noted",
+          "/var/lib/libvirt/images/none.img")
+    done = kith(laptop, "--yes", "disks", "remove", guest.name)
+    tap.ok(done["outcome"] == "by-hand" and done["command"] == f"sudo rm -- '{guest.disk}'"
+           and guest.disk in files(laptop), "outside of pools the command is told", str(done))
+    laptop.run(["sh", "-c", done["command"].removeprefix("sudo ")])
+    tap.equal([row["state"] for row in stale(laptop, guest)], ["gone"], "when done it is `gone`")
+    done = kith(laptop, "--yes", "disks", "remove", guest.name)
+    tap.ok(done["outcome"] == "forgotten" and not stale(laptop, guest), "and off the list",
+           str(done))
+    guest.destroy(desktop, undefine=True)
+
+
+def by_libvirt(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """An image in a pool: libvirt removes it, after a yes; nothing else in the pool is touched."""
+    guest = kithlab.small_guest("pooled", memory_mib=128, image_format="qcow2")
+    kithlab.run_guest(guest, laptop)
+    his = laptop.host_path(POOL) / "his.raw"
+    his.write_text("precious")
+    define_pool(laptop)
+    Move(laptop, guest.name, desktop).done()
+    overlay = f"{POOL}/overlay.qcow2"
+    laptop.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", guest.disk, "-F", "qcow2",
+                overlay])
+    keeps(tap, laptop, guest, "busy", 'volume "overlay.qcow2" needs it', "an image stands on it")
+    laptop.run(["rm", overlay])
+    laptop.virsh("pool-refresh", "default")
+    said = refusal(laptop, "disks", "remove", guest.name, say="n")
+    tap.ok(said and said.code == "cancelled" and guest.disk in files(laptop), "a no is a no",
+           str(said))
+    before = volumes(laptop)
+    done = kith(laptop, "disks", "remove", guest.disk, say="y")
+    tap.equal((done["outcome"], done["path"]), ("removed", guest.disk), "a yes removes it")
+    laptop.virsh("pool-refresh", "default")
+    tap.equal((before - volumes(laptop), before & volumes(laptop) - files(laptop)),
+              ({guest.disk}, set()), "volume and file are gone, and no other")
+    tap.ok(his.read_text() == "precious" and not stale(laptop, guest), "and it is off the list")
+    drop_pool(laptop)
+    guest.destroy(desktop, undefine=True)
+
+
+def pool_is_away(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """Kith's own image in a pool that is stopped when the VM leaves: noted, removed later."""
+    guest = kithlab.small_guest("away", memory_mib=128)
+    kithlab.run_guest(guest, laptop)
+    Move(laptop, guest.name, desktop).done()
+    path = kithlab.disk_path(desktop, guest)
+    desktop.virsh("pool-destroy", "default")
+    Move(desktop, guest.name, laptop).done()
+    row = (stale(desktop, guest) or [{}])[0]
+    tap.ok(row.get("path") == path and row["made"], "an image of a stopped pool is listed", str(row))
+    said = refusal(desktop, "--yes", "disks", "remove", guest.name)
+    tap.ok(said and "is not started" in said.text and path in files(desktop),
+           "and stays while the pool is stopped", str(said))
+    desktop.virsh("pool-start", "default")
+    done = kith(desktop, "--yes", "disks", "remove", guest.name)
+    tap.ok(done["outcome"] == "removed" and path not in files(desktop), "and goes when it is back",
+           str(done))
+    guest.destroy(laptop, undefine=True)
+
+
+def source_dies(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """The source's worker dies after the release: recovery notes the image as well."""
+    guest = kithlab.small_guest("dies", memory_mib=128)
+    digest = kithlab.run_guest(guest, laptop)
+    released = kithlab.LogWatch("kith-mover", ": released after", laptop)
+    command = Move(laptop, guest.name, desktop)
+    wait_for("the release", lambda: released.seen or command.status is not None, 60, 0.002)
+    killed = laptop.kill("kith-mover-worker")
+    released.stop()
+    command.wait()
+    tap.note(f"killed {len(killed)} workers after the release")
+    wait_for("the note", lambda: stale(laptop, guest), 60, 0.5)
+    wait_for("the VM's end here", lambda: guest.state(laptop) == "absent", 30, 0.5)
+    tap.equal([row["path"] for row in stale(laptop, guest)], [guest.disk],
+              "a worker that died after the release: the old image is listed")
+    kithlab.judge(tap, guest, [laptop, desktop], "the source's worker died", digest)
+    guest.destroy(desktop, undefine=True)
+
+
+HOLD = """
+import socket, sys, time
+held = []
+for _ in range(6):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect("/run/kith/mover/mover.sock")
+    held.append(s)
+time.sleep(1)
+def alive(s):
+    s.setblocking(False)
+    try:
+        return s.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+print(sum(map(alive, held)), flush=True)
+sys.stdin.read()
+"""
+
+
+def who_may(tap: Tap, laptop: Device) -> None:
+    """N10, F11: the owner may ask kith-mover for this and nothing else; others are hung up on."""
+    conf = laptop.base / "etc-kith" / "kith.conf"
+    text = conf.read_text()
+    conf.write_text(text.replace("owner = root", "owner = games"))
+    laptop.restart("kith-mover")
+    tap.ok("place" in kith(laptop, "disks", user="games"), "N10 the owner may ask")
+    said = refusal(laptop, "disks", user="daemon")
+    tap.ok(said and said.code == "not-allowed", "N10 another user is hung up on", str(said))
+    for user, places in (("games", 2), ("daemon", 0)):
+        holder = laptop.popen(["python3", "-c", HOLD], user, text=True, stdin=-1, stdout=-1)
+        tap.equal(holder.stdout.readline().strip(), str(places), f"F11 {user} gets {places} places")
+        tap.ok("vms" in kith(laptop, "vms"), f"F11 {user} holds them: kithd is answered")
+        tap.ok("place" in kith(laptop, "disks"), f"F11 {user} holds them: root is answered")
+        holder.stdin.close()
+        holder.wait(10)
+    conf.write_text(text)
+    laptop.restart("kith-mover")
+
+
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
@@ -193,6 +361,12 @@ def body(tap: Tap, lab: Lab) -> None:
     broken_off(tap, laptop, desktop, guest)
     stops_meanwhile(tap, laptop, desktop, guest)
     kithlab.judge(tap, guest, [laptop, desktop] * ROUNDS + [laptop], "all of it", digest)
+    guest.destroy(laptop, undefine=True)
+    by_hand(tap, laptop, desktop)
+    by_libvirt(tap, laptop, desktop)
+    pool_is_away(tap, laptop, desktop)
+    source_dies(tap, laptop, desktop)
+    who_may(tap, laptop)
 
 
 if __name__ == "__main__":

@@ -108,16 +108,18 @@ static void test_kinds(struct host *h, const void *data)
 
 static void test_absent(struct host *h, const void *data)
 {
+	g_autofree char *folder = add_pool(h, "dir", "mine", false);
 	struct kerr err = {0};
 	struct pool p;
 
 	(void)data;
-	g_free(add_pool(h, "dir", "mine", false));
 	g_assert_cmpint(pool_get(h->virt, "other", &p, &err), ==, -ENOENT);
 	g_assert_nonnull(strstr(err.text, "no storage pool \"other\""));
 	kerr_clear(&err);
 	g_assert_cmpint(pool_get(h->virt, "mine", &p, &err), ==, -ENOENT);
 	g_assert_nonnull(strstr(err.text, "virsh pool-start mine"));
+	kerr_clear(&err);
+	g_assert_cmpint(pool_at(h->virt, folder, &p, &err), ==, -ENOENT);
 }
 
 static void test_place(struct host *h, const void *data)
