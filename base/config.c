@@ -101,6 +101,8 @@ static const struct {
 	{"paths", "run", "an absolute path", set_path, ARRAY(run)},
 	{"paths", "images", "an absolute path", set_path, ARRAY(images)},
 	{"libvirt", "pool", "the name of a storage pool, or none", set_text, ARRAY(pool)},
+	{"libvirt", "networks", "names of networks with commas between, or none", set_text,
+	 ARRAY(networks)},
 	{"people", "owner", "a local user name", set_text, ARRAY(owner)},
 	{"trust", "max_age", "seconds, 1 to 31622400", set_u32, MEMBER(evidence_max_age_s),
 	 366UL * 86400},
@@ -117,6 +119,7 @@ static void defaults(struct config *c)
 		.run = "/run/kith",
 		.images = "/var/lib/kith/images",
 		.pool = CONFIG_POOL_DEFAULT,
+		.networks = "default",
 		.owner = "root",
 		.evidence_max_age_s = 86400,
 	};

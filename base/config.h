@@ -17,6 +17,7 @@ struct config {
 	char state[108], run[108];    /* [paths] state, run */
 	char images[108];	      /* [paths] images: where incoming disks are made... */
 	char pool[NAME_MAX_LEN + 1];  /* [libvirt] pool: ...unless there is this storage pool */
+	char networks[256];	      /* [libvirt] networks that VMs may join: names, commas */
 	char owner[NAME_MAX_LEN + 1]; /* [people] owner: local user who acts for the owner */
 	uint32_t evidence_max_age_s;  /* [trust] max_age: older evidence makes a verdict stale */
 };

@@ -41,6 +41,8 @@ mover_libmover_a_SOURCES = \
 	mover/images.h \
 	mover/listing.c \
 	mover/listing.h \
+	mover/network.c \
+	mover/network.h \
 	mover/pool.c \
 	mover/pool.h \
 	mover/recover.c \

@@ -12,7 +12,6 @@
 #include "mover/disk.h"
 
 #define SERIAL_FOLDER "/var/log/libvirt"
-#define NETWORK "default" /* what an interface on the source's libvirt network becomes */
 
 static struct destination_rpc *destination_rpc_self(const struct worker *w)
 {
@@ -56,7 +55,7 @@ int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 		.limits = {.expect_name = w->grant.vm,
 			   .max_memory_bytes = offer->memory_bytes,
 			   .max_vcpus = offer->vcpus,
-			   .network = NETWORK,
+			   .networks = &((struct destination *)w->ctx)->networks,
 			   .serial_path = serial},
 		.map = *map,
 		.migrate_uri = ram,

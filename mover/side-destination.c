@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "mover/disk.h"
+#include "mover/network.h"
 
 #define CONNECT_MS 30000
 #define WATCH_MS 2000 /* PREPARED: is the copy still there? */
@@ -144,8 +145,11 @@ static void images_work(void *arg)
 {
 	struct worker *w = arg;
 
-	kerr_clear(&destination_self(w)->task_err);
-	make_images(w, &destination_self(w)->task_err);
+	struct destination *d = destination_self(w);
+
+	kerr_clear(&d->task_err);
+	network_look(w->place.virt, w->place.config.networks, &d->networks);
+	make_images(w, &d->task_err);
 }
 
 static void images_done(void *arg)

@@ -20,6 +20,7 @@ struct destination {
 	struct frame_offer offer;
 	bool offered;
 	struct domain_disk_map map;
+	struct domain_networks networks;
 	int image_fd[DOMAIN_DISKS_MAX];
 	uint64_t watch_ms, vote_ms, resumed_ns;
 	bool watching, defined, was_here, voided;

@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test-mover-client \
 	tests/unit/test-mover-proto \
 	tests/unit/test-naming \
+	tests/unit/test-network \
 	tests/unit/test-offer \
 	tests/unit/test-pairdesk \
 	tests/unit/test-pairing \

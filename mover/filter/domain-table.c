@@ -332,7 +332,7 @@ static const struct filter_rule interface_rows[] = {
 	 .min = 1,
 	 .attrs = ATTRS({.name = "address", .kind = FILTER_MAC, .required = true}, DROP("type"),
 			DROP("check"))},
-	SKIP("source", 1), /* the hook wrote the destination's own */
+	SKIP("source", 1), /* the hook read its name, and wrote the destination's own */
 	SKIP("target", 1), /* a tap device of the old host */
 	WITH("model",
 	     NEED("type", VALUES("virtio", "virtio-transitional", "virtio-non-transitional",
@@ -364,7 +364,7 @@ static const struct filter_rule interface_rows[] = {
 };
 
 static const struct filter_rule serial_rows[] = {
-	SKIP("source", 1), /* the hook wrote the destination's own */
+	SKIP("source", 1), /* the hook read its name, and wrote the destination's own */
 	{.name = "target",
 	 .attrs = ATTRS(ENUM("type", VALUES("isa-serial", "usb-serial", "pci-serial")),
 			UINT("port", 0, 255)),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/text.h"
 #include "mover/filter/domain-rules.h"
 
 #define CPUS_MAX 512u
@@ -354,11 +355,49 @@ int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct
 	return 1;
 }
 
+static const struct domain_network *lookup_network(const struct domain_limits *limits,
+						   const char *name)
+{
+	for (size_t i = 0; limits->networks && i < limits->networks->count; i++)
+		if (strcmp(limits->networks->list[i].name, name) == 0)
+			return &limits->networks->list[i];
+	return NULL;
+}
+
+/* Of the same name, and only one that was opened to VMs that arrive: what a name means is for each
+ * host to say. */
+static int find_network(struct filter *f, const xmlNode *node, const struct domain_network **ret)
+{
+	struct domain_walk *w = f->ctx;
+	const xmlNode *source = filter_child(node, "source");
+	const char *name = source ? filter_prop(source, "network") : NULL;
+
+	if (!name || !text_is_name(name, NAME_MAX_LEN))
+		return filter_refuse(f, "A network card of the VM is on a libvirt network without "
+					"a proper name.");
+	if (!w->limits)
+		return 0;
+	*ret = lookup_network(w->limits, name);
+	if (!*ret)
+		return filter_refuse(f,
+				     "A network card of the VM is on the libvirt network \"%s\", "
+				     "and VMs that arrive at this device may not join one of that "
+				     "name. If it is the right network there, its owner can add it "
+				     "to \"networks\" in the section [libvirt] of kith.conf.",
+				     name);
+	if ((*ret)->missing.code != KCODE_OK) {
+		*f->err = (*ret)->missing;
+		return -ENONET;
+	}
+	return 0;
+}
+
 int domain_enter_interface(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
 {
 	struct domain_walk *w = f->ctx;
 	const char *type = filter_prop(node, "type");
 	bool network = type && strcmp(type, "network") == 0;
+	const struct domain_network *own = NULL;
 	int r;
 
 	if (!network && (!type || strcmp(type, "user") != 0))
@@ -366,18 +405,19 @@ int domain_enter_interface(struct filter *f, const xmlNode *node, const struct f
 				     "A network card of the VM is wired to the old host's own "
 				     "network; only cards on a libvirt network or of type 'user' "
 				     "can be handed over.");
-	if (network && w->limits && !w->limits->network)
-		return filter_refuse(f,
-				     "A network card of the VM is on a libvirt network, and this "
-				     "device offers none.");
+	if (network) {
+		r = find_network(f, node, &own);
+		if (r < 0)
+			return r;
+	}
 	filter_open(f, rule->name);
 	filter_put_attr(f, "type", network ? "network" : "user");
 	r = filter_attrs(f, node, rule);
 	if (r < 0)
 		return r;
-	if (network && w->limits) {
+	if (own) {
 		filter_open(f, "source");
-		filter_put_attr(f, "network", w->limits->network);
+		filter_put_attr(f, "network", own->name);
 		filter_close(f, "source");
 	}
 	r = filter_children(f, node, rule);

@@ -23,6 +23,16 @@ enum disk_format {
 };
 DECLARE_NAMES(disk_format, enum disk_format);
 
+/* The networks of the destination's libvirt that VMs which arrive may join, each by its name. */
+#define DOMAIN_NETWORKS_MAX 8
+struct domain_networks {
+	size_t count;
+	struct domain_network {
+		char name[NAME_MAX_LEN + 1];
+		struct kerr missing; /* why it cannot be joined now; OK = it can */
+	} list[DOMAIN_NETWORKS_MAX];
+};
+
 /* What the destination grants. Strings are borrowed; NULL where said. */
 struct domain_limits {
 	const char *expect_name;       /* the VM's name in the grant */
@@ -31,10 +41,9 @@ struct domain_limits {
 	uint32_t max_vcpus;	       /* 0 = no limit */
 	uint32_t max_disks;	       /* at most DOMAIN_DISKS_MAX; 0 = DOMAIN_DISKS_MAX */
 	const char *emulator;	       /* the destination's QEMU; NULL = libvirt's default */
-	const char *network;	       /* libvirt network that type='network' becomes; NULL =
-					* such an interface is refused */
-	const char *serial_path;       /* file for a serial port that was a file at the source;
-					* NULL = it becomes a pty */
+	const struct domain_networks *networks; /* what a network card may be on; NULL = nothing */
+	const char *serial_path; /* file for a serial port that was a file at the source;
+				  * NULL = it becomes a pty */
 };
 
 /* Destination's answer to each disk of the VM, by target. Made by the destination alone (H12). */
@@ -83,7 +92,7 @@ struct domain_facts {
  *
  * *ret_xml is malloced. ret_facts may be NULL. Errors: -EBADMSG (BAD_MESSAGE: not XML, too big,
  * too deep, a DTD), -EPERM (DOMAIN: names the element that cannot be handed over), -EACCES
- * (IDENTITY), -ENOSPC (ROOM: a cap is exceeded), -ENOMEM. */
+ * (IDENTITY), -ENOSPC (ROOM: a cap is exceeded), -ENONET (as the network says), -ENOMEM. */
 int domain_rebuild(const char *xml, size_t len, const struct domain_limits *limits,
 		   const struct domain_disk_map *map, char **ret_xml,
 		   struct domain_facts *ret_facts, struct kerr *err);

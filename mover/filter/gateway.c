@@ -41,7 +41,8 @@ struct pending_call {
 struct gateway {
 	struct domain_limits limits;
 	struct domain_disk_map map;
-	char *name, *emulator, *network, *serial_path; /* what `limits` points to */
+	char *name, *emulator, *serial_path; /* what `limits` points to */
+	struct domain_networks networks;
 	char *migrate_uri, *disks_uri, *source_uri;
 
 	enum gateway_state state;
@@ -957,14 +958,14 @@ static int copy_config(struct gateway *g, const struct gateway_config *c)
 	g->map = c->map;
 	if (copy(c->limits.expect_name, &g->name) < 0 ||
 	    copy(c->limits.emulator, &g->emulator) < 0 ||
-	    copy(c->limits.network, &g->network) < 0 ||
 	    copy(c->limits.serial_path, &g->serial_path) < 0 ||
 	    copy(c->migrate_uri, &g->migrate_uri) < 0 || copy(c->disks_uri, &g->disks_uri) < 0 ||
 	    copy(c->source_uri, &g->source_uri) < 0)
 		return -ENOMEM;
 	g->limits.expect_name = g->name;
 	g->limits.emulator = g->emulator;
-	g->limits.network = g->network;
+	g->networks = c->limits.networks ? *c->limits.networks : (struct domain_networks){0};
+	g->limits.networks = &g->networks;
 	g->limits.serial_path = g->serial_path;
 	return 0;
 }
@@ -988,7 +989,6 @@ struct gateway *gateway_free(struct gateway *g)
 		return NULL;
 	free(g->name);
 	free(g->emulator);
-	free(g->network);
 	free(g->serial_path);
 	free(g->migrate_uri);
 	free(g->disks_uri);

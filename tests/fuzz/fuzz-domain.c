@@ -49,8 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct domain_facts facts, again_facts;
 	static struct domain_disk_map map;
+	static const struct domain_networks networks = {1, {{.name = "kithnet"}}};
 	struct domain_limits limits = {
-		.network = "kith",
+		.networks = &networks,
 		.emulator = "/usr/bin/qemu",
 		.serial_path = "/LOG",
 	};

@@ -10,11 +10,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct gateway *new_gateway(void)
 {
+	static const struct domain_networks networks = {1, {{.name = "kithnet"}}};
 	static struct gateway_config c;
 	struct gateway *g = NULL;
 
 	c = (struct gateway_config){
-		.limits = {.expect_name = "web", .network = "kith", .serial_path = "/log/web"},
+		.limits = {.expect_name = "web", .networks = &networks, .serial_path = "/log/web"},
 		.map = {.count = 1,
 			.disks = {{.target = "vda", .path = "/pool/vda", .capacity = 8388608}}},
 		.migrate_uri = "unix:///run/ram",

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kith beside the rest of a libvirt host: images in storage pools, good and odd ones, and the old
-images that a VM leaves."""
+"""Kith beside the rest of a libvirt host: images in storage pools, good and odd ones, the old
+images that a VM leaves, networks."""
 import pathlib
 import sys
 import uuid
@@ -79,10 +79,16 @@ def configure(device: Device, text: str) -> None:
 
 def refused(tap: Tap, guest: Guest, laptop: Device, code: str, words: str, name: str) -> None:
     """A move that the destination refuses before anything is copied, and what it says."""
-    said = refusal(laptop, "move", guest.name, "desktop")
+    command, said = Move(laptop, guest.name, "desktop"), None
+    try:
+        command.done()
+    except kithlab.Refused as why:
+        said = why
     tap.ok(said and said.code == code and words in said.text, f"{name}: refused with `{code}`",
            str(said))
     tap.note(str(said))
+    sent = [e.get("ram_bytes", 0) + e.get("disk_bytes", 0) for e in command.documents]
+    tap.equal(max(sent), 0, f"{name}: before anything was copied")
     tap.ok(kithlab.ticks_now(guest, laptop), f"{name}: the guest goes on at the source")
 
 
@@ -307,6 +313,77 @@ def source_dies(tap: Tap, laptop: Device, desktop: Device) -> None:
     guest.destroy(desktop, undefine=True)
 
 
+# -- networks ---------------------------------------------------------------------------------
+
+CARD = """\
+    <interface type='network'>
+      <mac address='52:54:00:6b:69:74'/>
+      <source network='{network}'/>
+      <model type='virtio'/>
+    </interface>
+"""
+NETWORK = """\
+<network>
+  <name>{network}</name>
+  <forward mode='bridge'/>
+  <bridge name='labbr0'/>
+</network>
+"""
+
+
+class Wired(Guest):
+    """A guest with a network card."""
+    network = "default"
+
+    def xml(self) -> str:
+        card = CARD.format(network=self.network)
+        return super().xml().replace("    <serial", card + "    <serial", 1)
+
+
+def define_network(device: Device, name: str = "default") -> None:
+    """A network over a bridge that is there: it needs neither firewall nor DHCP server."""
+    device.run(["ip", "link", "add", "labbr0", "type", "bridge"], check=False)
+    device.run(["ip", "link", "set", "labbr0", "up"])
+    device.virsh("net-define", "/dev/stdin", input=NETWORK.format(network=name))
+
+
+def networks(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """The network that a VM is on has to be there, up, and open to those that arrive."""
+    guest = Wired("wired", memory_mib=128, disk_mib=192, data_mib=64)
+    define_network(laptop)
+    laptop.virsh("net-start", "default")
+    digest = kithlab.run_guest(guest, laptop)
+    before = volumes(desktop)
+    refused(tap, guest, laptop, "not-ready", '"default", which is not defined', "no network")
+    define_network(desktop)
+    refused(tap, guest, laptop, "not-ready", "`virsh net-start default`", "a network that is down")
+    desktop.virsh("net-start", "default")
+    configure(desktop, "[libvirt]\nnetworks = none\n")
+    refused(tap, guest, laptop, "domain", 'add it to "networks"', "a network not opened")
+    configure(desktop, "")
+    tap.equal((kithlab.leftovers(desktop, guest), volumes(desktop)), ([], before),
+              "the refused ones left nothing")
+    Move(laptop, guest.name, desktop).done()
+    tap.ok("<source network='default'" in desktop.virsh("dumpxml", guest.name).stdout,
+           "with the network up it arrives, on the same network")
+    kithlab.judge(tap, guest, [laptop, desktop], "on a network", digest)
+    guest.destroy(desktop, undefine=True)
+
+    other = Wired("island", memory_mib=128, disk_mib=192, data_mib=64)
+    other.network = "island"
+    for device in (laptop, desktop):
+        define_network(device, "island")
+        device.virsh("net-start", "island")
+    kithlab.run_guest(other, laptop)
+    refused(tap, other, laptop, "domain", 'the libvirt network "island"', "H13 another network")
+    configure(desktop, "[libvirt]\nnetworks = default, island\n")
+    Move(laptop, other.name, desktop).done()
+    tap.ok("<source network='island'" in desktop.virsh("dumpxml", other.name).stdout,
+           "H13 opened by the destination's owner, it is joined by its name")
+    configure(desktop, "")
+    other.destroy(desktop, undefine=True)
+
+
 HOLD = """
 import socket, sys, time
 held = []
@@ -366,6 +443,7 @@ def body(tap: Tap, lab: Lab) -> None:
     by_libvirt(tap, laptop, desktop)
     pool_is_away(tap, laptop, desktop)
     source_dies(tap, laptop, desktop)
+    networks(tap, laptop, desktop)
     who_may(tap, laptop)
 
 

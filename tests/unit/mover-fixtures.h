@@ -108,7 +108,7 @@ static const char fix_domain[] =
 										   "00:11:22:33'/"
 										   ">\n"
 										   "      <source "
-										   "network='old-"
+										   "network='kith"
 										   "net' "
 										   "portid="
 										   "'" FIX_UUID "' "
@@ -213,13 +213,15 @@ static const char *const fix_cookies[] = {
 
 static inline struct domain_limits fix_limits(void)
 {
+	static const struct domain_networks networks = {2,
+							{{.name = "default"}, {.name = "kithnet"}}};
 	struct domain_limits l = {
 		.expect_name = FIX_NAME,
 		.max_memory_bytes = 1ull << 30,
 		.max_vcpus = 4,
 		.max_disks = 4,
 		.emulator = FIX_EMULATOR,
-		.network = "kith-net",
+		.networks = &networks,
 		.serial_path = FIX_SERIAL,
 	};
 

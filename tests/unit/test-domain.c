@@ -168,7 +168,7 @@ static void test_real(void)
 		"<source file='" FIX_PATH0 "'/>",
 		"<source file='" FIX_PATH1 "'/>",
 		"<emulator>" FIX_EMULATOR "</emulator>",
-		"<source network='kith-net'/>",
+		"<source network='kithnet'/>",
 		"<source path='" FIX_SERIAL "' append='on'/>",
 		"<title>A &amp; B</title>",
 		"<listen type='address' address='127.0.0.1'/>",
@@ -537,6 +537,31 @@ static void test_refused(gconstpointer data)
 		g_error("%s: %s", kcode_to_string(err.code), err.text);
 }
 
+/* A network is joined by its name, if the destination opened it, and if it is up there. */
+static void test_networks(void)
+{
+	struct domain_networks networks = {1, {{.name = "kithnet"}}};
+	struct domain_limits limits = fix_limits();
+	g_autofree char *xml = NULL;
+	struct domain_disk_map map;
+	struct kerr err = {0};
+
+	fix_map(&map);
+	limits.networks = &networks;
+	kerr_set(&networks.list[0].missing, ENOENT, KCODE_NOT_READY, "It is down.");
+	g_assert_cmpint(
+		domain_rebuild(fix_domain, strlen(fix_domain), &limits, &map, &xml, NULL, &err), ==,
+		-ENONET);
+	g_assert_cmpstr(err.text, ==, "It is down.");
+	g_assert_cmpint(err.code, ==, KCODE_NOT_READY);
+	kerr_clear(&networks.list[0].missing);
+	kerr_clear(&err);
+	g_assert_cmpint(
+		domain_rebuild(fix_domain, strlen(fix_domain), &limits, &map, &xml, NULL, &err), ==,
+		0);
+	g_assert_nonnull(strstr(xml, "<source network='kithnet'/>"));
+}
+
 /* An unknown attribute on, or element in, each element of a real document: refused, unless the
  * element is one that is thrown away whole. */
 static gboolean is_dropped(const char *at)
@@ -638,12 +663,13 @@ static void test_map(void)
 
 	/* No libvirt network here. */
 	limits = fix_limits();
-	limits.network = NULL;
+	limits.networks = NULL;
 	kerr_clear(&err);
 	g_assert_cmpint(
 		domain_rebuild(fix_domain, strlen(fix_domain), &limits, &map, &out, NULL, &err), ==,
 		-EPERM);
 	g_assert_null(out);
+	g_assert_nonnull(strstr(err.text, "network \"kithnet\""));
 
 	/* No place for serial logs: a pty, and libvirt's own emulator. */
 	limits = fix_limits();
@@ -725,6 +751,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/domain/H13 unknown part of each element", test_each_element);
 	g_test_add_func("/domain/H12 source paths never appear", test_paths);
 	g_test_add_func("/domain/H12 map and limits", test_map);
+	g_test_add_func("/domain/H13 networks by name", test_networks);
 	g_test_add_func("/domain/N1 size and depth", test_caps);
 	g_test_add_func("/domain/uuid", test_uuid);
 	return g_test_run();
