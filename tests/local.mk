@@ -2,7 +2,8 @@
 # STATIC_TESTS need no privilege and no devices; UNIT_TESTS run under sanitizers too; LAB_TESTS
 # make devices in namespaces and need root (./bootstrap check runs all; plain `make check` the
 # first two).
-STATIC_TESTS = tests/lint/lint tests/lint/tidy tests/lint/units tests/model/run
+STATIC_TESTS = \
+	tests/lint/lint tests/lint/polkit tests/lint/tidy tests/lint/units tests/model/run
 # What tidy reads.
 check_DATA = compile_commands.json
 
