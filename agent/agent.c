@@ -3,7 +3,6 @@
 #include "agent/agent.h"
 
 #include <glib-unix.h>
-#include <pwd.h>
 #include <string.h>
 
 #include "agent/channel.h"
@@ -39,7 +38,7 @@ struct agent {
 	struct control *control;
 	bool announced; /* our name is in the TXT record */
 	int64_t last_look;
-	guint housekeeping, devices_timer, sigterm, sigint;
+	guint housekeeping, devices_timer, sigterm, sigint, sighup;
 };
 
 /* -- what is told to those who watch -- */
@@ -416,6 +415,16 @@ static gboolean on_signal(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
+static gboolean on_reload(gpointer data)
+{
+	struct agent *a = data;
+
+	config_reload(&a->config, CONFIG_KITHD);
+	control_look_again(a->control);
+	publish(a);
+	return G_SOURCE_CONTINUE;
+}
+
 /* What needs nothing from outside. */
 static int make_parts(struct agent *a, const char *policyd, const char *mover, struct kerr *err)
 {
@@ -435,7 +444,6 @@ static int make_parts(struct agent *a, const char *policyd, const char *mover, s
 static int open_doors(struct agent *a, const char *control, struct kerr *err)
 {
 	struct peers_parts parts = {a->loop, a->asks, a->courier, a->overview};
-	const struct passwd *pw = getpwnam(a->config.owner);
 	int r = peers_new(&parts, &peers_events, a, &a->peers);
 
 	if (r < 0)
@@ -443,7 +451,7 @@ static int open_doors(struct agent *a, const char *control, struct kerr *err)
 				"libwebsockets cannot be set up; is its GLib plug-in "
 				"(libwebsockets-evlib-glib) installed?");
 	a->mail = mail_new(&(struct mail_parts){a->asks, a->peers, a->jobs, a->whereabouts});
-	r = control_new(control, pw ? pw->pw_uid : 0, requests_rows, on_request, a, &a->control);
+	r = control_new(control, a->config.owner, requests_rows, on_request, a, &a->control);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot listen on %s: %s.", control,
 				g_strerror(-r));
@@ -493,6 +501,7 @@ int agent_new(const struct config *config, struct agent **ret, struct kerr *err)
 	make_requests(a);
 	a->sigterm = g_unix_signal_add(SIGTERM, on_signal, a);
 	a->sigint = g_unix_signal_add(SIGINT, on_signal, a);
+	a->sighup = g_unix_signal_add(SIGHUP, on_reload, a);
 	a->housekeeping = g_timeout_add(HOUSEKEEPING_MS, on_housekeeping, a);
 	overview_refresh(a->overview, after_look, a);
 	*ret = TAKE_PTR(a);
@@ -511,6 +520,7 @@ struct agent *agent_free(struct agent *a)
 		return NULL;
 	remove_source(a->sigterm);
 	remove_source(a->sigint);
+	remove_source(a->sighup);
 	remove_source(a->housekeeping);
 	remove_source(a->devices_timer);
 	listener_free(a->listener);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/user.h"
 
 /* As many as places_local() lets in. */
 #define CLIENTS_MAX (2 * PLACES_OWN_MAX + PLACES_STRANGERS_MAX)
@@ -30,7 +31,8 @@ struct client {
 
 struct control {
 	int fd;
-	uid_t owner;
+	const char *owner_name;
+	uid_t owner; /* root while there is no such user */
 	char *path;
 	guint watch, pause;
 	GList *clients;
@@ -199,11 +201,23 @@ static void control_watch(const struct asker *a)
 
 static const struct asker_ops asker_ops = {control_reply, control_watch};
 
+static enum asker_kind kind_of(const struct control *c, uid_t uid)
+{
+	return uid == 0 || uid == c->owner ? ASKER_OWNER : ASKER_USER;
+}
+
+/* His account may be made while this runs. */
+static void find_owner(struct control *c)
+{
+	if (!user_find(c->owner_name, &c->owner))
+		c->owner = 0;
+}
+
 /* The one place that says as whom a program of this device asks. */
 static struct asker asker_of(struct control *c, const struct ipc_peer *peer)
 {
 	struct asker a = {
-		.kind = peer->uid == 0 || peer->uid == c->owner ? ASKER_OWNER : ASKER_USER,
+		.kind = kind_of(c, peer->uid),
 		.ops = &asker_ops,
 		.door = c,
 		.serial = ++c->last_serial,
@@ -358,9 +372,11 @@ static enum places_room room_for(const struct control *c, uid_t uid)
 
 static void add_client(struct control *c, const struct ipc_peer *peer, int fd)
 {
-	enum places_room room = room_for(c, peer->uid);
+	enum places_room room;
 	struct client *cl;
 
+	find_owner(c);
+	room = room_for(c, peer->uid);
 	if (room != PLACES_ROOM) {
 		refuse_client(fd, room);
 		return;
@@ -428,7 +444,20 @@ static int listen_at(const char *path)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-int control_new(const char *path, uid_t owner, const struct api_row *rows,
+void control_look_again(struct control *c)
+{
+	find_owner(c);
+	for (GList *l = c->clients; l; l = l->next) {
+		struct client *cl = l->data;
+
+		if (cl->asker.kind == kind_of(c, cl->uid))
+			continue;
+		cl->dying = true;
+		shutdown(cl->fd, SHUT_RDWR);
+	}
+}
+
+int control_new(const char *path, const char *owner, const struct api_row *rows,
 		control_request_fn request, void *ctx, struct control **ret)
 {
 	g_autofree char *folder = g_path_get_dirname(path);
@@ -443,7 +472,8 @@ int control_new(const char *path, uid_t owner, const struct api_row *rows,
 		return fd;
 	c = g_new0(struct control, 1);
 	c->fd = fd;
-	c->owner = owner;
+	c->owner_name = owner;
+	find_owner(c);
 	c->path = g_strdup(path);
 	c->rows = rows;
 	c->request = request;

@@ -36,11 +36,15 @@ typedef void (*control_request_fn)(void *ctx, const struct asker *asker,
 
 /* Listens at `path` for requests of those in `rows`. Everybody may connect (0666), as often as
  * places_local() allows with `owner`; whoever finds no place is told so in a line before he is hung
- * up on (code BUSY, id 0). */
-int control_new(const char *path, uid_t owner, const struct api_row *rows,
+ * up on (code BUSY, id 0). The owner is looked up by user_find() for each who connects; the text
+ * has to outlive this. */
+int control_new(const char *path, const char *owner, const struct api_row *rows,
 		control_request_fn request, void *ctx, struct control **ret);
 struct control *control_free(struct control *c);
 DEFINE_CLEANUP(struct control *, control_free)
+
+/* The owner may be another one now: whoever is not who he was is hung up on. */
+void control_look_again(struct control *c);
 
 /* To all who watch; taken over. */
 void control_broadcast(struct control *c, char *line);

@@ -37,6 +37,8 @@ int main(int argc, char **argv)
 		return usage(stderr, 2);
 	log_setup("kithd");
 	sigaction(SIGPIPE, &ignore, NULL);
+	/* Until there is something to do about it. */
+	sigaction(SIGHUP, &ignore, NULL);
 	if (secret_process_setup() < 0) {
 		log_error("main", "Cannot protect the process's memory.");
 		return 1;

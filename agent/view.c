@@ -47,17 +47,19 @@ json_t *view_status(const struct view_device *here, const struct policyd_status 
 {
 	static const uint8_t no_id[DEVICE_ID_LEN];
 	bool named = st && memcmp(st->device_id, no_id, DEVICE_ID_LEN) != 0;
+	const struct config *c = here->config;
 
-	return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:i}", "id",
-			 named ? api_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "name",
-			 st ? st->name : here->config->name, "role",
-			 device_role_to_string(st ? st->role : here->config->role), "tier",
+	return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:i, s:o, s:o}",
+			 "id", named ? api_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "name",
+			 st ? st->name : c->name, "role",
+			 device_role_to_string(st ? st->role : c->role), "tier",
 			 st ? tpm_tier_to_string(st->tier) : "none", "owner",
 			 st && st->owner[0] ? api_text(st->owner) : json_null(), "state",
 			 st ? api_text(policyd_state_to_string(st->state)) : json_null(), "detail",
 			 api_text(st ? st->detail : ""), "error", api_error(why), "pairing",
 			 here->window_open, "mover", here->mover, "discovery", here->discovery,
-			 "port", (int)here->port);
+			 "port", (int)here->port, "config_mark", api_hex(c->mark, sizeof(c->mark)),
+			 "config_later", api_text(c->later));
 }
 
 static void add_sighting(json_t *o, const struct sighting *s, int64_t now)

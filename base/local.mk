@@ -17,5 +17,6 @@ base_libbase_a_SOURCES = \
 	base/names.h \
 	base/notify.c base/notify.h \
 	base/secret.c base/secret.h \
-	base/text.c base/text.h
+	base/text.c base/text.h \
+	base/user.c base/user.h
 base_libbase_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)

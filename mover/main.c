@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kith-mover: hands running VMs over. The options below are for its own use but -c. */
+#include <signal.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -26,6 +27,8 @@ int main(int argc, char *argv[])
 	struct kerr err = {0};
 	int at = 1;
 
+	/* For the supervisor only, which takes it from its queue: its children go on. */
+	worker_ignore(SIGHUP);
 	if (argc > at + 1 && strcmp(argv[at], "-c") == 0) {
 		path = argv[at + 1];
 		at += 2;
@@ -37,7 +40,7 @@ int main(int argc, char *argv[])
 		return 2;
 	}
 	if (!mode)
-		return supervisor_main(&config, path);
+		return supervisor_main(&config);
 	if (strcmp(mode, "--source") == 0 && argc == at + 1)
 		worker_main(&config, argv[at], true);
 	if (strcmp(mode, "--destination") == 0 && argc == at + 1)

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/user.h"
 #include "mover/disks-client.h"
 #include "mover/disks.h"
 #include "mover/listing.h"
@@ -81,8 +82,8 @@ struct pending {
 
 struct supervisor {
 	struct config config;
-	const char *config_path;
-	uid_t kithd_uid, owner_uid;
+	char config_path[160]; /* CONFIG_MOVER_COPY */
+	uid_t kithd_uid;
 	int listen_fd, signal_fd;
 	struct conn conns[CONNS_MAX];
 	struct child children[CHILDREN_MAX];
@@ -251,12 +252,7 @@ static int op_start(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
 	struct asker *a = ctx;
 	struct supervisor *s = a->s;
 	char hex[2 * HID_LEN + 1];
-	char *argv[] = {(char *)"kith-mover",
-			(char *)"-c",
-			(char *)(uintptr_t)s->config_path,
-			NULL,
-			hex,
-			NULL};
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", s->config_path, NULL, hex, NULL};
 	struct child *c;
 	uint32_t serial = 1; /* the worker's first answer */
 	struct mover_start v;
@@ -326,8 +322,7 @@ static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unuse
 {
 	struct asker *a = ctx;
 	struct supervisor *s = a->s;
-	char *argv[] = {(char *)"kith-mover", (char *)"-c", (char *)(uintptr_t)s->config_path,
-			(char *)"--vms", NULL};
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", s->config_path, (char *)"--vms", NULL};
 	struct child *c = NULL;
 	uint32_t serial = 1;
 	int n = 0;
@@ -346,12 +341,9 @@ static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unuse
 static int start_disks(struct asker *a, const char *mode, const char *path, struct kerr *err)
 {
 	struct supervisor *s = a->s;
-	char *argv[] = {(char *)"kith-mover",
-			(char *)"-c",
-			(char *)(uintptr_t)s->config_path,
-			(char *)(uintptr_t)mode,
-			(char *)(uintptr_t)path,
-			NULL};
+	char *argv[] = {(char *)"kith-mover",	 (char *)"-c",
+			s->config_path,		 (char *)(uintptr_t)mode,
+			(char *)(uintptr_t)path, NULL};
 	struct child *c;
 	uint32_t serial = 1;
 
@@ -464,8 +456,10 @@ static void turn_away(struct supervisor *s, const struct ipc_peer *peer, int fd)
 /* What the peer may ask for, 0 = nothing. Root could become both. */
 static unsigned who_is(const struct supervisor *s, uid_t uid)
 {
+	uid_t owner;
+
 	return (uid == 0 || uid == s->kithd_uid ? WHO_KITHD : 0u) |
-	       (uid == 0 || uid == s->owner_uid ? WHO_OWNER : 0u);
+	       (uid == 0 || (user_find(s->config.owner, &owner) && uid == owner) ? WHO_OWNER : 0u);
 }
 
 /* The owner's programs leave places for kithd (F11). */
@@ -622,7 +616,7 @@ static void reap(struct supervisor *s)
 
 static void start_recovery(struct supervisor *s, uint64_t now)
 {
-	char *argv[] = {(char *)"kith-mover", (char *)"-c", (char *)(uintptr_t)s->config_path,
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", s->config_path,
 			(char *)(uintptr_t)(s->recovering_again ? "--recover-again" : "--recover"),
 			NULL};
 	struct child *c;
@@ -647,6 +641,81 @@ static void begin_stop(struct supervisor *s)
 			kill(s->children[i].pid, SIGKILL);
 }
 
+/* -- configuration -- */
+
+/* Children are started with a copy of the file as it was taken here, so that one which is just
+ * being edited, or waits for a restart, is not theirs. */
+static int copy_config(struct supervisor *s, const char *text)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char dir[128];
+	int r;
+
+	snprintf(dir, sizeof(dir), "%s/mover", s->config.run);
+	/* 0711: QEMU's user passes through to the folder of a hand-off, whose name it is told. */
+	r = dir_open(dir, 0711, &fd);
+	return r < 0 ? r : file_write_atomic(fd, "kith.conf", text, strlen(text), 0644);
+}
+
+static int read_config(const struct supervisor *s, struct config *ret, uint8_t **ret_text,
+		       struct kerr *err)
+{
+	size_t len;
+	int r = file_read(AT_FDCWD, s->config.path, CONFIG_SIZE_MAX, ret_text, &len);
+
+	if (r == -ENOENT) {
+		*ret_text = calloc(1, 1);
+		r = *ret_text ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_USAGE, "Cannot read %s: %s.", s->config.path,
+				strerror(-r));
+	r = config_parse((const char *)*ret_text, ret, err);
+	ret->path = s->config.path;
+	return r;
+}
+
+static int first_config(struct supervisor *s)
+{
+	_cleanup_free_ uint8_t *text = NULL;
+	struct config fresh;
+	int r = read_config(s, &fresh, &text, NULL);
+
+	if (r < 0)
+		return r;
+	s->config = fresh;
+	r = config_run_path(&s->config, CONFIG_MOVER_COPY, s->config_path, sizeof(s->config_path));
+	return r < 0 ? r : copy_config(s, (const char *)text);
+}
+
+/* As a whole or not at all: the children read a file, not what became of it here. */
+static void next_config(struct supervisor *s)
+{
+	_cleanup_free_ uint8_t *text = NULL;
+	struct config fresh, next = s->config;
+	struct kerr err = {0};
+	int r = read_config(s, &fresh, &text, &err);
+
+	if (r == 0) {
+		config_renew(&next, &fresh, CONFIG_MOVER);
+		memcpy(s->config.later, next.later, sizeof(next.later));
+		if (next.later[0])
+			r = kerr_set(&err, EAGAIN, KCODE_NOT_READY,
+				     "%s was changed, and is not taken before a restart because of "
+				     "%s.",
+				     next.path, next.later);
+	}
+	if (r == 0)
+		r = copy_config(s, (const char *)text);
+	if (r < 0) {
+		log_error("config", "%s What was in force before stays in force.",
+			  err.code == KCODE_OK ? strerror(-r) : err.text);
+		return;
+	}
+	s->config = next;
+	log_notice("config", "%s was read again.", next.path);
+}
+
 static void on_signal(struct supervisor *s)
 {
 	struct signalfd_siginfo info;
@@ -654,6 +723,8 @@ static void on_signal(struct supervisor *s)
 	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(s);
+		else if (info.ssi_signo == SIGHUP)
+			next_config(s);
 		else
 			begin_stop(s);
 	}
@@ -726,41 +797,37 @@ static void supervisor_run(struct supervisor *s)
 
 static int open_all(struct supervisor *s)
 {
-	struct passwd *user = getpwnam(KITHD_USER);
-	char dir[128], path[160];
+	struct passwd *kithd = getpwnam(KITHD_USER);
+	char path[160];
 	sigset_t set;
 	int r;
 
-	s->kithd_uid = user ? user->pw_uid : 0;
-	user = getpwnam(s->config.owner);
-	s->owner_uid = user ? user->pw_uid : 0;
+	s->kithd_uid = kithd ? kithd->pw_uid : 0;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	worker_ignore(SIGPIPE);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0)
 		return -errno;
-	snprintf(dir, sizeof(dir), "%s/mover", s->config.run);
-	/* 0711: QEMU's user passes through to the folder of a hand-off, whose name it is told. */
-	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
-		return -errno;
-	r = config_run_path(&s->config, MOVER_SOCKET, path, sizeof(path));
+	r = first_config(s);
+	if (r == 0)
+		r = config_run_path(&s->config, MOVER_SOCKET, path, sizeof(path));
 	/* Whoever is neither kithd, owner nor root is closed at once, by SO_PEERCRED. */
 	return r < 0 ? r : ipc_listen(path, 0666, &s->listen_fd);
 }
 
-int supervisor_main(const struct config *config, const char *config_path)
+int supervisor_main(const struct config *config)
 {
 	static struct supervisor s;
 	int r;
 
 	log_setup("kith-mover");
 	s.config = *config;
-	s.config_path = config_path;
 	s.recover_at = 1; /* at once */
 	for (size_t i = 0; i < CONNS_MAX; i++)
 		s.conns[i].fd = -EBADF;

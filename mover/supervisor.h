@@ -4,6 +4,6 @@
 
 #include "base/config.h"
 
-/* Serves <run>/mover/mover.sock until SIGTERM. `config_path` is handed to the workers. Exit
- * status for main(). No libvirt call is made in this process: libvirt may hang. */
-int supervisor_main(const struct config *config, const char *config_path);
+/* Serves <run>/mover/mover.sock until SIGTERM. Workers get a copy of the configuration,
+ * CONFIG_MOVER_COPY, which changes at SIGHUP only. Exit status. */
+int supervisor_main(const struct config *config);

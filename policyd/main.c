@@ -35,6 +35,7 @@ int main(int argc, char **argv)
 	int r = secret_process_setup();
 
 	log_setup("kith-policyd");
+	server_catch_reload();
 	umask(0077);
 	/* The TSS must not print what peers sent. */
 	setenv("TSS2_LOG", "all+NONE", 1);
@@ -45,11 +46,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (r == 0 && secret_lock_process() < 0)
-		r = kerr_set(
-			&err, EPERM, KCODE_FAILED,
-			"Kith may not keep its keys out of swap, so it does not start: the limit "
-			"of locked memory is too low. Start it as a service, or set LimitMEMLOCK "
-			"(`ulimit -l unlimited`).");
+		r = kerr_set(&err, EPERM, KCODE_FAILED,
+			     "Kith may not keep its keys out of swap, so it does not start: the "
+			     "limit of locked memory is too low. Start it as a service, or set "
+			     "LimitMEMLOCK (`ulimit -l unlimited`).");
 	if (r == 0)
 		r = config_load(path, &config, &err);
 	if (r == 0)

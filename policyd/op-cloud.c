@@ -27,6 +27,8 @@ OP_HANDLER(op_status)
 	snprintf(st->detail, sizeof(st->detail), "%s", core->reason.text);
 	memcpy(st->alarm, core->alarm, sizeof(st->alarm));
 	st->alarm_time = core->alarm_time;
+	memcpy(st->config_mark, core->config.mark, sizeof(st->config_mark));
+	memcpy(st->config_later, core->config.later, sizeof(st->config_later));
 	return 0;
 }
 

@@ -3,7 +3,6 @@
 #include "policyd/server.h"
 
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 
@@ -11,7 +10,9 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/user.h"
 #include "policyd/api/proto.h"
+#include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/policyd.h"
 
@@ -40,7 +41,7 @@ struct client {
 struct server {
 	const struct policyd *policyd;
 	int listen_fd;
-	uid_t owner, agent, mover;
+	uid_t agent, mover;
 	struct client clients[CLIENTS_MAX];
 	size_t count;
 	uint64_t last_id;
@@ -48,29 +49,42 @@ struct server {
 	uint8_t in[IPC_MAX_FRAME], out[IPC_MAX_BODY];
 };
 
-static volatile sig_atomic_t stop_requested;
+static volatile sig_atomic_t stop_requested, reload_requested;
 
 static void on_stop(int signo _unused_)
 {
 	stop_requested = 1;
 }
 
+static void on_reload(int signo _unused_)
+{
+	reload_requested = 1;
+}
+
 /* (uid_t)-1 can never be a peer, so a missing user simply grants nothing. */
 static uid_t uid_of(const char *user)
 {
-	const struct passwd *pw = getpwnam(user);
+	uid_t uid = (uid_t)-1;
 
-	if (!pw)
+	if (!user_find(user, &uid))
 		log_warning("server", "There is no local user \"%s\"; it can ask for nothing.",
 			    user);
-	return pw ? pw->pw_uid : (uid_t)-1;
+	return uid;
+}
+
+/* Looked up for each who comes: he may be named, and his account made, while this runs. */
+static bool is_owner(const struct server *s, uid_t uid)
+{
+	uid_t owner;
+
+	return user_find(s->policyd->core->config.owner, &owner) && uid == owner;
 }
 
 static unsigned who_is(const struct server *s, uid_t uid)
 {
 	unsigned who = WHO_ANYONE;
 
-	if (uid == s->owner)
+	if (is_owner(s, uid))
 		who |= WHO_OWNER;
 	if (uid == s->agent)
 		who |= WHO_AGENT;
@@ -92,7 +106,7 @@ int server_new(const struct config *config, const struct policyd *policyd, struc
 	if (!s)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	s->policyd = policyd;
-	s->owner = uid_of(config->owner);
+	uid_of(config->owner); /* for its warning */
 	s->agent = uid_of(SERVER_USER_AGENT);
 	s->mover = uid_of(SERVER_USER_MOVER);
 	r = config_run_path(config, POLICYD_SOCKET, path, sizeof(path));
@@ -167,16 +181,18 @@ static void complain(struct server *s, uid_t uid)
 static void accept_one(struct server *s)
 {
 	struct ipc_peer peer;
+	unsigned who;
 	int fd;
 
 	if (ipc_accept(s->listen_fd, &peer, &fd) < 0)
 		return;
-	if (!has_room(s, peer.uid, who_is(s, peer.uid))) {
+	who = who_is(s, peer.uid);
+	if (!has_room(s, peer.uid, who)) {
 		complain(s, peer.uid);
 		close(fd);
 		return;
 	}
-	s->clients[s->count++] = (struct client){fd, peer, who_is(s, peer.uid), ++s->last_id};
+	s->clients[s->count++] = (struct client){fd, peer, who, ++s->last_id};
 }
 
 /* 0 to go on, negative to hang up. */
@@ -233,6 +249,23 @@ static int timeout(const struct server *s)
 	return notify_turn(core_audit_tick(s->policyd->core), policyd_state_to_string(core->state));
 }
 
+void server_catch_reload(void)
+{
+	const struct sigaction reload = {.sa_handler = on_reload};
+
+	sigaction(SIGHUP, &reload, NULL);
+}
+
+/* Who is connected is who he is by the new file. */
+static void reload(struct server *s)
+{
+	reload_requested = 0;
+	config_reload(&s->policyd->core->config, CONFIG_POLICYD);
+	uid_of(s->policyd->core->config.owner); /* for its warning */
+	for (size_t i = 0; i < s->count; i++)
+		s->clients[i].who = who_is(s, s->clients[i].peer.uid);
+}
+
 int server_run(struct server *s)
 {
 	int r = setup_signals();
@@ -240,6 +273,8 @@ int server_run(struct server *s)
 	while (r == 0 && !stop_requested) {
 		struct pollfd fds[CLIENTS_MAX + 1];
 
+		if (reload_requested)
+			reload(s);
 		fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
 		for (size_t i = 0; i < s->count; i++)
 			fds[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};

@@ -21,10 +21,13 @@ enum server_who {
 
 struct server;
 
+/* From here on SIGHUP does not end this process: server_run() reads the configuration again. */
+void server_catch_reload(void);
+
 /* Looks the users up, makes the socket. Call before sandbox_enter(). */
 int server_new(const struct config *config, const struct policyd *policyd, struct server **ret,
 	       struct kerr *err);
 struct server *server_free(struct server *s);
 
-/* Serves until SIGTERM or SIGINT. 0 on an orderly end. */
+/* Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again. 0 on an orderly end. */
 int server_run(struct server *s);

@@ -99,6 +99,8 @@ static void policyd_status_code(struct coder *c, struct policyd_status *v)
 	CODE_TEXT(c, v->detail);
 	CODE_TEXT(c, v->alarm);
 	code_u64(c, &v->alarm_time);
+	CODE_BYTES(c, v->config_mark);
+	CODE_TEXT(c, v->config_later);
 }
 DEFINE_CODEC(policyd_status)
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/code.h"
+#include "base/config.h"
 #include "policyd/api/requests.h"
 
 #define POLICYD_SOCKET "policyd/policyd.sock" /* below the run directory */
@@ -120,6 +121,8 @@ struct policyd_status {
 	char detail[KERR_TEXT_MAX];   /* a sentence when not ready */
 	char alarm[KERR_TEXT_MAX];    /* the last alarm since policyd started, "" = none */
 	uint64_t alarm_time;	      /* Unix seconds */
+	uint8_t config_mark[CONFIG_MARK_LEN]; /* of the configuration that was read last */
+	char config_later[CONFIG_LATER_MAX];  /* what of it waits for a restart, "" = nothing */
 };
 
 /* What this device remembers of one that wants to pair. */

@@ -197,10 +197,13 @@ static const struct api_row rows[] = {
 
 static void door_open(struct door *d, uid_t owner, size_t answer)
 {
+	static char name[16];
+
+	g_snprintf(name, sizeof(name), "%u", owner);
 	*d = (struct door){.dir = g_dir_make_tmp("kith-places-XXXXXX", NULL), .answer = answer};
 	g_assert_cmpint(chmod(d->dir, 0711), ==, 0);
 	d->path = g_build_filename(d->dir, "control.sock", NULL);
-	g_assert_cmpint(control_new(d->path, owner, rows, on_request, d, &d->control), ==, 0);
+	g_assert_cmpint(control_new(d->path, name, rows, on_request, d, &d->control), ==, 0);
 }
 
 static void door_close(struct door *d)

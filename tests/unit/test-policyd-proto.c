@@ -42,10 +42,12 @@ static void put_status(struct wbuf *w)
 				   .owner = "tom",
 				   .detail = "Locked.",
 				   .alarm = "Awake.",
-				   .alarm_time = 0x1112131415161718};
+				   .alarm_time = 0x1112131415161718,
+				   .config_later = "[tpm] tcti"};
 
 	set(v.device_id, sizeof(v.device_id), 0x11);
 	set(v.owner_id, sizeof(v.owner_id), 0x22);
+	set(v.config_mark, sizeof(v.config_mark), 0x33);
 	policyd_status_put(w, &v);
 }
 
