@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test-audit \
 	tests/unit/test-base \
 	tests/unit/test-chain \
+	tests/unit/test-config \
 	tests/unit/test-cookie \
 	tests/unit/test-cost \
 	tests/unit/test-custody \
@@ -69,6 +70,7 @@ LAB_TESTS = \
 	tests/lab/test_oracle.py \
 	tests/lab/test_lab.py \
 	tests/integration/discovery/test_agent.py \
+	tests/integration/test_config.py \
 	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \

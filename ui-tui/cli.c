@@ -14,11 +14,15 @@
 
 #define AGENT_WAIT_MS 30000
 
-static const struct cli_command *const command_tables[] = {
-	cli_device_commands,
-	cli_vm_commands,
-	cli_move_commands,
-	cli_disks_commands,
+static const struct {
+	const struct cli_command *rows;
+	bool any_config; /* they work with a configuration that cannot be used, too */
+} command_tables[] = {
+	{cli_device_commands, false},
+	{cli_config_commands, true},
+	{cli_vm_commands, false},
+	{cli_move_commands, false},
+	{cli_disks_commands, false},
 };
 
 static void print_commands(FILE *to)
@@ -29,19 +33,21 @@ static void print_commands(FILE *to)
 	      "themselves to each other.\n\n",
 	      to);
 	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
-		for (const struct cli_command *c = command_tables[t]; c->name; c++)
+		for (const struct cli_command *c = command_tables[t].rows; c->name; c++)
 			fprintf(to, "  %-29s %s\n", c->usage, c->help);
 	fputs("  help                          this text; more in kith(1)\n"
-	      "  version                       version of this program\n",
+	      "  version                      version of this program\n",
 	      to);
 }
 
-static const struct cli_command *find_command(const char *name)
+static const struct cli_command *find_command(const char *name, bool *ret_any_config)
 {
 	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
-		for (const struct cli_command *c = command_tables[t]; c->name; c++)
-			if (strcmp(c->name, name) == 0)
+		for (const struct cli_command *c = command_tables[t].rows; c->name; c++)
+			if (strcmp(c->name, name) == 0) {
+				*ret_any_config = command_tables[t].any_config;
 				return c;
+			}
 	return NULL;
 }
 
@@ -226,7 +232,7 @@ static const struct option options[] = {
 };
 
 /* 0 to go on, 1 if everything was done, negative for a wrong option. */
-static int parse_options(struct cli *cli, int argc, char **argv, const char **ret_config)
+static int parse_options(struct cli *cli, int argc, char **argv)
 {
 	int c;
 
@@ -238,7 +244,7 @@ static int parse_options(struct cli *cli, int argc, char **argv, const char **re
 		} else if (c == 'n') {
 			cli->input = false;
 		} else if (c == 'c') {
-			*ret_config = optarg;
+			cli->path = optarg;
 		} else if (c == 'h') {
 			print_commands(stdout);
 			return 1;
@@ -254,7 +260,8 @@ static int parse_options(struct cli *cli, int argc, char **argv, const char **re
 
 static int run_command(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	const struct cli_command *c = find_command(argv[0]);
+	bool any_config;
+	const struct cli_command *c = find_command(argv[0], &any_config);
 
 	if (!c)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no command \"%.40s\".",
@@ -262,6 +269,8 @@ static int run_command(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (argc - 1 < c->min_args || argc - 1 > c->max_args)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "This command is used like this: kith %s",
 				c->usage);
+	if (cli->broken.code != KCODE_OK && !any_config)
+		return kerr_set(err, EINVAL, cli->broken.code, "%s", cli->broken.text);
 	return c->run(cli, argc - 1, argv + 1, err);
 }
 
@@ -284,14 +293,13 @@ static int run(struct cli *cli, int argc, char **argv)
 int cli_main(int argc, char **argv)
 {
 	struct cli cli = {.terminal = isatty(STDOUT_FILENO) == 1, .input = true};
-	const char *config = getenv("KITH_CONFIG");
-	struct kerr err = {0};
 	int r;
 
 	setlocale(LC_ALL, "");
-	if (!config)
-		config = CONFIG_PATH_DEFAULT;
-	r = parse_options(&cli, argc, argv, &config);
+	cli.path = getenv("KITH_CONFIG");
+	if (!cli.path)
+		cli.path = CONFIG_PATH_DEFAULT;
+	r = parse_options(&cli, argc, argv);
 	if (r != 0)
 		return r < 0 ? 2 : 0;
 	argc -= optind;
@@ -304,11 +312,12 @@ int cli_main(int argc, char **argv)
 		puts("kith " PACKAGE_VERSION);
 		return 0;
 	}
-	if (config_load(config, &cli.config, &err) < 0) {
-		print_error(&cli, &err);
-		return kcode_exit_status(err.code);
-	}
-	if (!argc)
+	if (config_load(cli.path, &cli.config, &cli.broken) < 0)
+		config_parse("", &cli.config, NULL);
+	if (argc)
+		return run(&cli, argc, argv);
+	if (cli.broken.code == KCODE_OK)
 		return tui_main(&cli);
-	return run(&cli, argc, argv);
+	print_error(&cli, &cli.broken);
+	return kcode_exit_status(cli.broken.code);
 }

@@ -17,6 +17,8 @@ struct agent_client;
 
 struct cli {
 	struct config config;
+	const char *path;   /* the file that it was read from */
+	struct kerr broken; /* why it cannot be used; then `config` holds the defaults */
 	bool json;
 	bool terminal; /* stdout is one: progress may redraw its line */
 	bool input;    /* questions may be asked: stdin is open and --no-input was not given */
@@ -90,6 +92,7 @@ json_t *cli_hex(const uint8_t *data, size_t len);
 
 /* Commands, by file. */
 extern const struct cli_command cli_device_commands[];
+extern const struct cli_command cli_config_commands[];
 extern const struct cli_command cli_vm_commands[];
 extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_disks_commands[];

@@ -2,13 +2,19 @@
 noinst_LIBRARIES += ui-tui/libui.a
 ui_tui_libui_a_SOURCES = \
 	ui-tui/cli.c ui-tui/cli.h \
+	ui-tui/change.c ui-tui/change.h \
+	ui-tui/cmd-config.c \
 	ui-tui/cmd-device.c \
 	ui-tui/cmd-disks.c \
 	ui-tui/cmd-move.c \
 	ui-tui/cmd-vm.c \
+	ui-tui/config-edit.c ui-tui/config-edit.h \
+	ui-tui/config-file.c ui-tui/config-file.h \
 	ui-tui/lookup.c \
+	ui-tui/owner.c ui-tui/owner.h \
 	ui-tui/pair.c ui-tui/pair.h \
 	ui-tui/policytext.c ui-tui/policytext.h \
+	ui-tui/services.c ui-tui/services.h \
 	ui-tui/tui.c ui-tui/tui.h
 ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
 

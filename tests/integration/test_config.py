@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`kith config` and SIGHUP: what running daemons take from kith.conf, and what they do not."""
+import pathlib
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+from lab import Lab     # noqa: E402  (sets the module path)
+import kithlab  # noqa: E402
+from device import Device   # noqa: E402
+from kithlab import kith, refusal   # noqa: E402
+from shell import wait_for  # noqa: E402
+from tap import Tap     # noqa: E402
+
+DAEMONS = ("kith-policyd", "kithd", "kith-mover")
+CONF = "/etc/kith/kith.conf"
+
+
+def may(device: Device, user: str) -> bool:
+    """Whether this user is the owner for kith-policyd and for kithd."""
+    at_policyd = refusal(device, "log", user=user)
+    at_kithd = refusal(device, "vms", user=user)
+    for no in (at_policyd, at_kithd):
+        if no and no.code != "not-allowed":
+            raise no
+    if (at_policyd is None) != (at_kithd is None):
+        raise AssertionError(f"the two daemons do not agree about {user}")
+    return at_policyd is None
+
+
+def pids(device: Device) -> list[list[int]]:
+    """Of the three that reload."""
+    return [device.pids(name) for name in DAEMONS]
+
+
+def hang_up(device: Device) -> None:
+    """SIGHUP to the three."""
+    for name in DAEMONS:
+        device.kill(name, signal.SIGHUP)
+
+
+def log_of(device: Device, name: str) -> str:
+    """A daemon's log."""
+    return (device.log_dir / f"{name}.log").read_text(errors="replace")
+
+
+def owner_later(tap: Tap, laptop: Device) -> None:
+    """O3: the owner is written into the file after the daemons started."""
+    for user in ("tom", "eve"):
+        laptop.run(["useradd", user])
+    tap.ok(not may(laptop, "tom"), "tom may nothing yet")
+    before = pids(laptop)
+    said = kith(laptop, "config", "set", "people.owner", "tom")
+    tap.equal({name: said["services"][name] for name in DAEMONS},
+              dict.fromkeys(DAEMONS, "taken"), "all three took it")
+    tap.ok(may(laptop, "tom"), "tom is the owner")
+    tap.ok(not may(laptop, "eve"), "eve is not")
+    tap.equal(pids(laptop), before, "by the same processes")
+    tap.equal(kith(laptop, "config", "get", "people.owner", user="eve")["value"], "tom",
+              "everybody may read it")
+    no = refusal(laptop, "config", "set", "people.owner", "eve", user="eve")
+    tap.ok(no and no.code == "not-allowed" and "sudo" in no.text, "only root may write it",
+           str(no))
+    tap.ok(not may(laptop, "eve"), "and eve still is nobody")
+
+
+def bad_file(tap: Tap, laptop: Device) -> None:
+    """A file that cannot be used changes nothing, also for children of kith-mover."""
+    path = laptop.host_path(CONF)
+    good = path.read_text()
+    before = pids(laptop)
+    path.write_text(good.replace("owner = tom", "owner = eve") + "nonsense\n")
+    hang_up(laptop)
+    for name in DAEMONS:
+        wait_for(f"{name} saying so", lambda: "in force before stays in force" in
+                 log_of(laptop, name), 5)
+    tap.equal(pids(laptop), before, "a bad file ends no daemon")
+    path.write_text(good + "nonsense\n")    # `kith vms` itself needs a good one
+    laptop.run(["sh", "-c", f"grep -v nonsense {CONF} >/tmp/good.conf"])
+    tap.equal(kith(laptop, "-c", "/tmp/good.conf", "vms")["mover_error"], None,
+              "a child of kith-mover still reads a good one")
+    shown = laptop.run(["kith", "config"], check=False)
+    tap.ok(shown.returncode == 0 and "nonsense" not in shown.stdout and "neither a" in shown.stdout,
+           "`kith config` shows what is there and what is wrong", shown.stdout)
+    no = refusal(laptop, "config", "set", "trust.max_age", "60")
+    tap.ok(no and no.code == "usage" and "neither a [section]" in no.text,
+           "nothing is added to a bad file", str(no))
+    path.write_text(good)
+    hang_up(laptop)
+    tap.ok(may(laptop, "tom") and not may(laptop, "eve"), "tom is the owner all the while")
+    no = refusal(laptop, "config", "set", "peer.port", "70000")
+    tap.ok(no and "a TCP port, 1 to 65535" in no.text and path.read_text() == good,
+           "a bad value is refused in the daemons' words, and nothing is written", str(no))
+
+
+def user_later(tap: Tap, laptop: Device) -> None:
+    """The owner's account is made after everything else, and nobody is told."""
+    said = kith(laptop, "config", "set", "people.owner", "bob")
+    tap.ok(said["user_missing"], "kith says that there is no bob")
+    tap.ok(not may(laptop, "tom"), "tom is not the owner any more")
+    laptop.run(["useradd", "bob"])
+    tap.ok(may(laptop, "bob"), "bob is the owner from the moment he exists")
+    uid = laptop.run(["id", "-u", "eve"]).stdout.strip()
+    kith(laptop, "config", "set", "people.owner", uid)
+    tap.ok(may(laptop, "eve") and not may(laptop, "bob"), "a number does as well")
+
+
+def needs_restart(tap: Tap, laptop: Device) -> None:
+    """What cannot change in a running daemon is said, and stays."""
+    good = kith(laptop, "config", "get", "tpm.tcti")["value"]
+    said = kith(laptop, "config", "set", "tpm.tcti", "swtpm:path=/nowhere")
+    tap.equal((said["services"]["kith-policyd"], said["services"]["kithd"], said["restart"]),
+              ("restart", "taken", "kith-policyd"), "kith-policyd has to be restarted for tcti")
+    tap.equal(kithlab.status(laptop)["state"], "ready", "and still has its TPM")
+    said = kith(laptop, "config", "set", "people.owner", "tom")
+    tap.ok(may(laptop, "tom") and said["restart"] == "kith-policyd",
+           "what can change does, beside what waits")
+    said = kith(laptop, "config", "set", "tpm.tcti", good)
+    tap.equal(said["restart"], "", "set back, nothing waits")
+    said = kith(laptop, "config", "set", "paths.state", "/var/lib/kith2")
+    tap.equal(said["restart"], "kith-policyd kith-mover kith-warden",
+              "three use the folder of the state")
+    copy = laptop.host_path("/run/kith/mover/kith.conf")
+    tap.ok("kith2" not in copy.read_text(), "kith-mover's children go by the old one")
+    kith(laptop, "config", "set", "paths.state", "/var/lib/kith")
+    kith(laptop, "config", "set", "paths.images", "/var/tmp")
+    tap.ok("images = /var/tmp" in copy.read_text(), "and by a new place of images at once")
+    kith(laptop, "config", "unset", "paths.images")
+
+
+def body(tap: Tap, lab: Lab) -> None:
+    """All on one device."""
+    laptop, = kithlab.start(lab, "laptop")
+    kith(laptop, "init", "Tom")
+    owner_later(tap, laptop)
+    bad_file(tap, laptop)
+    user_later(tap, laptop)
+    needs_restart(tap, laptop)
+
+
+if __name__ == "__main__":
+    kithlab.run_tests("config", body)
