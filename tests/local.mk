@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test-custody-rules \
 	tests/unit/test-custody-wire \
 	tests/unit/test-disk \
+	tests/unit/test-doctor \
 	tests/unit/test-domain \
 	tests/unit/test-doubt \
 	tests/unit/test-evidence \
@@ -106,10 +107,10 @@ UNIT_LIBS = \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
 	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) $(AVAHI_LIBS) $(LWS_LIBS)
 LDADD = \
-	tests/unit/libfixtures.a \
+	tests/unit/libfixtures.a ui-tui/libui.a \
 	agent/libagent.a agent/libagentclient.a discovery/libdiscovery.a mover/libmover.a \
 	mover/libmoverclient.a mover/libwarden.a \
-	policyd/libpolicyd.a ui-tui/libui.a policyd/libpolicydapi.a attest/libattest.a \
+	policyd/libpolicyd.a policyd/libpolicydapi.a attest/libattest.a \
 	base/libbase.a $(UNIT_LIBS)
 # For these objects alone: what a test links is built without the flags of tests.
 TEST_OBJECTS = $(UNIT_TESTS:=.$(OBJEXT)) $(FUZZERS:=.$(OBJEXT))

@@ -93,6 +93,7 @@ json_t *cli_hex(const uint8_t *data, size_t len);
 /* Commands, by file. */
 extern const struct cli_command cli_device_commands[];
 extern const struct cli_command cli_config_commands[];
+extern const struct cli_command cli_doctor_commands[];
 extern const struct cli_command cli_vm_commands[];
 extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_disks_commands[];

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
+#include "ui-tui/doctor.h"
 #include "ui-tui/pair.h"
 
 #define STRANGERS_SHOWN 32 /* devices that are not paired, unless all are wanted */
@@ -155,15 +156,17 @@ static bool is_locked(const struct policyd_status *st)
 	return st->state != POLICYD_STATE_READY && st->state != POLICYD_STATE_NO_CLOUD;
 }
 
-static json_t *status_json(const struct policyd_status *st, json_t *agent)
+static json_t *status_json(const struct policyd_status *st, json_t *agent,
+			   const struct finding *worst)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o?}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o?}", "state",
 			 policyd_state_to_string(st->state), "name", st->name, "role",
 			 device_role_to_string(st->role), "id",
 			 has_id(st) ? cli_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "tier",
 			 tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
 			 "ready", st->state == POLICYD_STATE_READY, "alarm", alarm_json(st),
-			 "agent", agent);
+			 "finding", worst->name ? doctor_finding_json(worst) : json_null(), "agent",
+			 agent);
 }
 
 static void print_alarm(const struct policyd_status *st)
@@ -207,29 +210,35 @@ static void print_status(const struct policyd_status *st, const struct kerr *age
 
 static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
+	struct services_said said = {.policyd = true};
+	struct policyd_status *st = &said.status;
 	struct kerr agent_err = {0};
-	struct policyd_status st;
+	struct finding worst = {0};
 	struct ipc_client *policyd;
-	json_t *agent = NULL;
+	struct facts facts;
 	int r = cli_policyd(cli, &policyd, err);
 
 	(void)argc;
 	(void)argv;
 	if (r == 0)
-		r = policyd_client_status(policyd, &st, err);
+		r = policyd_client_status(policyd, st, err);
 	if (r < 0)
 		return r;
 	/* status always answers what it can. */
-	if (cli_agent(cli, json_pack("{s:s}", "op", "status"), &agent, &agent_err) < 0)
-		agent = NULL;
-	if (is_locked(&st))
+	if (cli_agent(cli, json_pack("{s:s}", "op", "status"), &said.agent, &agent_err) < 0)
+		said.agent = NULL;
+	doctor_facts(cli, &said, false, &facts);
+	doctor_worst(&facts, &worst);
+	if (is_locked(st))
 		cli->status = kcode_exit_status(KCODE_LOCKED);
 	if (cli->json) {
-		cli_print_json(status_json(&st, agent));
-		return 0;
+		cli_print_json(status_json(st, json_incref(said.agent), &worst));
+	} else {
+		print_status(st, &agent_err);
+		if (worst.name)
+			printf("! %s `kith doctor` tells more.\n", worst.sentence);
 	}
-	print_status(&st, &agent_err);
-	json_decref(agent);
+	services_said_release(&said);
 	return 0;
 }
 

@@ -6,15 +6,19 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-config.c \
 	ui-tui/cmd-device.c \
 	ui-tui/cmd-disks.c \
+	ui-tui/cmd-doctor.c \
 	ui-tui/cmd-move.c \
 	ui-tui/cmd-vm.c \
 	ui-tui/config-edit.c ui-tui/config-edit.h \
 	ui-tui/config-file.c ui-tui/config-file.h \
+	ui-tui/doctor.h \
+	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
 	ui-tui/lookup.c \
 	ui-tui/owner.c ui-tui/owner.h \
 	ui-tui/pair.c ui-tui/pair.h \
 	ui-tui/policytext.c ui-tui/policytext.h \
 	ui-tui/services.c ui-tui/services.h \
+	ui-tui/tool.c ui-tui/tool.h \
 	ui-tui/tui.c ui-tui/tui.h
 ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""`kith config` and SIGHUP: what running daemons take from kith.conf, and what they do not."""
+"""`kith config`, SIGHUP and `kith doctor`: what daemons take from kith.conf, and what is wrong."""
 import pathlib
 import signal
 import sys
@@ -130,6 +130,73 @@ def needs_restart(tap: Tap, laptop: Device) -> None:
     kith(laptop, "config", "unset", "paths.images")
 
 
+def findings(device: Device, user: str | None = None) -> tuple[dict[str, dict], int]:
+    """What `kith doctor` finds, by name, and its exit status."""
+    command = kithlab.Kith(device, "doctor", user=user)
+    status = command.wait()
+    return {row["name"]: row for row in command.documents[-1]["checks"]}, status
+
+
+def unread(tap: Tap, laptop: Device) -> None:
+    """A file that was edited by hand and that nobody was told of."""
+    path = laptop.host_path(CONF)
+    path.write_text(path.read_text() + "\n[trust]\nmax_age = 60\n")
+    text = laptop.run(["kith", "status"]).stdout
+    tap.ok("was changed, and kith-policyd has not read it" in text, "`kith status` says so", text)
+    found, _ = findings(laptop)
+    tap.ok(found["configuration"]["verdict"] == "warn" and
+           "reload kith-policyd" in found["configuration"]["remedy"], "`kith doctor` says how",
+           str(found["configuration"]))
+    hang_up(laptop)
+    wait_for("all having read it", lambda: findings(laptop)[0]["configuration"]["verdict"] == "ok",
+             5)
+    tap.equal(kithlab.status(laptop)["finding"], None, "then there is nothing to say")
+    kith(laptop, "config", "set", "tpm.pcrs", "0,7")
+    text = laptop.run(["kith", "status"]).stdout
+    tap.ok("has changed; restart kith-policyd for [tpm] pcrs" in text,
+           "`kith status` says what has to be restarted for what", text)
+    kith(laptop, "config", "unset", "tpm.pcrs")
+
+
+def doctor(tap: Tap, laptop: Device) -> None:
+    """Real faults, found and gone again."""
+    found, status = findings(laptop)
+    tap.equal((status, [row for row in found.values() if row["verdict"] == "bad"]), (0, []),
+              "nothing is bad on a good device")
+    tap.equal({name: found[name]["verdict"] for name in ("kithd", "tpm", "libvirt", "hook", "avahi",
+                                                         "images", "firewall", "owner")},
+              {"kithd": "ok", "tpm": "warn", "libvirt": "ok", "hook": "ok", "avahi": "ok",
+               "images": "ok", "firewall": "ok", "owner": "ok"}, "what it sees")
+    seen, _ = findings(laptop, "eve")
+    tap.equal((seen["firewall"]["verdict"], seen["firewall"]["remedy"],
+               [seen[name]["verdict"] for name in ("kithd", "kith-mover", "kith-warden")]),
+              ("unknown", "sudo kith doctor", ["ok"] * 3),
+              "another user sees less, and is told so")
+    eve = laptop.run(["id", "-u", "eve"]).stdout.strip()
+    tap.ok(not any(eve in line for name in ("kith-mover", "kith-warden")
+                   for line in log_of(laptop, name).splitlines()),
+           "and leaves no line in the logs of those who do not serve him")
+    laptop.host_path("/etc/libvirt/hooks/qemu.d/kith").chmod(0o644)
+    laptop.kill("avahi-daemon")
+    wait_for("Avahi's end", lambda: not laptop.pids("avahi-daemon"))
+    laptop.stop_kith("kith-mover")
+    laptop.run(["nft", "add table inet filter; add chain inet filter input { type filter hook "
+                "input priority 0; policy drop; }"])
+    found, status = findings(laptop)
+    tap.equal((status, sorted(name for name, row in found.items() if row["verdict"] == "bad")),
+              (1, ["avahi", "firewall", "hook", "kith-mover"]), "four faults are found, no others")
+    tap.ok("kith-mover does not run" in laptop.run(["kith", "status"]).stdout,
+           "`kith status` names the first")
+    for name in ("hook", "firewall"):
+        laptop.run(["sh", "-c", found[name]["remedy"].replace("sudo ", "")])
+    laptop.restart("avahi-daemon")
+    laptop.start_kith("kith-mover")
+    wait_for("all being well again", lambda: findings(laptop)[1] == 0, 10)
+    tap.ok(findings(laptop)[0]["firewall"]["sentence"].startswith("a firewall of nftables is on, "
+                                                                  "and lets"),
+           "the remedies mend it")
+
+
 def body(tap: Tap, lab: Lab) -> None:
     """All on one device."""
     laptop, = kithlab.start(lab, "laptop")
@@ -138,6 +205,8 @@ def body(tap: Tap, lab: Lab) -> None:
     bad_file(tap, laptop)
     user_later(tap, laptop)
     needs_restart(tap, laptop)
+    unread(tap, laptop)
+    doctor(tap, laptop)
 
 
 if __name__ == "__main__":
