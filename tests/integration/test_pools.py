@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Kith beside the rest of a libvirt host: images in storage pools, good and odd ones, the old
-images that a VM leaves, networks."""
+images that a VM leaves, networks, polkit."""
 import pathlib
 import sys
 import uuid
@@ -425,6 +425,44 @@ def who_may(tap: Tap, laptop: Device) -> None:
     laptop.restart("kith-mover")
 
 
+# -- polkit -----------------------------------------------------------------------------------
+
+
+def may_manage(device: Device) -> dict[str, bool]:
+    """Who of a member of group libvirt, an administrator, Kith, a stranger and root may use virsh."""
+    return {user: device.run(["virsh", "-c", "qemu:///system", "list"], user=user,
+                             check=False).returncode == 0
+            for user in ("games", "daemon", "kith-mover", "bin", "root")}
+
+
+def polkit(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """The example rule under a real polkitd and libvirtd, and a move under it."""
+    guest = kithlab.small_guest("ruled", memory_mib=128)
+    conf = laptop.base / "etc-libvirt" / "libvirtd.conf"
+    text = conf.read_text()
+    conf.write_text(text.replace('auth_unix_rw = "none"', 'auth_unix_rw = "polkit"')
+                    .replace('rw_perms = "0770"', 'rw_perms = "0777"'))
+    for user, group in (("games", "libvirt"), ("daemon", "sudo")):
+        laptop.run(["usermod", "-aG", group, user])
+    laptop.spawn("polkitd", ["/usr/lib/polkit-1/polkitd", "--no-debug"])
+    laptop.restart("libvirtd")
+    stock = {"games": True, "daemon": False, "kith-mover": True, "bin": False, "root": True}
+    wait_for("polkitd", lambda: may_manage(laptop) == stock, 20, 0.5)
+    rule = pathlib.Path(__file__).resolve().parents[2] / "packaging/polkit/50-kith.rules"
+    laptop.run(["tee", "/etc/polkit-1/rules.d/50-kith.rules"], input=rule.read_text())
+    wanted = {**stock, "games": False, "daemon": True}
+    wait_for("the rule", lambda: may_manage(laptop) == wanted, 20, 0.5)
+    tap.equal(may_manage(laptop), wanted, "N10 with the rule group libvirt may not manage VMs, "
+              "administrators and Kith may")
+    digest = kithlab.run_guest(guest, laptop)
+    Move(laptop, guest.name, desktop).done()
+    Move(desktop, guest.name, laptop).done()
+    kithlab.judge(tap, guest, [laptop, desktop, laptop], "under the rule", digest)
+    guest.destroy(laptop, undefine=True)
+    conf.write_text(text)
+    laptop.restart("libvirtd")
+
+
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
@@ -445,6 +483,7 @@ def body(tap: Tap, lab: Lab) -> None:
     source_dies(tap, laptop, desktop)
     networks(tap, laptop, desktop)
     who_may(tap, laptop)
+    polkit(tap, laptop, desktop)
 
 
 if __name__ == "__main__":
