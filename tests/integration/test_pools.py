@@ -3,6 +3,7 @@
 """Kith beside the rest of a libvirt host: images in storage pools, good and odd ones, the old
 images that a VM leaves, networks, polkit."""
 import pathlib
+import signal
 import sys
 import uuid
 
@@ -72,9 +73,14 @@ def there_and_back(tap: Tap, laptop: Device, desktop: Device, image_format: str)
 
 
 def configure(device: Device, text: str) -> None:
-    """Adds lines to kith.conf; workers read it anew, kith-mover too when it starts."""
+    """Adds lines to kith.conf, and has kith-mover read it again, for itself and its workers."""
     conf = device.base / "etc-kith" / "kith.conf"
     conf.write_text(conf.read_text().split("\n[libvirt]")[0].rstrip("\n") + "\n" + text)
+    read = device.log_dir / "kith-mover.log"
+    before = read.read_text(errors="replace").count("was read again")
+    device.kill("kith-mover", signal.SIGHUP)
+    wait_for("kith-mover to read kith.conf again",
+             lambda: read.read_text(errors="replace").count("was read again") > before)
 
 
 def refused(tap: Tap, guest: Guest, laptop: Device, code: str, words: str, name: str) -> None:
