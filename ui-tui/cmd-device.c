@@ -8,6 +8,7 @@
 #include "ui-tui/cli.h"
 #include "ui-tui/doctor.h"
 #include "ui-tui/pair.h"
+#include "ui-tui/setup.h"
 
 #define STRANGERS_SHOWN 32 /* devices that are not paired, unless all are wanted */
 
@@ -19,19 +20,46 @@ static void print_recovery(const char *key, const char *what)
 	       what, key);
 }
 
+/* Whoever is refused on a device where nobody was named yet has to be root once. */
+static int first_as_root(struct cli *cli, const char *command, int r, struct kerr *err)
+{
+	if (err->code != KCODE_NOT_ALLOWED || geteuid() == 0 ||
+	    strcmp(cli->config.owner, "root") != 0)
+		return r;
+	kerr_clear(err);
+	return kerr_set(
+		err, EACCES, KCODE_NOT_ALLOWED,
+		"Nobody but root may use Kith here yet. Run it as `sudo kith %s` once: from "
+		"then on you may, without sudo.",
+		command);
+}
+
+static int make_cloud(struct cli *cli, const char *person, bool software,
+		      char recovery[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
+{
+	struct ipc_client *policyd;
+	int r = setup_device(cli, person, software, err);
+
+	if (r == 0)
+		r = cli_policyd(cli, &policyd, err);
+	if (r == 0)
+		r = policyd_client_init(policyd, person, recovery, err);
+	return r < 0 ? first_as_root(cli, "init", r, err) : 0;
+}
+
 static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
+	bool software = setup_software_asked(&argc, argv);
 	const char *person = argc ? argv[0] : getenv("SUDO_USER");
 	char recovery[POLICYD_RECOVERY_KEY_MAX];
-	struct ipc_client *policyd;
-	int r = cli_policyd(cli, &policyd, err);
+	int r;
 
 	if (!person || !*person)
 		person = getenv("USER");
-	if (r == 0 && (!person || !*person))
-		r = kerr_set(err, EINVAL, KCODE_USAGE, "Say whose cloud this is: kith init NAME");
-	if (r == 0)
-		r = policyd_client_init(policyd, person, recovery, err);
+	if (argc > 1 || !person || !*person)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"Say whose cloud this is: kith init NAME");
+	r = make_cloud(cli, person, software, recovery, err);
 	if (r < 0)
 		return r;
 	if (cli->json) {
@@ -39,12 +67,27 @@ static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
 	} else {
 		printf("This device is the first one of %s's cloud.\n", person);
 		print_recovery(recovery, "this device");
-		puts("Next: run `kith pair` here and on another device.");
+		puts("Next: run `kith pair` here and `sudo kith pair` on another device.");
 		fflush(stdout);
 	}
 	explicit_bzero(recovery, sizeof(recovery));
 	/* A key that pairing showed earlier opens it until now. */
-	return policyd_client_recovery_shown(policyd, err);
+	r = policyd_client_recovery_shown(cli->policyd, err);
+	setup_warn(cli);
+	return r;
+}
+
+static int cmd_pair(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	bool software = setup_software_asked(&argc, argv);
+	int r = setup_device(cli, NULL, software, err);
+
+	if (r < 0)
+		return r;
+	/* What would keep the two from finding each other is better known before. */
+	setup_warn(cli);
+	r = pair_command(cli, argc, argv, err);
+	return r < 0 ? first_as_root(cli, "pair", r, err) : 0;
 }
 
 /* What an accepted roll-back, another TPM or none means for the VMs (H2). */
@@ -619,10 +662,11 @@ static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 
 const struct cli_command cli_device_commands[] = {
 	{"status", "status", "is this device ready, and if not, what to do", 0, 0, cmd_status},
-	{"init", "init [NAME]", "make a new cloud that belongs to NAME", 0, 1, cmd_init},
+	{"init", "init [NAME] [--software-tpm]", "make a new cloud that belongs to NAME", 0, 2,
+	 cmd_init},
 	{"devices", "devices [all]", "other devices: in sight, paired, trusted", 0, 1, cmd_devices},
 	{"pair", "pair [DEVICE [replace]] [as ROLE]", "pair with another device (run it on both)",
-	 0, 4, pair_command},
+	 0, 5, cmd_pair},
 	{"trust", "trust [accept|forget|receive] [DEVICE] [on|off]", "what other devices proved", 0,
 	 3, cmd_trust},
 	{"unlock", "unlock", "open a locked device with its recovery key", 0, 0, cmd_unlock},

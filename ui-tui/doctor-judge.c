@@ -150,9 +150,12 @@ static void judge_device(const struct facts *f, int arg _unused_, struct finding
 		    "sudo kith init (on your first device), sudo kith pair (on others)",
 		    "This device belongs to nobody yet.");
 		break;
+	case POLICYD_STATE_NO_TPM:
+		say(ret, FINDING_BAD, "mend the TPM first; a device that had one: kith unlock",
+		    "Without a TPM this device can prove nothing, and is locked.");
+		break;
 	case POLICYD_STATE_LOCKED:
 	case POLICYD_STATE_ROLLBACK:
-	case POLICYD_STATE_NO_TPM:
 	case _POLICYD_STATE_MAX:
 		say(ret, FINDING_BAD, "kith unlock", "This device is locked (%s).",
 		    policyd_state_to_string(f->state));

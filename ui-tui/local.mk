@@ -18,6 +18,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/pair.c ui-tui/pair.h \
 	ui-tui/policytext.c ui-tui/policytext.h \
 	ui-tui/services.c ui-tui/services.h \
+	ui-tui/setup.c ui-tui/setup.h \
 	ui-tui/tool.c ui-tui/tool.h \
 	ui-tui/tui.c ui-tui/tui.h
 ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """`kith config`, SIGHUP and `kith doctor`: what daemons take from kith.conf, and what is wrong."""
+import json
 import pathlib
 import signal
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
-from lab import Lab     # noqa: E402  (sets the module path)
+from lab import Lab, REPOSITORY     # noqa: E402  (sets the module path)
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from kithlab import kith, refusal   # noqa: E402
@@ -197,8 +198,56 @@ def doctor(tap: Tap, laptop: Device) -> None:
            "the remedies mend it")
 
 
+def as_sudo(device: Device, *words: str) -> tuple[dict, int]:
+    """A command as tom calls it with sudo: what it answers, and its exit status."""
+    done = device.run(["env", "SUDO_USER=tom", "kith", "--json", *words], check=False)
+    return json.loads(done.stdout.splitlines()[-1]), done.returncode
+
+
+def first_minutes(tap: Tap, lab: Lab) -> None:
+    """From the file as it is installed to an owner, without an editor, on a device without a TPM."""
+    desktop, = lab.up("desktop")
+    path = desktop.host_path(CONF)
+    installed = (REPOSITORY / "packaging/kith.conf").read_text()
+    path.write_text(installed)
+    desktop.start_kith()
+    for user in ("tom", "eve"):
+        desktop.run(["useradd", user])
+    said, status = as_sudo(desktop, "init")
+    tap.ok(status == 1 and said["error"]["code"] == "tpm" and
+           "sudo kith init --software-tpm" in said["error"]["text"] and
+           "protects against mistakes, not" in said["error"]["text"],
+           "without a TPM an emulated one is offered, with what it means", str(said))
+    tap.ok("\ntcti" not in path.read_text(), "and not taken", path.read_text())
+    tap.equal(kith(desktop, "config", "get", "people.owner")["value"], "tom",
+              "who called sudo is the owner from now on")
+    said, status = as_sudo(desktop, "init", "--software-tpm")
+    tap.ok(status == 75 and "kith-swtpm.service" in said["error"]["text"],
+           "asked for, it is configured; without systemd it is said what to start", str(said))
+    desktop.run(["mkdir", "/run/kith/swtpm"])
+    for name in ("sock", "sock.ctrl"):
+        desktop.run(["ln", "-s", f"/run/swtpm/{name}", f"/run/kith/swtpm/{name}"])
+    desktop.restart("kith-policyd")
+    no = refusal(desktop, "init", "Eve", user="eve")
+    tap.ok(no and no.code == "not-allowed", "another user still may not", str(no))
+    said = kith(desktop, "init", "Tom", user="tom")
+    tap.ok(said["owner"] == "Tom" and len(said["recovery_key"]) > 20 and may(desktop, "tom"),
+           "tom makes his cloud, without sudo")
+    kept = [line for line in path.read_text().splitlines() if line in installed.splitlines()]
+    tap.equal(kept, installed.splitlines(), "every line of the installed file is still there")
+    said, status = as_sudo(desktop, "init", "--software-tpm")
+    tap.ok(said["error"]["code"] == "exists" and "keys already" in said["error"]["text"],
+           "a device that has keys keeps its TPM", str(said))
+    path.write_text(installed + "\n[tpm]\ntcti = swtpm:path=/run/kith/swtpm/sock\n")
+    hang_up(desktop)
+    wait_for("tom being nobody again", lambda: not may(desktop, "tom"), 5)
+    no = refusal(desktop, "pair", user="tom")
+    tap.ok(no and no.code == "not-allowed" and "`sudo kith pair` once" in no.text,
+           "where nobody was named he is told to use sudo once", str(no))
+
+
 def body(tap: Tap, lab: Lab) -> None:
-    """All on one device."""
+    """One device for each part."""
     laptop, = kithlab.start(lab, "laptop")
     kith(laptop, "init", "Tom")
     owner_later(tap, laptop)
@@ -207,6 +256,7 @@ def body(tap: Tap, lab: Lab) -> None:
     needs_restart(tap, laptop)
     unread(tap, laptop)
     doctor(tap, laptop)
+    first_minutes(tap, lab)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 #include "ui-tui/cli.h"
 #include "ui-tui/doctor.h"
+#include "ui-tui/setup.h"
 
 /* All is well. */
 static struct facts well(void)
@@ -350,6 +351,37 @@ static void test_hostile_listing(void)
 	}
 }
 
+/* -- the first minutes -- */
+
+static void test_role(void)
+{
+	g_assert_cmpstr(setup_role_of(3), ==, "desktop");
+	g_assert_cmpstr(setup_role_of(10), ==, "laptop");
+	g_assert_cmpstr(setup_role_of(23), ==, "server");
+	/* Other, unknown, a gap in the table, behind its end. */
+	for (const unsigned *n = (const unsigned[]){1, 2, 29, 4000, 0}; *n; n++)
+		g_assert_null(setup_role_of(*n));
+	/* What it says can be written. */
+	for (unsigned n = 0; n < 64; n++)
+		if (setup_role_of(n))
+			g_assert_cmpint(device_role_from_string(setup_role_of(n)), >=, 0);
+}
+
+static void test_software_word(void)
+{
+	char name[] = "tom", word[] = "--software-tpm", other[] = "--software";
+	char *argv[] = {word, name, NULL}, *without[] = {name, other, NULL};
+	int argc = 2;
+
+	g_assert_true(setup_software_asked(&argc, argv));
+	g_assert_cmpint(argc, ==, 1);
+	g_assert_cmpstr(argv[0], ==, "tom");
+	argc = 2;
+	g_assert_false(setup_software_asked(&argc, without));
+	g_assert_cmpint(argc, ==, 2);
+	g_assert_cmpstr(without[1], ==, "--software");
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -362,5 +394,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/doctor/ufw", test_ufw);
 	g_test_add_func("/doctor/nftables", test_nft);
 	g_test_add_func("/doctor/listings that are none", test_hostile_listing);
+	g_test_add_func("/doctor/what a case says of a device", test_role);
+	g_test_add_func("/doctor/an emulated TPM is asked for by its word", test_software_word);
 	return g_test_run();
 }
