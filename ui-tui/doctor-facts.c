@@ -28,12 +28,15 @@ static enum seen file_seen(const char *path)
 	return errno == ENOENT || errno == ENOTDIR ? SEEN_NO : SEEN_UNKNOWN;
 }
 
-/* Whether somebody listens there. */
-static enum seen socket_seen(const char *path)
+/* Whether somebody listens there. Without `knock` that there is a socket has to do: systemd starts
+ * what is knocked at, and `kith status` must not keep libvirtd from going to sleep. */
+static enum seen socket_seen(const char *path, bool knock)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un sa;
 
+	if (!knock)
+		return file_seen(path);
 	if (ipc_address(path, &sa) < 0)
 		return SEEN_UNKNOWN;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -61,13 +64,13 @@ static void see_tpm(struct cli *cli, struct facts *f)
 		f->swtpm = file_seen(path);
 }
 
-static void see_libvirt(struct facts *f)
+static void see_libvirt(struct facts *f, bool knock)
 {
 	static const char *const drop_ins[] = {"/etc", "/run", "/usr/local/lib", "/usr/lib",
 					       "/lib"};
 	char path[128];
 
-	f->libvirt = socket_seen("/run/libvirt/libvirt-sock");
+	f->libvirt = socket_seen("/run/libvirt/libvirt-sock", knock);
 	f->libvirt_there = f->libvirt == SEEN_YES || tool_there("libvirtd") ? SEEN_YES : SEEN_NO;
 	f->hook = file_seen(HOOK);
 	/* libvirtd is root, for which one of the three bits will do. */
@@ -169,11 +172,11 @@ void doctor_facts(struct cli *cli, const struct services_said *said, bool all, s
 	f.state = said->status.state;
 	f.tier = said->status.tier;
 	f.owner = owner_look(cli->config.owner, word, sizeof(word));
-	f.avahi = socket_seen("/run/avahi-daemon/socket");
+	f.avahi = socket_seen("/run/avahi-daemon/socket", all);
 	if (json_is_boolean(discovery))
 		f.discovery = json_is_true(discovery) ? SEEN_YES : SEEN_NO;
 	see_tpm(cli, &f);
-	see_libvirt(&f);
+	see_libvirt(&f, all);
 	see_images(&f);
 	see_clock(&f);
 	if (all) {

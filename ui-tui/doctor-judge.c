@@ -70,7 +70,11 @@ static void judge_config(const struct facts *f, int arg _unused_, struct finding
 		say(ret, FINDING_BAD, "kith config",
 		    "%s A service that starts now does not come up.", f->broken);
 	} else if (unread) {
-		snprintf(how, sizeof(how), "sudo systemctl reload %s", unread->name);
+		len = (size_t)snprintf(how, sizeof(how), "sudo systemctl reload");
+		for (int i = 0; i < SERVICES_MAX; i++)
+			if (f->services[i].config == SERVICE_CONFIG_UNREAD)
+				len += (size_t)snprintf(how + len, sizeof(how) - len, " %s",
+							f->services[i].name);
 		say(ret, FINDING_WARN, how, "%s was changed, and %s has not read it.", f->path,
 		    unread->name);
 	} else if (later) {

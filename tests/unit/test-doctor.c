@@ -108,6 +108,7 @@ SPOIL(no_policyd, f->services[0].run = SERVICE_AWAY; f->policyd = false)
 SPOIL(no_warden, f->services[3].run = SERVICE_AWAY)
 SPOIL(broken, strcpy(f->broken, "Line 3 of x is wrong."))
 SPOIL(unread, f->services[1].config = SERVICE_CONFIG_UNREAD)
+SPOIL(all_unread, for (int i = 0; i < 3; i++) f->services[i].config = SERVICE_CONFIG_UNREAD)
 SPOIL(later, f->services[0].config = SERVICE_CONFIG_LATER;
       strcpy(f->services[0].later, "[tpm] tcti"))
 SPOIL(later_paths, f->services[0].config = SERVICE_CONFIG_LATER;
@@ -149,6 +150,8 @@ static const struct wrong wrongs[] = {
 	{no_warden, "kith-warden", "no machine can be moved", "kith-warden", FINDING_BAD, true},
 	{broken, "configuration", "Line 3 of x", "kith config", FINDING_BAD, true},
 	{unread, "configuration", "kithd has not read it", "reload kithd", FINDING_WARN, true},
+	{all_unread, "configuration", "has not read it",
+	 "sudo systemctl reload kith-policyd kithd kith-mover", FINDING_WARN, true},
 	{later, "configuration", "has changed; restart kith-policyd for [tpm] tcti",
 	 "systemctl restart kith-policyd", FINDING_WARN, true},
 	{later_paths, "configuration", "for [paths] state", "restart kith-policyd kith-warden",
