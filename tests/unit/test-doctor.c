@@ -312,7 +312,11 @@ static void test_nft(void)
 		{NFT("drop", "\t\ttcp sport 4747 accept\n"), FIREWALL_NFT, SEEN_NO, SEEN_NO},
 		{NFT("drop", "\t\ttcp dport { 47470, 14747 } accept\n"), FIREWALL_NFT, SEEN_NO,
 		 SEEN_NO},
-		/* Forwarding is not coming in. */
+		/* Forwarding is not coming in, also behind a chain that lets in. */
+		{"table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority "
+		 "filter; policy accept;\n\t}\n\n\tchain FORWARD {\n\t\ttype filter hook "
+		 "forward priority filter; policy drop;\n\t}\n}\n",
+		 FIREWALL_NONE, SEEN_UNKNOWN, SEEN_UNKNOWN},
 		{"table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority "
 		 "filter; policy drop;\n\t}\n}\n",
 		 FIREWALL_NONE, SEEN_UNKNOWN, SEEN_UNKNOWN},
