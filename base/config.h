@@ -12,7 +12,7 @@
 #define CONFIG_POOL_DEFAULT "default"
 #define CONFIG_SIZE_MAX 65536		    /* bytes of the file */
 #define CONFIG_MOVER_COPY "mover/kith.conf" /* below the run directory: what kith-mover goes by */
-#define CONFIG_MARK_LEN 16
+#define CONFIG_MARK_LEN 32
 #define CONFIG_LATER_MAX 128 /* all keys that are not live, in words */
 
 struct config {
