@@ -292,7 +292,8 @@ int handoff_custody_check(struct handoffs *h, const uint8_t uuid[UUID_LEN], enum
 
 	/* The one who asks goes by the markers, which still know whose turn it is. */
 	if (!core->store)
-		return kerr_set(err, EAGAIN, KCODE_LOCKED, "The custody of VMs is locked.");
+		return kerr_set(err, EAGAIN, KCODE_LOCKED,
+				"No record of VMs is open here; their marks decide.");
 	r = store_custody_get(core->store, uuid, &view, err);
 	if (r == 0)
 		r = custody_may_start(&view, use, slot != NULL, core->config.name, err);
