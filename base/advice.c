@@ -33,7 +33,7 @@ static const struct {
 	[KCODE_DOMAIN] = {6, "Remove that from the VM's configuration, then try again."},
 	[KCODE_ROOM] = {6, "Free space on the destination, then try again."},
 	[KCODE_UNREACHABLE] = {5, "Check that it is switched on and in the same network."},
-	[KCODE_INTERRUPTED] = {75, "The VM runs where it was; try again."},
+	[KCODE_INTERRUPTED] = {75, "See with `kith vms` where the VM runs, then try again."},
 	[KCODE_CANCELLED] = {130, ""},
 	[KCODE_TPM] = {1, "`kith status` says what the TPM answers."},
 	[KCODE_LOCKED] = {75, "Unlock with the recovery key: `kith unlock`."},

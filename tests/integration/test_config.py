@@ -96,6 +96,18 @@ def bad_file(tap: Tap, laptop: Device) -> None:
            "a bad value is refused in the daemons' words, and nothing is written", str(no))
 
 
+def warden_goes_on(tap: Tap, laptop: Device) -> None:
+    """F2: kith-warden holds copies whatever is written into kith.conf."""
+    conf = laptop.host_path("/etc/kith/kith.conf")
+    good = conf.read_text()
+    conf.write_text("[peer]\nprot = 1\n" + good)
+    laptop.stop_kith("kith-warden")
+    laptop.start_kith("kith-warden")
+    tap.ok(laptop.pids("kith-warden"), "F2 kith-warden starts with a mistake in kith.conf")
+    tap.ok("there is no key" in log_of(laptop, "kith-warden"), "F2 and says which")
+    conf.write_text(good)
+
+
 def user_later(tap: Tap, laptop: Device) -> None:
     """The owner's account is made after everything else, and nobody is told."""
     said = kith(laptop, "config", "set", "people.owner", "bob")
@@ -252,6 +264,7 @@ def body(tap: Tap, lab: Lab) -> None:
     kith(laptop, "init", "Tom")
     owner_later(tap, laptop)
     bad_file(tap, laptop)
+    warden_goes_on(tap, laptop)
     user_later(tap, laptop)
     needs_restart(tap, laptop)
     unread(tap, laptop)
