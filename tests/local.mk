@@ -174,6 +174,13 @@ EXTRA_DIST += tests/check \
 	tests/lab/tpmmux.py \
 	tests/model/README.md \
 	tests/model/commit.pml \
+	tests/realvm/README \
+	tests/realvm/bed.py \
+	tests/realvm/mkimage \
+	tests/realvm/person.py \
+	tests/realvm/realvm \
+	tests/realvm/story.py \
+	tests/realvm/vms.py \
 	tests/soak/README.md \
 	tests/soak/RESULTS.md \
 	tests/soak/arena.py \
