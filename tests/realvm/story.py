@@ -165,7 +165,7 @@ class Story:
         status, text = self.tom[source].types(f"kith move work {target.name}", 1500)
         if self.tap.ok(status == 0, f"{name}: `kith move work {target.name}`", text[-800:]):
             self.route.append(target)
-            self.tap.note(text.strip().splitlines()[-1])
+            self.tap.note(next((x for x in text.splitlines() if " runs on " in x), text[-200:]))
         self.once(self.route[-1], name)
         self.confined(self.route[-1], name)
 
