@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-int ipc_connect(const char *path, int *ret_fd)
+/* `patience_ms` also bounds the wait for a place in the other's queue; -1 = for ever. */
+static int dial(const char *path, int patience_ms, int *ret_fd)
 {
+	const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
 	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un sa;
 	int r = ipc_address(path, &sa);
@@ -15,19 +17,32 @@ int ipc_connect(const char *path, int *ret_fd)
 	if (r < 0)
 		return r;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+	if (fd < 0 ||
+	    (patience_ms >= 0 &&
+	     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0) ||
+	    connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return -errno;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
+int ipc_connect(const char *path, int *ret_fd)
+{
+	return dial(path, -1, ret_fd);
+}
+
 struct ipc_client {
-	int fd;
+	int fd, patience_ms;
 	uint32_t serial;
 	uint8_t buf[IPC_MAX_FRAME];
 };
 
 int ipc_client_new(const char *path, struct ipc_client **ret)
+{
+	return ipc_client_patient(path, -1, ret);
+}
+
+int ipc_client_patient(const char *path, int patience_ms, struct ipc_client **ret)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = calloc(1, sizeof(*c));
 	int r;
@@ -35,7 +50,8 @@ int ipc_client_new(const char *path, struct ipc_client **ret)
 	if (!c)
 		return -ENOMEM;
 	c->fd = -EBADF;
-	r = ipc_connect(path, &c->fd);
+	c->patience_ms = patience_ms;
+	r = dial(path, patience_ms, &c->fd);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -87,6 +103,8 @@ int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int 
 
 	if (request && wbuf_error(request) < 0)
 		return kerr_set(err, EMSGSIZE, KCODE_USAGE, "The request is too long.");
+	if (c->patience_ms >= 0 && (timeout_ms < 0 || timeout_ms > c->patience_ms))
+		timeout_ms = c->patience_ms;
 	r = ipc_send(c->fd, op, 0, serial, request ? request->data : NULL,
 		     request ? request->len : 0, -EBADF);
 	if (r < 0)

@@ -10,6 +10,9 @@ int ipc_connect(const char *path, int *ret_fd);
 /* A blocking client connection with its own buffers. Not thread-safe. */
 struct ipc_client;
 int ipc_client_new(const char *path, struct ipc_client **ret);
+/* One that gives up after so many milliseconds wherever it waits: for a place in the queue (-EAGAIN
+ * then), and in each ipc_call() that would wait longer. -1 = as the other. */
+int ipc_client_patient(const char *path, int patience_ms, struct ipc_client **ret);
 struct ipc_client *ipc_client_free(struct ipc_client *c);
 DEFINE_CLEANUP(struct ipc_client *, ipc_client_free)
 int ipc_client_fd(const struct ipc_client *c);

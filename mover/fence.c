@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -14,8 +13,8 @@
 #include "mover/warden-hold.h"
 #include "policyd/api/client.h"
 
-#define PATIENCE_S 5 /* for one answer of policyd, which may be busy with a slow TPM */
-#define SAY_EVERY 5  /* rounds */
+#define PATIENCE_MS 5000 /* for one answer of policyd, which may be busy with a slow TPM */
+#define SAY_EVERY 5	 /* rounds */
 
 /* Which markers there are: what has to be frozen, and whether any hand-off is under way. */
 static const struct {
@@ -55,39 +54,19 @@ static void kill_copy(const struct policyd_fence *f)
 	qemu_signal(&found, SIGKILL);
 }
 
-static volatile int asking_fd = -EBADF;
-
-/* policyd's silence ends the call like its death would. */
-static void on_alarm(int signo _unused_)
-{
-	shutdown(asking_fd, SHUT_RDWR);
-}
-
-static int ask_in_time(struct ipc_client *c, struct policyd_fence **ret, size_t *ret_n,
-		       struct kerr *err)
-{
-	struct sigaction sa = {.sa_handler = on_alarm};
-	int r;
-
-	asking_fd = ipc_client_fd(c);
-	sigaction(SIGALRM, &sa, NULL);
-	alarm(PATIENCE_S);
-	r = policyd_client_fence(c, ret, ret_n, err);
-	alarm(0);
-	return r;
-}
-
 /* 0 when policyd took all tokens and its list was obeyed. */
 static int ask_policyd(const char *socket, struct holds *h, struct kerr *err)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
 	_cleanup_free_ struct policyd_fence *list = NULL;
 	size_t n = 0;
-	int r = ipc_client_new(socket, &c);
+	int r = ipc_client_patient(socket, PATIENCE_MS, &c);
 
-	if (r < 0)
-		return r;
-	r = ask_in_time(c, &list, &n, err);
+	/* A full queue is one that nobody empties: silence, too. */
+	if (r == -EAGAIN)
+		kerr_set(err, EAGAIN, KCODE_INTERRUPTED, "kith-policyd lets nobody in.");
+	if (r == 0)
+		r = policyd_client_fence(c, &list, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (list[i].verdict == FENCE_KILL)
 			kill_copy(&list[i]);

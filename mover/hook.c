@@ -3,9 +3,7 @@
  * says no (H10, R5). Called as: GUEST OPERATION SUB-OPERATION EXTRA, domain XML on stdin. */
 #include <fcntl.h>
 #include <libxml/parser.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/config.h"
 #include "base/file.h"
@@ -14,9 +12,8 @@
 #include "policyd/api/client.h"
 
 #define XML_MAX ((size_t)4 << 20)
-#define PATIENCE_S                                                                     \
-	5 /* how long a VM that Kith does not know waits for a kith-policyd that hangs \
-	   */
+/* How long a VM that Kith does not know waits for a kith-policyd that hangs. */
+#define PATIENCE_MS 5000
 
 /* libvirt also calls "start" and more for every boot; "prepare" always comes before it, and the
  * question may be asked only once for an incoming guest. */
@@ -106,31 +103,18 @@ static bool is_trouble(enum kcode code)
 	return false;
 }
 
-static volatile int asking_fd = -EBADF;
-
-static void on_alarm(int signo _unused_)
-{
-	shutdown(asking_fd, SHUT_RDWR);
-}
-
 static int ask_policyd(const struct config *config, const uint8_t uuid[UUID_LEN],
 		       enum custody_use use, bool known, struct kerr *err)
 {
 	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL;
-	struct sigaction sa = {.sa_handler = on_alarm};
 	char path[160];
 	int r = config_run_path(config, POLICYD_SOCKET, path, sizeof(path));
 
 	if (r == 0)
-		r = ipc_client_new(path, &c);
+		r = ipc_client_patient(path, known ? -1 : PATIENCE_MS, &c);
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
-	asking_fd = ipc_client_fd(c);
-	sigaction(SIGALRM, &sa, NULL);
-	alarm(known ? 0 : PATIENCE_S);
-	r = policyd_client_custody_check(c, uuid, use, err);
-	alarm(0);
-	return r;
+	return policyd_client_custody_check(c, uuid, use, err);
 }
 
 /* Trouble of Kith's own keeps no VM down that Kith does not know: one without a marker. Of one with

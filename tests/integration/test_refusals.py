@@ -24,6 +24,21 @@ PUSH = """\
 allow owner all to own
 allow owner all to guest
 """
+# Connects until nobody more is let in, says how often, and stays.
+FILL = """\
+import socket, sys
+held = []
+while True:
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.setblocking(False)
+    try:
+        s.connect("/run/kith/policyd/policyd.sock")
+    except BlockingIOError:
+        break
+    held.append(s)
+print(len(held), flush=True)
+sys.stdin.read()
+"""
 EXIT = {"policy": 3, "not-allowed": 3, "peer-unknown": 4, "attest-pcr": 4, "tier": 6, "custody": 6,
         "not-found": 1, "not-running": 6, "interrupted": 75, "not-ready": 75}
 
@@ -268,6 +283,11 @@ class Refusals:
         laptop.start_kith("kith-policyd")
         laptop.run(["pkill", "-STOP", "kith-policyd"])
         starts("a kith-policyd that hangs")
+        eve = laptop.popen(["python3", "-c", FILL], "daemon", text=True, stdin=-1, stdout=-1)
+        tap.ok(int(eve.stdout.readline()) > 32, "N10: another user fills its queue meanwhile")
+        starts("N10: a kith-policyd that hangs, with a full queue")
+        eve.stdin.close()
+        eve.wait()
         laptop.run(["pkill", "-CONT", "kith-policyd"])
 
     # -- people ---------------------------------------------------------------------------------

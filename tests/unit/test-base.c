@@ -321,6 +321,41 @@ static void test_config(void)
 	g_assert_cmpstr(c.run, ==, "/run/kith");
 }
 
+/* Somebody who neither answers nor, once his queue is full, lets in. */
+static void test_ipc_patience(void)
+{
+	g_autofree char *dir = g_dir_make_tmp("kith-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(dir, "s", NULL);
+	_cleanup_close_ int listener = -EBADF;
+	_cleanup_(ipc_client_freep) struct ipc_client *c = NULL, *late = NULL;
+	GArray *waiting = g_array_new(FALSE, FALSE, sizeof(int));
+	struct kerr err = {0};
+	struct sockaddr_un sa;
+	struct rbuf r;
+	int fd;
+
+	g_assert_cmpint(ipc_listen(path, 0600, &listener), ==, 0);
+	g_assert_cmpint(ipc_client_patient(path, 50, &c), ==, 0);
+	g_assert_cmpint(ipc_call(c, 3, NULL, 60000, &r, &err), ==, -ETIMEDOUT);
+	g_assert_cmpint(err.code, ==, KCODE_INTERRUPTED);
+	g_assert_cmpint(ipc_address(path, &sa), ==, 0);
+	for (;;) {
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+			break;
+		g_array_append_val(waiting, fd);
+	}
+	close(fd);
+	g_assert_cmpuint(waiting->len, >, 0);
+	g_assert_cmpint(ipc_client_patient(path, 50, &late), ==, -EAGAIN);
+	g_assert_null(late);
+	for (guint i = 0; i < waiting->len; i++)
+		close(g_array_index(waiting, int, i));
+	g_array_free(waiting, TRUE);
+	unlink(path);
+	rmdir(dir);
+}
+
 /* What systemd would read next from our socket; "" = nothing. */
 static const char *heard(int fd)
 {
@@ -498,6 +533,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/op table refuses by caller, size, descriptor", test_op_table);
 	g_test_add_func("/base/ipc frames", test_ipc_frames);
 	g_test_add_func("/base/ipc call, refusal and lost server", test_ipc_call);
+	g_test_add_func("/base/N10 ipc gives up in time, also before a full queue",
+			test_ipc_patience);
 	g_test_add_func("/base/config says line and what it expects", test_config);
 	g_test_add_func("/base/D1 files are old or new", test_d1_file);
 	g_test_add_func("/base/errors", test_kerr);
