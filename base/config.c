@@ -234,21 +234,34 @@ int config_parse(const char *text, struct config *ret, struct kerr *err)
 
 int config_load(const char *path, struct config *ret, struct kerr *err)
 {
+	_cleanup_free_ char *text = NULL;
+
+	return config_read(path, ret, &text, err);
+}
+
+int config_read(const char *path, struct config *ret, char **ret_text, struct kerr *err)
+{
 	_cleanup_free_ uint8_t *data = NULL;
 	size_t len = 0;
 	int r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &data, &len);
 
 	defaults(ret);
-	if (r < 0 && r != -ENOENT)
+	if (r == -ENOENT) {
+		data = calloc(1, 1);
+		r = data ? 0 : -ENOMEM;
+	}
+	if (r < 0)
 		return kerr_set(err, -r, KCODE_USAGE, "Cannot read the configuration %s: %s.", path,
 				strerror(-r));
 	if (len && memchr(data, 0, len))
 		return kerr_set(err, EINVAL, KCODE_USAGE, "The configuration %s is not text.",
 				path);
-	r = parse(data ? (const char *)data : "", path, ret, err);
-	if (r == 0)
-		ret->path = path;
-	return r;
+	r = parse((const char *)data, path, ret, err);
+	if (r < 0)
+		return r;
+	ret->path = path;
+	*ret_text = (char *)TAKE_PTR(data);
+	return 0;
 }
 
 void config_renew(struct config *c, const struct config *fresh, enum config_service service)

@@ -57,6 +57,9 @@ const struct config_key *config_key(size_t i);
  * *ret then has what the other lines say, for those who must go on all the same (hook, fence). */
 int config_load(const char *path, struct config *ret, struct kerr *err);
 
+/* The same, with the text itself, malloced; "" where there is no file. */
+int config_read(const char *path, struct config *ret, char **ret_text, struct kerr *err);
+
 /* Parses text in memory (config_load() and the fuzz target). `text` is NUL-terminated. */
 int config_parse(const char *text, struct config *ret, struct kerr *err);
 

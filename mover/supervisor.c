@@ -657,44 +657,26 @@ static int copy_config(struct supervisor *s, const char *text)
 	return r < 0 ? r : file_write_atomic(fd, "kith.conf", text, strlen(text), 0644);
 }
 
-static int read_config(const struct supervisor *s, struct config *ret, uint8_t **ret_text,
-		       struct kerr *err)
-{
-	size_t len;
-	int r = file_read(AT_FDCWD, s->config.path, CONFIG_SIZE_MAX, ret_text, &len);
-
-	if (r == -ENOENT) {
-		*ret_text = calloc(1, 1);
-		r = *ret_text ? 0 : -ENOMEM;
-	}
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_USAGE, "Cannot read %s: %s.", s->config.path,
-				strerror(-r));
-	r = config_parse((const char *)*ret_text, ret, err);
-	ret->path = s->config.path;
-	return r;
-}
-
 static int first_config(struct supervisor *s)
 {
-	_cleanup_free_ uint8_t *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct config fresh;
-	int r = read_config(s, &fresh, &text, NULL);
+	int r = config_read(s->config.path, &fresh, &text, NULL);
 
 	if (r < 0)
 		return r;
 	s->config = fresh;
 	r = config_run_path(&s->config, CONFIG_MOVER_COPY, s->config_path, sizeof(s->config_path));
-	return r < 0 ? r : copy_config(s, (const char *)text);
+	return r < 0 ? r : copy_config(s, text);
 }
 
 /* As a whole or not at all: the children read a file, not what became of it here. */
 static void next_config(struct supervisor *s)
 {
-	_cleanup_free_ uint8_t *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct config fresh, next = s->config;
 	struct kerr err = {0};
-	int r = read_config(s, &fresh, &text, &err);
+	int r = config_read(s->config.path, &fresh, &text, &err);
 
 	if (r == 0) {
 		config_renew(&next, &fresh, CONFIG_MOVER);
@@ -706,7 +688,7 @@ static void next_config(struct supervisor *s)
 				     next.path, next.later);
 	}
 	if (r == 0)
-		r = copy_config(s, (const char *)text);
+		r = copy_config(s, text);
 	if (r < 0) {
 		log_error("config", "%s What was in force before stays in force.",
 			  err.code == KCODE_OK ? strerror(-r) : err.text);

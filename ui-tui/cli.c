@@ -309,8 +309,8 @@ int cli_main(int argc, char **argv)
 		puts("kith " PACKAGE_VERSION);
 		return 0;
 	}
-	if (config_load(cli.path, &cli.config, &cli.broken) < 0)
-		config_parse("", &cli.config, NULL);
+	/* What the other lines say is enough for those commands that may go on. */
+	(void)config_load(cli.path, &cli.config, &cli.broken);
 	if (argc)
 		return run(&cli, argc, argv);
 	if (cli.broken.code == KCODE_OK)

@@ -88,6 +88,12 @@ def bad_file(tap: Tap, laptop: Device) -> None:
     no = refusal(laptop, "config", "set", "trust.max_age", "60")
     tap.ok(no and no.code == "usage" and "neither a [section]" in no.text,
            "nothing is added to a bad file", str(no))
+    path.write_text(good.replace("owner = tom", "owner = eve") + "\0")
+    hang_up(laptop)
+    for name in DAEMONS:
+        wait_for(f"{name} saying so", lambda: "is not text" in log_of(laptop, name), 5)
+    tap.ok("eve" not in laptop.host_path("/run/kith/mover/kith.conf").read_text(),
+           "of a file that is no text kith-mover takes no part either")
     path.write_text(good)
     hang_up(laptop)
     tap.ok(may(laptop, "tom") and not may(laptop, "eve"), "tom is the owner all the while")
