@@ -69,6 +69,8 @@ def owner_later(tap: Tap, laptop: Device) -> None:
 
 def bad_file(tap: Tap, laptop: Device) -> None:
     """A file that cannot be used changes nothing, also for children of kith-mover."""
+    # It tries four times a second.
+    wait_for("kithd to find kith-mover", lambda: kithlab.status(laptop)["agent"]["mover"], 5)
     path = laptop.host_path(CONF)
     good = path.read_text()
     before = pids(laptop)
