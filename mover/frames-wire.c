@@ -84,11 +84,22 @@ static void frame_disk_code(struct coder *c, struct frame_disk *v)
 	code_check(c, !(v->used >> 62));
 }
 
+static void origin_code(struct coder *c, struct domain_origin *v)
+{
+	CODE_FLAG(c, v->uefi);
+	CODE_FLAG(c, v->firmware.secure_boot);
+	CODE_FLAG(c, v->firmware.enrolled_keys);
+	code_u64(c, &v->firmware.code_size);
+	code_u64(c, &v->firmware.vars_size);
+	CODE_BYTES(c, v->cpu);
+}
+
 static void frame_offer_code(struct coder *c, struct frame_offer *v)
 {
 	version_code(c);
 	code_u64(c, &v->memory_bytes);
 	code_u32(c, &v->vcpus);
+	origin_code(c, &v->origin);
 	CODE_COUNT(c, v->count, v->disks);
 	for (size_t i = 0; code_good(c) && i < v->count; i++) {
 		frame_disk_code(c, &v->disks[i]);

@@ -26,7 +26,7 @@ DECLARE_NAMES(frame_type, enum frame_type);
 
 /* Of the frames and what is in them. Each side says its own with its first word, OFFER or
  * DISKS_READY, and goes on with its equal only. */
-#define FRAMES_VERSION 1
+#define FRAMES_VERSION 2
 
 #define FRAMES_HEADER_LEN 5
 #define FRAMES_BODY_MAX 65536
@@ -40,6 +40,7 @@ struct frame_header {
 struct frame_offer {
 	uint64_t memory_bytes;
 	uint32_t vcpus;
+	struct domain_origin origin;
 	size_t count;
 	struct frame_disk {
 		char target[DOMAIN_TARGET_MAX + 1]; /* letters and digits, none twice */
@@ -48,7 +49,7 @@ struct frame_offer {
 		uint64_t used;	   /* bytes allocated at the source: what will be written */
 	} disks[DOMAIN_DISKS_MAX];
 };
-#define FRAME_OFFER_MAX (15 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
+#define FRAME_OFFER_MAX (66 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
 
 struct frame_ack {
 	uint64_t late_us;   /* since the guest ran again */

@@ -55,8 +55,28 @@ static int drop_one(struct workplace *p, const struct remnant_image *image, stru
 	return keep_stale(p, image, err);
 }
 
+/* What libvirt made beside the images, for a copy that never became this device's VM. */
+static int drop_state(struct workplace *p, struct kerr *err)
+{
+	struct kerr why = {0};
+
+	if (p->remnant.source || !p->remnant.xml ||
+	    virt_discard(p->virt, p->remnant.xml, &why) == 0)
+		return 0;
+	if (why.code == KCODE_INTERRUPTED) { /* libvirtd will be back */
+		*err = why;
+		return -EAGAIN;
+	}
+	log_warning("images", "%s", why.text);
+	return 0;
+}
+
 int images_drop(struct workplace *p, struct kerr *err)
 {
+	int state = drop_state(p, err);
+
+	if (state < 0)
+		return state;
 	for (size_t i = 0; i < p->remnant.count; i++) {
 		int r = drop_one(p, &p->remnant.images[i], err);
 

@@ -19,8 +19,12 @@ mover_libmover_a_SOURCES = \
 	mover/filter/cookie.h \
 	mover/filter/domain-rules.h \
 	mover/filter/domain-table.c \
+	mover/filter/domain-boot.c \
+	mover/filter/domain-devices.c \
 	mover/filter/domain.c \
 	mover/filter/domain.h \
+	mover/filter/gateway-internal.h \
+	mover/filter/gateway-reply.c \
 	mover/filter/gateway.c \
 	mover/filter/gateway.h \
 	mover/filter/mention.c \
@@ -31,12 +35,16 @@ mover_libmover_a_SOURCES = \
 	mover/filter/xdr.h \
 	mover/filter/xml-filter.c \
 	mover/filter/xml-filter.h \
+	mover/firmware.c \
+	mover/firmware.h \
 	mover/frames.c \
 	mover/frames.h \
 	mover/frames-wire.c \
 	mover/frames-wire.h \
 	mover/ghost.c \
 	mover/ghost.h \
+	mover/host.c \
+	mover/host.h \
 	mover/images.c \
 	mover/images.h \
 	mover/listing.c \
@@ -83,14 +91,16 @@ mover_libmover_a_SOURCES = \
 	mover/workplace.c \
 	mover/workplace.h
 mover_libmover_a_CFLAGS = \
-	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS) $(OPENSSL_CFLAGS)
+	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(LIBVIRT_CFLAGS) $(LIBXML_CFLAGS) $(OPENSSL_CFLAGS) \
+	$(JANSSON_CFLAGS)
 
 sbin_PROGRAMS += kith-mover
 kith_mover_SOURCES = mover/main.c
 kith_mover_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 kith_mover_LDADD = \
 	mover/libmover.a mover/libmoverclient.a mover/libwarden.a policyd/libpolicydapi.a \
-	base/libbase.a $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(SODIUM_LIBS) -lpthread
+	base/libbase.a $(LIBVIRT_LIBS) $(LIBXML_LIBS) $(OPENSSL_LIBS) $(JANSSON_LIBS) \
+	$(SODIUM_LIBS) -lpthread
 
 # What stops the copies that may not run; no libvirt, XML or network in it.
 noinst_LIBRARIES += mover/libwarden.a

@@ -214,13 +214,18 @@ static void run_copy(struct recover *r, enum going going)
 		await(r, "libvirt cannot be asked now, or is still busy with the VM.");
 		return;
 	}
+	/* Before its first instruction: see resume_copy() of side-destination.c. */
+	if (going == GOING_HERE && !make_permanent(r, false, &err)) {
+		await(r, err.code == KCODE_OK ? "the VM is not permanent yet." : err.text);
+		return;
+	}
 	virt_copy_get(p->virt, p->uuid, &copy);
 	if (copy.state == COPY_PAUSED && !p->remnant.paused &&
 	    virt_resume(p->virt, p->uuid, &err) < 0) {
 		await(r, err.text);
 		return;
 	}
-	if (going != GOING_BACK && !make_permanent(r, going == GOING_COLD, &err)) {
+	if (going == GOING_COLD && !make_permanent(r, true, &err)) {
 		await(r, err.code == KCODE_OK ? "the VM is not permanent yet." : err.text);
 		return;
 	}

@@ -49,13 +49,17 @@ static void serial_path(struct worker *w, char *ret, size_t size)
 int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 			 const struct domain_disk_map *map)
 {
-	struct destination_rpc *d = destination_rpc_self(w);
+	struct destination *self = w->ctx;
+	struct destination_rpc *d = &self->rpc;
 	char ram[192], nbd[192], serial[256];
 	struct gateway_config c = {
 		.limits = {.expect_name = w->grant.vm,
 			   .max_memory_bytes = offer->memory_bytes,
 			   .max_vcpus = offer->vcpus,
-			   .networks = &((struct destination *)w->ctx)->networks,
+			   .networks = &self->networks,
+			   .host = &self->host,
+			   .origin = &offer->origin,
+			   .nvram_path = self->nvram,
 			   .serial_path = serial},
 		.map = *map,
 		.migrate_uri = ram,
@@ -101,6 +105,7 @@ static int note_domain(struct worker *w)
 	w->place.remnant.xml = xml ? strdup(xml) : NULL;
 	if (!w->place.remnant.xml)
 		return -ENOMEM;
+	((struct destination *)w->ctx)->tpm = gateway_domain_facts(d->gateway)->tpm;
 	d->prepare_sent = true;
 	return remnant_write(w->place.folder, &w->place.remnant);
 }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "mover/disk.h"
+#include "mover/host.h"
 #include "mover/network.h"
 
 #define CONNECT_MS 30000
@@ -149,6 +150,8 @@ static void images_work(void *arg)
 
 	kerr_clear(&d->task_err);
 	network_look(w->place.virt, w->place.config.networks, &d->networks);
+	host_look(w->place.virt, &d->host);
+	host_nvram_path(w->grant.vm, d->nvram, sizeof(d->nvram));
 	make_images(w, &d->task_err);
 }
 
@@ -194,6 +197,12 @@ static int resume_copy(struct worker *w)
 	struct kerr err = {0};
 	int r = workplace_settle(&w->place); /* OWN is written: the copy may go on */
 
+	/* libvirt throws the TPM of a VM without a definition away when that ends, and from the
+	 * first instruction on nobody else has it. */
+	if (r == 0 && d->tpm && !d->defined) {
+		r = virt_define(w->place.virt, w->place.remnant.xml, false, &err);
+		d->defined = r == 0;
+	}
 	if (r == 0 && !w->keep_paused)
 		r = virt_resume(w->place.virt, w->place.uuid, &err);
 	if (r < 0)

@@ -21,8 +21,11 @@ struct destination {
 	bool offered;
 	struct domain_disk_map map;
 	struct domain_networks networks;
+	struct domain_host host;
+	char nvram[DOMAIN_PATH_MAX + 1]; /* where UEFI's variables of this copy go */
 	int image_fd[DOMAIN_DISKS_MAX];
 	uint64_t watch_ms, vote_ms, resumed_ns;
+	bool tpm; /* the copy has a virtual one */
 	bool watching, defined, was_here, voided;
 	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
 	struct kerr task_err;

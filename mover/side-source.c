@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "mover/disk.h"
+#include "mover/host.h"
 
 #define CONNECT_MS 30000  /* from START to "images are made" */
 #define VOTE_MS 20000	  /* own CPUs stand still meanwhile */
@@ -90,7 +91,9 @@ static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr
 	r = domain_disks(d.xml, strlen(d.xml), &s->facts, err);
 	if (r < 0)
 		return r;
-	r = read_disks(w, map, err);
+	r = host_origin(w->place.virt, &s->facts, &s->offer.origin, err);
+	if (r == 0)
+		r = read_disks(w, map, err);
 	if (r < 0)
 		return r;
 	return virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);

@@ -75,9 +75,15 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 
 /* Ends the process if there is one and touches no definition. No domain is fine. */
 int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
-/* Removes the definition, if there is one, of a VM that does not run (-EBUSY if it does). Its XML
- * is kept before as `NAME-UUID.xml` in `folder`, since it may be the owner's work (F7). */
+/* Removes the definition, if there is one, of a VM that does not run (-EBUSY if it does) and is
+ * another host's now: with the state of its virtual TPM, and with its UEFI variables if Kith made
+ * that file. Its XML is kept before as `UUID.xml` in `folder`, since it may be the owner's work
+ * (F7). */
 int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct kerr *err);
+
+/* Removes what libvirt made for a copy with this configuration that never became a VM of this host:
+ * UEFI variables and the state of a virtual TPM. Nothing if libvirt has a VM of that UUID. */
+int virt_discard(struct virt *v, const char *xml, struct kerr *err);
 
 /* Makes it persistent, autostart off. With `boot`, starts it cold. */
 int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err);

@@ -22,9 +22,11 @@ UNIT_TESTS = \
 	tests/unit/test-disk \
 	tests/unit/test-doctor \
 	tests/unit/test-domain \
+	tests/unit/test-domain-host \
 	tests/unit/test-doubt \
 	tests/unit/test-evidence \
 	tests/unit/test-exchange \
+	tests/unit/test-firmware \
 	tests/unit/test-gateway \
 	tests/unit/test-hijack \
 	tests/unit/test-leaf \
@@ -77,6 +79,7 @@ LAB_TESTS = \
 	tests/integration/test_handoff.py \
 	tests/integration/test_hostile.py \
 	tests/integration/test_locked.py \
+	tests/integration/test_ordinary.py \
 	tests/integration/test_pairing.py \
 	tests/integration/test_pools.py \
 	tests/integration/test_refusals.py \
@@ -131,6 +134,7 @@ FUZZERS = \
 	tests/fuzz/fuzz-cookie \
 	tests/fuzz/fuzz-domain \
 	tests/fuzz/fuzz-evidence \
+	tests/fuzz/fuzz-firmware \
 	tests/fuzz/fuzz-ipc \
 	tests/fuzz/fuzz-link \
 	tests/fuzz/fuzz-mover-proto \
@@ -148,6 +152,7 @@ fuzzers: $(FUZZERS)
 $(FUZZERS): AM_LDFLAGS += -fsanitize=fuzzer
 
 EXTRA_DIST += tests/check \
+	tests/data \
 	tests/fuzz/corpus \
 	tests/guest/guestimage.py \
 	tests/guest/init.c \
@@ -193,6 +198,7 @@ EXTRA_DIST += tests/check \
 	tests/model/replay.h \
 	tests/model/trace \
 	tests/model/traces \
+	tests/unit/domain-output.h \
 	tests/unit/gateway-fixtures.h \
 	tests/unit/mover-fixtures.h \
 	tests/unit/policyd-fixture.h \

@@ -131,12 +131,21 @@ static const struct filter_attr action_text = {
 static const struct filter_attr hvm_text = ENUM("", VALUES("hvm"));
 static const struct filter_attr model_text = TOKEN("", 64);
 
-#define UEFI                                                                                   \
-	"The VM boots with UEFI firmware kept in files of the old host; this version of Kith " \
-	"hands over VMs with BIOS firmware only."
+#define FIRMWARE                                                                                 \
+	"The VM boots firmware from a file of its own; only UEFI firmware that libvirt chooses " \
+	"by its descriptors, and the usual BIOS, can be handed over."
 #define KERNEL                                                                                  \
 	"The VM boots a kernel kept in a file of the old host, which would be missing after a " \
 	"hand-over."
+
+/* Judged only: the destination names its own files. */
+static const struct filter_rule firmware_rows[] = {
+	MANY("feature", 8, NEED("enabled", YES_NO),
+	     NEED("name", VALUES("enrolled-keys", "secure-boot"))),
+	END,
+};
+
+static const struct filter_attr path_text = TEXT("", DOMAIN_PATH_MAX);
 
 static const struct filter_rule os_rows[] = {
 	{.name = "type",
@@ -153,9 +162,26 @@ static const struct filter_rule os_rows[] = {
 			 .values = VALUES("emulate"),
 			 .why = "The VM shows its guest the old host's hardware names (<smbios>), "
 				"which cannot be handed over."})},
-	REFUSE("loader", UEFI),
-	REFUSE("nvram", UEFI),
-	REFUSE("firmware", UEFI),
+	{.name = "loader",
+	 .attrs = ATTRS(
+		 ENUM("readonly", VALUES("yes")), ENUM("secure", YES_NO),
+		 {.name = "type", .kind = FILTER_ENUM, .values = VALUES("pflash"), .why = FIRMWARE},
+		 {.name = "stateless",
+		  .kind = FILTER_ENUM,
+		  .values = VALUES("no"),
+		  .why = FIRMWARE}),
+	 .text = &path_text,
+	 .enter = domain_judge_only},
+	{.name = "nvram",
+	 .attrs =
+		 ATTRS(DROP("template"), {.name = "type",
+					  .kind = FILTER_ENUM,
+					  .values = VALUES("file"),
+					  .why = "The VM's UEFI variables are not in a file of the "
+						 "old host, so they cannot be handed over."}),
+	 .text = &path_text,
+	 .enter = domain_judge_only},
+	{.name = "firmware", .children = firmware_rows, .enter = domain_judge_only},
 	REFUSE("kernel", KERNEL),
 	REFUSE("initrd", KERNEL),
 	REFUSE("cmdline", KERNEL),
@@ -200,7 +226,8 @@ static const struct filter_rule feature_rows[] = {
 	WITH("ioapic", ENUM("driver", VALUES("kvm", "qemu"))),
 	STATE("vmcoreinfo"),
 	{.name = "kvm",
-	 .children = ROWS(STATE("hidden"), STATE("hint-dedicated"), STATE("poll-control"))},
+	 .children = ROWS(STATE("hidden"), STATE("hint-dedicated"), STATE("poll-control"),
+			  STATE("pv-ipi"))},
 	{.name = "hyperv", .attrs = ATTRS(ENUM("mode", VALUES("custom"))), .children = hyperv_rows},
 	END,
 };
@@ -222,23 +249,17 @@ static const struct filter_rule cpu_rows[] = {
 	END,
 };
 
-#define PASSTHROUGH                                                                             \
-	"The VM uses whatever CPU the old host has (host-passthrough or maximum), and another " \
-	"device has another one. Choose a named CPU model or host-model for it."
-#define CPU_RULE                                                                    \
-	{                                                                           \
-		.name = "cpu",                                                      \
-		.attrs = ATTRS({.name = "mode",                                     \
-				.kind = FILTER_ENUM,                                \
-				.values = VALUES("custom", "host-model"),           \
-				.why = PASSTHROUGH},                                \
-			       ENUM("match", VALUES("minimum", "exact", "strict")), \
-			       ENUM("check", VALUES("none", "partial", "full")),    \
-			       ENUM("migratable", ON_OFF)),                         \
-		.children = cpu_rows,                                               \
-	}
+#define CPU_ATTRS(...)                                             \
+	ATTRS(ENUM("mode", VALUES(__VA_ARGS__)),                   \
+	      ENUM("match", VALUES("minimum", "exact", "strict")), \
+	      ENUM("check", VALUES("none", "partial", "full")), ENUM("migratable", ON_OFF))
 
-const struct filter_rule domain_cpu_rule = CPU_RULE;
+/* Of cookies: libvirt sends one only for a CPU that it knows by name. */
+const struct filter_rule domain_cpu_rule = {
+	.name = "cpu",
+	.attrs = CPU_ATTRS("custom", "host-model"),
+	.children = cpu_rows,
+};
 
 static const struct filter_rule timer_rows[] = {
 	WITH("catchup", UINT("threshold", 0, UINT32_MAX), UINT("slew", 0, UINT32_MAX),
@@ -276,11 +297,10 @@ static const struct filter_rule disk_rows[] = {
 	 .attrs = ATTRS(DROP("file"), DROP("index"), DROP("startupPolicy")),
 	 .children = ROWS(SKIP("seclabel", 4)),
 	 .enter = domain_enter_disk_source},
-	/* Empty only: contents come as NBD blocks into one new image (H17). */
-	EMPTY("backingStore"),
+	{.name = "backingStore", .enter = domain_enter_backing},
 	WITH("target",
 	     {.name = "dev", .kind = FILTER_TOKEN, .max = DOMAIN_TARGET_MAX, .required = true},
-	     NEED("bus", VALUES("virtio", "sata", "scsi", "ide", "usb")),
+	     NEED("bus", VALUES("virtio", "sata", "scsi", "ide", "usb", "fdc")),
 	     ENUM("tray", VALUES("open", "closed")), ENUM("removable", ON_OFF),
 	     UINT("rotation_rate", 1, 65534)),
 	{.name = "serial", .text = &(const struct filter_attr)TEXT("", 64)},
@@ -439,10 +459,12 @@ static const struct filter_rule video_model_rows[] = {
 static const struct filter_rule video_rows[] = {
 	{.name = "model",
 	 .min = 1,
-	 .attrs = ATTRS(NEED("type", VALUES("vga", "cirrus", "virtio", "qxl", "bochs", "none")),
-			UINT("ram", 0, VIDEO_KIB), UINT("vram", 0, VIDEO_KIB),
-			UINT("vram64", 0, VIDEO_KIB), UINT("vgamem", 0, VIDEO_KIB),
-			UINT("heads", 1, 16), ENUM("primary", YES_NO), ENUM("blob", VALUES("off"))),
+	 .enter = domain_enter_video_model,
+	 .attrs = ATTRS(
+		 NEED("type", VALUES("vga", "cirrus", "virtio", "qxl", "bochs", "ramfb", "none")),
+		 UINT("ram", 0, VIDEO_KIB), UINT("vram", 0, VIDEO_KIB),
+		 UINT("vram64", 0, VIDEO_KIB), UINT("vgamem", 0, VIDEO_KIB), UINT("heads", 1, 16),
+		 ENUM("primary", YES_NO), ENUM("blob", VALUES("off"))),
 	 .children = video_model_rows},
 	{.name = "driver",
 	 .attrs = ATTRS({.name = "name",
@@ -463,6 +485,33 @@ static const struct filter_rule rng_rows[] = {
 	END,
 };
 
+/* Its state travels in QEMU's stream; where it is kept is libvirt's matter, and that it goes with
+ * the VM is ours. */
+static const struct filter_rule tpm_rows[] = {
+	{.name = "backend",
+	 .min = 1,
+	 .attrs = ATTRS({.name = "type",
+			 .kind = FILTER_ENUM,
+			 .values = VALUES("emulator"),
+			 .required = true,
+			 .why = "The VM uses a TPM of the old host (<tpm>), which cannot be handed "
+				"over."},
+			ENUM("version", VALUES("1.2", "2.0")), DROP("persistent_state")),
+	 .children = ROWS(
+		 {.name = "active_pcr_banks",
+		  .children =
+			  ROWS(EMPTY("sha1"), EMPTY("sha256"), EMPTY("sha384"), EMPTY("sha512"))},
+		 REFUSE("encryption",
+			"The VM's virtual TPM is encrypted with a secret of the old host's libvirt "
+			"(<encryption>), which this version of Kith does not hand over."))},
+	DEVICE,
+	END,
+};
+
+static const struct filter_rule redirdev_rows[] = {
+	SKIP("source", 1), SKIP("protocol", 1), BOOT, DEVICE, END,
+};
+
 #define OF_HOST(what, n) "The VM uses <" n "> (" what "), which cannot be handed over."
 
 static const struct filter_rule device_rows[] = {
@@ -472,31 +521,31 @@ static const struct filter_rule device_rows[] = {
 	 .attrs = ATTRS(
 		 {.name = "type",
 		  .kind = FILTER_ENUM,
-		  .values = VALUES("file"),
+		  .values = VALUES("file", "block"), /* of a block device only an empty drive */
 		  .required = true,
-		  .why = "A disk of the VM is not an image file of the old host; only image "
-			 "files can be handed over."},
+		  .why = DOMAIN_NOT_A_FILE},
 		 {.name = "device",
 		  .kind = FILTER_ENUM,
-		  .values = VALUES("disk", "cdrom"),
-		  .why = "The VM has a floppy or a passed-through disk of the old host, which "
-			 "cannot be handed over."},
+		  .values = VALUES("disk", "cdrom", "floppy"),
+		  .why = "The VM has a passed-through disk of the old host, which cannot be "
+			 "handed over."},
 		 ENUM("model", VIRTIO), DROP("snapshot")),
 	 .children = disk_rows,
 	 .enter = domain_enter_disk},
 	{.name = "controller",
 	 .max = 64,
 	 .attrs = ATTRS(
-		 NEED("type", VALUES("ide", "scsi", "sata", "usb", "pci", "virtio-serial", "fdc")),
+		 NEED("type",
+		      VALUES("ide", "scsi", "sata", "usb", "pci", "virtio-serial", "fdc", "ccid")),
 		 UINT("index", 0, 255),
-		 ENUM("model",
-		      VALUES("piix3", "piix4", "ich6", "virtio-scsi", "virtio",
-			     "virtio-transitional", "virtio-non-transitional", "lsilogic",
-			     "piix3-uhci", "piix4-uhci", "ehci", "ich9-ehci1", "ich9-uhci1",
-			     "ich9-uhci2", "ich9-uhci3", "vt82c686b-uhci", "pci-ohci", "nec-xhci",
-			     "qemu-xhci", "none", "pci-root", "pcie-root", "pci-bridge",
-			     "dmi-to-pci-bridge", "pcie-to-pci-bridge", "pcie-root-port",
-			     "pcie-switch-upstream-port", "pcie-switch-downstream-port")),
+		 ENUM("model", VALUES("piix3", "piix4", "ich6", "virtio-scsi", "virtio",
+				      "virtio-transitional", "virtio-non-transitional", "lsilogic",
+				      "lsisas1068", "lsisas1078", "piix3-uhci", "piix4-uhci",
+				      "ehci", "ich9-ehci1", "ich9-uhci1", "ich9-uhci2",
+				      "ich9-uhci3", "vt82c686b-uhci", "pci-ohci", "nec-xhci",
+				      "qemu-xhci", "none", "pci-root", "pcie-root", "pci-bridge",
+				      "dmi-to-pci-bridge", "pcie-to-pci-bridge", "pcie-root-port",
+				      "pcie-switch-upstream-port", "pcie-switch-downstream-port")),
 		 UINT("ports", 1, 31), UINT("vectors", 0, 128)),
 	 .children = controller_rows},
 	{.name = "interface",
@@ -544,7 +593,10 @@ static const struct filter_rule device_rows[] = {
 	 .children = sound_rows},
 	{.name = "audio",
 	 .max = 4,
-	 .attrs = ATTRS(UINT("id", 1, 64), DROP("type"), DROP("timerPeriod")),
+	 .attrs = ATTRS(UINT("id", 1, 64), DROP("type"), DROP("timerPeriod"), DROP("serverName"),
+			DROP("runtimeDir"), DROP("tryMMap"), DROP("exclusive"), DROP("dspPolicy"),
+			DROP("driver")),
+	 .children = ROWS(SKIP("input", 1), SKIP("output", 1)),
 	 .enter = domain_enter_audio},
 	{.name = "video", .max = 4, .children = video_rows},
 	{.name = "hub",
@@ -571,11 +623,20 @@ static const struct filter_rule device_rows[] = {
 	REFUSE("hostdev", OF_HOST("a device of the old host", "hostdev")),
 	REFUSE("filesystem", OF_HOST("a folder of the old host", "filesystem")),
 	REFUSE("shmem", OF_HOST("memory shared with the old host", "shmem")),
-	REFUSE("tpm", "The VM has a virtual TPM (<tpm>), whose secrets this version of Kith cannot "
-		      "hand over."),
-	REFUSE("redirdev", OF_HOST("a USB device redirected from a viewer", "redirdev")),
+	{.name = "tpm",
+	 .attrs = ATTRS(NEED("model", VALUES("tpm-tis", "tpm-crb"))),
+	 .children = tpm_rows,
+	 .enter = domain_enter_tpm},
+	{.name = "redirdev",
+	 .max = 8,
+	 .attrs = ATTRS(NEED("bus", VALUES("usb")), DROP("type")),
+	 .children = redirdev_rows,
+	 .enter = domain_enter_redirdev},
 	REFUSE("redirfilter", OF_HOST("USB redirection", "redirfilter")),
-	REFUSE("smartcard", OF_HOST("a smart card of the old host", "smartcard")),
+	{.name = "smartcard",
+	 .attrs = ATTRS(NEED("mode", VALUES("passthrough")), DROP("type")),
+	 .children = ROWS(SKIP("source", 1), DEVICE),
+	 .enter = domain_enter_smartcard},
 	REFUSE("vsock", OF_HOST("a direct socket to the old host", "vsock")),
 	REFUSE("memory", OF_HOST("a pluggable memory device", "memory")),
 	REFUSE("iommu", OF_HOST("a virtual IOMMU", "iommu")),
@@ -597,7 +658,7 @@ static const struct filter_rule domain_rows[] = {
 	{.name = "uuid", .min = 1, .enter = domain_enter_uuid},
 	{.name = "title", .text = &title_text},
 	{.name = "description", .text = &description_text},
-	SKIP("metadata", 1), /* of other programs, on the old host */
+	{.name = "metadata", .enter = domain_enter_metadata},
 	{.name = "memory", .min = 1, .enter = domain_enter_memory},
 	{.name = "currentMemory", .enter = domain_enter_memory},
 	{.name = "vcpu",
@@ -623,10 +684,17 @@ static const struct filter_rule domain_rows[] = {
 	SKIP("resource", 1), /* cgroup of the old host */
 	{.name = "os",
 	 .min = 1,
-	 .attrs = ATTRS({.name = "firmware", .kind = FILTER_ENUM, .values = NOTHING, .why = UEFI}),
-	 .children = os_rows},
+	 .attrs = ATTRS({.name = "firmware",
+			 .kind = FILTER_ENUM,
+			 .values = NOTHING,
+			 .why = FIRMWARE}), /* but for "efi", see the hook */
+	 .children = os_rows,
+	 .enter = domain_enter_os},
 	{.name = "features", .children = feature_rows},
-	CPU_RULE,
+	{.name = "cpu",
+	 .attrs = CPU_ATTRS("custom", "host-model", "host-passthrough", "maximum"),
+	 .children = cpu_rows,
+	 .enter = domain_enter_cpu},
 	{.name = "clock",
 	 .attrs = ATTRS(NEED("offset", VALUES("utc", "localtime", "variable")),
 			INT("adjustment", 1u << 31), ENUM("basis", VALUES("utc", "localtime"))),
@@ -637,7 +705,7 @@ static const struct filter_rule domain_rows[] = {
 	{.name = "pm",
 	 .children = ROWS(WITH("suspend-to-mem", ENUM("enabled", YES_NO)),
 			  WITH("suspend-to-disk", ENUM("enabled", YES_NO)))},
-	{.name = "devices", .min = 1, .children = device_rows},
+	{.name = "devices", .min = 1, .children = device_rows, .enter = domain_enter_devices},
 	{.name = "seclabel", .max = 4, .enter = domain_enter_seclabel},
 	TUNED("memoryBacking"),
 	TUNED("cputune"),

@@ -33,6 +33,44 @@ struct domain_networks {
 	} list[DOMAIN_NETWORKS_MAX];
 };
 
+/* A UEFI firmware by what it can do, as libvirt's firmware descriptors tell it: never by a path of
+ * another host. Its two flash images are RAM blocks of the VM, so their sizes must be equal too. */
+#define DOMAIN_FIRMWARE_MAX 8
+struct domain_firmware {
+	uint8_t secure_boot, enrolled_keys;
+	uint64_t code_size, vars_size; /* bytes */
+};
+
+/* One that a host has. */
+#define DOMAIN_FIRMWARE_PATH_MAX 255
+struct domain_firmware_here {
+	struct domain_firmware does;
+	uint8_t i440fx, q35; /* machines that it is for */
+	/* Files of this host, never another's; "" where it is another host's. */
+	char code[DOMAIN_FIRMWARE_PATH_MAX + 1], vars[DOMAIN_FIRMWARE_PATH_MAX + 1];
+};
+
+/* What a libvirt host has for VMs, besides room. */
+#define DOMAIN_CPU_DIGEST_LEN 32
+struct domain_host {
+	uint8_t kvm;	  /* hardware virtualisation */
+	uint8_t spice;	  /* SPICE in its QEMU, and with it QXL and the viewers' channels */
+	uint8_t tpm;	  /* virtual TPMs by swtpm */
+	uint32_t machine; /* newest machine type of its QEMU: 100 * major + minor; 0 = not known */
+	/* Of all that a guest sees of the host's CPU (host-passthrough, maximum), by `kvm`; zeros:
+	 * not known. */
+	uint8_t cpu[2][DOMAIN_CPU_DIGEST_LEN];
+	size_t firmware_count;
+	struct domain_firmware_here firmware[DOMAIN_FIRMWARE_MAX]; /* in libvirt's order */
+};
+
+/* What the source says of its host, where the VM's own configuration does not. */
+struct domain_origin {
+	uint8_t uefi; /* then `firmware` is what it boots with */
+	struct domain_firmware firmware;
+	uint8_t cpu[DOMAIN_CPU_DIGEST_LEN]; /* of the host, if the guest sees that; else zeros */
+};
+
 /* What the destination grants. Strings are borrowed; NULL where said. */
 struct domain_limits {
 	const char *expect_name;       /* the VM's name in the grant */
@@ -42,8 +80,14 @@ struct domain_limits {
 	uint32_t max_disks;	       /* at most DOMAIN_DISKS_MAX; 0 = DOMAIN_DISKS_MAX */
 	const char *emulator;	       /* the destination's QEMU; NULL = libvirt's default */
 	const struct domain_networks *networks; /* what a network card may be on; NULL = nothing */
-	const char *serial_path; /* file for a serial port that was a file at the source;
-				  * NULL = it becomes a pty */
+	const char *serial_path;	    /* file for a serial port that was a file at the source;
+					     * NULL = it becomes a pty */
+	const struct domain_host *host;	    /* NULL = nothing special */
+	const struct domain_origin *origin; /* NULL = neither UEFI nor the source's CPU */
+	const char *nvram_path; /* new file for UEFI's variables; NULL = libvirt's default */
+	bool permanent; /* written to be kept: libvirt chooses the firmware at each start. A copy
+			 * that arrives names the files: libvirtd 9.0 chooses none for that, and
+			 * then dies of it. */
 };
 
 /* Destination's answer to each disk of the VM, by target. Made by the destination alone (H12). */
@@ -83,6 +127,11 @@ struct domain_facts {
 	size_t serial_count;
 	enum domain_serial serials[DOMAIN_SERIALS_MAX];
 	size_t interface_count;
+	bool uefi;			  /* boots from flash images */
+	char loader[DOMAIN_PATH_MAX + 1]; /* of the source; "" if libvirt shall choose */
+	char nvram[DOMAIN_PATH_MAX + 1];  /* likewise */
+	bool tpm;			  /* has a virtual TPM */
+	bool host_cpu;			  /* sees the host's own CPU */
 };
 
 /* Reads `xml` (`len` bytes, need not be terminated, a trailing NUL is ignored), checks every
@@ -100,6 +149,14 @@ int domain_rebuild(const char *xml, size_t len, const struct domain_limits *limi
 /* The same check at the source, over its own XML: would a destination with enough room accept
  * it, and which disks are there? Identity and caps are not looked at. */
 int domain_disks(const char *xml, size_t len, struct domain_facts *ret_facts, struct kerr *err);
+
+/* The host's firmware that does what `want` does, for a machine of this family; or NULL. */
+const struct domain_firmware_here *domain_firmware_find(const struct domain_host *host,
+							const struct domain_firmware *want,
+							bool q35);
+
+/* Is this file of UEFI variables one that Kith named (domain_nvram_name())? */
+bool domain_nvram_is_ours(const char *path);
 
 /* "xxxxxxxx-xxxx-..." in lower case. */
 void domain_uuid_text(const uint8_t uuid[UUID_LEN], char ret[DOMAIN_UUID_TEXT]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables of what may pass, when, and rewritten how; then the machine that applies them. */
-#include "mover/filter/gateway.h"
+/* What the source may call, when, and rewritten how; and the machine that says so. */
+#include "mover/filter/gateway-internal.h"
 
 #include <inttypes.h>
 #include <libvirt/libvirt.h>
@@ -10,9 +10,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 
-#define FEATURE_KEEPALIVE 10   /* VIR_DRV_FEATURE_PROGRAM_KEEPALIVE */
-#define OWN_SERIAL 0xfffffff0u /* of calls that the gateway makes itself */
-#define REMOTE_ERROR_MAX 1024u /* bytes of an error message shown to the source */
+#define FEATURE_KEEPALIVE 10 /* VIR_DRV_FEATURE_PROGRAM_KEEPALIVE */
 
 static const char *const gateway_state_names[_GATEWAY_STATE_MAX] = {
 	[GATEWAY_STATE_NEW] = "new",	       [GATEWAY_STATE_OPENING] = "opening",
@@ -30,29 +28,6 @@ static const char *const gateway_verdict_names[_GATEWAY_VERDICT_MAX] = {
 };
 
 DEFINE_NAMES(gateway_verdict, enum gateway_verdict, _GATEWAY_VERDICT_MAX)
-
-/* The call that the local libvirtd works on. Procedure 0 = none. */
-struct pending_call {
-	struct rpc_header h;
-	bool own; /* made by the gateway: its reply is not the source's business */
-	bool cancelled;
-};
-
-struct gateway {
-	struct domain_limits limits;
-	struct domain_disk_map map;
-	char *name, *emulator, *serial_path; /* what `limits` points to */
-	struct domain_networks networks;
-	char *migrate_uri, *disks_uri, *source_uri;
-
-	enum gateway_state state;
-	struct pending_call pending;
-	struct rpc_header auth_call; /* waits while polkit is asked */
-	uint32_t flags;		     /* of Prepare3, repeated in Finish3 */
-	char *xml;
-	uint8_t *held; /* Finish3's reply for the source */
-	size_t held_len;
-};
 
 /* ---- what may pass ---- */
 
@@ -153,7 +128,7 @@ void gateway_action_clear(struct gateway_action *a)
 	*a = (struct gateway_action){.verdict = GATEWAY_DROP};
 }
 
-static void gateway_enter(struct gateway *g, enum gateway_state state)
+void gateway_enter(struct gateway *g, enum gateway_state state)
 {
 	if (g->state == state)
 		return;
@@ -162,8 +137,7 @@ static void gateway_enter(struct gateway *g, enum gateway_state state)
 	g->state = state;
 }
 
-/* Hands the frame over to the action. */
-static int give(struct gateway_action *ret, enum gateway_verdict verdict, struct xdr_out *out)
+int gateway_give(struct gateway_action *ret, enum gateway_verdict verdict, struct xdr_out *out)
 {
 	if (out->error)
 		return kerr_set(&ret->err, -out->error, KCODE_FAILED,
@@ -174,13 +148,12 @@ static int give(struct gateway_action *ret, enum gateway_verdict verdict, struct
 	return 0;
 }
 
-static void set_pending(struct gateway *g, const struct rpc_header *h, bool own, bool cancelled)
+void gateway_set_pending(struct gateway *g, const struct rpc_header *h, bool own, bool cancelled)
 {
 	g->pending = (struct pending_call){.h = *h, .own = own, .cancelled = cancelled};
 }
 
-/* Forwards the message as it is: its bytes hold nothing but a header or checked integers. */
-static int forward_as_is(const struct rpc_msg *m, struct gateway_action *ret)
+int gateway_forward_as_is(const struct rpc_msg *m, struct gateway_action *ret)
 {
 	uint8_t *data = malloc(m->frame_len);
 
@@ -206,8 +179,8 @@ static int call_auth_list(struct gateway *g, const struct rpc_msg *m, struct gat
 {
 	if (m->len != 0)
 		return bad_message(ret, "auth_list");
-	set_pending(g, &m->h, false, false);
-	return forward_as_is(m, ret);
+	gateway_set_pending(g, &m->h, false, false);
+	return gateway_forward_as_is(m, ret);
 }
 
 static int call_feature(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
@@ -222,11 +195,11 @@ static int call_feature(struct gateway *g, const struct rpc_msg *m, struct gatew
 	 * then look like a dead peer (W5): the gateway is the one who keeps alive. */
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded_features); i++)
 		if (g->state == GATEWAY_STATE_OPEN && forwarded_features[i] == feature) {
-			set_pending(g, &m->h, false, false);
-			return forward_as_is(m, ret);
+			gateway_set_pending(g, &m->h, false, false);
+			return gateway_forward_as_is(m, ret);
 		}
 	rpc_put_int(&out, &h, feature == FEATURE_KEEPALIVE);
-	return give(ret, GATEWAY_REPLY, &out);
+	return gateway_give(ret, GATEWAY_REPLY, &out);
 }
 
 static int call_open(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
@@ -238,10 +211,10 @@ static int call_open(struct gateway *g, const struct rpc_msg *m, struct gateway_
 	if (rpc_get_open(m, &args) < 0)
 		return bad_message(ret, "open");
 	rpc_put_open(&out, &m->h, RPC_LIBVIRTD_URI, 0);
-	r = give(ret, GATEWAY_FORWARD, &out);
+	r = gateway_give(ret, GATEWAY_FORWARD, &out);
 	if (r < 0)
 		return r;
-	set_pending(g, &m->h, false, false);
+	gateway_set_pending(g, &m->h, false, false);
 	gateway_enter(g, GATEWAY_STATE_OPENING);
 	return 0;
 }
@@ -252,10 +225,10 @@ static int call_close(struct gateway *g, const struct rpc_msg *m, struct gateway
 
 	if (m->len != 0)
 		return bad_message(ret, "close");
-	r = forward_as_is(m, ret);
+	r = gateway_forward_as_is(m, ret);
 	if (r < 0)
 		return r;
-	set_pending(g, &m->h, false, false);
+	gateway_set_pending(g, &m->h, false, false);
 	gateway_enter(g, GATEWAY_STATE_CLOSED);
 	ret->event = GATEWAY_EVENT_CLOSED;
 	return 0;
@@ -397,6 +370,18 @@ static int own_params(const struct gateway *g, struct xdr_params *ret)
 	return r;
 }
 
+/* For the copy, and to be kept. */
+static int rebuild_domain(struct gateway *g, const struct xdr_param *xml, struct kerr *err)
+{
+	struct domain_limits permanent = g->limits;
+	int r = domain_rebuild(xml->text, xml->text_len, &g->limits, &g->map, &g->xml, NULL, err);
+
+	permanent.permanent = true;
+	return r < 0 ? r
+		     : domain_rebuild(xml->text, xml->text_len, &permanent, &g->map, &g->permanent,
+				      &g->facts, err);
+}
+
 /* Everything of Prepare3 that is rebuilt; nothing of the gateway changes if it fails. */
 static int rebuild_prepare(struct gateway *g, const struct rpc_prepare_args *args,
 			   const struct rpc_header *h, struct gateway_action *ret)
@@ -418,8 +403,7 @@ static int rebuild_prepare(struct gateway *g, const struct rpc_prepare_args *arg
 		r = cookie_rebuild(COOKIE_STEP_PREPARE, args->cookie, args->cookie_len, &g->limits,
 				   &g->map, &cookie, &own->cookie_len, &ret->err);
 	if (r == 0)
-		r = domain_rebuild(seen.xml->text, seen.xml->text_len, &g->limits, &g->map, &g->xml,
-				   NULL, &ret->err);
+		r = rebuild_domain(g, seen.xml, &ret->err);
 	if (r < 0)
 		return r;
 	own->cookie = (const uint8_t *)cookie;
@@ -428,7 +412,7 @@ static int rebuild_prepare(struct gateway *g, const struct rpc_prepare_args *arg
 		return r;
 	rpc_put_prepare(&out, h, own);
 	g->flags = own->flags;
-	return give(ret, GATEWAY_FORWARD, &out);
+	return gateway_give(ret, GATEWAY_FORWARD, &out);
 }
 
 static int call_prepare(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
@@ -443,7 +427,7 @@ static int call_prepare(struct gateway *g, const struct rpc_msg *m, struct gatew
 	r = rebuild_prepare(g, args, &m->h, ret);
 	if (r < 0)
 		return r;
-	set_pending(g, &m->h, false, false);
+	gateway_set_pending(g, &m->h, false, false);
 	gateway_enter(g, GATEWAY_STATE_PREPARE);
 	ret->event = GATEWAY_EVENT_PREPARE;
 	return 0;
@@ -468,7 +452,7 @@ static int put_finish(struct gateway *g, const struct rpc_header *h, const char 
 	if (r < 0)
 		return r;
 	rpc_put_finish(&out, h, own);
-	return give(ret, GATEWAY_FORWARD, &out);
+	return gateway_give(ret, GATEWAY_FORWARD, &out);
 }
 
 static int check_finish(struct gateway *g, const struct rpc_finish_args *args, char **ret_cookie,
@@ -504,7 +488,7 @@ static int call_finish(struct gateway *g, const struct rpc_msg *m, struct gatewa
 		r = put_finish(g, &m->h, cookie, cookie_len, args->cancelled, ret);
 	if (r < 0)
 		return r;
-	set_pending(g, &m->h, false, args->cancelled);
+	gateway_set_pending(g, &m->h, false, args->cancelled);
 	gateway_enter(g, GATEWAY_STATE_FINISH);
 	ret->event = args->cancelled ? GATEWAY_EVENT_FINISH_CANCEL : GATEWAY_EVENT_FINISH;
 	return 0;
@@ -513,7 +497,7 @@ static int call_finish(struct gateway *g, const struct rpc_msg *m, struct gatewa
 /* ---- judging the source's messages ---- */
 
 /* Keepalive of either side: 1 = was one and is answered, 0 = is none, negative = broken. */
-static int keepalive(const struct rpc_msg *m, struct gateway_action *ret)
+int gateway_keepalive(const struct rpc_msg *m, struct gateway_action *ret)
 {
 	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_HEADER_LEN);
 
@@ -528,7 +512,7 @@ static int keepalive(const struct rpc_msg *m, struct gateway_action *ret)
 		return 1;
 	}
 	rpc_put_pong(&out);
-	return give(ret, GATEWAY_REPLY, &out) < 0 ? -ENOMEM : 1;
+	return gateway_give(ret, GATEWAY_REPLY, &out) < 0 ? -ENOMEM : 1;
 }
 
 static int judge_call(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
@@ -556,10 +540,8 @@ static int judge_call(struct gateway *g, const struct rpc_msg *m, struct gateway
 	return call_rules[row].call(g, m, ret);
 }
 
-/* A refusal ends the conversation. A call gets an error reply, so that the client at the source
- * fails cleanly and resumes its guest instead of waiting. */
-static int refuse(struct gateway *g, const struct rpc_header *call, struct gateway_action *ret,
-		  int error)
+int gateway_refuse(struct gateway *g, const struct rpc_header *call, struct gateway_action *ret,
+		   int error)
 {
 	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
 	char text[KERR_TEXT_MAX + 8];
@@ -589,287 +571,12 @@ int gateway_from_source(struct gateway *g, const struct rpc_msg *msg, struct gat
 	if (g->state == GATEWAY_STATE_REFUSED) {
 		r = kerr_set(&ret->err, EPERM, KCODE_BAD_MESSAGE,
 			     "The other device went on after it was refused.");
-		return refuse(g, &msg->h, ret, r);
+		return gateway_refuse(g, &msg->h, ret, r);
 	}
-	r = keepalive(msg, ret);
+	r = gateway_keepalive(msg, ret);
 	if (r == 0)
 		r = judge_call(g, msg, ret);
-	return r < 0 ? refuse(g, &msg->h, ret, r) : 0;
-}
-
-/* ---- replies of the local libvirtd ---- */
-
-/* libvirt's words name this device's paths, users and versions: they stay in its own journal. */
-static const struct {
-	int32_t code;
-	const char *sentence;
-} error_rules[] = {
-	{VIR_ERR_CONFIG_UNSUPPORTED, "libvirt or QEMU there does not support this VM's settings"},
-	{VIR_ERR_XML_ERROR, "libvirt there does not take this VM's settings"},
-	{VIR_ERR_XML_DETAIL, "libvirt there does not take this VM's settings"},
-	{VIR_ERR_AUTH_UNAVAILABLE, "libvirt there does not let Kith manage VMs"},
-	{VIR_ERR_AUTH_CANCELLED, "libvirt there does not let Kith manage VMs"},
-	{VIR_ERR_ACCESS_DENIED, "libvirt there does not let Kith manage VMs"},
-	{VIR_ERR_NO_MEMORY, "there is not enough memory there"},
-	{VIR_ERR_OPERATION_TIMEOUT, "libvirt there was busy with this VM for too long"},
-	{VIR_ERR_HOOK_SCRIPT_FAILED, "Kith's hook there refused the VM"},
-};
-
-static const char *sentence_of(int32_t code)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(error_rules); i++)
-		if (error_rules[i].code == code)
-			return error_rules[i].sentence;
-	return "libvirt there refused it, for a reason that its journal tells";
-}
-
-static int error_of(const struct rpc_msg *m, struct kerr *err)
-{
-	char text[REMOTE_ERROR_MAX + 1] = "";
-	struct rpc_error e;
-	size_t len;
-
-	if (rpc_get_error(m, &e) < 0)
-		return -EBADMSG;
-	len = MIN_OF(e.message_len, REMOTE_ERROR_MAX);
-	if (e.message)
-		memcpy(text, e.message, len);
-	text[len] = '\0';
-	for (size_t i = 0; i < len; i++)
-		if ((uint8_t)text[i] < 0x20 || (uint8_t)text[i] > 0x7e)
-			text[i] = '?';
-	log_notice("gateway", "libvirt says (error %" PRId32 "): %s", e.code, text);
-	kerr_set(err, EIO, KCODE_FAILED, "The destination cannot take the VM: %s.",
-		 sentence_of(e.code));
-	return 0;
-}
-
-/* The same for the client at the source, which acts on the fact only. */
-static int put_error(const struct rpc_msg *m, const struct kerr *err, struct gateway_action *ret)
-{
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
-	struct rpc_header call = m->h;
-	char text[KERR_TEXT_MAX + 8];
-	int r;
-
-	snprintf(text, sizeof(text), "Kith: %s", err->text);
-	r = rpc_put_error(&out, &call, text);
-	return r < 0 ? r : give(ret, GATEWAY_FORWARD, &out);
-}
-
-static int reply_prepare(struct gateway *g, const struct rpc_msg *m,
-			 const struct pending_call *call _unused_, struct gateway_action *ret)
-{
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
-	struct rpc_prepare_ret reply;
-	_cleanup_free_ char *cookie = NULL;
-	size_t cookie_len = 0;
-	int r;
-
-	if (rpc_get_prepare_ret(m, &reply) < 0)
-		return -EBADMSG;
-	r = cookie_rebuild(COOKIE_STEP_PREPARE_RET, reply.cookie, reply.cookie_len, &g->limits,
-			   &g->map, &cookie, &cookie_len, &ret->err);
-	if (r < 0)
-		return r;
-	rpc_put_prepare_ret(&out, &m->h, cookie, cookie_len, g->source_uri);
-	r = give(ret, GATEWAY_FORWARD, &out);
-	if (r < 0)
-		return r;
-	gateway_enter(g, GATEWAY_STATE_PREPARED);
-	ret->event = GATEWAY_EVENT_PREPARED;
-	return 0;
-}
-
-static int build_held(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
-{
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
-	struct rpc_finish_ret reply;
-	_cleanup_free_ char *cookie = NULL;
-	size_t cookie_len = 0;
-	int r;
-
-	if (rpc_get_finish_ret(m, &reply) < 0)
-		return -EBADMSG;
-	if (reply.name_len != strlen(g->name) || memcmp(reply.name, g->name, reply.name_len) != 0 ||
-	    memcmp(reply.uuid, g->limits.expect_uuid, UUID_LEN) != 0)
-		return kerr_set(&ret->err, EACCES, KCODE_IDENTITY,
-				"libvirt on the destination finished another VM than the agreed "
-				"one.");
-	r = cookie_rebuild(COOKIE_STEP_FINISH_RET, reply.cookie, reply.cookie_len, &g->limits,
-			   &g->map, &cookie, &cookie_len, &ret->err);
-	if (r < 0)
-		return r;
-	reply.cookie = (const uint8_t *)cookie;
-	reply.cookie_len = cookie_len;
-	if (rpc_put_finish_ret(&out, &m->h, &reply) < 0)
-		return out.error;
-	g->held_len = out.len;
-	g->held = TAKE_PTR(out.data);
-	return 0;
-}
-
-static int reply_finish(struct gateway *g, const struct rpc_msg *m, const struct pending_call *call,
-			struct gateway_action *ret)
-{
-	int r;
-
-	if (call->cancelled)
-		return kerr_set(
-			&ret->err, EIO, KCODE_FAILED,
-			"libvirt on the destination kept a VM that it was told to give up.");
-	r = build_held(g, m, ret);
-	if (r < 0)
-		return r;
-	gateway_enter(g, GATEWAY_STATE_HELD);
-	ret->verdict = GATEWAY_HOLD;
-	ret->event = GATEWAY_EVENT_FINISHED;
-	return 0;
-}
-
-/* Debian's libvirtd asks local clients that are not root for polkit's consent. That is this
- * host's own matter: the gateway sees to it and tells the source that nothing is needed. */
-static int reply_auth_list(struct gateway *g, const struct rpc_msg *m,
-			   const struct pending_call *call, struct gateway_action *ret)
-{
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
-	struct rpc_header h = rpc_call_header(RPC_PROC_AUTH_POLKIT, OWN_SERIAL);
-	bool none, polkit;
-
-	if (rpc_get_auth_list_ret(m, &none, &polkit) < 0)
-		return -EBADMSG;
-	if (none)
-		return forward_as_is(m, ret);
-	if (!polkit)
-		return kerr_set(&ret->err, EACCES, KCODE_NOT_READY,
-				"libvirt on this device wants a password of every client. Allow "
-				"the mover's user in libvirtd.conf (auth_unix_rw).");
-	g->auth_call = call->h;
-	set_pending(g, &h, true, false);
-	rpc_put_empty(&out, &h);
-	return give(ret, GATEWAY_REPLY, &out);
-}
-
-static int reply_polkit(struct gateway *g, const struct rpc_msg *m,
-			const struct pending_call *call _unused_, struct gateway_action *ret)
-{
-	_cleanup_xdr_out_ struct xdr_out out = xdr_out_init(RPC_FRAME_MAX);
-	struct rpc_header h = rpc_reply_header(&g->auth_call, RPC_STATUS_OK);
-	int32_t complete;
-
-	if (m->h.status != RPC_STATUS_OK || rpc_get_int_ret(m, &complete) < 0 || complete != 1)
-		return kerr_set(&ret->err, EACCES, KCODE_NOT_READY,
-				"polkit on this device does not let the mover manage VMs. Put its "
-				"user into the group libvirt.");
-	rpc_put_auth_list_none(&out, &h);
-	return give(ret, GATEWAY_FORWARD, &out);
-}
-
-/* libvirtd said no. */
-static int reply_error(struct gateway *g, const struct rpc_msg *m, const struct pending_call *call,
-		       struct gateway_action *ret)
-{
-	int r = error_of(m, &ret->err);
-
-	if (r < 0)
-		return r;
-	r = put_error(m, &ret->err, ret);
-	if (r < 0)
-		return r;
-	if (call->h.procedure == RPC_PROC_PREPARE3_PARAMS)
-		ret->event = GATEWAY_EVENT_PREPARE_FAILED;
-	if (call->h.procedure == RPC_PROC_FINISH3_PARAMS)
-		ret->event = GATEWAY_EVENT_FINISH_FAILED;
-	if (call->h.procedure == RPC_PROC_OPEN || ret->event != GATEWAY_EVENT_NONE)
-		gateway_enter(g, GATEWAY_STATE_FINISHED);
-	return 0;
-}
-
-static int reply_feature(struct gateway *g _unused_, const struct rpc_msg *m,
-			 const struct pending_call *call _unused_, struct gateway_action *ret)
-{
-	int32_t answer;
-
-	return rpc_get_int_ret(m, &answer) < 0 ? -EBADMSG : forward_as_is(m, ret);
-}
-
-static int reply_open(struct gateway *g, const struct rpc_msg *m,
-		      const struct pending_call *call _unused_, struct gateway_action *ret)
-{
-	gateway_enter(g, GATEWAY_STATE_OPEN);
-	return m->len ? -EBADMSG : forward_as_is(m, ret);
-}
-
-static int reply_close(struct gateway *g _unused_, const struct rpc_msg *m,
-		       const struct pending_call *call _unused_, struct gateway_action *ret)
-{
-	return m->len ? -EBADMSG : forward_as_is(m, ret);
-}
-
-/* What becomes of the reply to each call. */
-static const struct {
-	uint32_t procedure;
-	bool errors; /* judges libvirtd's error itself, it is not the source's business */
-	int (*reply)(struct gateway *g, const struct rpc_msg *m, const struct pending_call *call,
-		     struct gateway_action *ret);
-} reply_rules[] = {
-	{RPC_PROC_AUTH_LIST, false, reply_auth_list},
-	{RPC_PROC_AUTH_POLKIT, true, reply_polkit},
-	{RPC_PROC_SUPPORTS_FEATURE, false, reply_feature},
-	{RPC_PROC_OPEN, false, reply_open},
-	{RPC_PROC_PREPARE3_PARAMS, false, reply_prepare},
-	{RPC_PROC_FINISH3_PARAMS, false, reply_finish},
-	{RPC_PROC_CLOSE, false, reply_close},
-};
-
-/* Only the reply to the call under way is one. */
-static bool answers(const struct rpc_msg *m, const struct rpc_header *call)
-{
-	return m->h.type == RPC_TYPE_REPLY && m->h.status <= RPC_STATUS_ERROR && call->procedure &&
-	       m->h.procedure == call->procedure && m->h.serial == call->serial;
-}
-
-static int judge_reply(struct gateway *g, const struct rpc_msg *m, struct gateway_action *ret)
-{
-	struct pending_call call = g->pending;
-
-	if (m->h.type == RPC_TYPE_MESSAGE) { /* an event nobody asked for */
-		ret->verdict = GATEWAY_DROP;
-		return 0;
-	}
-	if (!answers(m, &call.h))
-		return -EBADMSG;
-	g->pending = (struct pending_call){0};
-	for (size_t i = 0; i < ARRAY_SIZE(reply_rules); i++) {
-		if (reply_rules[i].procedure != call.h.procedure)
-			continue;
-		if (m->h.status == RPC_STATUS_ERROR && !reply_rules[i].errors)
-			return reply_error(g, m, &call, ret);
-		return reply_rules[i].reply(g, m, &call, ret);
-	}
-	return -EBADMSG;
-}
-
-int gateway_from_libvirt(struct gateway *g, const struct rpc_msg *msg, struct gateway_action *ret)
-{
-	struct rpc_header call = g->pending.own ? g->auth_call : g->pending.h;
-	int r;
-
-	gateway_action_clear(ret);
-	if (g->state == GATEWAY_STATE_REFUSED) /* whatever was under way no longer matters */
-		return 0;
-	r = keepalive(msg, ret);
-	if (r > 0)
-		return 0;
-	if (r == 0 && (msg->h.program != RPC_PROGRAM_REMOTE || msg->h.version != RPC_VERSION))
-		r = -EBADMSG;
-	if (r == 0)
-		r = judge_reply(g, msg, ret);
-	if (r == 0)
-		return 0;
-	kerr_set(&ret->err, -r, KCODE_FAILED,
-		 "libvirt on the destination gave an answer that Kith does not understand.");
-	return refuse(g, call.procedure ? &call : NULL, ret, r);
+	return r < 0 ? gateway_refuse(g, &msg->h, ret, r) : 0;
 }
 
 /* ---- the commit decision ---- */
@@ -893,7 +600,12 @@ enum gateway_state gateway_state(const struct gateway *g)
 
 const char *gateway_domain_xml(const struct gateway *g)
 {
-	return g->xml;
+	return g->permanent;
+}
+
+const struct domain_facts *gateway_domain_facts(const struct gateway *g)
+{
+	return &g->facts;
 }
 
 /* ---- making one ---- */
@@ -914,7 +626,8 @@ static bool limits_ok(const struct domain_limits *l)
 {
 	return l->expect_name && text_is_name(l->expect_name, NAME_MAX_LEN) &&
 	       (!l->emulator || path_ok(l->emulator)) &&
-	       (!l->serial_path || path_ok(l->serial_path));
+	       (!l->serial_path || path_ok(l->serial_path)) &&
+	       (!l->nvram_path || path_ok(l->nvram_path));
 }
 
 static bool disks_ok(const struct domain_disk_map *map)
@@ -959,6 +672,7 @@ static int copy_config(struct gateway *g, const struct gateway_config *c)
 	if (copy(c->limits.expect_name, &g->name) < 0 ||
 	    copy(c->limits.emulator, &g->emulator) < 0 ||
 	    copy(c->limits.serial_path, &g->serial_path) < 0 ||
+	    copy(c->limits.nvram_path, &g->nvram_path) < 0 ||
 	    copy(c->migrate_uri, &g->migrate_uri) < 0 || copy(c->disks_uri, &g->disks_uri) < 0 ||
 	    copy(c->source_uri, &g->source_uri) < 0)
 		return -ENOMEM;
@@ -966,6 +680,11 @@ static int copy_config(struct gateway *g, const struct gateway_config *c)
 	g->limits.emulator = g->emulator;
 	g->networks = c->limits.networks ? *c->limits.networks : (struct domain_networks){0};
 	g->limits.networks = &g->networks;
+	g->host = c->limits.host ? *c->limits.host : (struct domain_host){0};
+	g->limits.host = &g->host;
+	g->origin = c->limits.origin ? *c->limits.origin : (struct domain_origin){0};
+	g->limits.origin = &g->origin;
+	g->limits.nvram_path = g->nvram_path;
 	g->limits.serial_path = g->serial_path;
 	return 0;
 }
@@ -990,10 +709,12 @@ struct gateway *gateway_free(struct gateway *g)
 	free(g->name);
 	free(g->emulator);
 	free(g->serial_path);
+	free(g->nvram_path);
 	free(g->migrate_uri);
 	free(g->disks_uri);
 	free(g->source_uri);
 	free(g->xml);
+	free(g->permanent);
 	free(g->held);
 	free(g);
 	return NULL;

@@ -91,5 +91,7 @@ int gateway_release_finish(struct gateway *g, struct gateway_action *ret);
 
 enum gateway_state gateway_state(const struct gateway *g);
 
-/* The rebuilt domain XML, NULL before GATEWAY_EVENT_PREPARE. Borrowed. */
+/* The rebuilt domain XML as it is to be defined once the VM is here, NULL before
+ * GATEWAY_EVENT_PREPARE, and what it says. Borrowed. */
 const char *gateway_domain_xml(const struct gateway *g);
+const struct domain_facts *gateway_domain_facts(const struct gateway *g);

@@ -28,6 +28,8 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 stdio_handler = "file"
 remember_owner = 0
+swtpm_user = "root"
+swtpm_group = "root"
 """
 
 LIBVIRTD_CONF = """\

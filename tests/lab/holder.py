@@ -21,6 +21,7 @@ FOLDERS = {
     "libvirt": "/var/lib/libvirt",
     "cache": "/var/cache/libvirt",
     "log/libvirt": "/var/log/libvirt",
+    "log/swtpm": "/var/log/swtpm",
     "etc-libvirt": "/etc/libvirt",
     "etc-kith": "/etc/kith",
     "kith": "/var/lib/kith",

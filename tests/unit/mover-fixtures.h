@@ -12,6 +12,9 @@
 #define FIX_PATH0 "/var/lib/kith/images/h1-vda.img"
 #define FIX_PATH1 "/var/lib/kith/images/h1-sda.qcow2"
 #define FIX_SERIAL "/var/log/kith/serial-web.log"
+#define FIX_NVRAM "/var/lib/libvirt/qemu/nvram/web-00112233445566778899aabbccddeeff_VARS.fd"
+#define FIX_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define FIX_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
 #define FIX_EMULATOR "/usr/bin/qemu-system-x86_64"
 #define FIX_CAPACITY0 8388608u
 #define FIX_CAPACITY1 16777216u
@@ -211,6 +214,27 @@ static const char *const fix_cookies[] = {
 	FIX_COOKIE_HEAD FIX_COOKIE_STATS FIX_COOKIE_TAIL,
 };
 
+/* A host with all that Debian has; the source boots the first of its firmware. */
+static const struct domain_host fix_host = {
+	.kvm = 1,
+	.spice = 1,
+	.tpm = 1,
+	.machine = 702,
+	.cpu = {{1}, {2}},
+	.firmware_count = 2,
+	.firmware = {{.does = {.code_size = 3653632, .vars_size = 540672},
+		      .q35 = 1,
+		      .i440fx = 1,
+		      .code = FIX_CODE,
+		      .vars = FIX_VARS},
+		     {.does = {1, 1, 3653632, 540672}, .q35 = 1, .code = FIX_CODE ".sb"}},
+};
+static const struct domain_origin fix_origin = {
+	.uefi = 1,
+	.firmware = {.code_size = 3653632, .vars_size = 540672},
+	.cpu = {1},
+};
+
 static inline struct domain_limits fix_limits(void)
 {
 	static const struct domain_networks networks = {2,
@@ -223,6 +247,9 @@ static inline struct domain_limits fix_limits(void)
 		.emulator = FIX_EMULATOR,
 		.networks = &networks,
 		.serial_path = FIX_SERIAL,
+		.host = &fix_host,
+		.origin = &fix_origin,
+		.nvram_path = FIX_NVRAM,
 	};
 
 	g_assert_cmpint(domain_uuid_parse(FIX_UUID, l.expect_uuid), ==, 0);

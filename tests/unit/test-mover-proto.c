@@ -220,6 +220,11 @@ static struct frame_offer offer(void)
 {
 	return (struct frame_offer){.memory_bytes = 1 << 20,
 				    .vcpus = 2,
+				    .origin = {.uefi = 1,
+					       .firmware = {.secure_boot = 1,
+							    .code_size = 3653632,
+							    .vars_size = 540672},
+					       .cpu = {5}},
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
 					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
@@ -233,6 +238,12 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_u8(&w, FRAMES_VERSION);
 	wbuf_u64(&w, o->memory_bytes);
 	wbuf_u32(&w, o->vcpus);
+	wbuf_u8(&w, o->origin.uefi);
+	wbuf_u8(&w, o->origin.firmware.secure_boot);
+	wbuf_u8(&w, o->origin.firmware.enrolled_keys);
+	wbuf_u64(&w, o->origin.firmware.code_size);
+	wbuf_u64(&w, o->origin.firmware.vars_size);
+	wbuf_bytes(&w, o->origin.cpu, sizeof(o->origin.cpu));
 	wbuf_u16(&w, (uint16_t)o->count);
 	for (size_t i = 0; i < o->count; i++) {
 		static const struct frame_disk more = {"more", DISK_FORMAT_RAW, 512, 0};
@@ -285,6 +296,10 @@ static void test_offer(void)
 	g_assert_cmpstr(out.disks[1].target, ==, "sdb1");
 	g_assert_cmpint(out.disks[1].format, ==, DISK_FORMAT_QCOW2);
 	g_assert_true(out.disks[0].capacity == 1 << 20 && out.disks[0].used == 4096);
+	g_assert_true(out.origin.uefi && out.origin.firmware.secure_boot);
+	g_assert_cmpuint(out.origin.firmware.vars_size, ==, 540672);
+	in.origin.uefi = 2;
+	refused(&in);
 	for (size_t n = 1; n < len; n++) {
 		struct rbuf r = rbuf_init(buf, n);
 

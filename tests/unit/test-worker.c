@@ -315,7 +315,7 @@ static void test_version(void)
 	struct worker *source = on_side(&source_side, SOURCE_PREPARING, &s);
 	struct worker *destination = on_side(&destination_side, DESTINATION_RECEIVING, &d);
 	struct frame_offer offer = {.memory_bytes = 1 << 20, .vcpus = 1};
-	uint8_t buf[64];
+	uint8_t buf[128];
 	struct wbuf b = wbuf_init(buf, sizeof(buf));
 
 	g_assert_cmpint(frame_offer_put(&b, &offer), ==, 0);
@@ -368,6 +368,11 @@ static struct frame_offer two_disks(void)
 {
 	return (struct frame_offer){.memory_bytes = 1 << 20,
 				    .vcpus = 2,
+				    .origin = {.uefi = 1,
+					       .firmware = {.secure_boot = 1,
+							    .code_size = 3653632,
+							    .vars_size = 540672},
+					       .cpu = {5}},
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
 					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};

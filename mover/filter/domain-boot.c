@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a VM boots with: firmware by what it can do, machine type, and a CPU that may be the host's
+ * own. */
+#include <string.h>
+
+#include "mover/filter/domain-rules.h"
+
+#define NVRAM_END "_VARS.fd"
+#define NVRAM_RANDOM 32 /* hex digits before it */
+
+static bool same_firmware(const struct domain_firmware *a, const struct domain_firmware *b)
+{
+	return a->secure_boot == b->secure_boot && a->enrolled_keys == b->enrolled_keys &&
+	       a->code_size == b->code_size && a->vars_size == b->vars_size;
+}
+
+const struct domain_firmware_here *domain_firmware_find(const struct domain_host *host,
+							const struct domain_firmware *want,
+							bool q35)
+{
+	for (size_t i = 0; host && i < host->firmware_count; i++)
+		if (same_firmware(&host->firmware[i].does, want) &&
+		    (q35 ? host->firmware[i].q35 : host->firmware[i].i440fx))
+			return &host->firmware[i];
+	return NULL;
+}
+
+bool domain_nvram_is_ours(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	size_t len, end = strlen(NVRAM_END);
+
+	name = name ? name + 1 : path;
+	len = strlen(name);
+	if (len < NVRAM_RANDOM + end || strcmp(name + len - end, NVRAM_END) != 0)
+		return false;
+	return strspn(name + len - end - NVRAM_RANDOM, "0123456789abcdef") == NVRAM_RANDOM;
+}
+
+/* ---- machine ---- */
+
+/* 702 of "pc-q35-7.2"; 0 for one without a number. */
+static uint32_t machine_number(const char *machine)
+{
+	const char *dash = strrchr(machine, '-');
+	unsigned major, minor;
+
+	if (!dash || sscanf(dash, "-%2u.%2u", &major, &minor) != 2)
+		return 0;
+	return 100 * major + minor;
+}
+
+static int check_machine(struct filter *f, const char *machine)
+{
+	const struct domain_walk *w = f->ctx;
+	const struct domain_host *host = w->limits ? w->limits->host : NULL;
+	uint32_t number = machine_number(machine);
+
+	if (host && host->machine && number > host->machine)
+		return filter_refuse(f,
+				     "The VM's machine type is of QEMU %u.%u, and the destination "
+				     "has QEMU %u.%u, which does not know it. Update QEMU there.",
+				     number / 100, number % 100, host->machine / 100,
+				     host->machine % 100);
+	return 0;
+}
+
+int domain_enter_os_type(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
+{
+	struct domain_walk *w = f->ctx;
+	const char *machine = filter_prop(node, "machine");
+
+	(void)rule;
+	if (machine && strcmp(machine, "pc") != 0 && strcmp(machine, "q35") != 0 &&
+	    strncmp(machine, "pc-", 3) != 0)
+		return filter_refuse(f, "The VM is not an ordinary PC (machine type q35 or pc); it "
+					"cannot be handed over.");
+	w->q35 = machine && strstr(machine, "q35");
+	return machine ? check_machine(f, machine) : 0;
+}
+
+/* ---- UEFI ---- */
+
+static bool is_uefi(const xmlNode *os)
+{
+	const xmlNode *loader = filter_child(os, "loader");
+
+	return strcmp(filter_prop(os, "firmware") ?: "", "efi") == 0 ||
+	       (loader && strcmp(filter_prop(loader, "type") ?: "", "pflash") == 0);
+}
+
+static void copy_path(const xmlNode *node, char ret[DOMAIN_PATH_MAX + 1])
+{
+	const char *text = node ? filter_text_of(node) : NULL;
+
+	if (text && text[0] == '/' && strlen(text) <= DOMAIN_PATH_MAX)
+		snprintf(ret, DOMAIN_PATH_MAX + 1, "%s", text);
+}
+
+static void put_feature(struct filter *f, const char *name, bool enabled)
+{
+	filter_open(f, "feature");
+	filter_put_attr(f, "enabled", enabled ? "yes" : "no");
+	filter_put_attr(f, "name", name);
+	filter_close(f, "feature");
+}
+
+/* By what it does: libvirt finds the files at each start. */
+static void put_choice(struct filter *f, const struct domain_firmware *does)
+{
+	filter_open(f, "firmware");
+	put_feature(f, "enrolled-keys", does->enrolled_keys);
+	put_feature(f, "secure-boot", does->secure_boot);
+	filter_close(f, "firmware");
+}
+
+static void put_files(struct filter *f, const struct domain_firmware_here *fw)
+{
+	filter_open(f, "loader");
+	filter_put_attr(f, "readonly", "yes");
+	filter_put_attr(f, "secure", fw->does.secure_boot ? "yes" : "no");
+	filter_put_attr(f, "type", "pflash");
+	filter_put_text(f, fw->code);
+	filter_close(f, "loader");
+}
+
+static void put_firmware(struct filter *f, const struct domain_firmware_here *fw)
+{
+	const struct domain_limits *l = ((const struct domain_walk *)f->ctx)->limits;
+
+	if (l->permanent)
+		put_choice(f, &fw->does);
+	else
+		put_files(f, fw);
+	if (l->permanent && !l->nvram_path)
+		return;
+	filter_open(f, "nvram");
+	if (!l->permanent)
+		filter_put_attr(f, "template", fw->vars);
+	if (l->nvram_path)
+		filter_put_text(f, l->nvram_path);
+	filter_close(f, "nvram");
+}
+
+static int choose_firmware(struct filter *f, const xmlNode *os,
+			   const struct domain_firmware_here **ret)
+{
+	const struct domain_walk *w = f->ctx;
+	const struct domain_origin *origin = w->limits->origin;
+	const xmlNode *type = filter_child(os, "type");
+	const char *machine = type ? filter_prop(type, "machine") : NULL;
+
+	if (!origin || !origin->uefi)
+		return filter_refuse(f, "The VM boots with UEFI firmware that was not announced; "
+					"nothing was started.");
+	*ret = domain_firmware_find(w->limits->host, &origin->firmware,
+				    machine && strstr(machine, "q35"));
+	if (!*ret)
+		return filter_refuse(
+			f,
+			"The VM boots with UEFI firmware %s Secure Boot%s of %llu KiB, and the "
+			"destination has no such one. Install it there (on Debian `apt install "
+			"ovmf`), of the same version as here.",
+			origin->firmware.secure_boot ? "with" : "without",
+			origin->firmware.enrolled_keys ? " and Microsoft's keys," : ",",
+			(unsigned long long)(origin->firmware.code_size >> 10));
+	return 0;
+}
+
+int domain_enter_os(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
+{
+	struct domain_walk *w = f->ctx;
+	static const struct filter_attr attrs[] = {{.name = "firmware", .kind = FILTER_DROP}, {0}};
+	const struct domain_firmware_here *fw = NULL;
+	bool by_files;
+	int r;
+
+	if (!is_uefi(node))
+		return 0;
+	w->facts.uefi = true;
+	copy_path(filter_child(node, "loader"), w->facts.loader);
+	copy_path(filter_child(node, "nvram"), w->facts.nvram);
+	if (w->limits) {
+		r = choose_firmware(f, node, &fw);
+		if (r < 0)
+			return r;
+	}
+	by_files = w->limits && !w->limits->permanent;
+	filter_open(f, rule->name);
+	if (!by_files)
+		filter_put_attr(f, "firmware", "efi");
+	r = filter_attrs(f, node, &(const struct filter_rule){.name = rule->name, .attrs = attrs});
+	if (r < 0)
+		return r;
+	if (fw)
+		put_firmware(f, fw);
+	r = filter_children(f, node, rule);
+	if (r < 0)
+		return r;
+	filter_close(f, rule->name);
+	return 1;
+}
+
+/* ---- a CPU that is the host's own ---- */
+
+static bool same_cpu(const struct domain_limits *l, bool kvm)
+{
+	static const uint8_t unknown[DOMAIN_CPU_DIGEST_LEN];
+
+	return l->host && l->origin && memcmp(l->origin->cpu, unknown, sizeof(unknown)) != 0 &&
+	       memcmp(l->origin->cpu, l->host->cpu[kvm], sizeof(unknown)) == 0;
+}
+
+int domain_enter_cpu(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
+{
+	struct domain_walk *w = f->ctx;
+	const char *mode = filter_prop(node, "mode");
+
+	(void)rule;
+	if (!mode || (strcmp(mode, "host-passthrough") != 0 && strcmp(mode, "maximum") != 0))
+		return 0;
+	w->facts.host_cpu = true;
+	if (w->limits && !same_cpu(w->limits, w->facts.kvm))
+		return filter_refuse(f,
+				     "The VM uses whatever CPU its host has (%s), and the "
+				     "destination has another one. Choose a CPU model that both "
+				     "have, or host-model, for it (`virsh edit`), and start it "
+				     "anew.",
+				     mode);
+	return 0;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asks libvirt for its domain capabilities, with and without KVM. */
+#include "mover/host.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "mover/disk.h"
+#include "mover/filter/xml-filter.h"
+#include "mover/firmware.h"
+#include "mover/virt-internal.h"
+
+#define XML_MAX (1u << 20)
+#define XML_DEPTH_MAX 24
+#define NVRAM_FOLDER "/var/lib/libvirt/qemu/nvram" /* libvirt's own, where QEMU may write */
+#define RANDOM_LEN 16
+
+static void free_buffer(xmlBuffer **b)
+{
+	xmlBufferFree(*b);
+}
+
+/* <parent><name>, through as many as are named. */
+static const xmlNode *descend(const xmlNode *node, const char *const *names)
+{
+	for (; node && *names; names++)
+		node = filter_child(node, *names);
+	return node;
+}
+
+/* <enum name='NAME'><value>VALUE</value></enum> */
+static bool has_value(const xmlNode *node, const char *name, const char *value)
+{
+	for (const xmlNode *e = node ? node->children : NULL; e; e = e->next) {
+		if (e->type != XML_ELEMENT_NODE || strcmp(filter_prop(e, "name") ?: "", name) != 0)
+			continue;
+		for (const xmlNode *v = e->children; v; v = v->next)
+			if (v->type == XML_ELEMENT_NODE &&
+			    strcmp(filter_text_of(v) ?: "", value) == 0)
+				return true;
+	}
+	return false;
+}
+
+static bool supported(const xmlNode *node)
+{
+	return node && strcmp(filter_prop(node, "supported") ?: "", "yes") == 0;
+}
+
+/* What libvirt calls the host's model says all that it can say of a CPU, and QEMU's version what
+ * its emulation can do. */
+static void digest_cpu(const xmlNode *cpu, bool kvm, unsigned long version,
+		       uint8_t ret[DOMAIN_CPU_DIGEST_LEN])
+{
+	crypto_generichash_state state;
+	_cleanup_(free_buffer) xmlBuffer *text = xmlBufferCreate();
+	unsigned long part = kvm ? 0 : version / 1000; /* without the last number */
+	char head[40];
+
+	if (!cpu || !text || xmlNodeDump(text, cpu->doc, (xmlNode *)cpu, 0, 0) < 0)
+		return;
+	snprintf(head, sizeof(head), "%s %lu\n", kvm ? "kvm" : "qemu", part);
+	crypto_generichash_init(&state, NULL, 0, DOMAIN_CPU_DIGEST_LEN);
+	crypto_generichash_update(&state, (const uint8_t *)head, strlen(head));
+	crypto_generichash_update(&state, xmlBufferContent(text), (size_t)xmlBufferLength(text));
+	crypto_generichash_final(&state, ret, DOMAIN_CPU_DIGEST_LEN);
+}
+
+static void read_machine(const xmlNode *root, struct domain_host *ret)
+{
+	const xmlNode *machine = filter_child(root, "machine");
+	const char *text = machine ? filter_text_of(machine) : NULL;
+	unsigned major, minor;
+
+	if (text && sscanf(text, "pc-q35-%2u.%2u", &major, &minor) == 2)
+		ret->machine = 100 * major + minor;
+}
+
+static void read_capabilities(const xmlNode *root, bool kvm, unsigned long version,
+			      struct domain_host *ret)
+{
+	const xmlNode *devices = filter_child(root, "devices");
+	const xmlNode *tpm = descend(devices, (const char *const[]){"tpm", NULL});
+
+	read_machine(root, ret);
+	ret->kvm |= kvm;
+	ret->spice |= has_value(descend(devices, (const char *const[]){"graphics", NULL}), "type",
+				"spice");
+	ret->tpm |= supported(tpm) && has_value(tpm, "backendModel", "emulator");
+	digest_cpu(filter_child(root, "cpu"), kvm, version, ret->cpu[kvm]);
+}
+
+static void look(struct virt *v, bool kvm, unsigned long version, struct domain_host *ret)
+{
+	_cleanup_doc_ xmlDoc *doc = NULL;
+	struct kerr err = {0};
+	char *xml = virConnectGetDomainCapabilities(v->conn, NULL, "x86_64", "q35",
+						    kvm ? "kvm" : "qemu", 0);
+
+	if (!xml)
+		return;
+	if (filter_parse(xml, strlen(xml), XML_MAX, XML_DEPTH_MAX, "capabilities", &doc, &err) == 0)
+		read_capabilities(xmlDocGetRootElement(doc), kvm, version, ret);
+	else
+		log_warning("host", "libvirt's capabilities cannot be read.");
+	free(xml);
+}
+
+void host_look(struct virt *v, struct domain_host *ret)
+{
+	unsigned long version = 0;
+	struct kerr err = {0};
+
+	*ret = (struct domain_host){0};
+	if (virt_ensure(v, &err) < 0)
+		return;
+	if (virConnectGetVersion(v->conn, &version) < 0)
+		version = 0;
+	look(v, false, version, ret);
+	look(v, true, version, ret);
+	firmware_list(ret);
+}
+
+int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
+		struct kerr *err)
+{
+	struct domain_host host;
+
+	*ret = (struct domain_origin){.uefi = facts->uefi};
+	if (facts->uefi && firmware_of(facts->loader, &ret->firmware) < 0)
+		return kerr_set(err, ENOENT, KCODE_DOMAIN,
+				"The VM boots UEFI firmware from %.300s, which none of libvirt's "
+				"firmware descriptors names, so no other device can find the same. "
+				"Let libvirt choose it (`<os firmware='efi'>`).",
+				facts->loader);
+	if (!facts->host_cpu)
+		return 0;
+	host_look(v, &host);
+	memcpy(ret->cpu, host.cpu[facts->kvm], sizeof(ret->cpu));
+	return 0;
+}
+
+void host_nvram_path(const char *vm, char *ret, size_t size)
+{
+	char name[NAME_MAX_LEN + 1], hex[2 * RANDOM_LEN + 1];
+	uint8_t random[RANDOM_LEN];
+
+	disk_plain_name(vm, name, sizeof(name));
+	randombytes_buf(random, sizeof(random));
+	hex_encode(random, sizeof(random), hex);
+	snprintf(ret, size, NVRAM_FOLDER "/%s%s%s_VARS.fd", name, name[0] ? "-" : "", hex);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this libvirt host has for VMs, as libvirt tells it. */
+#pragma once
+
+#include "mover/virt.h"
+
+/* Never fails: what cannot be found out counts as absent. Blocks, the first time for as long as
+ * libvirtd needs to ask QEMU. */
+void host_look(struct virt *v, struct domain_host *ret);
+
+/* What the source has to say of its own host about a VM with these facts. -ENOENT (DOMAIN) with the
+ * sentence if it cannot be said. Blocks. */
+int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
+		struct kerr *err);
+
+/* A new path for the UEFI variables of a VM that arrives; domain_nvram_is_ours() knows it. Nobody
+ * can guess it. */
+void host_nvram_path(const char *vm, char *ret, size_t size);
