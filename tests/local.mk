@@ -93,7 +93,7 @@ LAB_TESTS = \
 LAB_SAN_TESTS = tests/integration/test_handoff.py
 
 TESTS += $(STATIC_TESTS) $(UNIT_TESTS)
-check_PROGRAMS += $(UNIT_TESTS)
+check_PROGRAMS += $(UNIT_TESTS) tests/domains/domain-check
 # A library for LD_PRELOAD, not a program; used in place, never installed.
 noinst_PROGRAMS += tests/soak/stopper.so
 tests_soak_stopper_so_SOURCES = tests/soak/stopper.c
@@ -116,7 +116,8 @@ LDADD = \
 	policyd/libpolicyd.a policyd/libpolicydapi.a attest/libattest.a \
 	base/libbase.a $(UNIT_LIBS)
 # For these objects alone: what a test links is built without the flags of tests.
-TEST_OBJECTS = $(UNIT_TESTS:=.$(OBJEXT)) $(FUZZERS:=.$(OBJEXT))
+TEST_OBJECTS = $(UNIT_TESTS:=.$(OBJEXT)) $(FUZZERS:=.$(OBJEXT)) \
+	tests/domains/domain-check.$(OBJEXT)
 $(TEST_OBJECTS): AM_CFLAGS += $(UNIT_CFLAGS)
 
 check_LIBRARIES = tests/unit/libfixtures.a
@@ -152,12 +153,15 @@ fuzzers: $(FUZZERS)
 $(FUZZERS): AM_LDFLAGS += -fsanitize=fuzzer
 
 EXTRA_DIST += tests/check \
+	tests/domains/table \
 	tests/data \
 	tests/fuzz/corpus \
 	tests/guest/guestimage.py \
 	tests/guest/init.c \
 	tests/guest/layout.py \
 	tests/guest/mkguest \
+	tests/guest/tpm.c \
+	tests/guest/tpm.h \
 	tests/integration/README \
 	tests/lab/bench \
 	tests/lab/bench_virsh.py \

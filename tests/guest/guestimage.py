@@ -62,7 +62,7 @@ def _initramfs(work: pathlib.Path, kernel: pathlib.Path) -> pathlib.Path:
         shutil.copy(drivers / f"{name}.ko", root / "modules")
     (root / "modules/order").write_text(
         "".join(f"{pathlib.Path(name).name}.ko\n" for name in MODULES))
-    _run("gcc", *CFLAGS, HERE / "init.c", "-o", root / "init")
+    _run("gcc", *CFLAGS, HERE / "init.c", HERE / "tpm.c", "-o", root / "init")
     _run("strip", root / "init")
     shutil.copy("/bin/busybox", root / "bin/sh")
     names = "\n".join(sorted(str(p.relative_to(root)) for p in root.rglob("*"))) + "\n"
@@ -71,6 +71,19 @@ def _initramfs(work: pathlib.Path, kernel: pathlib.Path) -> pathlib.Path:
     out = work / "initrd.gz"
     out.write_bytes(gzip.compress(archive, 6))
     return out
+
+
+def _unified(work: pathlib.Path, vmlinuz: pathlib.Path, initrd: pathlib.Path) -> pathlib.Path:
+    """Kernel, initramfs and command line as one program that UEFI firmware starts by its name."""
+    cmdline, image = work / "cmdline", work / "guest.efi"
+    cmdline.write_text(CMDLINE)
+    sections = ((".cmdline", cmdline, 0x30000), (".linux", vmlinuz, 0x2000000),
+                (".initrd", initrd, 0x3000000))
+    words = []
+    for name, source, address in sections:
+        words += ["--add-section", f"{name}={source}", "--change-section-vma", f"{name}={address}"]
+    _run("objcopy", *words, "/usr/lib/systemd/boot/efi/linuxx64.efi.stub", image)
+    return image
 
 
 def _boot_partition(work: pathlib.Path, vmlinuz: pathlib.Path,
@@ -83,7 +96,9 @@ def _boot_partition(work: pathlib.Path, vmlinuz: pathlib.Path,
     config = work / "syslinux.cfg"
     config.write_text(f"DEFAULT guest\nPROMPT 0\nTIMEOUT 0\nLABEL guest\n  LINUX /vmlinuz\n"
                       f"  INITRD /initrd.gz\n  APPEND {CMDLINE}\n")
-    for source, name in ((vmlinuz, "vmlinuz"), (initrd, "initrd.gz"), (config, "syslinux.cfg")):
+    _run("mmd", "-i", fat, "::EFI", "::EFI/BOOT")
+    for source, name in ((vmlinuz, "vmlinuz"), (initrd, "initrd.gz"), (config, "syslinux.cfg"),
+                         (_unified(work, vmlinuz, initrd), "EFI/BOOT/BOOTX64.EFI")):
         _run("mcopy", "-i", fat, source, f"::{name}")
     _run("syslinux", "--install", fat)
     return fat
@@ -93,7 +108,7 @@ def build(cache: pathlib.Path | None = None) -> pathlib.Path:
     """Makes (or finds) the boot partition image in the cache folder and returns its path."""
     cache = cache or default_cache()
     cache.mkdir(parents=True, exist_ok=True)
-    sources = [HERE / "init.c", HERE / "guestimage.py", HERE / "layout.py"]
+    sources = [HERE / name for name in ("init.c", "tpm.c", "tpm.h", "guestimage.py", "layout.py")]
     stamp = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
     ready = cache / f"boot-{stamp}.img"
     with open(cache / "lock", "w") as lock:

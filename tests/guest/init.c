@@ -8,6 +8,8 @@
  *	TICK <epoch> <tick> <ms>	every tick_ms; ms is the guest's own monotonic clock
  *	READY <canary_mib> <fill_mib>	RAM is filled
  *	RAMPASS <n>			all RAM was read again n times and is as written
+ *	TPMKEY <hash>			which TPM it is
+ *	TPMPASS <n>			a secret sealed at boot was opened by the TPM n times
  *	BAD <what> <detail>		the guest itself saw damage
  *
  * On disk (/dev/vda), the state area at STATE_OFF holds the configuration sector (written by the
@@ -28,6 +30,8 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tpm.h"
 
 #define MIB (1024UL * 1024UL)
 #define PAGE 4096UL
@@ -348,6 +352,29 @@ __attribute__((noreturn)) static void hold_ram(const struct config *config)
 	}
 }
 
+/* Opens a sealed secret for ever; a guest without a TPM ends here. */
+__attribute__((noreturn)) static void use_tpm(void)
+{
+	int code;
+	struct tpm *tpm = tpm_open(&code);
+	uint64_t pass = 0;
+
+	if (code != 0)
+		say("BAD tpm open %#x", code);
+	if (tpm)
+		say("TPMKEY %016" PRIx64, tpm_key(tpm));
+	while (tpm) {
+		code = tpm_check(tpm);
+		if (code != 0)
+			say("BAD tpm check %#x", code);
+		else
+			say("TPMPASS %" PRIu64, ++pass);
+		sleep_ms(200);
+	}
+	for (;;)
+		pause();
+}
+
 /* The guest's heart. Ticks are never caught up: after a pause the next one is simply later. */
 __attribute__((noreturn)) static void tick_forever(const struct config *config, uint64_t epoch,
 						   int ticks)
@@ -395,5 +422,7 @@ int main(void)
 			say("BAD nice");
 		hold_ram(&config);
 	}
+	if (fork() == 0)
+		use_tpm();
 	tick_forever(&config, epoch, ticks[1]);
 }

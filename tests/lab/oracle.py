@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass, field
 
 TICK = re.compile(rb"TICK (\d+) (\d+) (\d+)")
-KEYWORDS = (b"TICK ", b"BOOT ", b"READY ", b"RAMPASS ", b"BAD ")
+KEYWORDS = (b"TICK ", b"BOOT ", b"READY ", b"RAMPASS ", b"TPMPASS ", b"TPMKEY ", b"BAD ")
 Events = dict[str, list[tuple[int, bytes]]]
 
 
