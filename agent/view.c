@@ -16,10 +16,10 @@ static void set_number(json_t *o, const char *name, uint64_t n)
 json_t *view_job(const struct job *job)
 {
 	const struct mover_progress *p = &job->progress;
-	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:b, s:s, s:s}", "hid",
+	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:b, s:b, s:s, s:s}", "hid",
 			      api_hex(p->hid, HID_LEN), "uuid", api_hex(p->uuid, UUID_LEN), "vm",
 			      p->vm, "device", api_hex(p->peer, DEVICE_ID_LEN), "device_name",
-			      api_text(p->peer_name), "source", p->source, "state",
+			      api_text(p->peer_name), "source", p->source, "off", p->off, "state",
 			      job_state_to_string(job->state), "phase", phase_to_string(p->phase));
 
 	set_number(o, "ram_bytes", p->ram_bytes);

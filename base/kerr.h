@@ -41,7 +41,7 @@ enum kcode {
 	KCODE_LOCKED,	      /* the sealed database does not open here */
 	KCODE_ROLLBACK,	      /* stored state is older than the TPM counter says */
 	KCODE_TIER,	      /* the device's TPM tier is too low */
-	KCODE_NOT_RUNNING,    /* the VM is off or paused; only a running one can be handed over */
+	KCODE_NOT_RUNNING,    /* the VM is paused, or off and not whole without running */
 	_KCODE_MAX,
 };
 

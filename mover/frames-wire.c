@@ -100,6 +100,7 @@ static void frame_offer_code(struct coder *c, struct frame_offer *v)
 	code_u64(c, &v->memory_bytes);
 	code_u32(c, &v->vcpus);
 	origin_code(c, &v->origin);
+	CODE_FLAG(c, v->off);
 	CODE_COUNT(c, v->count, v->disks);
 	for (size_t i = 0; code_good(c) && i < v->count; i++) {
 		frame_disk_code(c, &v->disks[i]);

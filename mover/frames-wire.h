@@ -41,6 +41,7 @@ struct frame_offer {
 	uint64_t memory_bytes;
 	uint32_t vcpus;
 	struct domain_origin origin;
+	bool off; /* the VM is switched off: its copy never ran, and never will */
 	size_t count;
 	struct frame_disk {
 		char target[DOMAIN_TARGET_MAX + 1]; /* letters and digits, none twice */
@@ -49,7 +50,7 @@ struct frame_offer {
 		uint64_t used;	   /* bytes allocated at the source: what will be written */
 	} disks[DOMAIN_DISKS_MAX];
 };
-#define FRAME_OFFER_MAX (66 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
+#define FRAME_OFFER_MAX (67 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
 
 struct frame_ack {
 	uint64_t late_us;   /* since the guest ran again */

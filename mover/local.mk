@@ -51,6 +51,8 @@ mover_libmover_a_SOURCES = \
 	mover/listing.h \
 	mover/network.c \
 	mover/network.h \
+	mover/off.c \
+	mover/off.h \
 	mover/pool.c \
 	mover/pool.h \
 	mover/recover.c \

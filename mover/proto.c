@@ -32,6 +32,7 @@ static void mover_progress_code(struct coder *c, struct mover_progress *v)
 	CODE_TEXT(c, v->vm);
 	CODE_TEXT(c, v->peer_name);
 	CODE_FLAG(c, v->source);
+	CODE_FLAG(c, v->off);
 	CODE_ENUM(c, v->phase, _PHASE_MAX);
 	code_u64(c, &v->ram_bytes);
 	code_u64(c, &v->ram_total);

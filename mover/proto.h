@@ -60,6 +60,7 @@ struct mover_progress {
 	uint8_t hid[HID_LEN], uuid[UUID_LEN], peer[DEVICE_ID_LEN];
 	char vm[NAME_MAX_LEN + 1], peer_name[NAME_MAX_LEN + 1];
 	uint8_t source;
+	uint8_t off; /* the VM is switched off, and stays so */
 	enum phase phase;
 	uint64_t ram_bytes, ram_total, disk_bytes, disk_total; /* on the wire, before TLS */
 	uint64_t rate_bytes_s, elapsed_ms, left_ms;	       /* left_ms UINT64_MAX: unknown */

@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "mover/disk.h"
 #include "mover/images.h"
+#include "mover/off.h"
 #include "mover/worker.h"
 
 #define JOB_WAIT_MS 3000
@@ -39,16 +40,30 @@ static bool recover_held(struct recover *r)
 	       copy == WARDEN_COPY_FROZEN;
 }
 
+/* A VM that is switched off goes on without a process, where it is defined: at the source unless it
+ * was released, at the destination since OWN. */
+static bool rests(const struct recover *r, enum custody_record record, const struct virt_copy *copy)
+{
+	static const bool here[_CUSTODY_RECORD_MAX] = {
+		[CUSTODY_PREP] = true,
+		[CUSTODY_ABORTED] = true,
+		[CUSTODY_RECLAIM] = true,
+		[CUSTODY_OWN] = true,
+	};
+
+	return r->place.remnant.off && here[record] && copy->state == COPY_GONE && copy->defined;
+}
+
 /* The warden first: of a frozen copy libvirt knows less than nothing. Then only the state, since
  * libvirt would wait for the monitor of a stopped QEMU. */
-static enum transfer_event recover_look(struct recover *r)
+static enum transfer_event recover_look(struct recover *r, enum custody_record record)
 {
 	struct virt_copy copy;
 
 	if (recover_held(r))
 		return TRANSFER_EVENT_COPY_PAUSED;
 	virt_copy_get(r->place.virt, r->place.uuid, &copy);
-	return worker_copy_event(copy.state);
+	return rests(r, record, &copy) ? TRANSFER_EVENT_COPY_HALTED : worker_copy_event(copy.state);
 }
 
 /* W6: libvirtd may still be cleaning up after the worker; nothing is resumed before it is done. */
@@ -176,7 +191,8 @@ static bool end_our_copy(struct recover *r)
 static bool goes_on(const struct recover *r, const struct virt_copy *copy)
 {
 	return copy->state == COPY_RUNS || copy->state == COPY_HALTED ||
-	       (copy->state == COPY_PAUSED && r->place.remnant.paused);
+	       (copy->state == COPY_PAUSED && r->place.remnant.paused) ||
+	       (copy->state == COPY_GONE && copy->defined && r->place.remnant.off);
 }
 
 /* How a copy goes on. */
@@ -185,6 +201,22 @@ enum going {
 	GOING_HERE, /* D: it runs, and is made permanent */
 	GOING_COLD, /* D: it is gone, and starts from its disk */
 };
+
+/* Of a VM that is switched off what stands here paused ends: at the source only if its guest did
+ * nothing, at the destination after it is permanent. */
+static int end_off(struct recover *r, enum going going, struct kerr *err)
+{
+	struct workplace *p = &r->place;
+	struct virt_copy copy;
+	int n;
+
+	if (going == GOING_BACK) {
+		n = off_end(p, err);
+		return n > 0 ? off_forget(p) : n;
+	}
+	virt_copy_get(p->virt, p->uuid, &copy);
+	return copy.state == COPY_PAUSED ? virt_end(p->virt, p->uuid, err) : 0;
+}
 
 /* At the destination also permanent: a VM that would vanish with its next power-off is not done
  * (F5). */
@@ -195,7 +227,7 @@ static bool make_permanent(struct recover *r, bool boot, struct kerr *err)
 
 	virt_copy_get(p->virt, p->uuid, &copy);
 	if (p->remnant.xml && (boot || !copy.defined) &&
-	    virt_define(p->virt, p->remnant.xml, boot, err) < 0)
+	    virt_define(p->virt, p->remnant.xml, boot && !p->remnant.off, err) < 0)
 		return false;
 	virt_copy_get(p->virt, p->uuid, &copy);
 	return copy.defined;
@@ -220,7 +252,7 @@ static void run_copy(struct recover *r, enum going going)
 		return;
 	}
 	virt_copy_get(p->virt, p->uuid, &copy);
-	if (copy.state == COPY_PAUSED && !p->remnant.paused &&
+	if (copy.state == COPY_PAUSED && !p->remnant.paused && !p->remnant.off &&
 	    virt_resume(p->virt, p->uuid, &err) < 0) {
 		await(r, err.text);
 		return;
@@ -229,12 +261,17 @@ static void run_copy(struct recover *r, enum going going)
 		await(r, err.code == KCODE_OK ? "the VM is not permanent yet." : err.text);
 		return;
 	}
+	if (p->remnant.off && end_off(r, going, &err) < 0) {
+		await(r, err.text);
+		return;
+	}
 	virt_copy_get(p->virt, p->uuid, &copy);
 	if (!goes_on(r, &copy)) {
 		await(r, "the VM does not run yet; trying again.");
 		return;
 	}
-	log_notice("recovery", "%s: the VM \"%s\" runs here.", p->hex, r->vm);
+	log_notice("recovery", "%s: the VM \"%s\" %s.", p->hex, r->vm,
+		   copy.state == COPY_GONE ? "is here, switched off" : "runs here");
 	if (recover_journal(r, CUSTODY_DONE, NULL))
 		remnant_remove(p->folder, p->hid);
 }
@@ -355,7 +392,7 @@ static void recover_forward(struct recover *r, const struct policyd_open *o)
 
 static void recover_apply(struct recover *r, const struct policyd_open *o)
 {
-	enum transfer_event copy = recover_look(r);
+	enum transfer_event copy = recover_look(r, o->record);
 
 	switch (transfer_recovery(o->record, copy)) {
 	case RECOVERY_NOTHING:
@@ -522,6 +559,11 @@ static void clean_here(struct recover *r)
 			await(r, err.text);
 			return;
 		}
+	}
+	/* Started for a hand-off that never began. */
+	if (p->remnant.source && p->remnant.off && off_end(p, &err) < 0) {
+		await(r, err.text);
+		return;
 	}
 	remnant_remove(p->folder, p->hid);
 }

@@ -9,7 +9,8 @@
 #include "base/code.h"
 #include "base/file.h"
 
-#define REMNANT_VERSION 3
+#define REMNANT_VERSION 4
+#define REMNANT_VERSION_LIVE 3 /* knew no VM that is off; an update may find one */
 #define FILE_MAX (REMNANT_XML_MAX + DOMAIN_DISKS_MAX * (DOMAIN_PATH_MAX + 4) + 512)
 #define LIST_MAX 256
 
@@ -51,7 +52,7 @@ static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml
 	uint16_t version = REMNANT_VERSION;
 
 	code_u16(c, &version);
-	code_check(c, version == REMNANT_VERSION);
+	code_check(c, version == REMNANT_VERSION || version == REMNANT_VERSION_LIVE);
 	CODE_BYTES(c, r->hid);
 	CODE_BYTES(c, r->uuid);
 	CODE_BYTES(c, r->peer);
@@ -59,6 +60,8 @@ static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml
 	code_name(c, r->peer_name);
 	CODE_FLAG(c, r->source);
 	CODE_FLAG(c, r->paused);
+	if (version != REMNANT_VERSION_LIVE)
+		CODE_FLAG(c, r->off);
 	CODE_COUNT(c, r->count, r->images);
 	for (size_t i = 0; i < r->count; i++) {
 		CODE_TEXT(c, r->images[i].path);

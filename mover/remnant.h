@@ -19,6 +19,8 @@ struct remnant {
 		bool made; /* by Kith: it goes when the VM is elsewhere; others are their owner's */
 	} images[DOMAIN_DISKS_MAX];
 	bool paused; /* D: the owner paused the guest, it is not resumed */
+	bool off;    /* the VM is switched off: S: what runs of it is ended, not resumed; D: it is
+			defined, not started */
 	char *xml;   /* D: the rebuilt domain once known, malloced; or NULL */
 };
 

@@ -191,6 +191,27 @@ static int flush_images(struct worker *w)
 	return 0;
 }
 
+/* The copy of a VM that is switched off: it was needed for its definition and its disks. Defined
+ * first, so that it is never unknown to libvirt; one that somebody woke is in use. */
+static int end_off(struct worker *w, struct kerr *err)
+{
+	struct virt_copy copy;
+	int r;
+
+	virt_copy_get(w->place.virt, w->place.uuid, &copy);
+	if (copy.state != COPY_PAUSED)
+		return 0;
+	r = virt_define(w->place.virt, w->place.remnant.xml, false, err);
+	return r < 0 ? r : virt_end(w->place.virt, w->place.uuid, err);
+}
+
+static int go_on(struct worker *w, struct kerr *err)
+{
+	if (w->off)
+		return end_off(w, err);
+	return w->keep_paused ? 0 : virt_resume(w->place.virt, w->place.uuid, err);
+}
+
 static int resume_copy(struct worker *w)
 {
 	struct destination *d = destination_self(w);
@@ -203,8 +224,8 @@ static int resume_copy(struct worker *w)
 		r = virt_define(w->place.virt, w->place.remnant.xml, false, &err);
 		d->defined = r == 0;
 	}
-	if (r == 0 && !w->keep_paused)
-		r = virt_resume(w->place.virt, w->place.uuid, &err);
+	if (r == 0)
+		r = go_on(w, &err);
 	if (r < 0)
 		log_warning("destination", "%s", err.text);
 	else if (!d->resumed_ns)
@@ -236,7 +257,7 @@ static int destroy_copy(struct worker *w)
 static int boot_copy(struct worker *w)
 {
 	struct kerr err = {0};
-	int r = virt_define(w->place.virt, w->place.remnant.xml, true, &err);
+	int r = virt_define(w->place.virt, w->place.remnant.xml, !w->off, &err);
 
 	if (r < 0)
 		log_error("destination", "%s", err.text);
@@ -263,7 +284,7 @@ static void define_done(void *arg)
 	struct destination *d = destination_self(w);
 
 	if (!d->defined)
-		log_error("destination", "The VM runs here, but is not permanent yet: %s",
+		log_error("destination", "The VM is here, but not permanent yet: %s",
 			  d->task_err.text);
 	side_post(w, d->defined ? TRANSFER_EVENT_DEFINED : TRANSFER_EVENT_UNDEFINED);
 }
@@ -482,6 +503,9 @@ static void on_offer(struct worker *w, const struct frame *f)
 		return;
 	}
 	d->offered = true;
+	/* Noted with the images, long before OWN. */
+	w->off = w->place.remnant.off = d->offer.off;
+	w->progress.off = w->off;
 	side_post(w, TRANSFER_EVENT_OFFER);
 }
 
@@ -542,7 +566,7 @@ static void destination_frame(struct worker *w, const struct frame *f)
 	case FRAME_ABORT:
 		if (w->failure.code == KCODE_OK)
 			kerr_set(&w->failure, ECANCELED, KCODE_INTERRUPTED,
-				 "The source stopped the hand-off; the VM runs there.");
+				 "The source stopped the hand-off; the VM is there.");
 		side_hear(w, CUSTODY_STATEMENT_ABORT, f->body, f->len);
 		return;
 	case FRAME_PROGRESS:
@@ -619,6 +643,11 @@ static bool destination_may_stop(struct worker *w)
 	return destination_can_stop(destination_state(w));
 }
 
+static bool destination_rests(struct worker *w)
+{
+	return destination_state(w) == DESTINATION_OWNING;
+}
+
 static struct transfer_step destination_next(int state, enum transfer_event event)
 {
 	return destination_step((enum destination_state)state, event);
@@ -646,4 +675,5 @@ const struct side destination_side = {
 	.watch = destination_rpc_watch,
 	.tick = destination_tick,
 	.can_stop = destination_may_stop,
+	.rests = destination_rests,
 };

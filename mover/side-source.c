@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "mover/disk.h"
 #include "mover/host.h"
+#include "mover/off.h"
 
 #define CONNECT_MS 30000  /* from START to "images are made" */
 #define VOTE_MS 20000	  /* own CPUs stand still meanwhile */
@@ -37,12 +38,15 @@ static void on_cpus(void *ctx, uint64_t stopped_ns)
 	struct source *s = ctx;
 
 	atomic_store(&s->stopped_ns, stopped_ns);
+	if (!stopped_ns)
+		atomic_store(&s->resumed, true);
 }
 
 static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
 	struct source *s = source_self(w);
 
+	s->offer.off = w->off;
 	s->offer.memory_bytes = s->facts.memory_bytes;
 	s->offer.vcpus = s->facts.vcpus;
 	map->count = s->offer.count = s->facts.disk_count;
@@ -68,15 +72,42 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 	return 0;
 }
 
-static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr *err)
+/* A VM that is off is started, paused; from then on it is one that runs, but for its end. */
+static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
+{
+	struct source *s = source_self(w);
+	/* Watched first: nobody resumes it unseen. */
+	int r = virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
+
+	if (r == 0)
+		r = off_start(&w->place, d, err);
+	if (r < 0)
+		return r;
+	w->off = true;
+	free(s->xml);
+	s->xml = NULL;
+	r = virt_domain(w->place.virt, w->place.uuid, d, err);
+	if (r == 0)
+		s->xml = d->xml;
+	return r;
+}
+
+static int check_state(const struct virt_domain *d, struct kerr *err)
+{
+	if (d->copy.state == COPY_RUNS || d->copy.state == COPY_GONE)
+		return 0;
+	return kerr_set(
+		err, EINVAL, KCODE_NOT_RUNNING,
+		"The VM \"%s\" %s; only one that runs or is switched off can be handed over.",
+		d->name, d->copy.state == COPY_PAUSED ? "is paused" : "neither runs nor is off");
+}
+
+static int read_domain(struct worker *w, struct kerr *err)
 {
 	struct source *s = source_self(w);
 	struct virt_domain d = {0};
-	/* Without it the copy could be woken after RELEASED (F2). */
-	int r = warden_ping(&w->place.config, err);
+	int r = virt_domain(w->place.virt, w->place.uuid, &d, err);
 
-	if (r == 0)
-		r = virt_domain(w->place.virt, w->place.uuid, &d, err);
 	if (r < 0)
 		return r;
 	s->xml = d.xml;
@@ -84,26 +115,38 @@ static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr
 		return kerr_set(err, EACCES, KCODE_IDENTITY,
 				"The VM is called \"%s\" here, but \"%s\" was granted.", d.name,
 				w->grant.vm);
-	if (d.copy.state != COPY_RUNS)
-		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
-				"The VM \"%s\" %s; only a running VM can be handed over live.",
-				d.name, d.copy.state == COPY_PAUSED ? "is paused" : "does not run");
-	r = domain_disks(d.xml, strlen(d.xml), &s->facts, err);
-	if (r < 0)
-		return r;
-	r = host_origin(w->place.virt, &s->facts, &s->offer.origin, err);
+	r = check_state(&d, err);
 	if (r == 0)
-		r = read_disks(w, map, err);
-	if (r < 0)
-		return r;
-	return virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
+		r = d.copy.state == COPY_GONE
+			    ? start_off(w, &d, err)
+			    : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
+	return r;
+}
+
+static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr *err)
+{
+	struct source *s = source_self(w);
+	/* Without it the copy could be woken after RELEASED (F2). */
+	int r = warden_ping(&w->place.config, err);
+
+	if (r == 0)
+		r = read_domain(w, err);
+	if (r == 0)
+		r = domain_disks(s->xml, strlen(s->xml), &s->facts, err);
+	if (r == 0)
+		r = host_origin(w->place.virt, &s->facts, &s->offer.origin, err);
+	return r < 0 ? r : read_disks(w, map, err);
 }
 
 static void facts_work(void *arg)
 {
 	struct facts_task *t = arg;
+	struct kerr err = {0};
 
 	t->result = read_facts(t->w, &t->map, &t->err);
+	/* Where that fails too, recovery has the note. */
+	if (t->result < 0 && t->w->off && off_end(&t->w->place, &err) < 0)
+		log_warning("source", "%s", err.text);
 }
 
 static void facts_done(void *arg)
@@ -119,6 +162,7 @@ static void facts_done(void *arg)
 		side_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
 			  strerror(-r));
 	} else {
+		w->progress.off = w->off;
 		side_post(w, TRANSFER_EVENT_GRANTED);
 	}
 	free(t);
@@ -237,6 +281,21 @@ static void fail_rpc(struct worker *w)
 
 /* -- actions -- */
 
+/* The guest of a VM that was off ran: what is in its memory is its owner's. */
+static int keep_touched(struct worker *w)
+{
+	w->off = false;
+	w->keep_paused = true;
+	return off_forget(&w->place);
+}
+
+static int end_off(struct worker *w, struct kerr *err)
+{
+	int r = atomic_load(&source_self(w)->resumed) ? 1 : off_end(&w->place, err);
+
+	return r > 0 ? keep_touched(w) : r;
+}
+
 static int resume_copy(struct worker *w)
 {
 	struct kerr err = {0};
@@ -244,7 +303,7 @@ static int resume_copy(struct worker *w)
 
 	/* A stopped QEMU would keep libvirt waiting; ABORTED or RECLAIM thaws it. */
 	if (r == 0)
-		r = virt_resume(w->place.virt, w->place.uuid, &err);
+		r = w->off ? end_off(w, &err) : virt_resume(w->place.virt, w->place.uuid, &err);
 	if (r < 0)
 		log_warning("source", "%s", err.text);
 	return r;
@@ -468,12 +527,32 @@ static void source_forward(struct worker *w)
 	side_post(w, e);
 }
 
+/* Before the commit: what was offered as off did not run meanwhile. From here on libvirt lets
+ * nobody resume it, since the migration's job is held. */
+static int still_off(struct worker *w)
+{
+	struct kerr err = {0};
+	int r = 1;
+
+	if (w->off && !atomic_load(&source_self(w)->resumed))
+		r = virt_untouched(w->place.virt, w->place.uuid, &err);
+	else if (w->off)
+		r = 0;
+	if (r == 1 || r == -ENOENT)
+		return 0;
+	log_warning("source", "%s", r == 0 ? "The VM was off, and has run meanwhile." : err.text);
+	return r < 0 ? r : -EBUSY;
+}
+
 static void source_check(struct worker *w)
 {
 	enum source_state state = source_state(w);
 
-	worker_check_copy(w, state == SOURCE_ABORTING ? free_copy : NULL,
-			  state == SOURCE_COMMITTING ? WORKER_LOOK_JOB : WORKER_LOOK_STATE);
+	if (state == SOURCE_COMMITTING)
+		worker_check_copy(w, still_off, WORKER_LOOK_JOB);
+	else
+		worker_check_copy(w, state == SOURCE_ABORTING ? free_copy : NULL,
+				  WORKER_LOOK_STATE);
 }
 
 static void source_resume(struct worker *w)
@@ -546,7 +625,8 @@ static void on_ack(struct worker *w, const struct frame *f)
 		return;
 	/* From the stop of our CPUs to the arrival of ACK, less what the destination did after
 	 * its CPUs ran: one network trip too long, never too short. */
-	if (!s->downtime_us && stopped && now > stopped && (now - stopped) / 1000 > v.late_us)
+	if (!w->off && !s->downtime_us && stopped && now > stopped &&
+	    (now - stopped) / 1000 > v.late_us)
 		s->downtime_us = (now - stopped) / 1000 - v.late_us;
 	side_hear(w, CUSTODY_STATEMENT_ACK, v.ack, v.len);
 }
@@ -684,11 +764,23 @@ static void stats_done(void *arg)
 	s->stats_busy = false;
 	if (source_state(w) != SOURCE_TRANSFER)
 		return; /* the numbers stay as they were */
-	notice_pause(w);
+	if (!w->off)
+		notice_pause(w);
 	update_progress(w, worker_now_ms());
 	worker_progress(w);
 	if (mover_progress_put(&b, &w->progress) == 0)
 		worker_send(w, FRAME_PROGRESS, body, b.len);
+}
+
+/* It was offered as off, so the other device would not go on with what is in its memory now. */
+static void notice_resume(struct worker *w)
+{
+	if (w->off && atomic_load(&source_self(w)->resumed) && source_can_stop(source_state(w)))
+		side_stop(
+			w, EBUSY, KCODE_INTERRUPTED,
+			"Somebody let the VM \"%s\" run while it was handed over switched off. It "
+			"stays on this device as it is; hand it over again.",
+			w->grant.vm);
 }
 
 static void deadlines(struct worker *w, uint64_t in_state)
@@ -728,6 +820,7 @@ static void source_tick(struct worker *w, uint64_t now)
 	struct source *s = source_self(w);
 
 	deadlines(w, now - w->machine.entered_ms);
+	notice_resume(w);
 	if ((source_state(w) == SOURCE_RELEASED || source_state(w) == SOURCE_FORWARD) &&
 	    now - s->resend_ms >= RESEND_MS) {
 		/* For ever: only ACK or NACK ends this. */
@@ -752,6 +845,11 @@ static void source_tick(struct worker *w, uint64_t now)
 static bool source_may_stop(struct worker *w)
 {
 	return source_can_stop(source_state(w));
+}
+
+static bool source_rests(struct worker *w)
+{
+	return source_state(w) == SOURCE_ABORTING || source_state(w) == SOURCE_FORWARD;
 }
 
 static struct transfer_step source_next(int state, enum transfer_event event)
@@ -781,4 +879,5 @@ const struct side source_side = {
 	.watch = source_rpc_watch,
 	.tick = source_tick,
 	.can_stop = source_may_stop,
+	.rests = source_rests,
 };

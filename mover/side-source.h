@@ -40,6 +40,7 @@ struct source {
 	bool stats_busy, reclaimed;
 	struct virt_job job;
 	atomic_uint_fast64_t stopped_ns; /* CPUs stopped, by libvirt's event; 0 = they run */
+	atomic_bool resumed;		 /* they ran again, seen by the same */
 	uint64_t downtime_us;
 };
 

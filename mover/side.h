@@ -32,6 +32,8 @@ struct side {
 	void (*watch)(struct worker *w); /* adds descriptors with worker_watch() */
 	void (*tick)(struct worker *w, uint64_t now_ms);
 	bool (*can_stop)(struct worker *w);
+	/* True where a VM that is switched off shall be defined here, without a process. */
+	bool (*rests)(struct worker *w);
 };
 
 extern const struct side source_side;

@@ -18,6 +18,8 @@
 #define KEEPALIVE_S 5
 #define KEEPALIVE_COUNT 5
 #define DOWNTIME_LIMIT_MS 200
+#define UNTOUCHED_TRIES 20 /* libvirt's short jobs end meanwhile */
+#define UNTOUCHED_WAIT_US 50000
 
 static const char *const copy_state_names[_COPY_STATE_MAX] = {
 	[COPY_GONE] = "gone",	  [COPY_PAUSED] = "paused",   [COPY_RUNS] = "running",
@@ -323,6 +325,29 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 	if (r < 0)
 		return r;
 	return virDomainSuspend(dom) < 0 ? virt_fail(err, "Pausing the VM") : 0;
+}
+
+int virt_start_paused(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	return virDomainCreateWithFlags(dom, VIR_DOMAIN_START_PAUSED) < 0
+		       ? virt_fail(err, "Starting the VM, paused,")
+		       : 0;
+}
+
+int virt_is_saved(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	r = virDomainHasManagedSaveImage(dom, 0);
+	return r < 0 ? virt_fail(err, "Asking for a saved state of the VM") : r;
 }
 
 /* No such domain is what was wanted. */
@@ -650,6 +675,63 @@ int virt_find_name(struct virt *v, const char *name, struct kerr *err)
 		return 1;
 	e = virGetLastError();
 	return e && e->code == VIR_ERR_NO_DOMAIN ? 0 : virt_fail(err, "Looking the name up");
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+	size_t len = strlen(text), n = strlen(end);
+
+	return len >= n && strcmp(text + len - n, end) == 0;
+}
+
+/* 1, 0, or -EAGAIN: QEMU was not asked, since a job went on. */
+static int is_untouched(const virDomainStatsRecord *s)
+{
+	unsigned blocks = 0;
+	bool asked = false;
+
+	virTypedParamsGetUInt(s->params, s->nparams, "block.count", &blocks);
+	for (int i = 0; i < s->nparams; i++) {
+		const virTypedParameter *p = &s->params[i];
+		bool block = ends_in(p->field, ".rd.reqs") || ends_in(p->field, ".wr.reqs");
+
+		if (!block && !ends_in(p->field, ".tx.pkts"))
+			continue;
+		if (p->type != VIR_TYPED_PARAM_ULLONG || p->value.ul)
+			return 0;
+		asked |= block;
+	}
+	return asked || !blocks ? 1 : -EAGAIN;
+}
+
+static int ask_untouched(virDomainPtr dom)
+{
+	virDomainStatsRecordPtr *stats = NULL;
+	int r = -EIO;
+
+	if (virDomainListGetStats((virDomainPtr[]){dom, NULL},
+				  VIR_DOMAIN_STATS_BLOCK | VIR_DOMAIN_STATS_INTERFACE, &stats,
+				  VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT) > 0)
+		r = is_untouched(stats[0]);
+	virDomainStatsRecordListFree(stats);
+	return r;
+}
+
+int virt_untouched(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	r = ask_untouched(dom);
+	for (int i = 1; r == -EAGAIN && i < UNTOUCHED_TRIES; i++) {
+		usleep(UNTOUCHED_WAIT_US);
+		r = ask_untouched(dom);
+	}
+	return r < 0 ? kerr_set(err, -r, KCODE_NOT_READY,
+				"libvirt does not say whether the VM has run meanwhile.")
+		     : r;
 }
 
 static uint64_t sum_capacity(const virDomainStatsRecord *s)

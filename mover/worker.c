@@ -126,15 +126,21 @@ enum transfer_event worker_copy_event(enum copy_state state)
 	return events[state];
 }
 
+enum transfer_event worker_copy_means(struct worker *w, const struct virt_copy *copy)
+{
+	bool rests = (copy->state == COPY_PAUSED && w->keep_paused) ||
+		     (copy->state == COPY_GONE && copy->defined && w->off && w->side->rests(w));
+
+	return rests ? TRANSFER_EVENT_COPY_HALTED : worker_copy_event(copy->state);
+}
+
 static void copy_done(void *arg)
 {
 	struct copy_task *t = arg;
 	struct worker *w = t->w;
 
 	w->place.copy_gone = t->copy.state == COPY_GONE;
-	if (t->copy.state == COPY_PAUSED && w->keep_paused)
-		t->copy.state = COPY_HALTED;
-	side_post(w, t->frozen ? TRANSFER_EVENT_FROZEN : worker_copy_event(t->copy.state));
+	side_post(w, t->frozen ? TRANSFER_EVENT_FROZEN : worker_copy_means(w, &t->copy));
 	free(t);
 }
 

@@ -69,6 +69,7 @@ struct worker {
 	uint32_t start_serial;
 	uint64_t job_ms;  /* WORKER_LOOK_JOB saw the job held then */
 	bool keep_paused; /* the owner paused the guest: it is not ours to resume */
+	bool off;	  /* the VM is switched off: its copy is ended instead of resumed */
 	uint64_t mail_ms; /* the inbox was read then */
 	bool clean;	  /* nothing is left for recovery */
 	bool dropping;	  /* images are being removed: the end waits for that */
@@ -115,6 +116,10 @@ void worker_leave(struct worker *w, enum phase last);
 
 /* The event that tells a state of the copy. */
 enum transfer_event worker_copy_event(enum copy_state state);
+
+/* What the copy of this very VM means, now: one that its owner paused, or that is switched off and
+ * defined where it shall be, goes on as it is (COPY_HALTED). */
+enum transfer_event worker_copy_means(struct worker *w, const struct virt_copy *copy);
 
 /* What a look at the copy asks for. */
 enum worker_look {

@@ -50,9 +50,11 @@ static void plan_domain(const json_t *vms, const struct target *t, struct policy
 		kerr_set(&plan->reason, ENOENT, KCODE_DOMAIN,
 			 "The policy allows it, but libvirt on this device does not know \"%s\".",
 			 t->vm);
-	else if (strcmp(state, "running") != 0)
+	else if (strcmp(state, "running") != 0 && strcmp(state, "off") != 0)
 		kerr_set(&plan->reason, ENOTCONN, KCODE_NOT_RUNNING,
-			 "The policy allows it, but \"%s\" is %s; only a running VM can be moved.",
+			 "The policy allows it, but \"%s\" is %s; only a VM that runs or is off "
+			 "can be "
+			 "moved.",
 			 t->vm, state);
 	plan->allowed = plan->reason.code == KCODE_OK;
 }
@@ -163,11 +165,16 @@ static int finish_done(struct cli *cli, const struct target *t, const json_t *e)
 		return 0;
 	cli_bytes(number_of(e, "ram_bytes"), ram, sizeof(ram));
 	cli_bytes(number_of(e, "disk_bytes"), disk, sizeof(disk));
-	printf("%s\"%s\" runs on \"%s\" now: %.1f s in all, %llu ms pause, %s of memory, %s of "
-	       "disk.\n",
-	       cli->terminal ? "\r\033[K" : "", t->vm, t->name,
-	       (double)number_of(e, "elapsed_ms") / 1000,
-	       (unsigned long long)number_of(e, "downtime_ms"), ram, disk);
+	if (cli->terminal)
+		printf("\r\033[K");
+	if (json_is_true(json_object_get(e, "off")))
+		printf("\"%s\" is on \"%s\" now, switched off: %.1f s in all, %s of disk.\n", t->vm,
+		       t->name, (double)number_of(e, "elapsed_ms") / 1000, disk);
+	else
+		printf("\"%s\" runs on \"%s\" now: %.1f s in all, %llu ms pause, %s of memory, %s "
+		       "of disk.\n",
+		       t->vm, t->name, (double)number_of(e, "elapsed_ms") / 1000,
+		       (unsigned long long)number_of(e, "downtime_ms"), ram, disk);
 	cli_tell_stale(cli, t->uuid);
 	return 0;
 }

@@ -86,7 +86,8 @@ static bool is_uefi(const xmlNode *os)
 	const xmlNode *loader = filter_child(os, "loader");
 
 	return strcmp(filter_prop(os, "firmware") ?: "", "efi") == 0 ||
-	       (loader && strcmp(filter_prop(loader, "type") ?: "", "pflash") == 0);
+	       (loader && strcmp(filter_prop(loader, "type") ?: "", "pflash") == 0) ||
+	       filter_child(os, "nvram");
 }
 
 static void copy_path(const xmlNode *node, char ret[DOMAIN_PATH_MAX + 1])

@@ -17,6 +17,7 @@ static struct mover_progress progress(void)
 				   .uuid = {3},
 				   .peer = {4},
 				   .source = 1,
+				   .off = 1,
 				   .phase = PHASE_COPYING_MEMORY,
 				   .ram_bytes = 5,
 				   .ram_total = UINT64_MAX,
@@ -47,7 +48,8 @@ static void test_progress(void)
 	g_assert_cmpstr(out.vm, ==, "work");
 	g_assert_cmpstr(out.peer_name, ==, "Kü-desktop");
 	g_assert_cmpint(out.phase, ==, PHASE_COPYING_MEMORY);
-	g_assert_true(out.ram_total == UINT64_MAX && out.downtime_ms == 12 && out.source == 1);
+	g_assert_true(out.ram_total == UINT64_MAX && out.downtime_ms == 12 && out.source == 1 &&
+		      out.off == 1);
 	g_assert_cmpint(out.error.code, ==, KCODE_INTERRUPTED);
 	/* Every cut is noticed and leaves the result alone. */
 	for (size_t len = 0; len < w.len; len++) {
@@ -72,10 +74,14 @@ static void test_progress_values(void)
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
 	buf[at] = 0;
-	buf[at + 1] = _PHASE_MAX;
+	buf[at + 1] = 2; /* off */
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
-	buf[at + 1] = _PHASE_MAX - 1;
+	buf[at + 1] = 0;
+	buf[at + 2] = _PHASE_MAX;
+	r = rbuf_init(buf, w.len);
+	g_assert_cmpint(mover_progress_get(&r, &out), ==, -EBADMSG);
+	buf[at + 2] = _PHASE_MAX - 1;
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(mover_progress_get(&r, &out), ==, 0);
 	buf[at - 1] = '\x1b'; /* N9: a name with a control byte */
@@ -98,8 +104,13 @@ static void test_golden(void)
 			     .memory_bytes = 1,
 			     .disk_bytes = 2,
 			     .vcpus = 3};
-	static struct remnant note = {
-		.hid = {1}, .uuid = {2}, .source = true, .peer = {3}, .vm = "w", .paused = true};
+	static struct remnant note = {.hid = {1},
+				      .uuid = {2},
+				      .source = true,
+				      .peer = {3},
+				      .vm = "w",
+				      .paused = true,
+				      .off = true};
 	uint8_t buf[2048];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 
@@ -225,6 +236,7 @@ static struct frame_offer offer(void)
 							    .code_size = 3653632,
 							    .vars_size = 540672},
 					       .cpu = {5}},
+				    .off = true,
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
 					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
@@ -244,6 +256,7 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_u64(&w, o->origin.firmware.code_size);
 	wbuf_u64(&w, o->origin.firmware.vars_size);
 	wbuf_bytes(&w, o->origin.cpu, sizeof(o->origin.cpu));
+	wbuf_u8(&w, o->off);
 	wbuf_u16(&w, (uint16_t)o->count);
 	for (size_t i = 0; i < o->count; i++) {
 		static const struct frame_disk more = {"more", DISK_FORMAT_RAW, 512, 0};
@@ -292,6 +305,7 @@ static void test_offer(void)
 	size_t len = put_freely(&in, buf, sizeof(buf));
 
 	passes(&in, &out);
+	g_assert_true(out.off);
 	g_assert_cmpint(out.count, ==, 2);
 	g_assert_cmpstr(out.disks[1].target, ==, "sdb1");
 	g_assert_cmpint(out.disks[1].format, ==, DISK_FORMAT_QCOW2);
@@ -300,11 +314,17 @@ static void test_offer(void)
 	g_assert_cmpuint(out.origin.firmware.vars_size, ==, 540672);
 	in.origin.uefi = 2;
 	refused(&in);
+	in.origin.uefi = 1;
 	for (size_t n = 1; n < len; n++) {
 		struct rbuf r = rbuf_init(buf, n);
 
 		g_assert_cmpint(frame_offer_get(&r, &out), ==, -EBADMSG);
 	}
+	in.off = false;
+	passes(&in, &out);
+	g_assert_false(out.off);
+	buf[64] = 2; /* neither off nor running */
+	g_assert_cmpint(frame_offer_get(&(struct rbuf){buf, len, 0}, &out), ==, -EBADMSG);
 }
 
 /* An offer of another version is told from a broken one, and nothing of it is looked at. */
@@ -467,6 +487,21 @@ static void test_remnant(void)
 	g_free(in.xml);
 }
 
+/* A note of a hand-off that an update found half way. */
+static void test_remnant_before_off(void)
+{
+	static uint8_t buf[4096];
+	static struct remnant out;
+	size_t len = golden_read("mover.txt", "remnant-3", buf, sizeof(buf));
+	struct rbuf r = rbuf_init(buf, len);
+
+	g_assert_cmpint(remnant_get(&r, &out), ==, 0);
+	g_assert_true(out.source && out.paused && !out.off);
+	g_assert_cmpint(out.count, ==, 2);
+	g_assert_cmpstr(out.xml, ==, "<x/>");
+	remnant_clear(&out);
+}
+
 static void test_remnant_files(void)
 {
 	_cleanup_free_ uint8_t(*list)[HID_LEN] = NULL;
@@ -556,6 +591,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/N1 ack", test_ack);
 	g_test_add_func("/mover-proto/golden bytes", test_golden);
 	g_test_add_func("/mover-proto/remnant", test_remnant);
+	g_test_add_func("/mover-proto/remnant of the version before", test_remnant_before_off);
 	g_test_add_func("/mover-proto/remnant files", test_remnant_files);
 	return g_test_run();
 }

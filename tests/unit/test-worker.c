@@ -336,6 +336,155 @@ static void test_version(void)
 	g_free(destination);
 }
 
+/* -- a VM that is switched off -- */
+
+static void test_off(void)
+{
+	static const struct {
+		const struct side *side;
+		int state;
+		bool off;
+		struct virt_copy copy;
+		enum transfer_event event;
+	} rows[] = {
+		/* given up: off as before is how it goes on */
+		{&source_side,
+		 SOURCE_ABORTING,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_HALTED},
+		{&source_side,
+		 SOURCE_FORWARD,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_HALTED},
+		/* nobody has a definition of it: only the other copy is left */
+		{&source_side,
+		 SOURCE_ABORTING,
+		 true,
+		 {COPY_GONE, false, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		/* one that ran died */
+		{&source_side,
+		 SOURCE_ABORTING,
+		 false,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		/* what is to be ended, and what somebody woke */
+		{&source_side,
+		 SOURCE_ABORTING,
+		 true,
+		 {COPY_PAUSED, true, false},
+		 TRANSFER_EVENT_COPY_PAUSED},
+		{&source_side,
+		 SOURCE_ABORTING,
+		 true,
+		 {COPY_RUNS, true, false},
+		 TRANSFER_EVENT_COPY_RUNS},
+		/* R1, R3: released, its end is what DONE waits for */
+		{&source_side,
+		 SOURCE_COMMITTING,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		{&source_side,
+		 SOURCE_CONFIRMING,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		/* before OWN only a copy counts, since OWN it may be gone */
+		{&destination_side,
+		 DESTINATION_CHECKING,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		{&destination_side,
+		 DESTINATION_CLAIMING,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		{&destination_side,
+		 DESTINATION_OWNING,
+		 true,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_HALTED},
+		{&destination_side,
+		 DESTINATION_OWNING,
+		 true,
+		 {COPY_GONE, false, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		{&destination_side,
+		 DESTINATION_OWNING,
+		 false,
+		 {COPY_GONE, true, false},
+		 TRANSFER_EVENT_COPY_GONE},
+		{&destination_side,
+		 DESTINATION_OWNING,
+		 true,
+		 {COPY_PAUSED, true, false},
+		 TRANSFER_EVENT_COPY_PAUSED},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct worker *w = on_side(rows[i].side, rows[i].state, NULL);
+
+		w->off = rows[i].off;
+		g_test_message("row %zu", i);
+		g_assert_cmpint(worker_copy_means(w, &rows[i].copy), ==, rows[i].event);
+		g_free(w);
+	}
+}
+
+/* Noted by the destination with the offer, and shown. */
+static void test_offered_off(void)
+{
+	struct frame_offer offer = {.memory_bytes = 1 << 20, .vcpus = 1, .off = true};
+	uint8_t buf[128];
+
+	for (int off = 1; off >= 0; off--) {
+		struct destination d = {0};
+		struct worker *w = on_side(&destination_side, DESTINATION_RECEIVING, &d);
+		struct wbuf b = wbuf_init(buf, sizeof(buf));
+
+		offer.off = off;
+		g_assert_cmpint(frame_offer_put(&b, &offer), ==, 0);
+		first_word(w, FRAME_OFFER, buf, b.len);
+		g_assert_cmpint(w->off, ==, off);
+		g_assert_cmpint(w->place.remnant.off, ==, off);
+		g_assert_cmpint(w->progress.off, ==, off);
+		g_free(w);
+	}
+}
+
+/* Somebody woke what was offered as off: it stays, while it still can. */
+static void test_off_resumed(void)
+{
+	static const struct {
+		int state;
+		bool off, resumed, stops;
+	} rows[] = {
+		{SOURCE_TRANSFER, true, true, true},   {SOURCE_COMMITTING, true, true, true},
+		{SOURCE_RELEASED, true, true, false},  {SOURCE_TRANSFER, true, false, false},
+		{SOURCE_TRANSFER, false, true, false},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct source s = {.stats_busy = true};
+		struct worker *w = on_side(&source_side, rows[i].state, &s);
+		uint64_t now = worker_now_ms();
+
+		w->off = rows[i].off;
+		s.resumed = rows[i].resumed;
+		s.resend_ms = w->machine.entered_ms = now;
+		w->side->tick(w, now);
+		g_test_message("row %zu", i);
+		g_assert_cmpuint(w->machine.event_count, ==, rows[i].stops);
+		if (rows[i].stops)
+			g_assert_nonnull(strstr(w->failure.text, "switched off"));
+		g_free(w);
+	}
+}
+
 /* -- what goes over the wire, from those who say it -- */
 
 /* Our end of a control channel, and the other one below its frames. */
@@ -522,6 +671,9 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/D early strangers at a bulk channel", test_early_relays);
 	g_test_add_func("/worker/D a closed door is knocked at again", test_dial_again);
 	g_test_add_func("/worker/another version of Kith at the other end", test_version);
+	g_test_add_func("/worker/off, and where that is how it goes on", test_off);
+	g_test_add_func("/worker/off, in the offer", test_offered_off);
+	g_test_add_func("/worker/off, and woken meanwhile", test_off_resumed);
 	g_test_add_func("/worker/golden bytes of the source", test_said_by_source);
 	g_test_add_func("/worker/golden bytes of the destination", test_said_by_destination);
 	g_test_add_func("/worker/golden bytes to kithd", test_said_to_kithd);

@@ -285,7 +285,7 @@ class Mover(threading.Thread):
 def progress(hid: bytes, source: bool, phase: int, error: tuple[int, str] = (0, ""),
              peer: bytes = bytes(32)) -> bytes:
     """A mover_progress record."""
-    return (hid + bytes(16) + peer + text("work") + text("desktop") + bytes([source, phase])
+    return (hid + bytes(16) + peer + text("work") + text("desktop") + bytes([source, False, phase])
             + struct.pack("<8Q", 1, 2, 3, 4, 5, 6, 2**64 - 1, 0)
             + struct.pack("<H", error[0]) + text(error[1]))
 

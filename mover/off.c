@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts and ends the process of a VM that is handed over while it is switched off. */
+#include "mover/off.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+/* What neither the memory of a VM that never ran nor its disks hold would be lost. */
+static int check_whole(struct workplace *p, const struct virt_domain *d,
+		       const struct domain_facts *facts, struct kerr *err)
+{
+	int r = virt_is_saved(p->virt, p->uuid, err);
+
+	if (r > 0)
+		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
+				"The VM \"%s\" is off, but its memory is saved on this device "
+				"(`virsh managedsave`); start it, then hand it over.",
+				d->name);
+	if (r == 0 && facts->uefi)
+		return kerr_set(
+			err, EINVAL, KCODE_NOT_RUNNING,
+			"The VM \"%s\" is off and boots with UEFI, whose variables go along "
+			"only while it runs; start it, then hand it over.",
+			d->name);
+	return r;
+}
+
+int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err)
+{
+	_cleanup_free_ struct domain_facts *facts = calloc(1, sizeof(*facts));
+	/* Not even started: a device of the host may be taken from it for that. */
+	int r = facts ? domain_disks(d->xml, strlen(d->xml), facts, err) : -ENOMEM;
+
+	if (r == 0)
+		r = check_whole(p, d, facts, err);
+	if (r < 0)
+		return r;
+	p->remnant.off = true;
+	r = remnant_write(p->folder, &p->remnant);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "Cannot note that the VM is started: %s.",
+				strerror(-r));
+	/* After a failure the note stays: recovery looks whether something was started. */
+	return virt_start_paused(p->virt, p->uuid, err);
+}
+
+/* Only a guest that stands still and has done nothing may be ended. */
+static int may_end(struct workplace *p, enum copy_state state, struct kerr *err)
+{
+	switch (state) {
+	case COPY_GONE:
+		return 1;
+	case COPY_PAUSED:
+		return virt_untouched(p->virt, p->uuid, err);
+	case COPY_RUNS:
+	case COPY_HALTED:
+		return 0;
+	case COPY_UNKNOWN:
+	case _COPY_STATE_MAX:
+		break;
+	}
+	return kerr_set(err, EAGAIN, KCODE_INTERRUPTED, "libvirt cannot be asked now.");
+}
+
+int off_end(struct workplace *p, struct kerr *err)
+{
+	struct virt_copy copy;
+	int r;
+
+	virt_copy_get(p->virt, p->uuid, &copy);
+	r = may_end(p, copy.state, err);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return virt_end(p->virt, p->uuid, err);
+	log_notice("off", "The VM \"%s\" ran while it was handed over; it is left as it is.",
+		   p->remnant.vm);
+	return 1;
+}
+
+int off_forget(struct workplace *p)
+{
+	p->remnant.off = false;
+	p->remnant.paused = true;
+	return remnant_write(p->folder, &p->remnant);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A VM that is switched off, at the source of its hand-off: it is started with its CPUs stopped, so
+ * that it leaves as a running one does, and no instruction of it is ever executed. */
+#pragma once
+
+#include "mover/virt.h"
+#include "mover/workplace.h"
+
+/* Starts it, paused. `d` is what libvirt says of it. Noted before, so that recovery ends it.
+ * Refused, with nothing changed, if something of it is neither memory nor disk. */
+int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err);
+
+/* Ends what off_start() started: the VM is off as before, and its definition stays. No such process
+ * is fine. 1 = somebody let the guest run meanwhile: it is left as it is. */
+int off_end(struct workplace *p, struct kerr *err);
+
+/* The guest has run: from now on the VM is one that its owner paused, also for recovery. */
+int off_forget(struct workplace *p);
