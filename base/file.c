@@ -6,16 +6,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int write_all(int fd, const uint8_t *data, size_t len)
+int file_write_all(int fd, const void *data, size_t len)
 {
+	const uint8_t *at = data;
+
 	while (len) {
-		ssize_t n = write(fd, data, len);
+		ssize_t n = write(fd, at, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		data += n;
+		at += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -36,7 +38,7 @@ int file_write_atomic(int dirfd, const char *name, const void *data, size_t len,
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, data, len);
+	r = file_write_all(fd, data, len);
 	/* Whoever names a mode means it: the umask of a daemon must not hide a file from those who
 	 * have to read it. */
 	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))

@@ -10,6 +10,9 @@
  * directory. On any failure the old file is untouched and the temporary one removed. */
 int file_write_atomic(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
 
+/* Writes all of it, whatever a signal interrupts. */
+int file_write_all(int fd, const void *data, size_t len);
+
 /* Reads a regular file of at most `max` bytes; no symlink is followed. *ret is malloced, one
  * extra zero byte behind the data. -ENOENT, -EFBIG, or another negative errno. */
 int file_read(int dirfd, const char *name, size_t max, uint8_t **ret, size_t *ret_len);

@@ -400,6 +400,49 @@ int disk_create(const struct disk_place *place, int notes, const struct domain_d
 	return r;
 }
 
+int disk_plan_variables(const struct config *config, int notes, const char *vm,
+			char ret[DOMAIN_PATH_MAX + 1], struct kerr *err)
+{
+	_cleanup_place_ struct disk_place place = {.fd = -EBADF};
+	char name[NAME_MAX_LEN + 1], hex[2 * RANDOM_LEN + 1];
+	uint8_t random[RANDOM_LEN];
+	int n, r = disk_place_open(NULL, config, &place, err);
+
+	if (r < 0)
+		return r;
+	disk_plain_name(vm, name, sizeof(name));
+	randombytes_buf(random, sizeof(random));
+	hex_encode(random, sizeof(random), hex);
+	n = snprintf(ret, DOMAIN_PATH_MAX + 1, "%s/%s%s%s_VARS.fd", place.folder, name,
+		     name[0] ? "-" : "", hex);
+	r = n < 0 || n > DOMAIN_PATH_MAX ? -ENAMETOOLONG : mark_write(notes, &place, ret);
+	return r < 0 ? kerr_set(err, -r, KCODE_FAILED,
+				"Cannot note where the VM's UEFI variables go: %s.", strerror(-r))
+		     : 0;
+}
+
+int disk_fill_variables(const struct config *config, const char *path, const void *data, size_t len,
+			struct kerr *err)
+{
+	_cleanup_place_ struct disk_place place = {.fd = -EBADF};
+	_cleanup_close_ int fd = -EBADF;
+	int r = disk_place_open(NULL, config, &place, err);
+
+	if (r < 0)
+		return r;
+	fd = open_beneath(place.fd, pool_volume_name(path), O_CREAT | O_EXCL | O_WRONLY, 0600,
+			  RESOLVE_BENEATH);
+	r = fd;
+	if (r >= 0)
+		r = file_write_all(fd, data, len);
+	if (r >= 0)
+		r = fsync(fd) < 0 ? -errno : sync_folder(&place);
+	return r < 0 ? kerr_set(err, -r, r == -ENOSPC ? KCODE_ROOM : KCODE_FAILED,
+				"The destination cannot keep the VM's UEFI variables: %s.",
+				strerror(-r))
+		     : 0;
+}
+
 static int remove_file(const char *path, struct kerr *err)
 {
 	_cleanup_close_ int fd = -EBADF;

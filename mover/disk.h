@@ -49,6 +49,16 @@ int disk_plan(const struct disk_place *place, const char *vm, const struct frame
 int disk_create(const struct disk_place *place, int notes, const struct domain_disk_target *disk,
 		int *ret_fd, struct kerr *err);
 
+/* Chooses a path in the folder of [paths] images for the UEFI variables of a VM that arrives, and
+ * notes that it is Kith's. What is there is libvirt's to make, from firmware's template, unless
+ * disk_fill_variables() does. */
+int disk_plan_variables(const struct config *config, int notes, const char *vm,
+			char ret[DOMAIN_PATH_MAX + 1], struct kerr *err);
+
+/* Makes that file, with this content. Durable. */
+int disk_fill_variables(const struct config *config, const char *path, const void *data, size_t len,
+			struct kerr *err);
+
 /* True if disk_create() made it: an image that an owner put beside it is his (H23). */
 bool disk_was_made(int notes, const char *path);
 

@@ -12,7 +12,7 @@ static const char *const frame_type_names[_FRAME_MAX] = {
 	[FRAME_VOTE] = "vote",	   [FRAME_RELEASE] = "release", [FRAME_ACK] = "ack",
 	[FRAME_NACK] = "nack",	   [FRAME_ABORT] = "abort",	[FRAME_PROGRESS] = "progress",
 	[FRAME_ERROR] = "error",   [FRAME_MOVED] = "moved",	[FRAME_BEAT] = "beat",
-	[FRAME_PAUSED] = "paused",
+	[FRAME_PAUSED] = "paused", [FRAME_LUGGAGE] = "luggage",
 };
 DEFINE_NAMES(frame_type, enum frame_type, _FRAME_MAX)
 
@@ -31,6 +31,13 @@ static void frame_ack_code(struct coder *c, struct frame_ack *v)
 	code_blob(c, &v->ack, &v->len, POLICYD_PROOF_MAX);
 }
 DEFINE_CODEC(frame_ack)
+
+static void frame_luggage_code(struct coder *c, struct frame_luggage *v)
+{
+	CODE_ENUM(c, v->kind, _LUGGAGE_MAX);
+	code_blob(c, &v->piece, &v->len, FRAMES_BODY_MAX - 16);
+}
+DEFINE_CODEC(frame_luggage)
 
 static void frame_moved_code(struct coder *c, struct frame_moved *v)
 {
@@ -101,6 +108,14 @@ static void frame_offer_code(struct coder *c, struct frame_offer *v)
 	code_u32(c, &v->vcpus);
 	origin_code(c, &v->origin);
 	CODE_FLAG(c, v->off);
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++) {
+		code_u32(c, &v->luggage[i].len);
+		code_check(c, v->luggage[i].len <= LUGGAGE_LEN_MAX);
+		CODE_BYTES(c, v->luggage[i].hash);
+	}
+	code_check(c, !v->luggage[LUGGAGE_NVRAM].len ||
+			      (v->origin.uefi &&
+			       v->luggage[LUGGAGE_NVRAM].len == v->origin.firmware.vars_size));
 	CODE_COUNT(c, v->count, v->disks);
 	for (size_t i = 0; code_good(c) && i < v->count; i++) {
 		frame_disk_code(c, &v->disks[i]);

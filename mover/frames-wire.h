@@ -20,6 +20,7 @@ enum frame_type {
 	FRAME_MOVED,	   /* S: frame_moved; all is done */
 	FRAME_BEAT,	   /* either: alive; empty */
 	FRAME_PAUSED,	   /* S, before RELEASE: the owner paused the guest; empty */
+	FRAME_LUGGAGE, /* S, after OFFER: frame_luggage, until all that was announced is there */
 	_FRAME_MAX,
 };
 DECLARE_NAMES(frame_type, enum frame_type);
@@ -36,12 +37,25 @@ struct frame_header {
 	uint32_t len;
 };
 
+/* What belongs to a VM besides memory and disks (mover/luggage.h). */
+enum luggage_kind {
+	LUGGAGE_NVRAM, /* UEFI variables of a VM that is off: QEMU writes them only while it runs */
+	_LUGGAGE_MAX,
+};
+DECLARE_NAMES(luggage_kind, enum luggage_kind);
+#define LUGGAGE_LEN_MAX (1u << 20)
+#define LUGGAGE_HASH_LEN 32
+
 /* What the destination has to make room for, before Prepare. */
 struct frame_offer {
 	uint64_t memory_bytes;
 	uint32_t vcpus;
 	struct domain_origin origin;
 	bool off; /* the VM is switched off: its copy never ran, and never will */
+	struct frame_packed {
+		uint32_t len; /* at most LUGGAGE_LEN_MAX; 0 = there is none */
+		uint8_t hash[LUGGAGE_HASH_LEN];
+	} luggage[_LUGGAGE_MAX];
 	size_t count;
 	struct frame_disk {
 		char target[DOMAIN_TARGET_MAX + 1]; /* letters and digits, none twice */
@@ -50,11 +64,17 @@ struct frame_offer {
 		uint64_t used;	   /* bytes allocated at the source: what will be written */
 	} disks[DOMAIN_DISKS_MAX];
 };
-#define FRAME_OFFER_MAX (67 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
+#define FRAME_OFFER_MAX (67 + _LUGGAGE_MAX * 36 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
 
 struct frame_ack {
 	uint64_t late_us;   /* since the guest ran again */
 	const uint8_t *ack; /* the signed statement, borrowed */
+	size_t len;
+};
+
+struct frame_luggage {
+	enum luggage_kind kind;
+	const uint8_t *piece; /* borrowed */
 	size_t len;
 };
 
@@ -64,6 +84,7 @@ struct frame_moved {
 
 DECLARE_CODEC(frame_header);
 DECLARE_CODEC(frame_ack);
+DECLARE_CODEC(frame_luggage);
 DECLARE_CODEC(frame_moved);
 
 /* The two first words. get: -EPROTONOSUPPORT if the version is another one or missing; -EBADMSG

@@ -6,15 +6,12 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "mover/disk.h"
 #include "mover/filter/xml-filter.h"
 #include "mover/firmware.h"
 #include "mover/virt-internal.h"
 
 #define XML_MAX (1u << 20)
 #define XML_DEPTH_MAX 24
-#define NVRAM_FOLDER "/var/lib/libvirt/qemu/nvram" /* libvirt's own, where QEMU may write */
-#define RANDOM_LEN 16
 
 static void free_buffer(xmlBuffer **b)
 {
@@ -139,15 +136,4 @@ int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_
 	host_look(v, &host);
 	memcpy(ret->cpu, host.cpu[facts->kvm], sizeof(ret->cpu));
 	return 0;
-}
-
-void host_nvram_path(const char *vm, char *ret, size_t size)
-{
-	char name[NAME_MAX_LEN + 1], hex[2 * RANDOM_LEN + 1];
-	uint8_t random[RANDOM_LEN];
-
-	disk_plain_name(vm, name, sizeof(name));
-	randombytes_buf(random, sizeof(random));
-	hex_encode(random, sizeof(random), hex);
-	snprintf(ret, size, NVRAM_FOLDER "/%s%s%s_VARS.fd", name, name[0] ? "-" : "", hex);
 }

@@ -12,7 +12,3 @@ void host_look(struct virt *v, struct domain_host *ret);
  * sentence if it cannot be said. Blocks. */
 int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
 		struct kerr *err);
-
-/* A new path for the UEFI variables of a VM that arrives; domain_nvram_is_ours() knows it. Nobody
- * can guess it. */
-void host_nvram_path(const char *vm, char *ret, size_t size);

@@ -49,6 +49,8 @@ mover_libmover_a_SOURCES = \
 	mover/images.h \
 	mover/listing.c \
 	mover/listing.h \
+	mover/luggage.c \
+	mover/luggage.h \
 	mover/network.c \
 	mover/network.h \
 	mover/off.c \

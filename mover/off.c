@@ -6,24 +6,36 @@
 
 #include "base/log.h"
 
-/* What neither the memory of a VM that never ran nor its disks hold would be lost. */
-static int check_whole(struct workplace *p, const struct virt_domain *d,
-		       const struct domain_facts *facts, struct kerr *err)
+#define FLASH_TOP (1ull << 32) /* below this address QEMU maps the flash of a PC */
+
+int off_pack(struct workplace *p, const struct domain_origin *origin, struct luggage *ret,
+	     struct kerr *err)
+{
+	const struct domain_firmware *fw = &origin->firmware;
+
+	if (fw->vars_size > LUGGAGE_LEN_MAX || fw->code_size > FLASH_TOP / 2)
+		return kerr_set(
+			err, E2BIG, KCODE_DOMAIN,
+			"The VM's UEFI variables are larger than %u KiB; start the VM, then "
+			"hand it over.",
+			LUGGAGE_LEN_MAX >> 10);
+	ret->len = fw->vars_size;
+	ret->data = malloc(ret->len);
+	if (!ret->data)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	return virt_peek(p->virt, p->uuid, FLASH_TOP - fw->code_size - fw->vars_size, ret->len,
+			 ret->data, err);
+}
+
+static int check_saved(struct workplace *p, const struct virt_domain *d, struct kerr *err)
 {
 	int r = virt_is_saved(p->virt, p->uuid, err);
 
-	if (r > 0)
-		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
+	return r > 0 ? kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
 				"The VM \"%s\" is off, but its memory is saved on this device "
 				"(`virsh managedsave`); start it, then hand it over.",
-				d->name);
-	if (r == 0 && facts->uefi)
-		return kerr_set(
-			err, EINVAL, KCODE_NOT_RUNNING,
-			"The VM \"%s\" is off and boots with UEFI, whose variables go along "
-			"only while it runs; start it, then hand it over.",
-			d->name);
-	return r;
+				d->name)
+		     : r;
 }
 
 int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err)
@@ -33,7 +45,7 @@ int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err
 	int r = facts ? domain_disks(d->xml, strlen(d->xml), facts, err) : -ENOMEM;
 
 	if (r == 0)
-		r = check_whole(p, d, facts, err);
+		r = check_saved(p, d, err);
 	if (r < 0)
 		return r;
 	p->remnant.off = true;

@@ -3,12 +3,18 @@
  * that it leaves as a running one does, and no instruction of it is ever executed. */
 #pragma once
 
+#include "mover/luggage.h"
 #include "mover/virt.h"
 #include "mover/workplace.h"
 
 /* Starts it, paused. `d` is what libvirt says of it. Noted before, so that recovery ends it.
  * Refused, with nothing changed, if something of it is neither memory nor disk. */
 int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err);
+
+/* UEFI variables of a VM that off_start() started: QEMU has them in its flash, below its firmware's
+ * code, and would write them at the destination only once the VM runs. */
+int off_pack(struct workplace *p, const struct domain_origin *origin, struct luggage *ret,
+	     struct kerr *err);
 
 /* Ends what off_start() started: the VM is off as before, and its definition stays. No such process
  * is fine. 1 = somebody let the guest run meanwhile: it is left as it is. */

@@ -11,7 +11,7 @@
 
 #define REMNANT_VERSION 4
 #define REMNANT_VERSION_LIVE 3 /* knew no VM that is off; an update may find one */
-#define FILE_MAX (REMNANT_XML_MAX + DOMAIN_DISKS_MAX * (DOMAIN_PATH_MAX + 4) + 512)
+#define FILE_MAX (REMNANT_XML_MAX + REMNANT_IMAGES_MAX * (DOMAIN_PATH_MAX + 4) + 512)
 #define LIST_MAX 256
 
 void remnant_clear(struct remnant *r)

@@ -7,6 +7,7 @@
 #include "mover/filter/domain.h"
 
 #define REMNANT_XML_MAX 262144u
+#define REMNANT_IMAGES_MAX (DOMAIN_DISKS_MAX + 1)
 
 struct remnant {
 	uint8_t hid[HID_LEN], uuid[UUID_LEN];
@@ -17,15 +18,15 @@ struct remnant {
 	struct remnant_image {
 		char path[DOMAIN_PATH_MAX + 1];
 		bool made; /* by Kith: it goes when the VM is elsewhere; others are their owner's */
-	} images[DOMAIN_DISKS_MAX];
-	bool paused; /* D: the owner paused the guest, it is not resumed */
-	bool off;    /* the VM is switched off: S: what runs of it is ended, not resumed; D: it is
-			defined, not started */
-	char *xml;   /* D: the rebuilt domain once known, malloced; or NULL */
+	} images[REMNANT_IMAGES_MAX]; /* and the file of its UEFI variables */
+	bool paused;		      /* D: the owner paused the guest, it is not resumed */
+	bool off;  /* the VM is switched off: S: what runs of it is ended, not resumed; D: it is
+		      defined, not started */
+	char *xml; /* D: the rebuilt domain once known, malloced; or NULL */
 };
 
 void remnant_clear(struct remnant *r);
-/* Enters an image that fits; at most DOMAIN_DISKS_MAX. */
+/* Enters an image that fits; at most REMNANT_IMAGES_MAX. */
 void remnant_add(struct remnant *r, const char *path, bool made);
 /* Does the note name this image as one of Kith's? */
 bool remnant_has(const struct remnant *r, const char *path);

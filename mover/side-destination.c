@@ -115,6 +115,13 @@ static int make_images(struct worker *w, struct kerr *err)
 		return r;
 	for (size_t i = 0; i < d->map.count; i++)
 		remnant_add(&w->place.remnant, d->map.disks[i].path, true);
+	if (d->offer.origin.uefi) {
+		r = disk_plan_variables(&w->place.config, w->place.folder, w->grant.vm, d->nvram,
+					err);
+		if (r < 0)
+			return r;
+		remnant_add(&w->place.remnant, d->nvram, true);
+	}
 	/* Noted first: a crash between the two leaves a note without images, not the reverse. */
 	r = remnant_write(w->place.folder, &w->place.remnant);
 	if (r < 0)
@@ -142,6 +149,48 @@ static void drop_images(struct worker *w)
 
 /* -- tasks -- */
 
+static void get_ready(struct worker *w);
+
+static void unpack_work(void *arg)
+{
+	struct worker *w = arg;
+	struct destination *d = destination_self(w);
+	const struct luggage *variables = &d->luggage[LUGGAGE_NVRAM];
+
+	kerr_clear(&d->task_err);
+	if (variables->len)
+		disk_fill_variables(&w->place.config, d->nvram, variables->data, variables->len,
+				    &d->task_err);
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
+		luggage_clear(&d->luggage[i]);
+}
+
+static void unpack_done(void *arg)
+{
+	struct worker *w = arg;
+	struct destination *d = destination_self(w);
+
+	if (d->task_err.code != KCODE_OK)
+		side_stop_err(w, &d->task_err);
+	else
+		get_ready(w);
+}
+
+/* Once images are made and all luggage is here. */
+static void unpack(struct worker *w)
+{
+	struct destination *d = destination_self(w);
+
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
+		if (d->offer.luggage[i].len && !d->packed[i])
+			return;
+	if (!d->images_made)
+		return;
+	d->images_made = false;
+	if (tasks_run(w->tasks, unpack_work, unpack_done, w) < 0)
+		side_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+}
+
 static void images_work(void *arg)
 {
 	struct worker *w = arg;
@@ -151,7 +200,6 @@ static void images_work(void *arg)
 	kerr_clear(&d->task_err);
 	network_look(w->place.virt, w->place.config.networks, &d->networks);
 	host_look(w->place.virt, &d->host);
-	host_nvram_path(w->grant.vm, d->nvram, sizeof(d->nvram));
 	make_images(w, &d->task_err);
 }
 
@@ -159,12 +207,21 @@ static void images_done(void *arg)
 {
 	struct worker *w = arg;
 	struct destination *d = destination_self(w);
-	int r;
 
 	if (d->task_err.code != KCODE_OK) {
 		side_stop_err(w, &d->task_err);
 		return;
 	}
+	d->images_made = true;
+	unpack(w);
+}
+
+/* Images are made and all luggage is here: libvirt may begin. */
+static void get_ready(struct worker *w)
+{
+	struct destination *d = destination_self(w);
+	int r;
+
 	if (!destination_can_stop(destination_state(w)))
 		return; /* stopped meanwhile */
 	r = destination_rpc_open(w, &d->offer, &d->map);
@@ -509,6 +566,29 @@ static void on_offer(struct worker *w, const struct frame *f)
 	side_post(w, TRANSFER_EVENT_OFFER);
 }
 
+static void on_luggage(struct worker *w, const struct frame *f)
+{
+	struct destination *d = destination_self(w);
+	struct rbuf r = rbuf_init(f->body, f->len);
+	struct frame_luggage v;
+	int n = d->offered && destination_state(w) == DESTINATION_RECEIVING ? 0 : -EBADMSG;
+
+	if (n == 0 && (frame_luggage_get(&r, &v) < 0 || rbuf_end(&r) < 0 || d->packed[v.kind]))
+		n = -EBADMSG;
+	if (n == 0)
+		n = luggage_take(&d->luggage[v.kind], &d->offer.luggage[v.kind], v.piece, v.len);
+	if (n < 0) {
+		side_stop(w, EBADMSG, KCODE_BAD_MESSAGE,
+			  "\"%s\" sent other luggage of the VM than it had announced.",
+			  w->grant.peer_name);
+		return;
+	}
+	if (n > 0) {
+		d->packed[v.kind] = true;
+		unpack(w);
+	}
+}
+
 /* The source's numbers, shown here too. Identity stays what the grant says. */
 static void on_progress(struct worker *w, const struct frame *f)
 {
@@ -577,6 +657,9 @@ static void destination_frame(struct worker *w, const struct frame *f)
 		return;
 	case FRAME_PAUSED:
 		on_paused(w);
+		return;
+	case FRAME_LUGGAGE:
+		on_luggage(w, f);
 		return;
 	case FRAME_DISKS_READY:
 	case FRAME_VOTE:

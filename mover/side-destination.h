@@ -5,6 +5,7 @@
 
 #include "mover/bridge.h"
 #include "mover/filter/gateway.h"
+#include "mover/luggage.h"
 #include "mover/worker.h"
 
 /* The filter between the source's client and the local libvirtd. Nobody but side-destination-rpc.c
@@ -19,6 +20,9 @@ struct destination {
 	struct destination_rpc rpc;
 	struct frame_offer offer;
 	bool offered;
+	struct luggage luggage[_LUGGAGE_MAX];
+	bool packed[_LUGGAGE_MAX]; /* it is whole */
+	bool images_made;	   /* and nothing was said of it yet */
 	struct domain_disk_map map;
 	struct domain_networks networks;
 	struct domain_host host;

@@ -72,6 +72,15 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 	return 0;
 }
 
+/* The file of UEFI variables is an image as well: of Kith's making, or its owner's. */
+static void read_variables(struct worker *w)
+{
+	const char *path = source_self(w)->facts.nvram;
+
+	if (path[0])
+		remnant_add(&w->place.remnant, path, disk_was_made(w->place.folder, path));
+}
+
 /* A VM that is off is started, paused; from then on it is one that runs, but for its end. */
 static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 {
@@ -135,7 +144,15 @@ static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr
 		r = domain_disks(s->xml, strlen(s->xml), &s->facts, err);
 	if (r == 0)
 		r = host_origin(w->place.virt, &s->facts, &s->offer.origin, err);
-	return r < 0 ? r : read_disks(w, map, err);
+	if (r == 0 && w->off && s->facts.uefi)
+		r = off_pack(&w->place, &s->offer.origin, &s->luggage[LUGGAGE_NVRAM], err);
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
+		luggage_announce(&s->luggage[i], &s->offer.luggage[i]);
+	if (r == 0)
+		r = read_disks(w, map, err);
+	if (r == 0)
+		read_variables(w);
+	return r;
 }
 
 static void facts_work(void *arg)
@@ -359,6 +376,19 @@ static void requote(struct worker *w)
 	side_post(w, TRANSFER_EVENT_REFUSED);
 }
 
+static void send_luggage(struct worker *w, enum luggage_kind kind, const struct luggage *l)
+{
+	for (size_t at = 0; at < l->len; at += LUGGAGE_PIECE_MAX) {
+		const struct frame_luggage v = {kind, l->data + at,
+						MIN_OF(l->len - at, LUGGAGE_PIECE_MAX)};
+		uint8_t body[LUGGAGE_PIECE_MAX + 16];
+		struct wbuf b = wbuf_init(body, sizeof(body));
+
+		if (frame_luggage_put(&b, &v) == 0)
+			worker_send(w, FRAME_LUGGAGE, body, b.len);
+	}
+}
+
 static void send_offer(struct worker *w)
 {
 	struct source *s = source_self(w);
@@ -367,6 +397,8 @@ static void send_offer(struct worker *w)
 
 	if (frame_offer_put(&b, &s->offer) == 0)
 		worker_send(w, FRAME_OFFER, body, b.len);
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
+		send_luggage(w, (enum luggage_kind)i, &s->luggage[i]);
 }
 
 static void send_moved(struct worker *w)
@@ -673,6 +705,7 @@ static void source_frame(struct worker *w, const struct frame *f)
 	case FRAME_ERROR:
 	case FRAME_MOVED:
 	case FRAME_PAUSED:
+	case FRAME_LUGGAGE:
 	case FRAME_BEAT:
 	case _FRAME_MAX:
 		break;

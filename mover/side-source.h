@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "mover/bridge.h"
+#include "mover/luggage.h"
 #include "mover/worker.h"
 
 /* The sockets that libvirt and QEMU connect to, and what passes there. Nobody but side-source-rpc.c
@@ -31,6 +32,7 @@ struct source {
 	char *xml;
 	struct domain_facts facts;
 	struct frame_offer offer;
+	struct luggage luggage[_LUGGAGE_MAX];
 	bool migrating; /* virDomainMigrate3() is running */
 	struct kerr migrate_err;
 	int migrate_result;

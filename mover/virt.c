@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "mover/filter/rpc.h"
-#include "mover/filter/xml-filter.h"
 #include "mover/ghost.h"
 #include "mover/virt-internal.h"
 
@@ -266,6 +265,19 @@ int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *tar
 	return 0;
 }
 
+int virt_peek(struct virt *v, const uint8_t uuid[UUID_LEN], uint64_t at, size_t len, void *ret,
+	      struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	return virDomainMemoryPeek(dom, at, len, ret, VIR_MEMORY_PHYSICAL) < 0
+		       ? virt_fail(err, "Reading the VM's memory")
+		       : 0;
+}
+
 static uint64_t param(virTypedParameterPtr p, int n, const char *name)
 {
 	unsigned long long v = 0;
@@ -404,24 +416,7 @@ int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 	return 0;
 }
 
-/* Of libvirt's own words; false also if it cannot tell. */
-static bool has_our_nvram(const char *xml)
-{
-	_cleanup_doc_ xmlDoc *doc = NULL;
-	const xmlNode *node = NULL;
-	struct kerr ignored = {0};
-	const char *path;
-
-	if (filter_parse(xml, strlen(xml), DOMAIN_XML_MAX, DOMAIN_DEPTH_MAX, "VM configuration",
-			 &doc, &ignored) == 0)
-		node = filter_child(xmlDocGetRootElement(doc), "os");
-	node = node ? filter_child(node, "nvram") : NULL;
-	path = node ? filter_text_of(node) : NULL;
-	return path && domain_nvram_is_ours(path);
-}
-
-/* *ret_ours: its UEFI variables are in a file of ours. */
-static int keep_definition(virDomainPtr dom, int folder, bool *ret_ours, struct kerr *err)
+static int keep_definition(virDomainPtr dom, int folder, struct kerr *err)
 {
 	char *xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_INACTIVE);
 	char uuid[VIR_UUID_STRING_BUFLEN], name[VIR_UUID_STRING_BUFLEN + 8];
@@ -434,7 +429,6 @@ static int keep_definition(virDomainPtr dom, int folder, bool *ret_ours, struct 
 		snprintf(name, sizeof(name), "%s.xml", uuid);
 		r = file_write_atomic(folder, name, xml, strlen(xml), 0600);
 	}
-	*ret_ours = xml && has_our_nvram(xml);
 	free(xml);
 	return r < 0 ? kerr_set(err, -r, KCODE_FAILED,
 				"The old definition of the VM could not be kept as a file: %s.",
@@ -442,11 +436,12 @@ static int keep_definition(virDomainPtr dom, int folder, bool *ret_ours, struct 
 		     : 0;
 }
 
-static int undefine(virDomainPtr dom, bool with_nvram, struct kerr *err)
+/* The file of UEFI variables is an image like others: images_drop() sees to it. */
+static int undefine(virDomainPtr dom, struct kerr *err)
 {
 	unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-			 VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_TPM |
-			 (with_nvram ? VIR_DOMAIN_UNDEFINE_NVRAM : VIR_DOMAIN_UNDEFINE_KEEP_NVRAM);
+			 VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
+			 VIR_DOMAIN_UNDEFINE_TPM;
 
 	return virDomainUndefineFlags(dom, flags) < 0
 		       ? virt_fail(err, "Removing the VM's definition")
@@ -456,7 +451,6 @@ static int undefine(virDomainPtr dom, bool with_nvram, struct kerr *err)
 int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	bool ours;
 	int r = lookup_or_none(v, uuid, &dom, err);
 
 	if (r < 0 || !dom || virDomainIsPersistent(dom) != 1)
@@ -464,11 +458,11 @@ int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct
 	if (virDomainIsActive(dom) == 1)
 		return kerr_set(err, EBUSY, KCODE_BUSY,
 				"The VM runs, so its definition is not touched.");
-	r = keep_definition(dom, folder, &ours, err);
-	return r < 0 ? r : undefine(dom, ours, err);
+	r = keep_definition(dom, folder, err);
+	return r < 0 ? r : undefine(dom, err);
 }
 
-/* libvirt removes such files only with a definition, so it gets one for a moment. That starts
+/* libvirt removes that only with a definition, so it gets one for a moment. That starts
  * nothing, and the hook would refuse a start. */
 int virt_discard(struct virt *v, const char *xml, struct kerr *err)
 {
@@ -476,7 +470,7 @@ int virt_discard(struct virt *v, const char *xml, struct kerr *err)
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	int r = facts ? domain_disks(xml, strlen(xml), facts, err) : -ENOMEM;
 
-	if (r < 0 || (!facts->uefi && !facts->tpm))
+	if (r < 0 || !facts->tpm)
 		return r;
 	r = lookup_or_none(v, facts->uuid, &dom, err);
 	if (r < 0 || dom)
@@ -484,7 +478,7 @@ int virt_discard(struct virt *v, const char *xml, struct kerr *err)
 	dom = virDomainDefineXMLFlags(v->conn, xml, 0);
 	if (!dom)
 		return virt_fail(err, "Removing what was made for the VM");
-	return undefine(dom, domain_nvram_is_ours(facts->nvram), err);
+	return undefine(dom, err);
 }
 
 int virt_define(struct virt *v, const char *xml, bool boot, struct kerr *err)

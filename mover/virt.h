@@ -67,6 +67,9 @@ int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_
 /* Virtual size and allocation in bytes. */
 int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *target,
 		   uint64_t *ret_capacity, uint64_t *ret_used, struct kerr *err);
+/* `len` bytes, at most 4 MiB, of the VM's physical memory from address `at` on. */
+int virt_peek(struct virt *v, const uint8_t uuid[UUID_LEN], uint64_t at, size_t len, void *ret,
+	      struct kerr *err);
 int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *ret,
 		 struct kerr *err);
 int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
@@ -83,13 +86,12 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 /* Ends the process if there is one and touches no definition. No domain is fine. */
 int virt_end(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Removes the definition, if there is one, of a VM that does not run (-EBUSY if it does) and is
- * another host's now: with the state of its virtual TPM, and with its UEFI variables if Kith made
- * that file. Its XML is kept before as `UUID.xml` in `folder`, since it may be the owner's work
- * (F7). */
+ * another host's now, with the state of its virtual TPM. Its XML is kept before as `UUID.xml` in
+ * `folder`, since it may be the owner's work (F7). */
 int virt_retire(struct virt *v, const uint8_t uuid[UUID_LEN], int folder, struct kerr *err);
 
-/* Removes what libvirt made for a copy with this configuration that never became a VM of this host:
- * UEFI variables and the state of a virtual TPM. Nothing if libvirt has a VM of that UUID. */
+/* Removes the state of the virtual TPM, if there is one, that libvirt made for a copy with this
+ * configuration which never became a VM of this host. Nothing if libvirt has a VM of that UUID. */
 int virt_discard(struct virt *v, const char *xml, struct kerr *err);
 
 /* Makes it persistent, autostart off. With `boot`, starts it cold. */

@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test-link \
 	tests/unit/test-link-codec \
 	tests/unit/test-lockout \
+	tests/unit/test-luggage \
 	tests/unit/test-marker \
 	tests/unit/test-memory \
 	tests/unit/test-mover-client \
@@ -138,6 +139,7 @@ FUZZERS = \
 	tests/fuzz/fuzz-firmware \
 	tests/fuzz/fuzz-ipc \
 	tests/fuzz/fuzz-link \
+	tests/fuzz/fuzz-luggage \
 	tests/fuzz/fuzz-mover-proto \
 	tests/fuzz/fuzz-pairing \
 	tests/fuzz/fuzz-policy \

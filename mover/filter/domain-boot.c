@@ -5,9 +5,6 @@
 
 #include "mover/filter/domain-rules.h"
 
-#define NVRAM_END "_VARS.fd"
-#define NVRAM_RANDOM 32 /* hex digits before it */
-
 static bool same_firmware(const struct domain_firmware *a, const struct domain_firmware *b)
 {
 	return a->secure_boot == b->secure_boot && a->enrolled_keys == b->enrolled_keys &&
@@ -23,18 +20,6 @@ const struct domain_firmware_here *domain_firmware_find(const struct domain_host
 		    (q35 ? host->firmware[i].q35 : host->firmware[i].i440fx))
 			return &host->firmware[i];
 	return NULL;
-}
-
-bool domain_nvram_is_ours(const char *path)
-{
-	const char *name = strrchr(path, '/');
-	size_t len, end = strlen(NVRAM_END);
-
-	name = name ? name + 1 : path;
-	len = strlen(name);
-	if (len < NVRAM_RANDOM + end || strcmp(name + len - end, NVRAM_END) != 0)
-		return false;
-	return strspn(name + len - end - NVRAM_RANDOM, "0123456789abcdef") == NVRAM_RANDOM;
 }
 
 /* ---- machine ---- */

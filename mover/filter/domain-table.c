@@ -100,7 +100,7 @@
 		ENUM("page_per_vq", ON_OFF)
 
 static const struct filter_attr address_attrs[] = {
-	NEED("type", VALUES("pci", "drive", "usb", "virtio-serial", "isa")),
+	NEED("type", VALUES("pci", "drive", "usb", "virtio-serial", "isa", "ccid")),
 	/* Decimal: libvirt reads drive and USB numbers in base 10, PCI ones in any base. */
 	UINT("domain", 0, 0),
 	UINT("bus", 0, 255),

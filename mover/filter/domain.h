@@ -155,9 +155,6 @@ const struct domain_firmware_here *domain_firmware_find(const struct domain_host
 							const struct domain_firmware *want,
 							bool q35);
 
-/* Is this file of UEFI variables one that Kith named (domain_nvram_name())? */
-bool domain_nvram_is_ours(const char *path);
-
 /* "xxxxxxxx-xxxx-..." in lower case. */
 void domain_uuid_text(const uint8_t uuid[UUID_LEN], char ret[DOMAIN_UUID_TEXT]);
 

@@ -25,6 +25,7 @@ DOMAINS = HERE.parents[1] / "data" / "domains"
 # BIOS with SPICE; UEFI; UEFI with Secure Boot, TPM and Hyper-V's enlightenments; IDE and the like.
 SAMPLE = ("debian11", "debian11-uefi", "win11-uefi", "freebsd13.1")
 NVRAM = "/var/lib/libvirt/qemu/nvram"
+IMAGES = "/var/lib/kith/images"
 TPM = "/var/lib/libvirt/swtpm"
 NETWORK = """\
 <network>
@@ -41,12 +42,16 @@ class Machine:
     def __init__(self, path: pathlib.Path):
         self.name = path.stem
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.name}.ordinary.lab"))
-        self.disk = f"/var/lib/libvirt/images/{self.name}.qcow2"
+        self.disks: list[str] = []
         text = path.read_text()
         text = re.sub(r"<name>.*?</name>", f"<name>{self.name}</name>", text, count=1)
         text = re.sub(r"<uuid>.*?</uuid>", f"<uuid>{self.uuid}</uuid>", text, count=1)
         text = re.sub(r">\d+</(memory|currentMemory)>", r">196608</\1>", text)
-        self.xml = re.sub(r"<source file='[^']*'", f"<source file='{self.disk}'", text)
+        self.xml = re.sub(r"<source file='[^']*'", self._own_disk, text)
+
+    def _own_disk(self, _match: re.Match) -> str:
+        self.disks.append(f"/var/lib/libvirt/images/{self.name}-{len(self.disks)}.qcow2")
+        return f"<source file='{self.disks[-1]}'"
 
     @property
     def uefi(self) -> bool:
@@ -60,11 +65,10 @@ class Machine:
 
     def start(self, device: Device) -> None:
         """Makes its disk, defines and starts it, and gives it the usual policy."""
-        device.run(["qemu-img", "create", "-q", "-f", "qcow2", self.disk, "32M"])
-        device.run(["dd", "if=/dev/urandom", f"of={self.disk}.raw", "bs=1M", "count=4",
-                    "status=none"])
-        device.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", f"{self.disk}.raw",
-                    self.disk])
+        for disk in self.disks:
+            device.run(["dd", "if=/dev/urandom", f"of={disk}.raw", "bs=1M", "count=4",
+                        "status=none"])
+            device.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", f"{disk}.raw", disk])
         device.virsh("define", "/dev/stdin", input=self.xml)
         device.virsh("start", self.name)
         kithlab.set_policy(device, self.name)
@@ -107,6 +111,11 @@ def names(device: Device, folder: str) -> list[str]:
     return sorted(p.name for p in path.iterdir()) if path.exists() else []
 
 
+def variables(device: Device) -> list[str]:
+    """Files of UEFI variables that Kith has on the device."""
+    return [name for name in names(device, IMAGES) if name.endswith("_VARS.fd")]
+
+
 def digest(device: Device, path: str) -> str:
     """SHA-256 of a file."""
     return hashlib.sha256(device.host_path(path).read_bytes()).hexdigest()
@@ -133,7 +142,7 @@ def there_and_back(tap: Tap, machine: Machine, laptop: Device, desktop: Device) 
     Move(laptop, machine.name, desktop).done()
     arrived(tap, machine, before, laptop, desktop, "there")
     if machine.uefi:
-        [own] = names(desktop, NVRAM)
+        [own] = variables(desktop)
         tap.ok(re.fullmatch(rf"{re.escape(machine.name)}-[0-9a-f]{{32}}_VARS\.fd", own),
                f"{machine.name}: UEFI's variables are in a file of a new name", own)
     if machine.tpm:
@@ -141,7 +150,7 @@ def there_and_back(tap: Tap, machine: Machine, laptop: Device, desktop: Device) 
                   f"{machine.name}: the TPM's state is there, and no longer here")
     Move(desktop, machine.name, laptop).done()
     arrived(tap, machine, before, desktop, laptop, "back")
-    tap.equal([names(desktop, NVRAM), names(desktop, TPM)], [[], []],
+    tap.equal([variables(desktop), names(desktop, NVRAM), names(desktop, TPM)], [[], [], []],
               f"{machine.name}: nothing of its firmware stays there")
     machine.remove(laptop)
     tap.equal(names(laptop, TPM), [], f"{machine.name}: an undefined VM has no TPM left")
@@ -157,12 +166,12 @@ def given_up(tap: Tap, laptop: Device, desktop: Device) -> None:
     move = Move(laptop, machine.name, desktop)
     move.wait_document(lambda d: d.get("phase") == "copying disk" or d.get("ram_bytes", 0) > 0,
                        "a copy under way")
-    wait_for("the copy's firmware", lambda: names(desktop, NVRAM) and names(desktop, TPM))
+    wait_for("the copy's firmware", lambda: variables(desktop) and names(desktop, TPM))
     kith(laptop, "cancel", machine.name)
     move.wait()
     laptop.rate(None)
     wait_for("the destination to clean up", lambda: machine.state(desktop) == "absent" and
-             not names(desktop, NVRAM) and not names(desktop, TPM), 20)
+             not variables(desktop) and not names(desktop, TPM), 20)
     tap.equal(machine.state(laptop), "running", "given up: it runs where it was, and only there")
     tap.equal(names(laptop, f"{TPM}/{machine.uuid}/tpm2"), seal, "given up: its own TPM is there")
     Move(laptop, machine.name, desktop).done()
@@ -174,7 +183,9 @@ class Sealed(Guest):
     """A guest that boots with UEFI and opens a secret of its virtual TPM all the time."""
 
     def xml(self) -> str:
-        text = super().xml().replace("<os>", "<os firmware='efi'>", 1)
+        # Nobody has signed this guest.
+        insecure = "<firmware><feature enabled='no' name='secure-boot'/></firmware>"
+        text = super().xml().replace("<os>", f"<os firmware='efi'>{insecure}", 1)
         tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
         return text.replace("    <serial", f"    {tpm}\n    <serial", 1)
 
@@ -185,6 +196,11 @@ def opens(guest: Guest, device: Device) -> bool:
     wait_for("the secret to be opened",
              lambda: guest.host_log(device).count(b"TPMPASS") > before + 2, 20)
     return True
+
+
+def tpm_keys(guest: Guest, device: Device) -> list[bytes]:
+    """The primary key of the guest's TPM, as each boot on this device saw it."""
+    return re.findall(rb"TPMKEY ([0-9a-f]{16})", guest.host_log(device))
 
 
 def pieces(data: bytes, size: int = 48) -> list[bytes]:
@@ -203,15 +219,15 @@ def sealed(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
     kithlab.set_policy(laptop, guest.name)
     tap.ok(opens(guest, laptop), "sealed: Debian's kernel started by UEFI uses the TPM")
     state = laptop.host_path(f"{TPM}/{guest.uuid}/tpm2/tpm2-00.permall").read_bytes()
-    variables = laptop.host_path(f"{NVRAM}/{guest.name}_VARS.fd").read_bytes()
-    secrets = pieces(state)[:60] + pieces(variables)[:60]
+    before = laptop.host_path(f"{NVRAM}/{guest.name}_VARS.fd").read_bytes()
+    secrets = pieces(state)[:60] + pieces(before)[:60]
     tap.ok(len(secrets) > 40, "S1-13 there is something to look for", str(len(secrets)))
     lab.capture.start()
     Move(laptop, guest.name, desktop).done()
     tap.ok(opens(guest, desktop), "sealed: the secret opens after the move")
-    [own] = names(desktop, NVRAM)
-    tap.equal(digest(desktop, f"{NVRAM}/{own}"),
-              hashlib.sha256(variables).hexdigest(), "sealed: UEFI's variables are those it had")
+    [own] = variables(desktop)
+    tap.equal(digest(desktop, f"{IMAGES}/{own}"),
+              hashlib.sha256(before).hexdigest(), "sealed: UEFI's variables are those it had")
     Move(desktop, guest.name, laptop).done()
     tap.ok(opens(guest, laptop), "sealed: and after the way back")
     lab.capture.stop()
@@ -222,11 +238,23 @@ def sealed(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
               "S1-13 no part of the TPM's state or of UEFI's variables is in the capture")
     kithlab.judge(tap, guest, [laptop, desktop, laptop], "sealed")
     guest.destroy(laptop)
-    guest.start(laptop)
-    guest.wait_ready(laptop, 120)
-    tap.ok(opens(guest, laptop), "sealed: it starts again where it came from")
-    guest.destroy(laptop)
-    laptop.virsh("undefine", guest.name, "--nvram")
+    [own] = variables(laptop)
+    switched_off = digest(laptop, f"{IMAGES}/{own}")
+    Move(laptop, guest.name, desktop).done()
+    tap.equal([guest.state(laptop), guest.state(desktop)], ["absent", "shut off"],
+              "sealed: switched off it moves, too")
+    [own] = variables(desktop)
+    tap.equal(digest(desktop, f"{IMAGES}/{own}"), switched_off,
+              "sealed: with UEFI's variables, though QEMU never wrote them there")
+    tap.equal([variables(laptop), names(laptop, TPM)], [[], []],
+              "sealed: and nothing of its firmware stays behind")
+    guest.start(desktop)
+    wait_for("the guest's second boot", lambda: tpm_keys(guest, desktop), 90)
+    tap.ok(opens(guest, desktop), "sealed: started there it uses its TPM")
+    tap.equal(len(set(tpm_keys(guest, laptop) + tpm_keys(guest, desktop))), 1,
+              "sealed: which has been the same all the time")
+    guest.destroy(desktop)
+    desktop.virsh("undefine", guest.name, "--nvram")
 
 
 def body(tap: Tap, lab: Lab) -> None:

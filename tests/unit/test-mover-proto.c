@@ -236,6 +236,7 @@ static struct frame_offer offer(void)
 							    .code_size = 3653632,
 							    .vars_size = 540672},
 					       .cpu = {5}},
+				    .luggage = {{540672, {7}}},
 				    .off = true,
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
@@ -257,6 +258,8 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_u64(&w, o->origin.firmware.vars_size);
 	wbuf_bytes(&w, o->origin.cpu, sizeof(o->origin.cpu));
 	wbuf_u8(&w, o->off);
+	wbuf_u32(&w, o->luggage[LUGGAGE_NVRAM].len);
+	wbuf_bytes(&w, o->luggage[LUGGAGE_NVRAM].hash, LUGGAGE_HASH_LEN);
 	wbuf_u16(&w, (uint16_t)o->count);
 	for (size_t i = 0; i < o->count; i++) {
 		static const struct frame_disk more = {"more", DISK_FORMAT_RAW, 512, 0};
@@ -314,7 +317,14 @@ static void test_offer(void)
 	g_assert_cmpuint(out.origin.firmware.vars_size, ==, 540672);
 	in.origin.uefi = 2;
 	refused(&in);
+	in.origin.uefi = 0; /* UEFI variables without UEFI */
+	refused(&in);
 	in.origin.uefi = 1;
+	in.luggage[LUGGAGE_NVRAM].len--; /* or less of them than the firmware has */
+	refused(&in);
+	in.luggage[LUGGAGE_NVRAM].len = 0;
+	passes(&in, &out);
+	in = offer();
 	for (size_t n = 1; n < len; n++) {
 		struct rbuf r = rbuf_init(buf, n);
 

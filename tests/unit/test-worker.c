@@ -522,6 +522,7 @@ static struct frame_offer two_disks(void)
 							    .code_size = 3653632,
 							    .vars_size = 540672},
 					       .cpu = {5}},
+				    .luggage = {{540672, {7}}},
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
 					      {"sdb1", DISK_FORMAT_QCOW2, 512, 0}}};
