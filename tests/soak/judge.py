@@ -157,6 +157,15 @@ def attempt(source: SoakDevice, target: SoakDevice, patience: float = 40) -> str
         time.sleep(0.3)
 
 
+def _stayed_off(world: World, look: Look) -> list[tuple[str, str]]:
+    """A VM that was off is off, and no instruction of it was executed."""
+    state = look.domains[look.holder]["state"]
+    found = [] if state == "shut off" else [("WRONG", f"it was off, and is {state}")]
+    return found + [("WRONG", f"{device.name}: it was off, and ran")
+                    for device, before in zip(world.devices, world.silent)
+                    if world.serial_size(device) != before]
+
+
 def _wake(world: World, look: Look, spec: dict) -> tuple[str | None, list[tuple[str, str]]]:
     """A VM that is not running is started by its owner where custody is, and only there."""
     h = look.holder
@@ -268,8 +277,11 @@ def verdict(world: World, spec: dict, look: Look, problems: list) -> tuple[str, 
     start, h = world.here, look.holder
     problems = list(problems)
     if not problems or {kind for kind, _ in problems} <= {"LEFT", "TRANSIENT"} and h is not None:
-        outcome, more = _wake(world, look, spec)
-        outcome = outcome or ("kept" if h == start else "moved")
+        more = _stayed_off(world, look) if spec.get("off") else []
+        outcome, woken = _wake(world, look, spec)
+        if not outcome or spec.get("off"):
+            outcome = "kept" if h == start else "moved"
+        more += woken
         problems += more + check_trace(world, spec)
         world.here = h
         if not more:
@@ -280,7 +292,7 @@ def verdict(world: World, spec: dict, look: Look, problems: list) -> tuple[str, 
         outcome = problems[0][0]
     reboots, objections = ask_oracle(world, spec, start)
     problems += objections
-    if outcome in ("kept", "moved") and reboots:
+    if outcome in ("kept", "moved") and reboots and not spec.get("off"):
         outcome = "cold" if spec.get("cold") or not spec.get("reset") else outcome
     if outcome == "cold" and not spec.get("cold"):
         problems.append(("COLD", "the guest lost its memory, and need not have"))

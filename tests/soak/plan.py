@@ -7,7 +7,8 @@ the stopper: when the text `at` = [side, text] appears in a log of that side, th
 stop, park, note or fail. `deeds` follow while a parked process waits (world.py knows the words).
 Other members: prior (deeds before the move), hold (seconds until everything is mended), after
 (deeds after that), cold (the guest may lose its memory), paused (its owner may find it paused),
-reset (the guest is rebooted on purpose), undefined (by its owner), expect (the only good outcomes).
+reset (the guest is rebooted on purpose), undefined (by its owner), off (it is switched off before
+the move, and may not run), expect (the only good outcomes).
 """
 import random
 
@@ -19,6 +20,7 @@ D_STATES = ("receiving", "checking", "voting", "prepared", "claiming", "deciding
             "running", "done")
 STATES = {"S": S_STATES, "D": D_STATES}
 WORKER = {"S": "source", "D": "destination"}
+OFF_EACH = 7    # of so many runs of a family one is made with a machine that is off
 MOMENTS = [(side, state) for side in "SD" for state in STATES[side]]
 # From here on the guest may not lose its memory by the death of one QEMU: D has a whole copy.
 COMPLETE = {("S", s) for s in S_STATES[3:]} | {("D", s) for s in D_STATES[2:]}
@@ -408,6 +410,18 @@ def failing() -> list[dict]:
     return found
 
 
+def off() -> list[dict]:
+    """A share of what happens to machines that run, to one that is switched off."""
+    found = []
+    for family in (worker, supervisor, policyd, libvirtd, qemu, power, cut, both):
+        for run in family()[::OFF_EACH]:
+            run.pop("expect", None)
+            found.append({**run, "id": f"off_{run['id']}", "family": "off",
+                          "victim": f"{run['victim']}, off", "off": True, "cold": True,
+                          "prior": [*run.get("prior", ()), "off S"]})
+    return found
+
+
 def named() -> list[dict]:
     """The ways in which hand-offs broke once, each aimed at on purpose. tests/integration/
     test_crash.py runs all of them; every one failed before its cure."""
@@ -482,7 +496,7 @@ def named() -> list[dict]:
 FAMILIES = {"worker": worker, "supervisor": supervisor, "kithd": kithd, "policyd": policyd,
             "libvirtd": libvirtd, "qemu": qemu, "fence": fence, "warden": warden, "power": power,
             "cut": cut, "both": both, "pairs": pairs, "owner": owner, "cancel": cancel,
-            "stale": stale, "failing": failing, "named": named}
+            "stale": stale, "failing": failing, "off": off, "named": named}
 
 
 def everything(warden: bool = True) -> list[dict]:

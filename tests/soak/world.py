@@ -200,6 +200,7 @@ class World:
         self.digest = ""
         self.spoilt = True      # a lab has to be made before the next run
         self.marks: dict[pathlib.Path, int] = {}
+        self.silent: list[int] = []     # bytes at the serial ports when the VM was switched off
         self.remarks: list[str] = []
         self.cut_happened = False
         self.planted: list[pathlib.Path] = []
@@ -315,6 +316,12 @@ class World:
     def _do_ticks(self, device: SoakDevice, _words: list[str]) -> None:
         """Waits until the guest ticks there, at most 12 s."""
         self.ticks(device, 12)
+
+    def _do_off(self, device: SoakDevice, _words: list[str]) -> None:
+        """The owner switches the VM off. From now on it says nothing, anywhere."""
+        device.virsh("destroy", VM)
+        time.sleep(0.1)
+        self.silent = [self.serial_size(each) for each in self.devices]
 
     def _do_virsh(self, device: SoakDevice, words: list[str]) -> None:
         self._job(device, ["virsh", "-c", "qemu:///system", *words])
