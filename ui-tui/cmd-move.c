@@ -5,14 +5,9 @@
 #include "base/buf.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
+#include "ui-tui/move.h"
 
 #define EVENT_WAIT_MS 2000
-
-/* The two words of plan and move. */
-struct target {
-	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
-	char vm[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
-};
 
 static int find_target(struct cli *cli, char **argv, struct target *ret, struct kerr *err)
 {
@@ -240,21 +235,20 @@ static int follow(struct cli *cli, const struct target *t, const char *hid, stru
 	}
 }
 
-static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
+static int move_one(struct cli *cli, const struct target *t, struct kerr *err)
 {
 	uint8_t hid[HID_LEN];
 	char hid_text[2 * HID_LEN + 1], device_text[2 * DEVICE_ID_LEN + 1];
 	json_t *result = NULL;
-	struct target t;
-	int r = find_target(cli, argv, &t, err);
+	struct ipc_client *policyd;
+	int r = cli_policyd(cli, &policyd, err);
 
-	(void)argc;
 	if (r == 0)
-		r = policyd_client_move_request(cli->policyd, t.uuid, t.device, hid, err);
+		r = policyd_client_move_request(policyd, t->uuid, t->device, hid, err);
 	if (r < 0)
 		return r;
 	hex_encode(hid, HID_LEN, hid_text);
-	hex_encode(t.device, DEVICE_ID_LEN, device_text);
+	hex_encode(t->device, DEVICE_ID_LEN, device_text);
 	/* First listen, then start: the end must not be missed. */
 	r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
 	if (r < 0)
@@ -267,7 +261,19 @@ static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (r < 0)
 		return r;
 	json_decref(result);
-	return follow(cli, &t, hid_text, err);
+	return follow(cli, t, hid_text, err);
+}
+
+static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
+{
+	struct target t;
+	int r;
+
+	(void)argc;
+	if (strcmp(argv[0], "--all") == 0)
+		return move_all(cli, argv[1], move_one, err);
+	r = find_target(cli, argv, &t, err);
+	return r < 0 ? r : move_one(cli, &t, err);
 }
 
 /* The open job of a VM, or the one with this id. */
@@ -323,7 +329,8 @@ static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
 
 const struct cli_command cli_move_commands[] = {
 	{"plan", "plan VM DEVICE", "would the move be allowed, and by which rule", 2, 2, cmd_plan},
-	{"move", "move VM DEVICE", "move a running VM to another device", 2, 2, cmd_move},
+	{"move", "move VM|--all DEVICE", "move a VM, running or off, to another device", 2, 2,
+	 cmd_move},
 	{"cancel", "cancel [VM]", "stop a hand-off; the VM goes on where it is", 0, 1, cmd_cancel},
 	{0},
 };

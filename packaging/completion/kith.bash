@@ -14,6 +14,7 @@ _kith() {
 		[ -z "$skip" ] || { skip=; continue; }
 		case $word in
 		--config) skip=1 ;;
+		--all) words+=("$word") ;;
 		-*) ;;
 		*) words+=("$word") ;;
 		esac
@@ -27,7 +28,10 @@ _kith() {
 				sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p' | sort -u)" -- "$cur"))
 		fi
 		;;
-	1:move | 1:plan | 1:claim | 1:cancel)
+	1:move)
+		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--all' -- "$cur"))
+		;;
+	1:plan | 1:claim | 1:cancel)
 		COMPREPLY=($(compgen -W "$(_kith_names vms)" -- "$cur"))
 		;;
 	2:move | 2:plan | 1:pair | 1:trust)

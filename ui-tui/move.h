@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All moves of a device, one after another. */
+#pragma once
+
+#include "ui-tui/cli.h"
+
+/* The two words of plan and move. */
+struct target {
+	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
+	char vm[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
+};
+
+/* Asks for one move, and follows it to its end. */
+typedef int (*move_fn)(struct cli *cli, const struct target *t, struct kerr *err);
+
+/* Every VM that is here and in Kith's care, by `one`; one that is refused does not keep the others.
+ * The exit status is that of the first refusal. */
+int move_all(struct cli *cli, const char *device, move_fn one, struct kerr *err);
