@@ -6,16 +6,26 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
-from lab import Lab     # noqa: E402  (sets the module path)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
+import crash    # noqa: E402  (sets the module path)
+import judge    # noqa: E402
+import plan     # noqa: E402
+from lab import Lab     # noqa: E402
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from guest import Guest     # noqa: E402
 from kithlab import Move, Refused, kith, refusal     # noqa: E402
 from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
+
+
+CRASHES = ("power_device-S-off_S-deciding_n2", "power_device-D-off_D-settling_n0",
+           "power_device-S-off_D-prepared_n2", "parked_power-S_S-new_start",
+           "supervisor-S-killed_S-preparing_group-n0", "supervisor-D-killed_D-owning_group-n0")
+JOBS = 3
 
 
 def off_guest(device: Device, name: str, **settings) -> tuple[Guest, str]:
@@ -274,17 +284,31 @@ def everything(tap: Tap, laptop: Device, desktop: Device) -> None:
     done = desktop.run(["kith", "move", "--all", "laptop"])
     tap.ok("2 of 2 moved to \"laptop\"." in done.stdout and "switched off" in done.stdout,
            "--all, back: a summary for people, and status 0", done.stdout)
-    tap.note(done.stdout)
+    for line in done.stdout.splitlines():
+        tap.note(line)
     kithlab.judge(tap, running, [laptop, desktop, laptop], "--all there and back")
     for guest in (running, off, forbidden, other):
         remove(guest, laptop)
+
+
+def crashes(tap: Tap, *_devices: Device) -> None:
+    """Power and movers gone at several moments, in labs of the soak; it judges each (tests/soak)."""
+    runs = [run for run in plan.off() if run["id"].endswith(CRASHES)]
+    tap.equal(len(runs), len(CRASHES), "the crashes are in the plan")
+    with tempfile.TemporaryDirectory(prefix="kith-off-") as folder:
+        soak = crash.Soak(runs, JOBS, crash.PATIENCE, pathlib.Path(folder))
+        for result in soak.results_as_they_come():
+            tap.ok(result["outcome"] in judge.GOOD and result["struck"],
+                   f"{result['outcome']}: {result['victim']} @ {result['moment']}",
+                   "\n".join(result["detail"]))
+    tap.equal(len(soak.results), len(runs), "every crash was made")
 
 
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab; words choose some."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
     parts = (lambda *a: round_trip(*a, "raw"), lambda *a: round_trip(*a, "qcow2"), elsewhere,
-             refusals, resumed, too_late, cancelled, early_death, diskless, everything)
+             refusals, resumed, too_late, cancelled, early_death, diskless, everything, crashes)
     for part in parts:
         if not sys.argv[1:] or part.__name__ in sys.argv[1:]:
             part(tap, laptop, desktop)

@@ -21,12 +21,13 @@ D_STATES = ("receiving", "checking", "voting", "prepared", "claiming", "deciding
 STATES = {"S": S_STATES, "D": D_STATES}
 WORKER = {"S": "source", "D": "destination"}
 OFF_EACH = 7    # of so many runs of a family one is made with a machine that is off
+STARTING = 'Phase "preparing"'  # from here to PREP a machine that is off is started
 MOMENTS = [(side, state) for side in "SD" for state in STATES[side]]
 # From here on the guest may not lose its memory by the death of one QEMU: D has a whole copy.
 COMPLETE = {("S", s) for s in S_STATES[3:]} | {("D", s) for s in D_STATES[2:]}
 # Outgoing calls of a plain move in each state, counted once; the next state begins after them.
 CALLS = {
-    "source": {"preparing": 17, "transfer": 6000, "voting": 1, "committing": 123, "deciding": 2,
+    "source": {"new": 180, "preparing": 17, "transfer": 6000, "voting": 1, "committing": 123, "deciding": 2,
                "released": 4, "confirming": 220, "moved": 11},
     "destination": {"receiving": 1800, "checking": 107, "voting": 2, "prepared": 3, "claiming": 3,
                     "deciding": 2, "owning": 85, "settling": 86, "running": 3, "done": 7},
@@ -411,15 +412,23 @@ def failing() -> list[dict]:
 
 
 def off() -> list[dict]:
-    """A share of what happens to machines that run, to one that is switched off."""
+    """A share of what happens to machines that run, to one that is switched off; and the moments in
+    which it is started, before there is a record."""
     found = []
     for family in (worker, supervisor, policyd, libvirtd, qemu, power, cut, both):
-        for run in family()[::OFF_EACH]:
-            run.pop("expect", None)
-            found.append({**run, "id": f"off_{run['id']}", "family": "off",
-                          "victim": f"{run['victim']}, off", "off": True, "cold": True,
-                          "prior": [*run.get("prior", ()), "off S"]})
-    return found
+        found += family()[::OFF_EACH]
+    for n in steps(CALLS["source"]["new"]):
+        found.append(spec("worker", "worker S killed", ("S", "new"), f"n{n}",
+                          [{"at": ["S", STARTING], "by": ["S", "source"], "n": n, "act": "kill"}]))
+    for deeds in (["power S"], ["kill S libvirtd"], ["kill S supervisor", "kill S worker"]):
+        found.append(spec("parked", deeds[0], ("S", "new"), "start",
+                          [{"at": ["S", STARTING], "by": ["S", "libvirtd"], "n": 40, "act": "park",
+                            "deeds": deeds}]))
+    for run in found:
+        run.pop("expect", None)
+    return [{**run, "id": f"off_{run['id']}", "family": "off", "victim": f"{run['victim']}, off",
+             "off": True, "cold": True, "prior": [*run.get("prior", ()), "off S"]}
+            for run in found]
 
 
 def named() -> list[dict]:
