@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VM that is switched off, at the source of its hand-off: it is started with its CPUs stopped, so
- * that it leaves as a running one does, and no instruction of it is ever executed. */
+ * that it leaves as a running one does, and no instruction of it is ever executed (F13). */
 #pragma once
 
 #include "mover/luggage.h"

@@ -74,7 +74,7 @@ static int warden_core_act(struct warden *w, enum warden_act what, const uint8_t
 		hold_watch(&w->holds, hold);
 		return 0;
 	case WARDEN_LET_GO:
-		log_notice("warden", "\"%s\" runs here again.", name);
+		log_notice("warden", "\"%s\" may run here again.", name);
 		holds_let_go(&w->holds, hold);
 		return 0;
 	case WARDEN_KILL:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""VMs that are switched off: there and back, refused, resumed in the middle, cancelled; mover and
-power gone at several moments. No instruction of such a guest is ever executed."""
+"""F13, VMs that are switched off: there and back, refused, resumed in the middle, cancelled; mover
+and power gone at several moments. No instruction of such a guest is ever executed."""
 import pathlib
 import re
 import subprocess

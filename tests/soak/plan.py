@@ -412,8 +412,8 @@ def failing() -> list[dict]:
 
 
 def off() -> list[dict]:
-    """A share of what happens to machines that run, to one that is switched off; and the moments in
-    which it is started, before there is a record."""
+    """F13: a share of what happens to machines that run, to one that is switched off; and the
+    moments in which it is started, before there is a record."""
     found = []
     for family in (worker, supervisor, policyd, libvirtd, qemu, power, cut, both):
         found += family()[::OFF_EACH]

@@ -672,9 +672,9 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/D early strangers at a bulk channel", test_early_relays);
 	g_test_add_func("/worker/D a closed door is knocked at again", test_dial_again);
 	g_test_add_func("/worker/another version of Kith at the other end", test_version);
-	g_test_add_func("/worker/off, and where that is how it goes on", test_off);
+	g_test_add_func("/worker/F13 off, and where that is how it goes on", test_off);
 	g_test_add_func("/worker/off, in the offer", test_offered_off);
-	g_test_add_func("/worker/off, and woken meanwhile", test_off_resumed);
+	g_test_add_func("/worker/F13 off, and woken meanwhile", test_off_resumed);
 	g_test_add_func("/worker/golden bytes of the source", test_said_by_source);
 	g_test_add_func("/worker/golden bytes of the destination", test_said_by_destination);
 	g_test_add_func("/worker/golden bytes to kithd", test_said_to_kithd);
