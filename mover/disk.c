@@ -112,48 +112,43 @@ fail:
 	return r;
 }
 
-int disk_place_room(const struct disk_place *place, uint64_t *ret_free, uint64_t *ret_total,
-		    struct kerr *err)
+int disk_place_room(const struct disk_place *place, struct disk_room *ret, struct kerr *err)
 {
 	struct statvfs fs;
 
 	if (fstatvfs(place->fd, &fs) < 0)
 		return kerr_set(err, errno, KCODE_FAILED, "Cannot read the free space: %s.",
 				strerror(errno));
-	*ret_free = fs.f_bavail * (uint64_t)fs.f_frsize;
-	*ret_total = fs.f_blocks * (uint64_t)fs.f_frsize;
+	*ret = (struct disk_room){.free_bytes = fs.f_bavail * (uint64_t)fs.f_frsize,
+				  .total_bytes = fs.f_blocks * (uint64_t)fs.f_frsize};
+	memcpy(ret->pool, place->pool.name, sizeof(ret->pool));
 	return 0;
 }
 
 /* As the other device may read it: no path of ours. */
-static const char *place_name(const struct disk_place *place, char *ret, size_t size)
+static void place_name(const struct disk_room *room, char *ret, size_t size)
 {
-	if (place->pool.name[0])
-		snprintf(ret, size, "storage pool \"%s\"", place->pool.name);
+	if (room->pool[0])
+		snprintf(ret, size, "storage pool \"%s\"", room->pool);
 	else
 		snprintf(ret, size, "folder for images");
-	return ret;
 }
 
-int disk_check_room(const struct disk_place *place, const struct frame_offer *offer,
-		    struct kerr *err)
+int disk_check_room(const struct disk_room *room, const struct frame_offer *offer, struct kerr *err)
 {
-	uint64_t avail, total, used = 0;
+	uint64_t avail = room->free_bytes, used = 0;
 	char where[NAME_MAX_LEN + 24];
-	int r = disk_place_room(place, &avail, &total, err);
 
-	if (r < 0)
-		return r;
-	place_name(place, where, sizeof(where));
+	place_name(room, where, sizeof(where));
 	for (size_t i = 0; i < offer->count; i++) {
 		const struct frame_disk *d = &offer->disks[i];
 
-		if (d->capacity > total)
+		if (d->capacity > room->total_bytes)
 			return kerr_set(err, ENOSPC, KCODE_ROOM,
 					"The disk \"%s\" of %llu MiB is larger than the "
 					"destination's whole file system, where its %s is.",
 					d->target, (unsigned long long)(d->capacity >> 20), where);
-		/* capacity <= total <= 2^63, at most 16 of them: no overflow of the sum. */
+		/* Shares, so that the sum of at most DOMAIN_DISKS_MAX of them cannot overflow. */
 		used += MIN_OF(d->used, d->capacity) / DOMAIN_DISKS_MAX;
 	}
 	if (used > (avail > DISK_MARGIN_BYTES ? avail - DISK_MARGIN_BYTES : 0) / DOMAIN_DISKS_MAX)

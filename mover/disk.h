@@ -29,13 +29,17 @@ void disk_place_close(struct disk_place *place);
 int disk_place_open(struct virt *virt, const struct config *config, struct disk_place *ret,
 		    struct kerr *err);
 
-/* Free and all bytes of its file system. */
-int disk_place_room(const struct disk_place *place, uint64_t *ret_free, uint64_t *ret_total,
-		    struct kerr *err);
+/* Of the place's file system; no path, so that another device may read it. */
+struct disk_room {
+	char pool[NAME_MAX_LEN + 1]; /* "" = a plain folder */
+	uint64_t free_bytes, total_bytes;
+};
 
-/* Is there room for the offer? ROOM if what the source has allocated, plus a margin, does not fit,
- * or if a virtual size is larger than the whole file system. */
-int disk_check_room(const struct disk_place *place, const struct frame_offer *offer,
+int disk_place_room(const struct disk_place *place, struct disk_room *ret, struct kerr *err);
+
+/* Does the offer fit? ROOM if what the source has allocated, plus a margin, does not, or if a
+ * virtual size is larger than the whole file system. */
+int disk_check_room(const struct disk_room *room, const struct frame_offer *offer,
 		    struct kerr *err);
 
 /* Chooses a random name, with that of the VM before it where it is harmless, for each disk of the

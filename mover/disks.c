@@ -20,13 +20,16 @@
 static void tell_place(struct workplace *p, struct disks_place *ret)
 {
 	_cleanup_place_ struct disk_place place = {.fd = -EBADF};
+	struct disk_room room;
 	struct kerr err = {0};
 
 	if (disk_place_open(p->virt, &p->config, &place, &err) < 0 ||
-	    disk_place_room(&place, &ret->free_bytes, &ret->total_bytes, &err) < 0) {
+	    disk_place_room(&place, &room, &err) < 0) {
 		ret->why = err;
 		return;
 	}
+	ret->free_bytes = room.free_bytes;
+	ret->total_bytes = room.total_bytes;
 	memcpy(ret->pool, place.pool.name, sizeof(ret->pool));
 	memcpy(ret->folder, place.folder, sizeof(ret->folder));
 	ret->why = place.why_none;

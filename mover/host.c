@@ -119,18 +119,45 @@ void host_look(struct virt *v, struct domain_host *ret)
 	firmware_list(ret);
 }
 
+static bool asked(const char *want, bool has)
+{
+	return !want[0] || (strcmp(want, "yes") == 0) == has;
+}
+
+/* The firmware that it boots; of a VM that is off, the one that libvirt would choose: the first
+ * that has what is asked for. */
+static int read_firmware(const struct domain_facts *facts, struct domain_firmware *ret)
+{
+	struct domain_host host = {0};
+
+	if (facts->loader[0])
+		return firmware_of(facts->loader, ret);
+	firmware_list(&host);
+	for (size_t i = 0; i < host.firmware_count; i++) {
+		const struct domain_firmware_here *f = &host.firmware[i];
+
+		if ((facts->q35 ? f->q35 : f->i440fx) &&
+		    asked(facts->secure_boot, f->does.secure_boot) &&
+		    asked(facts->enrolled_keys, f->does.enrolled_keys)) {
+			*ret = f->does;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
 		struct kerr *err)
 {
 	struct domain_host host;
 
 	*ret = (struct domain_origin){.uefi = facts->uefi};
-	if (facts->uefi && firmware_of(facts->loader, &ret->firmware) < 0)
+	if (facts->uefi && read_firmware(facts, &ret->firmware) < 0)
 		return kerr_set(err, ENOENT, KCODE_DOMAIN,
-				"The VM boots UEFI firmware from %.300s, which none of libvirt's "
+				"The VM boots UEFI firmware%s%.300s that none of libvirt's "
 				"firmware descriptors names, so no other device can find the same. "
 				"Let libvirt choose it (`<os firmware='efi'>`).",
-				facts->loader);
+				facts->loader[0] ? " from " : "", facts->loader);
 	if (!facts->host_cpu)
 		return 0;
 	host_look(v, &host);

@@ -11,6 +11,8 @@ noinst_LIBRARIES += mover/libmover.a
 mover_libmover_a_SOURCES = \
 	mover/bridge.c \
 	mover/bridge.h \
+	mover/departure.c \
+	mover/departure.h \
 	mover/disk.c \
 	mover/disk.h \
 	mover/disks.c \
@@ -55,6 +57,10 @@ mover_libmover_a_SOURCES = \
 	mover/network.h \
 	mover/off.c \
 	mover/off.h \
+	mover/offers.c \
+	mover/offers.h \
+	mover/plan.c \
+	mover/plan.h \
 	mover/pool.c \
 	mover/pool.h \
 	mover/recover.c \

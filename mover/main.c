@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mover/disks.h"
 #include "mover/listing.h"
+#include "mover/plan.h"
 #include "mover/recover.h"
 #include "mover/supervisor.h"
 #include "mover/worker.h"
@@ -45,6 +46,10 @@ int main(int argc, char *argv[])
 		worker_main(&config, argv[at], true);
 	if (strcmp(mode, "--destination") == 0 && argc == at + 1)
 		worker_main(&config, argv[at], false);
+	if (strcmp(mode, PLAN_MODE_OFFERS) == 0 && argc == at)
+		plan_offers_main(&config);
+	if (strcmp(mode, PLAN_MODE_ASK) == 0 && argc == at)
+		plan_main(&config);
 	if (strcmp(mode, "--vms") == 0 && argc == at)
 		listing_main(&config);
 	if (strcmp(mode, DISKS_MODE_LIST) == 0 || strncmp(mode, "--disk-", 7) == 0)

@@ -27,27 +27,10 @@ int off_pack(struct workplace *p, const struct domain_origin *origin, struct lug
 			 ret->data, err);
 }
 
-static int check_saved(struct workplace *p, const struct virt_domain *d, struct kerr *err)
+int off_start(struct workplace *p, struct kerr *err)
 {
-	int r = virt_is_saved(p->virt, p->uuid, err);
+	int r;
 
-	return r > 0 ? kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
-				"The VM \"%s\" is off, but its memory is saved on this device "
-				"(`virsh managedsave`); start it, then hand it over.",
-				d->name)
-		     : r;
-}
-
-int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err)
-{
-	_cleanup_free_ struct domain_facts *facts = calloc(1, sizeof(*facts));
-	/* Not even started: a device of the host may be taken from it for that. */
-	int r = facts ? domain_disks(d->xml, strlen(d->xml), facts, err) : -ENOMEM;
-
-	if (r == 0)
-		r = check_saved(p, d, err);
-	if (r < 0)
-		return r;
 	p->remnant.off = true;
 	r = remnant_write(p->folder, &p->remnant);
 	if (r < 0)

@@ -7,9 +7,8 @@
 #include "mover/virt.h"
 #include "mover/workplace.h"
 
-/* Starts it, paused. `d` is what libvirt says of it. Noted before, so that recovery ends it.
- * Refused, with nothing changed, if something of it is neither memory nor disk. */
-int off_start(struct workplace *p, const struct virt_domain *d, struct kerr *err);
+/* Starts it, paused. Noted before, so that recovery ends it. */
+int off_start(struct workplace *p, struct kerr *err);
 
 /* UEFI variables of a VM that off_start() started: QEMU has them in its flash, below its firmware's
  * code, and would write them at the destination only once the VM runs. */

@@ -24,6 +24,14 @@ static const char *const mover_vm_state_names[_MOVER_VM_STATE_MAX] = {
 };
 DEFINE_NAMES(mover_vm_state, enum mover_vm_state, _MOVER_VM_STATE_MAX)
 
+static const char *const mover_rung_names[_MOVER_RUNG_MAX] = {
+	[MOVER_RUNG_NONE] = "none",
+	[MOVER_RUNG_LIVE] = "live",
+	[MOVER_RUNG_LIVE_DISK] = "live-disk",
+	[MOVER_RUNG_COLD] = "cold",
+};
+DEFINE_NAMES(mover_rung, enum mover_rung, _MOVER_RUNG_MAX)
+
 static void mover_progress_code(struct coder *c, struct mover_progress *v)
 {
 	CODE_BYTES(c, v->hid);
@@ -90,6 +98,25 @@ static void mover_gone_code(struct coder *c, struct mover_gone *v)
 	code_check(c, v->why.code != KCODE_OK);
 }
 DEFINE_RECORD(mover_gone)
+
+static void mover_plan_ask_code(struct coder *c, struct mover_plan_ask *v)
+{
+	CODE_BYTES(c, v->uuid);
+	code_blob(c, &v->offers, &v->len, MOVER_OFFERS_MAX);
+}
+DEFINE_RECORD(mover_plan_ask)
+
+/* It would move, or there is a reason why not. */
+static void mover_plan_code(struct coder *c, struct mover_plan *v)
+{
+	CODE_ENUM(c, v->rung, _MOVER_RUNG_MAX);
+	code_kerr(c, &v->reason);
+	code_check(c, (v->rung == MOVER_RUNG_NONE) == (v->reason.code != KCODE_OK));
+	CODE_FLAG(c, v->there);
+	code_u64(c, &v->memory_bytes);
+	code_u64(c, &v->disk_bytes);
+}
+DEFINE_RECORD(mover_plan)
 
 static void data_preface_code(struct coder *c, struct data_preface *v)
 {

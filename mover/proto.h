@@ -37,6 +37,10 @@ enum mover_op {
 	MOVER_OP_DISKS,	      /* () -> disks_place, u16 n, n x disks_stale */
 	MOVER_OP_DISK_REMOVE, /* disks_wish -> disks_answer */
 
+	/* kithd -> mover: what would become of a hand-off */
+	MOVER_OP_OFFERS, /* () -> a record of mover/offers.h : for a device of the same owner */
+	MOVER_OP_PLAN,	 /* mover_plan_ask -> mover_plan */
+
 	/* mover -> kithd, IPC_FLAG_EVENT */
 	MOVER_EVENT_DIAL = 64, /* mover_conn : connect to the peer, pass it by OP_CONN */
 	MOVER_EVENT_PROGRESS,  /* mover_progress : at most 4 per second, and on phase changes */
@@ -85,6 +89,32 @@ struct mover_vm {
 	uint32_t vcpus;
 };
 
+/* In which way a VM would move. */
+enum mover_rung {
+	MOVER_RUNG_NONE, /* it would not */
+	MOVER_RUNG_LIVE,
+	MOVER_RUNG_LIVE_DISK, /* while it runs, with its disks */
+	MOVER_RUNG_COLD,      /* it is off, and stays so */
+	_MOVER_RUNG_MAX,
+};
+DECLARE_NAMES(mover_rung, enum mover_rung);
+
+#define MOVER_OFFERS_MAX 16384 /* bytes of what a host offers */
+
+struct mover_plan_ask {
+	uint8_t uuid[UUID_LEN];
+	const uint8_t *offers; /* of the destination, borrowed; it is not for kithd to read */
+	size_t len;	       /* 0 = it did not say: then only this host is looked at */
+};
+#define MOVER_PLAN_ASK_MAX (UUID_LEN + 4 + MOVER_OFFERS_MAX)
+
+struct mover_plan {
+	enum mover_rung rung;
+	struct kerr reason;		   /* why it would not; else OK */
+	uint8_t there;			   /* 1: the reason lies at the destination */
+	uint64_t memory_bytes, disk_bytes; /* to be sent; 0 = not known */
+};
+
 /* What the requests that are about one hand-off begin with, and CANCEL is. */
 struct mover_handoff {
 	uint8_t hid[HID_LEN];
@@ -119,3 +149,5 @@ DECLARE_RECORD(mover_handoff);
 DECLARE_RECORD(mover_start);
 DECLARE_RECORD(mover_conn);
 DECLARE_RECORD(mover_gone);
+DECLARE_RECORD(mover_plan_ask);
+DECLARE_RECORD(mover_plan);

@@ -46,20 +46,14 @@ static void serial_path(struct worker *w, char *ret, size_t size)
 	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name[0] ? name : uuid);
 }
 
-int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
+int destination_rpc_open(struct worker *w, const struct offers_need *need,
 			 const struct domain_disk_map *map)
 {
 	struct destination *self = w->ctx;
 	struct destination_rpc *d = &self->rpc;
 	char ram[192], nbd[192], serial[256];
 	struct gateway_config c = {
-		.limits = {.expect_name = w->grant.vm,
-			   .max_memory_bytes = offer->memory_bytes,
-			   .max_vcpus = offer->vcpus,
-			   .networks = &self->networks,
-			   .host = &self->host,
-			   .origin = &offer->origin,
-			   .nvram_path = self->nvram[0] ? self->nvram : NULL,
+		.limits = {.nvram_path = self->nvram[0] ? self->nvram : NULL,
 			   .serial_path = serial},
 		.map = *map,
 		.migrate_uri = ram,
@@ -68,7 +62,7 @@ int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
 	};
 	int r;
 
-	memcpy(c.limits.expect_uuid, w->place.uuid, UUID_LEN);
+	offers_limits(&self->offers, need, &c.limits);
 	serial_path(w, serial, sizeof(serial));
 	snprintf(ram, sizeof(ram), "unix://%s", w->place.sockets[WORKPLACE_RAM]);
 	snprintf(nbd, sizeof(nbd), "unix://%s", w->place.sockets[WORKPLACE_NBD]);

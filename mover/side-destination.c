@@ -6,9 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "mover/disk.h"
-#include "mover/host.h"
-#include "mover/network.h"
 
 #define CONNECT_MS 30000
 #define WATCH_MS 2000 /* PREPARED: is the copy still there? */
@@ -42,73 +39,48 @@ static void destination_start(struct worker *w)
 
 /* -- room and images -- */
 
-static uint64_t memory_available(void)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			break;
-	return kib * 1024;
-}
-
-static int check_memory(const struct frame_offer *o, struct kerr *err)
-{
-	uint64_t avail = memory_available();
-
-	if (avail && o->memory_bytes > avail)
-		return kerr_set(err, ENOSPC, KCODE_ROOM,
-				"The VM needs %llu MiB of memory, but the destination has %llu "
-				"MiB available.",
-				(unsigned long long)(o->memory_bytes >> 20),
-				(unsigned long long)(avail >> 20));
-	return 0;
-}
-
-/* H21: a VM is its UUID and its custody; another one of that name must not be mixed up with it. */
-static int check_name(struct worker *w, struct kerr *err)
-{
-	int r = virt_find_name(w->place.virt, w->grant.vm, err);
-
-	if (r > 0)
-		return kerr_set(err, EEXIST, KCODE_IDENTITY,
-				"The destination has another VM called \"%s\" already.",
-				w->grant.vm);
-	return r;
-}
-
 /* Nothing that libvirt already has may be replaced: it would be destroyed on an abort. The
  * definition that a VM which once left here forgot is not in its way (F7). */
 static int check_absent(struct worker *w, struct kerr *err)
 {
-	struct virt_copy copy;
-	int r;
+	struct workplace *p = &w->place;
+	int r = offers_check_uuid(p->virt, p->uuid, destination_self(w)->was_here, err);
 
-	virt_copy_get(w->place.virt, w->place.uuid, &copy);
-	if (copy.state == COPY_UNKNOWN)
-		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
-				"libvirt at the destination does not answer.");
-	if (copy.state != COPY_GONE || (copy.defined && !destination_self(w)->was_here))
-		return kerr_set(err, EEXIST, KCODE_IDENTITY,
-				"libvirt at the destination has a VM with this UUID already.");
-	r = virt_retire(w->place.virt, w->place.uuid, w->place.folder, err);
-	return r < 0 ? r : check_name(w, err);
+	if (r == 0)
+		r = virt_retire(p->virt, p->uuid, p->folder, err);
+	return r < 0 ? r : offers_check_name(p->virt, w->grant.vm, err);
+}
+
+static struct offers_need need_of(struct worker *w)
+{
+	struct offers_need need = {.name = w->grant.vm, .offer = &destination_self(w)->offer};
+
+	memcpy(need.uuid, w->place.uuid, UUID_LEN);
+	return need;
+}
+
+/* By what a plan is made of too. */
+static int judge_offer(struct worker *w, struct kerr *err)
+{
+	struct destination *d = destination_self(w);
+	struct offers_need need = need_of(w);
+	struct policyd_vm self = {0};
+
+	memcpy(self.uuid, w->place.uuid, UUID_LEN);
+	offers_look(w->place.virt, &w->place.config, &self, d->was_here, &d->offers);
+	return offers_judge(&d->offers, &need, err);
 }
 
 static int make_images(struct worker *w, struct kerr *err)
 {
 	struct destination *d = destination_self(w);
 	_cleanup_place_ struct disk_place place = {.fd = -EBADF};
-	int r = check_absent(w, err);
+	int r = judge_offer(w, err);
 
 	if (r == 0)
-		r = check_memory(&d->offer, err);
+		r = check_absent(w, err);
 	if (r == 0)
 		r = disk_place_open(w->place.virt, &w->place.config, &place, err);
-	if (r == 0)
-		r = disk_check_room(&place, &d->offer, err);
 	if (r == 0)
 		r = disk_plan(&place, w->grant.vm, &d->offer, &d->map, err);
 	if (r < 0)
@@ -194,12 +166,9 @@ static void unpack(struct worker *w)
 static void images_work(void *arg)
 {
 	struct worker *w = arg;
-
 	struct destination *d = destination_self(w);
 
 	kerr_clear(&d->task_err);
-	network_look(w->place.virt, w->place.config.networks, &d->networks);
-	host_look(w->place.virt, &d->host);
 	make_images(w, &d->task_err);
 }
 
@@ -220,11 +189,12 @@ static void images_done(void *arg)
 static void get_ready(struct worker *w)
 {
 	struct destination *d = destination_self(w);
+	struct offers_need need = need_of(w);
 	int r;
 
 	if (!destination_can_stop(destination_state(w)))
 		return; /* stopped meanwhile */
-	r = destination_rpc_open(w, &d->offer, &d->map);
+	r = destination_rpc_open(w, &need, &d->map);
 	if (r < 0)
 		side_stop(w, -r, KCODE_NOT_READY, "libvirt at the destination cannot be used: %s.",
 			  strerror(-r));

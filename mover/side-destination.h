@@ -6,6 +6,7 @@
 #include "mover/bridge.h"
 #include "mover/filter/gateway.h"
 #include "mover/luggage.h"
+#include "mover/offers.h"
 #include "mover/worker.h"
 
 /* The filter between the source's client and the local libvirtd. Nobody but side-destination-rpc.c
@@ -24,8 +25,7 @@ struct destination {
 	bool packed[_LUGGAGE_MAX]; /* it is whole */
 	bool images_made;	   /* and nothing was said of it yet */
 	struct domain_disk_map map;
-	struct domain_networks networks;
-	struct domain_host host;
+	struct offers offers;		 /* as the task that made the images saw them */
 	char nvram[DOMAIN_PATH_MAX + 1]; /* where UEFI's variables of this copy go */
 	int image_fd[DOMAIN_DISKS_MAX];
 	uint64_t watch_ms, vote_ms, resumed_ns;
@@ -43,7 +43,7 @@ static inline enum destination_state destination_state(const struct worker *w)
 void destination_rpc_init(struct worker *w);
 
 /* Makes the filter for what was offered, and connects to libvirtd. */
-int destination_rpc_open(struct worker *w, const struct frame_offer *offer,
+int destination_rpc_open(struct worker *w, const struct offers_need *need,
 			 const struct domain_disk_map *map);
 void destination_rpc_watch(struct worker *w);
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/departure.h"
 #include "mover/disk.h"
-#include "mover/host.h"
 #include "mover/off.h"
 
 #define CONNECT_MS 30000  /* from START to "images are made" */
@@ -45,27 +45,20 @@ static void on_cpus(void *ctx, uint64_t stopped_ns)
 static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
 	struct source *s = source_self(w);
+	int r = departure_measure(w->place.virt, &s->facts, &s->offer, err);
 
+	if (r < 0)
+		return r;
 	s->offer.off = w->off;
-	s->offer.memory_bytes = s->facts.memory_bytes;
-	s->offer.vcpus = s->facts.vcpus;
-	map->count = s->offer.count = s->facts.disk_count;
+	map->count = s->facts.disk_count;
 	for (size_t i = 0; i < s->facts.disk_count; i++) {
 		const struct domain_disk *d = &s->facts.disks[i];
-		struct frame_disk *o = &s->offer.disks[i];
 		struct domain_disk_target *t = &map->disks[i];
-		int r;
 
-		memcpy(o->target, d->target, sizeof(o->target));
-		o->format = d->format;
-		r = virt_disk_size(w->place.virt, w->place.uuid, d->target, &o->capacity, &o->used,
-				   err);
-		if (r < 0)
-			return r;
 		memcpy(t->target, d->target, sizeof(t->target));
 		memcpy(t->path, d->source, sizeof(t->path));
 		t->format = d->format;
-		t->capacity = o->capacity;
+		t->capacity = s->offer.disks[i].capacity;
 		remnant_add(&w->place.remnant, d->source,
 			    disk_was_made(w->place.folder, d->source));
 	}
@@ -89,26 +82,18 @@ static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 	int r = virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
 
 	if (r == 0)
-		r = off_start(&w->place, d, err);
+		r = off_start(&w->place, err);
 	if (r < 0)
 		return r;
 	w->off = true;
 	free(s->xml);
 	s->xml = NULL;
 	r = virt_domain(w->place.virt, w->place.uuid, d, err);
-	if (r == 0)
-		s->xml = d->xml;
-	return r;
-}
-
-static int check_state(const struct virt_domain *d, struct kerr *err)
-{
-	if (d->copy.state == COPY_RUNS || d->copy.state == COPY_GONE)
-		return 0;
-	return kerr_set(
-		err, EINVAL, KCODE_NOT_RUNNING,
-		"The VM \"%s\" %s; only one that runs or is switched off can be handed over.",
-		d->name, d->copy.state == COPY_PAUSED ? "is paused" : "neither runs nor is off");
+	if (r < 0)
+		return r;
+	s->xml = d->xml;
+	/* Of one that runs libvirt tells more: its firmware's files, for one. */
+	return domain_disks(d->xml, strlen(d->xml), &s->facts, err);
 }
 
 static int read_domain(struct worker *w, struct kerr *err)
@@ -120,36 +105,37 @@ static int read_domain(struct worker *w, struct kerr *err)
 	if (r < 0)
 		return r;
 	s->xml = d.xml;
-	if (strcmp(d.name, w->grant.vm) != 0)
-		return kerr_set(err, EACCES, KCODE_IDENTITY,
-				"The VM is called \"%s\" here, but \"%s\" was granted.", d.name,
-				w->grant.vm);
-	r = check_state(&d, err);
-	if (r == 0)
-		r = d.copy.state == COPY_GONE
-			    ? start_off(w, &d, err)
-			    : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
+	r = departure_check(&d, w->grant.vm, &s->facts, err);
+	if (r < 0)
+		return r;
+	return d.copy.state == COPY_GONE
+		       ? start_off(w, &d, err)
+		       : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
+}
+
+static int pack(struct worker *w, struct kerr *err)
+{
+	struct source *s = source_self(w);
+	int r = 0;
+
+	if (w->off && s->facts.uefi)
+		r = off_pack(&w->place, &s->offer.origin, &s->luggage[LUGGAGE_NVRAM], err);
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
+		luggage_announce(&s->luggage[i], &s->offer.luggage[i]);
 	return r;
 }
 
 static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
-	struct source *s = source_self(w);
 	/* Without it the copy could be woken after RELEASED (F2). */
 	int r = warden_ping(&w->place.config, err);
 
 	if (r == 0)
 		r = read_domain(w, err);
 	if (r == 0)
-		r = domain_disks(s->xml, strlen(s->xml), &s->facts, err);
-	if (r == 0)
-		r = host_origin(w->place.virt, &s->facts, &s->offer.origin, err);
-	if (r == 0 && w->off && s->facts.uefi)
-		r = off_pack(&w->place, &s->offer.origin, &s->luggage[LUGGAGE_NVRAM], err);
-	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
-		luggage_announce(&s->luggage[i], &s->offer.luggage[i]);
-	if (r == 0)
 		r = read_disks(w, map, err);
+	if (r == 0)
+		r = pack(w, err);
 	if (r == 0)
 		read_variables(w);
 	return r;

@@ -21,6 +21,7 @@
 #include "mover/disks-client.h"
 #include "mover/disks.h"
 #include "mover/listing.h"
+#include "mover/plan.h"
 #include "mover/proto.h"
 #include "mover/recover.h"
 #include "mover/worker.h"
@@ -28,7 +29,7 @@
 #define CONNS_MAX 8
 #define ACCEPTS_PER_TURN 16
 #define COMPLAIN_MS 60000
-#define CHILDREN_MAX 20 /* 16 hand-offs, one listing, one recovery, two about disks */
+#define CHILDREN_MAX 22 /* 16 hand-offs, a listing, recovery, offers, a plan, two about disks */
 #define WORKERS_MAX 16
 #define DISKS_MAX 2
 #define OWNER_CONNS_MAX 2 /* of CONNS_MAX */
@@ -39,6 +40,8 @@
 #define RECOVER_MS 3000
 #define VMS_MS 8000
 #define DISKS_MS 60000
+#define OFFERS_MS 2000 /* the other device waits for 3 s in all */
+#define PLAN_MS 5000
 #define RECOVERY_MS 40000
 #define STOP_MS 5000
 #define TICK_MS 500
@@ -54,6 +57,8 @@ enum child_kind {
 	CHILD_VMS,
 	CHILD_RECOVER,
 	CHILD_DISKS,
+	CHILD_OFFERS,
+	CHILD_PLAN,
 };
 
 struct conn {
@@ -246,6 +251,20 @@ static int expect(struct supervisor *s, const struct asker *a, const struct chil
 
 /* -- requests of kithd -- */
 
+/* What a hand-off would be refused for now, and a plan is too. */
+static int check_ready(const struct supervisor *s, struct kerr *err)
+{
+	if (s->stopping)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY, "kith-mover is being stopped.");
+	if (!s->recovered)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+				"kith-mover still puts earlier hand-offs in order.");
+	if (child_count(s, CHILD_WORKER) >= WORKERS_MAX)
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"Too many hand-offs are running on this device.");
+	return 0;
+}
+
 static int op_start(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
 		    struct wbuf *w _unused_, struct kerr *err)
 {
@@ -260,14 +279,11 @@ static int op_start(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
 
 	if (record_get(r, &mover_start_record, &v) < 0 || rbuf_end(r) < 0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
-	if (s->stopping)
-		return kerr_set(err, EAGAIN, KCODE_NOT_READY, "kith-mover is being stopped.");
-	if (!s->recovered)
-		return kerr_set(err, EAGAIN, KCODE_NOT_READY,
-				"kith-mover still puts earlier hand-offs in order.");
-	if (child_find(s, v.hid) || child_count(s, CHILD_WORKER) >= WORKERS_MAX)
-		return kerr_set(err, EBUSY, KCODE_BUSY,
-				"This hand-off runs already, or too many are running.");
+	n = check_ready(s, err);
+	if (n < 0)
+		return n;
+	if (child_find(s, v.hid))
+		return kerr_set(err, EBUSY, KCODE_BUSY, "This hand-off runs already.");
 	hex_encode(v.hid, HID_LEN, hex);
 	argv[3] = (char *)(uintptr_t)(v.source ? "--source" : "--destination");
 	n = child_start(s, CHILD_WORKER, argv, &c);
@@ -316,26 +332,66 @@ static int op_jobs(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unus
 	return wbuf_error(w) < 0 ? kerr_set(err, ENOBUFS, KCODE_FAILED, "Too many jobs.") : 0;
 }
 
-/* libvirt may hang, so a short-lived process asks it; one serves all who wait. */
-static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
-		  struct wbuf *w _unused_, struct kerr *err)
+static struct child *child_at_work(struct supervisor *s, enum child_kind kind)
 {
-	struct asker *a = ctx;
-	struct supervisor *s = a->s;
-	char *argv[] = {(char *)"kith-mover", (char *)"-c", s->config_path, (char *)"--vms", NULL};
-	struct child *c = NULL;
-	uint32_t serial = 1;
-	int n = 0;
-
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (s->children[i].kind == CHILD_VMS && !s->children[i].answered)
-			c = &s->children[i];
-	if (!c)
-		n = child_start(s, CHILD_VMS, argv, &c);
+		if (s->children[i].kind == kind && !s->children[i].answered)
+			return &s->children[i];
+	return NULL;
+}
+
+/* libvirt may hang, so a short-lived process asks it; one serves all who wait. */
+static int ask_helper(struct asker *a, enum child_kind kind, const char *mode, struct kerr *err)
+{
+	struct supervisor *s = a->s;
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", s->config_path, (char *)(uintptr_t)mode,
+			NULL};
+	struct child *c = child_at_work(s, kind);
+	uint32_t serial = 1;
+	int n = c ? 0 : child_start(s, kind, argv, &c);
+
 	if (n < 0 || expect(s, a, c, &serial) < 0)
 		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many requests at once.");
 	a->deferred = true;
 	return 0;
+}
+
+static int op_vms(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
+		  struct wbuf *w _unused_, struct kerr *err)
+{
+	return ask_helper(ctx, CHILD_VMS, "--vms", err);
+}
+
+static int op_offers(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
+		     struct wbuf *w _unused_, struct kerr *err)
+{
+	struct asker *a = ctx;
+	int n = check_ready(a->s, err);
+
+	return n < 0 ? n : ask_helper(a, CHILD_OFFERS, PLAN_MODE_OFFERS, err);
+}
+
+/* One at a time; the request itself is the helper's to read. */
+static int op_plan(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbuf *w _unused_,
+		   struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct mover_plan_ask ask;
+	struct child *c;
+	int n = check_ready(a->s, err);
+
+	if (n < 0)
+		return n;
+	if (record_get(r, &mover_plan_ask_record, &ask) < 0 || rbuf_end(r) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	if (child_at_work(a->s, CHILD_PLAN))
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"Another plan is being made on this device; try again.");
+	n = ask_helper(a, CHILD_PLAN, PLAN_MODE_ASK, err);
+	c = child_at_work(a->s, CHILD_PLAN);
+	if (n == 0 && ipc_send(c->fd, msg->op, 0, 1, msg->body, msg->len, -EBADF) < 0)
+		log_warning("mover", "A plan's process does not take its question.");
+	return n;
 }
 
 static int start_disks(struct asker *a, const char *mode, const char *path, struct kerr *err)
@@ -381,6 +437,8 @@ static const struct ipc_op ops[] = {
 	{MOVER_OP_DISKS, "disks", WHO_OWNER, 0, false, op_disks},
 	{MOVER_OP_DISK_REMOVE, "disk-remove", WHO_OWNER, sizeof(struct disks_wish) + 8, false,
 	 op_disk_remove},
+	{MOVER_OP_OFFERS, "offers", WHO_KITHD, 0, false, op_offers},
+	{MOVER_OP_PLAN, "plan", WHO_KITHD, MOVER_PLAN_ASK_MAX, false, op_plan},
 };
 
 static void on_request(struct supervisor *s, size_t conn, struct ipc_msg *m)
@@ -570,9 +628,10 @@ static void child_end(struct supervisor *s, size_t child, int status)
 	bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
 	on_child(s, child);
-	kerr_set(&err, EIO, KCODE_NOT_READY,
-		 c->kind == CHILD_WORKER ? "The hand-off's worker died."
-					 : "libvirt on this device does not answer.");
+	kerr_set(&err, EIO, KCODE_NOT_READY, "%s",
+		 c->kind == CHILD_WORKER   ? "The hand-off's worker died."
+		 : c->kind == CHILD_OFFERS ? "libvirt at the destination does not answer."
+					   : "libvirt on this device does not answer.");
 	for (size_t i = 0; i < PENDING_MAX; i++)
 		if (s->pending[i].used && s->pending[i].child == child) {
 			s->pending[i].used = false;
@@ -717,8 +776,10 @@ static void on_signal(struct supervisor *s)
 static void supervisor_tick(struct supervisor *s)
 {
 	static const uint64_t patience[] = {
-		[CHILD_NONE] = UINT64_MAX,     [CHILD_WORKER] = UINT64_MAX, [CHILD_VMS] = VMS_MS,
-		[CHILD_RECOVER] = RECOVERY_MS, [CHILD_DISKS] = DISKS_MS,
+		[CHILD_NONE] = UINT64_MAX, [CHILD_WORKER] = UINT64_MAX,
+		[CHILD_VMS] = VMS_MS,	   [CHILD_RECOVER] = RECOVERY_MS,
+		[CHILD_DISKS] = DISKS_MS,  [CHILD_OFFERS] = OFFERS_MS,
+		[CHILD_PLAN] = PLAN_MS,
 	};
 	uint64_t now = worker_now_ms();
 

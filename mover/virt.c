@@ -226,6 +226,18 @@ int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_
 	return r < 0 ? -EBUSY : 0;
 }
 
+/* What libvirt keeps of the VM besides its definition. */
+static int read_kept(virDomainPtr dom, struct virt_domain *d)
+{
+	int saved = virDomainHasManagedSaveImage(dom, 0);
+	int snapshots = virDomainSnapshotNum(dom, 0);
+	int checkpoints = virDomainListAllCheckpoints(dom, NULL, 0);
+
+	d->saved = saved > 0;
+	d->snapshots = snapshots + checkpoints;
+	return saved < 0 || snapshots < 0 || checkpoints < 0 ? -EIO : 0;
+}
+
 int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain *ret,
 		struct kerr *err)
 {
@@ -242,6 +254,8 @@ int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain
 	snprintf(d.name, sizeof(d.name), "%s", virDomainGetName(dom));
 	if (copy_of(dom, false, &d.copy) < 0)
 		return virt_fail(err, "Reading the VM's state");
+	if (read_kept(dom, &d) < 0)
+		return virt_fail(err, "Asking what is saved of the VM");
 	d.xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_MIGRATABLE);
 	if (!d.xml)
 		return virt_fail(err, "Reading the VM's configuration");
@@ -349,17 +363,6 @@ int virt_start_paused(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr 
 	return virDomainCreateWithFlags(dom, VIR_DOMAIN_START_PAUSED) < 0
 		       ? virt_fail(err, "Starting the VM, paused,")
 		       : 0;
-}
-
-int virt_is_saved(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
-{
-	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
-
-	if (r < 0)
-		return r;
-	r = virDomainHasManagedSaveImage(dom, 0);
-	return r < 0 ? virt_fail(err, "Asking for a saved state of the VM") : r;
 }
 
 /* No such domain is what was wanted. */

@@ -36,6 +36,8 @@ struct virt_domain {
 	char name[NAME_MAX_LEN + 1];
 	char *xml; /* malloced, with the elements a migration needs */
 	struct virt_copy copy;
+	bool saved;    /* off, with its memory in a managed save image */
+	int snapshots; /* and checkpoints */
 };
 
 struct virt;
@@ -76,8 +78,6 @@ int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *er
 int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Starts a VM that is off, with its CPUs stopped. */
 int virt_start_paused(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
-/* Is its memory kept in a file of libvirt's (`virsh managedsave`)? 1, 0, or negative. */
-int virt_is_saved(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Has the guest of a live domain done nothing yet: no request to a disk, nothing sent? 1, 0, or
  * negative, as long as it cannot be told. Asks QEMU: not for a copy that may be frozen. */
 int virt_untouched(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);

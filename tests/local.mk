@@ -41,10 +41,12 @@ UNIT_TESTS = \
 	tests/unit/test-naming \
 	tests/unit/test-network \
 	tests/unit/test-offer \
+	tests/unit/test-offers \
 	tests/unit/test-pairdesk \
 	tests/unit/test-pairing \
 	tests/unit/test-peers \
 	tests/unit/test-pk \
+	tests/unit/test-plan \
 	tests/unit/test-places \
 	tests/unit/test-policy \
 	tests/unit/test-policyd \

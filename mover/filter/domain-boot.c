@@ -60,7 +60,7 @@ int domain_enter_os_type(struct filter *f, const xmlNode *node, const struct fil
 	    strncmp(machine, "pc-", 3) != 0)
 		return filter_refuse(f, "The VM is not an ordinary PC (machine type q35 or pc); it "
 					"cannot be handed over.");
-	w->q35 = machine && strstr(machine, "q35");
+	w->facts.q35 = machine && (strcmp(machine, "q35") == 0 || strstr(machine, "-q35-"));
 	return machine ? check_machine(f, machine) : 0;
 }
 
@@ -81,6 +81,21 @@ static void copy_path(const xmlNode *node, char ret[DOMAIN_PATH_MAX + 1])
 
 	if (text && text[0] == '/' && strlen(text) <= DOMAIN_PATH_MAX)
 		snprintf(ret, DOMAIN_PATH_MAX + 1, "%s", text);
+}
+
+/* What libvirt shall look for, of a VM that is off. */
+static void read_features(const xmlNode *os, struct domain_facts *ret)
+{
+	const xmlNode *firmware = filter_child(os, "firmware");
+
+	for (const xmlNode *c = firmware ? firmware->children : NULL; c; c = c->next) {
+		const char *name = c->type == XML_ELEMENT_NODE ? filter_prop(c, "name") : NULL;
+		const char *enabled = name ? filter_prop(c, "enabled") : NULL;
+		bool keys = name && strcmp(name, "enrolled-keys") == 0;
+
+		if (enabled && strlen(enabled) < sizeof(ret->secure_boot))
+			strcpy(keys ? ret->enrolled_keys : ret->secure_boot, enabled);
+	}
 }
 
 static void put_feature(struct filter *f, const char *name, bool enabled)
@@ -166,6 +181,7 @@ int domain_enter_os(struct filter *f, const xmlNode *node, const struct filter_r
 	w->facts.uefi = true;
 	copy_path(filter_child(node, "loader"), w->facts.loader);
 	copy_path(filter_child(node, "nvram"), w->facts.nvram);
+	read_features(node, &w->facts);
 	if (w->limits) {
 		r = choose_firmware(f, node, &fw);
 		if (r < 0)

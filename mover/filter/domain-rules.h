@@ -17,7 +17,6 @@ struct domain_walk {
 	const struct domain_disk_target *at; /* the disk being written */
 	uint64_t current_bytes;
 	bool serial_file_used, graphics_written;
-	bool q35;
 	bool spice; /* the VM has a SPICE display, and so will the copy */
 };
 

@@ -127,7 +127,11 @@ struct domain_facts {
 	size_t serial_count;
 	enum domain_serial serials[DOMAIN_SERIALS_MAX];
 	size_t interface_count;
-	bool uefi;			  /* boots from flash images */
+	bool uefi; /* boots from flash images */
+	bool q35;  /* else i440fx */
+	/* Of firmware that libvirt shall choose at the next start: "yes", "no", or "" for either.
+	 */
+	char secure_boot[4], enrolled_keys[4];
 	char loader[DOMAIN_PATH_MAX + 1]; /* of the source; "" if libvirt shall choose */
 	char nvram[DOMAIN_PATH_MAX + 1];  /* likewise */
 	bool tpm;			  /* has a virtual TPM */

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "mover/frames.h"
+#include "mover/offers.h"
 #include "mover/proto.h"
 #include "mover/remnant.h"
 #include "mover/warden-wire.h"
@@ -86,6 +87,28 @@ static void remnant(const uint8_t *data, size_t size)
 	remnant_clear(&v);
 }
 
+/* Whatever it says, it leads to an answer, and a refusal says why. */
+static void offers(const uint8_t *data, size_t size)
+{
+	static const struct frame_offer wish = {
+		.memory_bytes = 1 << 20,
+		.count = 1,
+		.disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 1 << 20}}};
+	static const struct offers_need need = {.name = "work", .offer = &wish};
+	static uint8_t out[OFFERS_MAX];
+	static struct offers o;
+	struct wbuf w = wbuf_init(out, sizeof(out));
+	struct rbuf r = rbuf_init(data, size);
+	struct kerr err = {0};
+
+	if (offers_get(&r, &o) < 0 || rbuf_end(&r) < 0)
+		return;
+	offers_put(&w, &o);
+	same(&w, data, size);
+	if ((offers_judge(&o, &need, &err) < 0) != (err.code != KCODE_OK))
+		abort();
+}
+
 static void preface(const uint8_t *data, size_t size)
 {
 	struct rbuf r = rbuf_init(data, size);
@@ -103,12 +126,13 @@ static void preface(const uint8_t *data, size_t size)
 static void small(const uint8_t *data, size_t size)
 {
 	static const struct record *const records[] = {
-		&mover_start_record,  &mover_conn_record, &mover_handoff_record,
-		&mover_gone_record,   &warden_vm_record,  &warden_answer_record,
-		&frame_header_record, &frame_ack_record,  &frame_moved_record,
+		&mover_start_record,	&mover_conn_record, &mover_handoff_record,
+		&mover_gone_record,	&warden_vm_record,  &warden_answer_record,
+		&frame_header_record,	&frame_ack_record,  &frame_moved_record,
+		&mover_plan_ask_record, &mover_plan_record,
 	};
 	static _Alignas(max_align_t) uint8_t v[RECORD_SIZE_MAX];
-	uint8_t out[2048];
+	static uint8_t out[MOVER_PLAN_ASK_MAX];
 	struct wbuf w = wbuf_init(out, sizeof(out));
 	struct rbuf r = rbuf_init(data + 1, size ? size - 1 : 0);
 	const struct record *record;
@@ -125,7 +149,7 @@ static void small(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const targets[])(const uint8_t *data, size_t size) = {
-		progress, vm, offer, frames, remnant, preface, small,
+		progress, vm, offer, frames, remnant, preface, small, offers,
 	};
 
 	if (size > 0)

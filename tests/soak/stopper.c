@@ -87,11 +87,10 @@ static const char *who_am_i(char *cmdline, size_t len)
 {
 	static const struct {
 		const char *argument, *name;
-	} children[] = {{"--source", "source"},
-			{"--destination", "destination"},
-			{"--recover", "recovery"},
-			{"--recover-again", "recovery"},
-			{"--vms", "listing"}};
+	} children[] = {{"--source", "source"},	   {"--destination", "destination"},
+			{"--recover", "recovery"}, {"--recover-again", "recovery"},
+			{"--vms", "listing"},	   {"--offers", "offers"},
+			{"--plan", "plan"}};
 
 	for (size_t at = 0; at < len; at += strlen(cmdline + at) + 1)
 		for (size_t i = 0; i < sizeof(children) / sizeof(*children); i++)

@@ -32,7 +32,8 @@ from shell import LabError, all_pids, cmdline, kill, namespace, stat_field, wait
 VM = "work"
 STOPPER = "/run/lab/build/tests/soak/stopper.so"
 CHILDREN = {"--source": "source", "--destination": "destination", "--recover": "recovery",
-            "--recover-again": "recovery", "--vms": "listing"}
+            "--recover-again": "recovery", "--vms": "listing", "--offers": "offers",
+            "--plan": "plan"}
 SERVICES = ("kith-policyd", "kithd", "kith-warden", "kith-mover", "libvirtd")
 WORKERS = {"source", "destination", "recovery"}
 

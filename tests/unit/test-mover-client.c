@@ -145,7 +145,8 @@ static void test_read(void)
 		{"start", &mover_start_record, HID_LEN}, {"conn", &mover_conn_record, HID_LEN},
 		{"cancel", &mover_handoff_record, 0},	 {"gone", &mover_gone_record, HID_LEN},
 		{"warden-vm", &warden_vm_record, 0},	 {"warden-copy", &warden_answer_record, 0},
-		{"preface", &data_preface_record, 1},
+		{"preface", &data_preface_record, 1},	 {"plan-ask", &mover_plan_ask_record, 0},
+		{"plan", &mover_plan_record, 0},
 	};
 	static _Alignas(max_align_t) uint8_t out[RECORD_SIZE_MAX];
 	uint8_t buf[256];
@@ -167,6 +168,11 @@ static void test_read(void)
 		r = rbuf_init(buf, len);
 		g_assert_cmpint(record_get(&r, rows[i].record, out), ==, -EBADMSG);
 	}
+	/* Either it would move, or there is a reason. */
+	golden_read("mover.txt", "plan", buf, sizeof(buf));
+	buf[0] = MOVER_RUNG_LIVE;
+	r = rbuf_init(buf, sizeof(buf));
+	g_assert_cmpint(record_get(&r, &mover_plan_record, out), ==, -EBADMSG);
 	/* Nobody gives up for no reason. */
 	golden_read("mover.txt", "gone", buf, sizeof(buf));
 	buf[HID_LEN] = KCODE_OK;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Judging and measuring a VM that shall leave. */
+#include "mover/departure.h"
+
+#include <string.h>
+
+#include "mover/host.h"
+
+static const char *state_words(enum copy_state state)
+{
+	return state == COPY_PAUSED ? "is paused" : "neither runs nor is off";
+}
+
+static int check_state(const struct virt_domain *d, struct kerr *err)
+{
+	if (d->copy.state != COPY_RUNS && d->copy.state != COPY_GONE)
+		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
+				"The VM \"%s\" %s; only one that runs or is switched off can be "
+				"handed over.",
+				d->name, state_words(d->copy.state));
+	if (d->copy.state == COPY_GONE && d->saved)
+		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
+				"The VM \"%s\" is off, but its memory is saved on this device "
+				"(`virsh managedsave`); start it, then hand it over.",
+				d->name);
+	return 0;
+}
+
+/* libvirt would refuse as well, only later: it moves no VM that has them. */
+static int check_snapshots(const struct virt_domain *d, struct kerr *err)
+{
+	if (!d->snapshots)
+		return 0;
+	return kerr_set(
+		err, EPERM, KCODE_DOMAIN,
+		"The VM \"%s\" has %d snapshots or checkpoints, which stay in libvirt on this "
+		"device. Delete them (`virsh snapshot-list %s`, then `virsh snapshot-delete "
+		"%s NAME`), then hand it over.",
+		d->name, d->snapshots, d->name, d->name);
+}
+
+int departure_check(const struct virt_domain *d, const char *granted, struct domain_facts *ret,
+		    struct kerr *err)
+{
+	int r;
+
+	if (granted && strcmp(d->name, granted) != 0)
+		return kerr_set(err, EACCES, KCODE_IDENTITY,
+				"The VM is called \"%s\" here, but \"%s\" was granted.", d->name,
+				granted);
+	r = check_state(d, err);
+	if (r == 0)
+		r = check_snapshots(d, err);
+	return r < 0 ? r : domain_disks(d->xml, strlen(d->xml), ret, err);
+}
+
+int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
+		      struct kerr *err)
+{
+	struct frame_offer offer = {.memory_bytes = facts->memory_bytes,
+				    .vcpus = facts->vcpus,
+				    .count = facts->disk_count};
+	int r = host_origin(v, facts, &offer.origin, err);
+
+	for (size_t i = 0; r == 0 && i < facts->disk_count; i++) {
+		const struct domain_disk *d = &facts->disks[i];
+		struct frame_disk *o = &offer.disks[i];
+
+		r = virt_disk_size(v, facts->uuid, d->target, &o->capacity, &o->used, err);
+		memcpy(o->target, d->target, sizeof(o->target));
+		o->format = d->format;
+	}
+	if (r == 0)
+		*ret = offer;
+	return r;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the source asks of a VM that shall leave: its worker before anything is sent, and a plan. */
+#pragma once
+
+#include "mover/frames-wire.h"
+#include "mover/virt.h"
+
+/* May this VM leave as it is? `granted`: its name as policyd knows it, NULL = not known. IDENTITY,
+ * NOT_RUNNING, and what domain_disks() says. */
+int departure_check(const struct virt_domain *d, const char *granted, struct domain_facts *ret,
+		    struct kerr *err);
+
+/* What its destination has to make room for. Asks QEMU: not for a copy that may be frozen. */
+int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
+		      struct kerr *err);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Goes the way of a hand-off up to the first byte, with what both hosts say and nothing made. */
+#include "mover/plan.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "mover/departure.h"
+#include "mover/worker.h"
+
+#define SERIAL 1
+#define MADE_UP_PATH "/plan" /* of all images that are not there */
+
+/* -- judging -- */
+
+static void made_up_map(const struct frame_offer *offer, struct domain_disk_map *ret)
+{
+	*ret = (struct domain_disk_map){.count = offer->count};
+	for (size_t i = 0; i < offer->count; i++) {
+		struct domain_disk_target *t = &ret->disks[i];
+
+		memcpy(t->target, offer->disks[i].target, sizeof(t->target));
+		memcpy(t->path, MADE_UP_PATH, sizeof(MADE_UP_PATH));
+		t->format = offer->disks[i].format;
+		t->capacity = offer->disks[i].capacity;
+	}
+}
+
+int plan_judge(const struct plan_vm *vm, const struct offers *o, struct kerr *err)
+{
+	_cleanup_free_ struct domain_disk_map *map = malloc(sizeof(*map));
+	_cleanup_free_ char *unused = NULL;
+	struct domain_limits limits = {.serial_path = MADE_UP_PATH, .nvram_path = MADE_UP_PATH};
+	struct offers_need need = {.name = vm->facts.name, .offer = &vm->offer};
+	int r;
+
+	if (!map)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	memcpy(need.uuid, vm->facts.uuid, UUID_LEN);
+	r = offers_judge(o, &need, err);
+	if (r < 0)
+		return r;
+	made_up_map(&vm->offer, map);
+	offers_limits(o, &need, &limits);
+	return domain_rebuild(vm->xml, strlen(vm->xml), &limits, map, &unused, NULL, err);
+}
+
+void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_plan *ret)
+{
+	ret->memory_bytes = vm->facts.memory_bytes;
+	ret->disk_bytes = 0;
+	for (size_t i = 0; i < vm->offer.count; i++)
+		ret->disk_bytes += MIN_OF(vm->offer.disks[i].used, vm->offer.disks[i].capacity);
+	ret->rung = state == COPY_GONE ? MOVER_RUNG_COLD
+		    : vm->offer.count  ? MOVER_RUNG_LIVE_DISK
+				       : MOVER_RUNG_LIVE;
+}
+
+/* -- the two processes -- */
+
+static _Noreturn void send_answer(uint16_t op, int r, struct wbuf *w, struct kerr *err)
+{
+	uint32_t flags = IPC_FLAG_REPLY;
+
+	if (r < 0 || wbuf_error(w) < 0) {
+		kerr_set(err, EIO, KCODE_FAILED, "The plan cannot be made.");
+		*w = wbuf_init(w->data, w->size);
+		kerr_put(w, err);
+		flags |= IPC_FLAG_ERROR;
+	}
+	r = ipc_send(WORKER_FD, op, flags, SERIAL, w->data, w->len, -EBADF);
+	/* Not exit(): a thread may be inside libvirt. */
+	_exit(r < 0);
+}
+
+/* Without policyd nobody is known, which only makes the host more careful. */
+static void read_known(struct workplace *p, struct policyd_vm **ret, size_t *ret_n)
+{
+	struct kerr err = {0};
+
+	if (workplace_policyd(p) < 0 || policyd_client_vms(p->policyd, ret, ret_n, &err) < 0)
+		log_info("plan", "kith-policyd does not tell its VMs: %s", err.text);
+}
+
+void plan_offers_main(const struct config *config)
+{
+	static uint8_t body[OFFERS_MAX];
+	static struct workplace p;
+	static struct offers offers;
+	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct policyd_vm *known = NULL;
+	struct kerr err = {0};
+	size_t n = 0;
+	int r;
+
+	log_setup("kith-mover offers");
+	/* Without it no worker starts, and the source hears that before it looks at its VM. */
+	r = warden_ping(config, &err);
+	if (r == 0)
+		r = workplace_open(&p, config, &err);
+	if (r == 0) {
+		read_known(&p, &known, &n);
+		offers_look(p.virt, config, known, n, &offers);
+		r = offers_put(&w, &offers);
+	}
+	send_answer(MOVER_OP_OFFERS, r, &w, &err);
+}
+
+static const char *granted_name(const struct policyd_vm *known, size_t n,
+				const uint8_t uuid[UUID_LEN])
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(known[i].uuid, uuid, UUID_LEN) == 0)
+			return known[i].name;
+	return NULL;
+}
+
+/* As the source's worker does. */
+static int look_here(struct workplace *p, const uint8_t uuid[UUID_LEN], struct virt_domain *d,
+		     struct plan_vm *vm, struct kerr *err)
+{
+	_cleanup_free_ struct policyd_vm *known = NULL;
+	size_t n = 0;
+	int r = warden_ping(&p->config, err);
+
+	if (r == 0)
+		r = virt_domain(p->virt, uuid, d, err);
+	if (r < 0)
+		return r;
+	vm->xml = d->xml;
+	read_known(p, &known, &n);
+	r = departure_check(d, granted_name(known, n, uuid), &vm->facts, err);
+	return r < 0 ? r : departure_measure(p->virt, &vm->facts, &vm->offer, err);
+}
+
+/* The other device's word is read only now, and by this process alone. */
+static int look_there(const struct plan_vm *vm, const struct mover_plan_ask *ask,
+		      struct mover_plan *ret)
+{
+	static struct offers offers;
+	struct rbuf r = rbuf_init(ask->offers, ask->len);
+	int n = offers_get(&r, &offers);
+
+	if (n == -EPROTONOSUPPORT)
+		return kerr_set(&ret->reason, -n, KCODE_UNREACHABLE,
+				"The other device runs another version of Kith, which says "
+				"otherwise what it can take; install the same version on both "
+				"devices.");
+	if (n < 0 || rbuf_end(&r) < 0)
+		return kerr_set(&ret->reason, EBADMSG, KCODE_BAD_MESSAGE,
+				"What the other device says that it can take is unreadable.");
+	n = plan_judge(vm, &offers, &ret->reason);
+	ret->there = n < 0;
+	return n;
+}
+
+static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, struct mover_plan *ret)
+{
+	static struct plan_vm vm;
+	struct virt_domain d = {0};
+	int r = look_here(p, ask->uuid, &d, &vm, &ret->reason);
+
+	if (r == 0) {
+		plan_count(&vm, d.copy.state, ret);
+		if (ask->len)
+			r = look_there(&vm, ask, ret);
+	}
+	if (r < 0) {
+		ret->rung = MOVER_RUNG_NONE;
+		kerr_set(&ret->reason, EIO, KCODE_FAILED, "It failed without a reason.");
+	}
+	free(d.xml);
+}
+
+static int read_ask(struct mover_plan_ask *ret, struct kerr *err)
+{
+	static uint8_t buf[IPC_MAX_FRAME];
+	struct ipc_msg m = {.fd = -EBADF};
+	struct rbuf r;
+
+	if (ipc_recv(WORKER_FD, buf, &m) != 1)
+		return -ECONNRESET;
+	r = rbuf_init(m.body, m.len);
+	if (record_get(&r, &mover_plan_ask_record, ret) < 0 || rbuf_end(&r) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	return 0;
+}
+
+void plan_main(const struct config *config)
+{
+	static uint8_t body[2048];
+	static struct workplace p;
+	struct wbuf w = wbuf_init(body, sizeof(body));
+	struct mover_plan_ask ask;
+	struct mover_plan plan = {0};
+	struct kerr err = {0};
+	int r;
+
+	log_setup("kith-mover plan");
+	r = read_ask(&ask, &err);
+	if (r == 0)
+		r = workplace_open(&p, config, &err);
+	if (r == 0) {
+		plan_make(&p, &ask, &plan);
+		r = record_put(&w, &mover_plan_record, &plan);
+	}
+	send_answer(MOVER_OP_PLAN, r, &w, &err);
+}
