@@ -84,13 +84,21 @@ static int read_address(const json_t *v, struct reading *r)
 	return read_text(v, r->request.address, sizeof(r->request.address));
 }
 
-static int read_hid(const json_t *v, struct reading *r)
+static int read_hex(const json_t *v, uint8_t *ret, size_t len)
 {
 	const char *s = json_string_value(v);
 
-	return s && strlen(s) == 2 * HID_LEN && hex_decode(s, r->request.hid, HID_LEN) == 0
-		       ? 0
-		       : -EINVAL;
+	return s && strlen(s) == 2 * len && hex_decode(s, ret, len) == 0 ? 0 : -EINVAL;
+}
+
+static int read_hid(const json_t *v, struct reading *r)
+{
+	return read_hex(v, r->request.hid, HID_LEN);
+}
+
+static int read_vm(const json_t *v, struct reading *r)
+{
+	return read_hex(v, r->request.vm, UUID_LEN);
 }
 
 static const struct {
@@ -103,6 +111,7 @@ static const struct {
 	{"device", "text", API_DEVICE, read_device},
 	{"address", "text", API_ADDRESS, read_address},
 	{"hid", "32 hexadecimal digits", API_HID, read_hid},
+	{"vm", "a UUID as 32 hexadecimal digits", API_VM, read_vm},
 };
 
 static int read_member(const char *key, const json_t *v, struct reading *r, struct kerr *err)

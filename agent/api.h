@@ -16,6 +16,7 @@
 #define API_DEVICE 0x4u
 #define API_ADDRESS 0x8u
 #define API_HID 0x10u
+#define API_VM 0x20u
 
 struct call;
 
@@ -35,6 +36,7 @@ struct api_request {
 	char device[API_DEVICE_MAX + 1];  /* id, prefix, name or address */
 	char address[API_DEVICE_MAX + 1]; /* "" if not given */
 	uint8_t hid[HID_LEN];
+	uint8_t vm[UUID_LEN];
 };
 
 /* Reads one request of those in `rows`, `len` bytes without newline. Strict: one object, no

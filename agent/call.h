@@ -36,5 +36,7 @@ void request_pair(struct call *c);
 void request_handoff(struct call *c);
 void request_jobs(struct call *c);
 void request_cancel(struct call *c);
+/* request-plan.c */
+void request_plan(struct call *c);
 /* request-vms.c */
 void request_vms(struct call *c);

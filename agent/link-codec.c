@@ -8,7 +8,7 @@
 
 static const char *const link_kind_names[_LINK_KIND_MAX] = {
 	[LINK_PAIR] = "pair",	    [LINK_SESSION] = "session", [LINK_REFUSED] = "refused",
-	[LINK_CUSTODY] = "custody", [LINK_BYE] = "bye",
+	[LINK_CUSTODY] = "custody", [LINK_BYE] = "bye",		[LINK_OFFERS] = "offers",
 };
 DEFINE_NAMES(link_kind, enum link_kind, _LINK_KIND_MAX)
 
@@ -17,7 +17,7 @@ static const struct {
 } rules[_LINK_KIND_MAX] = {
 	[LINK_PAIR] = {false, false, true},   [LINK_SESSION] = {true, true, true},
 	[LINK_REFUSED] = {false, true, true}, [LINK_CUSTODY] = {false, false, true},
-	[LINK_BYE] = {false, true, false},
+	[LINK_BYE] = {false, true, false},    [LINK_OFFERS] = {false, false, true},
 };
 
 /* What the kind allows besides itself. */

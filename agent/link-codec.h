@@ -18,6 +18,7 @@ enum link_kind {
 	LINK_REFUSED, /* a kerr: over; hid zero in a pairing */
 	LINK_CUSTODY, /* a signed statement; hid zero */
 	LINK_BYE,     /* no blob: over, nothing is wrong */
+	LINK_OFFERS,  /* hid zero; empty: what do you offer to VMs? Else the mover's record of it */
 	_LINK_KIND_MAX,
 };
 DECLARE_NAMES(link_kind, enum link_kind);

@@ -14,6 +14,8 @@ static const char *const link_role_names[_LINK_ROLE_MAX] = {
 	[LINK_ROLE_DESTINATION] = "destination",
 	[LINK_ROLE_CUSTODY] = "custody",
 	[LINK_ROLE_MAIL] = "mail",
+	[LINK_ROLE_ASK] = "ask",
+	[LINK_ROLE_TELL] = "tell",
 };
 DEFINE_NAMES(link_role, enum link_role, _LINK_ROLE_MAX)
 
@@ -40,8 +42,8 @@ void link_init(struct link *l, enum link_role role, const uint8_t *hid, int64_t 
 		memcpy(l->hid, hid, HID_LEN);
 	/* policyd knows of a source's hand-off before anybody connects, and of its end by us. */
 	l->session_open = role == LINK_ROLE_SOURCE;
-	l->deadline = now + LINK_STEP_MS;
-	l->end = now + LINK_TOTAL_MS;
+	l->deadline = now + (role == LINK_ROLE_ASK ? LINK_ASK_MS : LINK_STEP_MS);
+	l->end = now + (role == LINK_ROLE_ASK ? LINK_ASK_MS : LINK_TOTAL_MS);
 }
 
 static void drop_blobs(struct link *l)
@@ -62,6 +64,11 @@ void link_clear(struct link *l)
 void link_set_known(struct link *l, bool known)
 {
 	l->known = known;
+}
+
+void link_set_own(struct link *l, bool own)
+{
+	l->own = own;
 }
 
 static bool copy_blob(uint8_t **to, size_t *to_len, const uint8_t *blob, size_t len)
@@ -227,10 +234,14 @@ static void link_on_open(struct link *l, struct link_actions *out, int64_t now)
 	case LINK_ROLE_MAIL:
 		send_blob(l, out, LINK_CUSTODY, l->reply, l->reply_len);
 		break;
+	case LINK_ROLE_ASK:
+		send_blob(l, out, LINK_OFFERS, NULL, 0);
+		break;
 	case LINK_ROLE_ANSWER:
 	case LINK_ROLE_PAIR_IN:
 	case LINK_ROLE_DESTINATION:
 	case LINK_ROLE_CUSTODY:
+	case LINK_ROLE_TELL:
 	case _LINK_ROLE_MAX:
 		break;
 	}
@@ -253,6 +264,26 @@ static void ask_step(struct link *l, struct link_actions *out, const struct link
 		custody ? link_ask(l, out, LINK_ACT_ASK_CUSTODY) : link_talk(l, out, TALK_STEP);
 
 	a->message = *m;
+	set_step(l, LINK_ASKING, 0);
+}
+
+/* What a host has room for, and which VMs it has, is for its owner's devices only. */
+static void link_on_question(struct link *l, const struct link_message *m, struct link_actions *out)
+{
+	struct kerr err = {0};
+
+	l->role = LINK_ROLE_TELL;
+	if (m->len) {
+		bad_message(l, out, "an answer to no question");
+		return;
+	}
+	if (!l->own) {
+		kerr_set(&err, EACCES, KCODE_NOT_ALLOWED,
+			 "That device tells only devices of its own owner what it has room for.");
+		link_fail(l, out, &err);
+		return;
+	}
+	link_act(out, LINK_ACT_LOOK);
 	set_step(l, LINK_ASKING, 0);
 }
 
@@ -279,6 +310,8 @@ static void link_on_first(struct link *l, const struct link_message *m, struct l
 	} else if (m->kind == LINK_CUSTODY && l->known) {
 		l->role = LINK_ROLE_CUSTODY;
 		ask_step(l, out, m);
+	} else if (m->kind == LINK_OFFERS && l->known) {
+		link_on_question(l, m, out);
 	} else if (m->kind == LINK_REFUSED || m->kind == LINK_BYE) {
 		link_finish(l, out, &none); /* the peer thought better of it */
 	} else {
@@ -295,6 +328,9 @@ static enum link_kind expected_kind(const struct link *l)
 	case LINK_ROLE_CUSTODY:
 	case LINK_ROLE_MAIL:
 		return LINK_CUSTODY;
+	case LINK_ROLE_ASK:
+	case LINK_ROLE_TELL:
+		return LINK_OFFERS;
 	case LINK_ROLE_SOURCE:
 	case LINK_ROLE_DESTINATION:
 	case LINK_ROLE_ANSWER:
@@ -302,6 +338,19 @@ static enum link_kind expected_kind(const struct link *l)
 		break;
 	}
 	return LINK_SESSION;
+}
+
+static void link_on_told(struct link *l, const struct link_message *m, struct link_actions *out)
+{
+	static const struct kerr none;
+
+	if (!m->len) {
+		bad_message(l, out, "a question instead of an answer");
+		return;
+	}
+	link_act(out, LINK_ACT_TOLD)->message = *m;
+	send_blob(l, out, LINK_BYE, NULL, 0);
+	link_finish(l, out, &none);
 }
 
 static void link_on_step_message(struct link *l, const struct link_message *m,
@@ -314,7 +363,10 @@ static void link_on_step_message(struct link *l, const struct link_message *m,
 	}
 	switch (l->step) {
 	case LINK_WAITING:
-		ask_step(l, out, m);
+		if (l->role == LINK_ROLE_ASK)
+			link_on_told(l, m, out);
+		else
+			ask_step(l, out, m);
 		return;
 	case LINK_OWNER:
 		/* What our owner's yes has made has to go out before the answer to this. */
@@ -368,6 +420,7 @@ static void link_on_refused(struct link *l, const struct link_message *m, struct
 	} else if (l->step == LINK_MOVING) {
 		link_on_called_off(l, out, &err, now);
 	} else {
+		l->refused = true;
 		link_finish(l, out, l->step == LINK_ENDING ? &l->end_error : &err);
 	}
 }
@@ -552,6 +605,21 @@ static void link_on_started(struct link *l, const struct link_event *ev, struct 
 	set_step(l, LINK_MOVING, now + LINK_FINISH_MS);
 }
 
+/* Our mover's answer to the peer's question. */
+static void link_on_offers(struct link *l, const struct link_event *ev, struct link_actions *out)
+{
+	static const struct kerr none;
+
+	if (l->role != LINK_ROLE_TELL || l->step != LINK_ASKING)
+		return;
+	if (ev->error.code != KCODE_OK) {
+		link_fail(l, out, &ev->error);
+		return;
+	}
+	send_blob(l, out, LINK_OFFERS, ev->message.blob, ev->message.len);
+	link_finish(l, out, &none);
+}
+
 static void link_on_stands(struct link *l, struct link_actions *out)
 {
 	static const struct kerr none;
@@ -616,7 +684,8 @@ static void link_on_tick(struct link *l, struct link_actions *out, int64_t now)
 		return;
 	}
 	if ((l->deadline && now >= l->deadline) || now >= l->end) {
-		kerr_set(&err, ETIMEDOUT, KCODE_INTERRUPTED,
+		kerr_set(&err, ETIMEDOUT,
+			 l->role == LINK_ROLE_ASK ? KCODE_UNREACHABLE : KCODE_INTERRUPTED,
 			 "The other device did not answer in time.");
 		link_fail(l, out, &err);
 		return;
@@ -644,6 +713,9 @@ void link_feed(struct link *l, const struct link_event *ev, int64_t now, struct 
 		return;
 	case LINK_EV_STARTED:
 		link_on_started(l, ev, ret, now);
+		return;
+	case LINK_EV_OFFERS:
+		link_on_offers(l, ev, ret);
 		return;
 	case LINK_EV_STANDS:
 		link_on_stands(l, ret);

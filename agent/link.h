@@ -14,6 +14,7 @@
 #define LINK_TOTAL_MS 300000	/* for all of a conversation */
 #define LINK_FINISH_MS 60000	/* after the agreement, until the workers' own channel stands */
 #define LINK_ENDING_MS 5000	/* for a destination that is called off, to close its side */
+#define LINK_ASK_MS 3000	/* for a plan, which a person waits for */
 #define LINK_RETRY_MS 5000	/* between two talks about one statement... */
 #define LINK_RETRY_MAX_MS 60000 /* ...and at most, while the peer cannot be talked to */
 
@@ -25,6 +26,8 @@ enum link_role {
 	LINK_ROLE_DESTINATION,
 	LINK_ROLE_CUSTODY, /* hears a statement of the peer, may answer */
 	LINK_ROLE_MAIL,	   /* says a statement, hears at most one answer */
+	LINK_ROLE_ASK,	   /* wants to know what the peer offers to VMs */
+	LINK_ROLE_TELL,	   /* is asked that */
 	_LINK_ROLE_MAX,
 };
 DECLARE_NAMES(link_role, enum link_role);
@@ -47,6 +50,7 @@ enum link_event_kind {
 	LINK_EV_MESSAGE, /* `message` */
 	LINK_EV_ASKED,	 /* policyd answered: `error`, or `state` and `message.blob` */
 	LINK_EV_STARTED, /* the mover answered: `error` (code OK = ready) */
+	LINK_EV_OFFERS,	 /* the mover answered: `error`, or `message.blob` */
 	LINK_EV_STANDS,	 /* the workers' own channel stands: it tells the rest */
 	LINK_EV_ENDED,	 /* the hand-off ended at our mover: `error` (code OK = done) */
 	LINK_EV_CLOSED,	 /* `error` says how */
@@ -67,6 +71,8 @@ enum link_act {
 	LINK_ACT_ASK_CUSTODY, /* blob */
 	LINK_ACT_SEND,	      /* message */
 	LINK_ACT_START_MOVER, /* `flag` = source */
+	LINK_ACT_LOOK,	      /* ask the mover what this host offers */
+	LINK_ACT_TOLD,	      /* tell whoever asked what the peer offers: message */
 	LINK_ACT_PEER_GONE,   /* tell the mover that the other side gave up; error */
 	LINK_ACT_RESULT,      /* error; code OK = as agreed. At most once, at the end */
 	LINK_ACT_FINISH,      /* close when what was sent is out */
@@ -93,10 +99,12 @@ struct link {
 	enum link_step step;
 	uint8_t hid[HID_LEN];
 	bool known;	   /* the peer is paired: more than PAIR may pass */
+	bool own;	   /* it is of the same owner: OFFERS may pass */
 	bool closed;	   /* the channel went away while policyd or the mover was at work */
 	bool pair_open;	   /* policyd has a pairing of ours */
 	bool session_open; /* policyd has a session of ours */
 	bool mover;	   /* the mover has it, and hears of the peer only by us */
+	bool refused;	   /* it ended in the peer's words */
 	unsigned asks;	   /* questions to policyd that are not answered yet */
 	struct kerr close_error;
 	struct kerr end_error;		  /* LINK_ENDING: why */
@@ -115,6 +123,9 @@ void link_clear(struct link *l);
 
 /* Whether a peer that is not paired may go on; set before LINK_EV_OPEN. */
 void link_set_known(struct link *l, bool known);
+
+/* Whether it is a device of the same owner. */
+void link_set_own(struct link *l, bool own);
 
 /* LINK_ROLE_MAIL: what it will say (copied); before LINK_EV_OPEN. -ENOMEM. */
 int link_set_statement(struct link *l, const uint8_t *statement, size_t len);

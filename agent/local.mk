@@ -41,6 +41,8 @@ agent_libagent_a_SOURCES = \
 	agent/naming.c \
 	agent/naming.h \
 	agent/now.h \
+	agent/pace.c \
+	agent/pace.h \
 	agent/peers.c \
 	agent/peers.h \
 	agent/places.c \
@@ -51,6 +53,7 @@ agent_libagent_a_SOURCES = \
 	agent/race.h \
 	agent/request-devices.c \
 	agent/request-handoffs.c \
+	agent/request-plan.c \
 	agent/request-vms.c \
 	agent/requests.c \
 	agent/requests.h \

@@ -8,6 +8,7 @@
 
 #include "agent/link.h"
 #include "agent/now.h"
+#include "agent/pace.h"
 #include "agent/race.h"
 #include "agent/tls.h"
 #include "base/log.h"
@@ -26,6 +27,7 @@ struct peers {
 	guint incoming, refused;
 	uint64_t last_order;
 	int64_t refused_told;
+	struct pace asked; /* for what we offer */
 };
 
 struct talk;
@@ -54,7 +56,9 @@ struct talk {
 	uint8_t id[DEVICE_ID_LEN], exporter[EXPORTER_LEN];
 	guint ticker, timer, starter;
 	struct errand *errand; /* the mover is asked */
+	struct kerr why;       /* it cannot be */
 	void (*started)(void *user, const struct kerr *err);
+	peers_told_fn told;
 	void *user;
 };
 
@@ -70,6 +74,15 @@ static void tell_started(struct talk *t, const struct kerr *err)
 	t->started = NULL;
 	if (started)
 		started(t->user, err);
+}
+
+static void tell_asker(struct talk *t, const struct kerr *err, const struct link_message *m)
+{
+	peers_told_fn told = t->told;
+
+	t->told = NULL;
+	if (told)
+		told(t->user, err, t->link.refused, m ? m->blob : NULL, m ? m->len : 0);
 }
 
 static void attempt_free(struct attempt *at)
@@ -227,6 +240,53 @@ static void start_mover(struct talk *t, bool source)
 		t->timer = g_idle_add(on_mover_missing, t);
 }
 
+static void peers_on_offers(void *arg, int r, const struct kerr *err, const uint8_t *offers,
+			    size_t len)
+{
+	struct errand *e = arg;
+	struct link_event ev = {.kind = LINK_EV_OFFERS, .message = {.blob = offers, .len = len}};
+	struct talk *t = e->t;
+
+	g_free(e);
+	if (!t)
+		return;
+	t->errand = NULL;
+	if (r < 0)
+		ev.error = *err;
+	peers_feed(t, &ev);
+}
+
+static gboolean on_no_offers(gpointer data)
+{
+	struct talk *t = data;
+	struct link_event ev = {.kind = LINK_EV_OFFERS, .error = t->why};
+
+	t->timer = 0;
+	peers_feed(t, &ev);
+	return G_SOURCE_REMOVE;
+}
+
+/* The peer wants to know what this host offers: at a pace, since each look is a process. */
+static void look_offers(struct talk *t)
+{
+	struct mover_client *c = courier_client(t->p->parts.courier);
+	struct errand *e = g_new0(struct errand, 1);
+
+	e->t = t;
+	if (!pace_take(&t->p->asked, t->id, (uint64_t)now_ms())) {
+		kerr_set(&t->why, EBUSY, KCODE_BUSY,
+			 "It was asked too often; try again in some seconds.");
+	} else if (c && mover_client_offers(c, peers_on_offers, e) == 0) {
+		t->errand = e;
+		return;
+	} else {
+		kerr_set(&t->why, EAGAIN, KCODE_NOT_READY,
+			 "The local service kith-mover does not answer.");
+	}
+	g_free(e);
+	t->timer = g_idle_add(on_no_offers, t);
+}
+
 static void peer_gone(struct talk *t, const struct kerr *why)
 {
 	struct mover_client *c = courier_client(t->p->parts.courier);
@@ -259,10 +319,14 @@ static void count_refused(struct peers *p)
 	p->refused = 0;
 }
 
-/* Statements are said again and again: whoever says them tells when it begins or stops to work. */
+/* Statements are said again and again: whoever says them tells when it begins or stops to work. And
+ * a person is told what came of his question. */
 static bool is_repeated(const struct talk *t)
 {
-	return t->link.role == LINK_ROLE_MAIL || t->link.role == LINK_ROLE_CUSTODY;
+	enum link_role role = t->link.role;
+
+	return role == LINK_ROLE_MAIL || role == LINK_ROLE_CUSTODY || role == LINK_ROLE_ASK ||
+	       role == LINK_ROLE_TELL;
 }
 
 static void peers_result(struct talk *t, const struct kerr *err)
@@ -290,8 +354,12 @@ static void peers_result(struct talk *t, const struct kerr *err)
 	case LINK_ROLE_MAIL:
 		p->events->mail(p->ctx, t->target.id, err);
 		return;
+	case LINK_ROLE_ASK:
+		tell_asker(t, err, NULL);
+		return;
 	case LINK_ROLE_ANSWER:
 	case LINK_ROLE_CUSTODY:
+	case LINK_ROLE_TELL:
 	case _LINK_ROLE_MAX:
 		return;
 	}
@@ -307,6 +375,8 @@ static void peers_finish(struct talk *t)
 
 static void peers_act(struct talk *t, const struct link_action *a)
 {
+	static const struct kerr none;
+
 	switch (a->act) {
 	case LINK_ACT_TALK:
 		peers_submit(t, ask_talk, a);
@@ -324,6 +394,12 @@ static void peers_act(struct talk *t, const struct link_action *a)
 		return;
 	case LINK_ACT_START_MOVER:
 		start_mover(t, a->flag);
+		return;
+	case LINK_ACT_LOOK:
+		look_offers(t);
+		return;
+	case LINK_ACT_TOLD:
+		tell_asker(t, &none, &a->message);
 		return;
 	case LINK_ACT_PEER_GONE:
 		peer_gone(t, &a->error);
@@ -349,6 +425,14 @@ static void peers_feed(struct talk *t, const struct link_event *ev)
 		talk_free(t);
 }
 
+static void end_talk(struct talk *t, enum kcode why);
+
+/* A person waits: he hears that it does not answer before all addresses were tried. */
+static bool is_overdue(const struct talk *t)
+{
+	return !t->open && t->link.role == LINK_ROLE_ASK && now_ms() >= t->link.deadline;
+}
+
 static gboolean peers_on_tick(gpointer data)
 {
 	struct talk *t = data;
@@ -357,10 +441,13 @@ static gboolean peers_on_tick(gpointer data)
 
 	/* Out of the way while the talk may be freed. */
 	t->ticker = 0;
-	if (t->open) {
+	if (t->open || is_overdue(t)) {
 		struct peers *p = t->p;
 
-		peers_feed(t, &ev);
+		if (t->open)
+			peers_feed(t, &ev);
+		else
+			end_talk(t, t->failure);
 		if (!g_list_find(p->talks, t))
 			return G_SOURCE_REMOVE;
 	}
@@ -480,12 +567,14 @@ static bool wire_judge(void *user, const uint8_t id[DEVICE_ID_LEN])
 	struct talk *t = ((struct attempt *)user)->t;
 	struct overview *o = t->p->parts.overview;
 	uint8_t own[DEVICE_ID_LEN];
-	bool known = overview_peer(o, id) != NULL;
+	const struct policyd_peer *peer = overview_peer(o, id);
+	bool known = peer != NULL;
 
 	if (!tls_identity_ready(wire_net_identity(t->p->net), own) ||
 	    memcmp(own, id, DEVICE_ID_LEN) == 0)
 		return false;
 	link_set_known(&t->link, known);
+	link_set_own(&t->link, peer && peer->own);
 	if (t->outgoing)
 		return memcmp(id, t->target.id, t->target.id_len) == 0 &&
 		       (known || t->link.role == LINK_ROLE_PAIR_OUT);
@@ -646,6 +735,15 @@ int peers_mail(struct peers *p, const struct peers_target *target, const uint8_t
 	else
 		peers_start(t, target);
 	return r;
+}
+
+void peers_ask(struct peers *p, const struct peers_target *target, peers_told_fn told, void *user)
+{
+	struct talk *t = talk_new(p, LINK_ROLE_ASK, NULL, true);
+
+	t->told = told;
+	t->user = user;
+	peers_start(t, target);
 }
 
 static guint count_from(struct peers *p, const char *address)

@@ -72,6 +72,14 @@ void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct pee
  * policyd. The end comes by events->mail, never from inside this call. -ENOMEM: nothing comes. */
 int peers_mail(struct peers *p, const struct peers_target *t, const uint8_t *statement, size_t len);
 
+/* What a paired device of the same owner offers to VMs that arrive: the mover's record, unread.
+ * With an error `offers` is NULL; `theirs`: the sentence is that device's. */
+typedef void (*peers_told_fn)(void *user, const struct kerr *err, bool theirs,
+			      const uint8_t *offers, size_t len);
+
+/* Asks for it; `told` is called once, within LINK_ASK_MS. `user` must stay valid until then. */
+void peers_ask(struct peers *p, const struct peers_target *t, peers_told_fn told, void *user);
+
 /* Takes an accepted connection over; nothing was read from it. When there are too many, one that
  * has not proved its key gives way as places_yield() says. */
 void peers_accept(struct peers *p, int fd);

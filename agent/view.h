@@ -7,6 +7,9 @@
 #include "agent/jobs.h"
 #include "policyd/api/client.h"
 
+/* `reason` OK: it would move. `reached`: the other device told what it offers. */
+json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached);
+
 json_t *view_job(const struct job *job);
 /* The event that tells of it: a line for control_broadcast(). */
 char *view_progress(const struct job *job);

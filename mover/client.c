@@ -15,6 +15,8 @@ struct pending {
 	mover_done_fn done;
 	mover_jobs_fn jobs;
 	mover_vms_fn vms;
+	mover_offers_fn offers;
+	mover_plan_fn plan;
 	void *arg;
 };
 
@@ -57,7 +59,7 @@ int mover_client_fd(const struct mover_client *c)
 static int send_request(struct mover_client *c, const struct record *record, const void *v, int fd,
 			const struct pending *want)
 {
-	uint8_t body[MOVER_GONE_MAX];
+	uint8_t body[MOVER_PLAN_ASK_MAX]; /* the longest */
 	struct wbuf w = wbuf_init(body, sizeof(body));
 	struct pending *slot = NULL;
 	int r;
@@ -132,6 +134,19 @@ int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg)
 			    &(struct pending){.op = MOVER_OP_VMS, .vms = done, .arg = arg});
 }
 
+int mover_client_offers(struct mover_client *c, mover_offers_fn done, void *arg)
+{
+	return send_request(c, NULL, NULL, -EBADF,
+			    &(struct pending){.op = MOVER_OP_OFFERS, .offers = done, .arg = arg});
+}
+
+int mover_client_plan(struct mover_client *c, const struct mover_plan_ask *ask, mover_plan_fn done,
+		      void *arg)
+{
+	return send_request(c, &mover_plan_ask_record, ask, -EBADF,
+			    &(struct pending){.op = MOVER_OP_PLAN, .plan = done, .arg = arg});
+}
+
 static int bad_answer(struct kerr *err)
 {
 	return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The mover's answer is unreadable.");
@@ -159,6 +174,27 @@ static void answer_vms(const struct pending *p, int r, struct kerr *err, struct 
 		p->vms(p->arg, r, err, vms, n);
 }
 
+static void answer_offers(const struct pending *p, int r, struct kerr *err, struct rbuf *body)
+{
+	size_t len = r < 0 ? 0 : body->left;
+	const uint8_t *offers = rbuf_view(body, len);
+
+	if (r >= 0 && (!len || len > MOVER_OFFERS_MAX))
+		r = bad_answer(err);
+	if (p->offers)
+		p->offers(p->arg, r, err, offers, len);
+}
+
+static void answer_plan(const struct pending *p, int r, struct kerr *err, struct rbuf *body)
+{
+	struct mover_plan plan;
+
+	if (r >= 0 && (record_get(body, &mover_plan_record, &plan) < 0 || rbuf_end(body) < 0))
+		r = bad_answer(err);
+	if (p->plan)
+		p->plan(p->arg, r, err, r < 0 ? NULL : &plan);
+}
+
 /* Frees the slot before the callback, which may send the next request. */
 static void client_answer(struct pending *slot, int r, struct kerr *err, struct rbuf *body)
 {
@@ -169,6 +205,10 @@ static void client_answer(struct pending *slot, int r, struct kerr *err, struct 
 		answer_jobs(&p, r, err, body);
 	else if (p.op == MOVER_OP_VMS)
 		answer_vms(&p, r, err, body);
+	else if (p.op == MOVER_OP_OFFERS)
+		answer_offers(&p, r, err, body);
+	else if (p.op == MOVER_OP_PLAN)
+		answer_plan(&p, r, err, body);
 	else if (p.done)
 		p.done(p.arg, r, err);
 }

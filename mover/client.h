@@ -27,6 +27,13 @@ typedef void (*mover_jobs_fn)(void *arg, int r, const struct kerr *err,
 typedef void (*mover_vms_fn)(void *arg, int r, const struct kerr *err, const struct mover_vm *vms,
 			     size_t count);
 
+/* *plan is NULL where r < 0. */
+typedef void (*mover_plan_fn)(void *arg, int r, const struct kerr *err,
+			      const struct mover_plan *plan);
+/* Of the record only the length was looked at; borrowed. */
+typedef void (*mover_offers_fn)(void *arg, int r, const struct kerr *err, const uint8_t *offers,
+				size_t len);
+
 /* Connects to the socket at `path`. `events` is borrowed and must outlive the client. */
 int mover_client_new(const char *path, const struct mover_client_events *events, void *ctx,
 		     struct mover_client **ret);
@@ -51,3 +58,8 @@ int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], move
 int mover_client_gone(struct mover_client *c, const uint8_t hid[HID_LEN], const struct kerr *why);
 int mover_client_jobs(struct mover_client *c, mover_jobs_fn done, void *arg);
 int mover_client_vms(struct mover_client *c, mover_vms_fn done, void *arg);
+/* What this host offers to VMs that arrive. */
+int mover_client_offers(struct mover_client *c, mover_offers_fn done, void *arg);
+/* What would become of a hand-off of this VM to a device that offers this (`len` 0: not known). */
+int mover_client_plan(struct mover_client *c, const struct mover_plan_ask *ask, mover_plan_fn done,
+		      void *arg);

@@ -52,11 +52,13 @@ static void conversation(const uint8_t *data, size_t size)
 
 	link_init(&l, (enum link_role)(first % _LINK_ROLE_MAX), NULL, now);
 	link_set_known(&l, first & 0x80);
+	link_set_own(&l, first & 0x40);
 	while (r.left > 0 && rbuf_error(&r) == 0) {
 		uint8_t select = rbuf_u8(&r), extra = rbuf_u8(&r), len = rbuf_u8(&r);
 		size_t n = MIN_OF((size_t)len, r.left);
 		const uint8_t *piece = rbuf_view(&r, n);
-		struct link_event ev = {.kind = (enum link_event_kind)(select % 7)};
+		struct link_event ev = {
+			.kind = (enum link_event_kind)(select % (LINK_EV_TICK + 1))};
 
 		ev.message = (struct link_message){.blob = piece, .len = piece ? n : 0};
 		ev.message.kind = (enum link_kind)(extra % _LINK_KIND_MAX);

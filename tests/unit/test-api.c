@@ -20,6 +20,9 @@ static void test_good(void)
 	g_assert_cmpstr(r.device, ==, "desktop");
 	g_assert_cmpstr(r.address, ==, "10.0.0.1:4747");
 	g_assert_cmpint(r.hid[15], ==, 15);
+	line = "{\"id\": 8, \"op\": \"plan\", \"vm\": \"" HID "\", \"device\": \"desktop\"}";
+	g_assert_cmpint(api_parse(line, strlen(line), requests_rows, &r, &err), ==, 0);
+	g_assert_cmpint(r.vm[15], ==, 15);
 }
 
 /* N10: whoever does not own the device sees no VM and no hand-off, and does nothing. */
@@ -65,6 +68,8 @@ static void test_refused(void)
 		{"{\"id\":6,\"op\":\"cancel\",\"hid\":\"" HID "00\"}", KCODE_USAGE, 6},
 		{"{\"id\":6,\"op\":\"cancel\",\"hid\":\"zz0102030405060708090a0b0c0d0e0f\"}",
 		 KCODE_USAGE, 6},
+		{"{\"id\":6,\"op\":\"plan\",\"vm\":\"work\",\"device\":\"a\"}", KCODE_USAGE, 6},
+		{"{\"id\":6,\"op\":\"plan\",\"device\":\"a\"}", KCODE_USAGE, 6},
 		{"{\"id\":6,\"op\":\"handoff\",\"hid\":\"" HID "\"}", KCODE_USAGE, 6},
 	};
 

@@ -741,6 +741,122 @@ static void test_mail_unreachable(struct fixture *f, gconstpointer data)
 	expect_over(f, KCODE_UNREACHABLE);
 }
 
+static void offered(struct fixture *f, const char *blob)
+{
+	struct link_event ev = {.kind = LINK_EV_OFFERS};
+
+	ev.message.blob = (const uint8_t *)blob;
+	ev.message.len = strlen(blob);
+	link_feed(&f->l, &ev, f->now, &f->out);
+}
+
+static void test_ask(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	feed(f, LINK_EV_OPEN);
+	expect_send(f, LINK_OFFERS, "");
+	message(f, LINK_OFFERS, "record");
+	g_assert_cmpmem(find(f, LINK_ACT_TOLD)->message.blob, 6, "record", 6);
+	g_assert_false(f->l.refused);
+	expect_over(f, KCODE_OK);
+}
+
+/* Nothing but one answer, and in time. */
+static void test_ask_wrong(struct fixture *f, gconstpointer data)
+{
+	static const struct {
+		enum link_kind kind;
+		const char *blob;
+	} rows[] = {{LINK_OFFERS, ""}, {LINK_SESSION, "blob"}, {LINK_CUSTODY, "vote"}};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		setup(f, data);
+		feed(f, LINK_EV_OPEN);
+		message(f, rows[i].kind, rows[i].blob);
+		g_assert_null(find(f, LINK_ACT_TOLD));
+		g_assert_null(find(f, LINK_ACT_TALK));
+		g_assert_null(find(f, LINK_ACT_ASK_CUSTODY));
+		expect_over(f, KCODE_BAD_MESSAGE);
+	}
+}
+
+static void test_ask_silence(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	feed(f, LINK_EV_OPEN);
+	f->now += LINK_ASK_MS - 1;
+	feed(f, LINK_EV_TICK);
+	g_assert_cmpuint(f->out.count, ==, 0);
+	f->now++;
+	feed(f, LINK_EV_TICK);
+	expect_over(f, KCODE_UNREACHABLE);
+}
+
+static void test_ask_refused(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	feed(f, LINK_EV_OPEN);
+	refused(f, KCODE_NOT_READY);
+	g_assert_null(find(f, LINK_ACT_TOLD));
+	g_assert_true(f->l.refused);
+	expect_over(f, KCODE_NOT_READY);
+}
+
+static void test_tell(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	link_set_own(&f->l, true);
+	feed(f, LINK_EV_OPEN);
+	message(f, LINK_OFFERS, "");
+	expect(f, LINK_ACT_LOOK);
+	offered(f, "record");
+	expect_send(f, LINK_OFFERS, "record");
+	expect_over(f, KCODE_OK);
+}
+
+static void test_tell_not_now(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	link_set_own(&f->l, true);
+	feed(f, LINK_EV_OPEN);
+	message(f, LINK_OFFERS, "");
+	feed_error(f, LINK_EV_OFFERS, KCODE_NOT_READY);
+	expect_send(f, LINK_REFUSED, NULL);
+	expect_over(f, KCODE_NOT_READY);
+}
+
+/* H25: what we offer is for our owner's devices; strangers and other people's hear nothing. */
+static void test_tell_others(struct fixture *f, gconstpointer data)
+{
+	for (int paired = 0; paired < 2; paired++) {
+		setup(f, data);
+		link_set_known(&f->l, paired);
+		feed(f, LINK_EV_OPEN);
+		message(f, LINK_OFFERS, "");
+		g_assert_null(find(f, LINK_ACT_LOOK));
+		expect_send(f, LINK_REFUSED, NULL);
+		expect_over(f, paired ? KCODE_NOT_ALLOWED : KCODE_BAD_MESSAGE);
+	}
+}
+
+static void test_tell_wrong(struct fixture *f, gconstpointer data)
+{
+	link_set_own(&f->l, true);
+	feed(f, LINK_EV_OPEN);
+	message(f, LINK_OFFERS, "an answer to no question");
+	g_assert_null(find(f, LINK_ACT_LOOK));
+	expect_over(f, KCODE_BAD_MESSAGE);
+	setup(f, data);
+	link_set_own(&f->l, true);
+	feed(f, LINK_EV_OPEN);
+	message(f, LINK_OFFERS, "");
+	message(f, LINK_OFFERS, ""); /* twice: one look */
+	g_assert_null(find(f, LINK_ACT_LOOK));
+	expect_over(f, KCODE_BAD_MESSAGE);
+	offered(f, "record");
+	g_assert_cmpuint(f->out.count, ==, 0);
+}
+
 static void test_retry(void)
 {
 	static const int64_t pauses[] = {5000, 10000, 20000, 40000, 60000, 60000};
@@ -846,6 +962,14 @@ int main(int argc, char **argv)
 	TEST("/link/mail, N1 two answers", LINK_ROLE_MAIL, test_mail_twice);
 	TEST("/link/mail, policyd does not believe it", LINK_ROLE_MAIL, test_mail_not_ours);
 	TEST("/link/mail, unreachable", LINK_ROLE_MAIL, test_mail_unreachable);
+	TEST("/link/ask", LINK_ROLE_ASK, test_ask);
+	TEST("/link/ask, N1 something else", LINK_ROLE_ASK, test_ask_wrong);
+	TEST("/link/ask, no answer", LINK_ROLE_ASK, test_ask_silence);
+	TEST("/link/ask, refused", LINK_ROLE_ASK, test_ask_refused);
+	TEST("/link/tell", LINK_ROLE_ANSWER, test_tell);
+	TEST("/link/tell, not now", LINK_ROLE_ANSWER, test_tell_not_now);
+	TEST("/link/tell, H25 nobody else", LINK_ROLE_ANSWER, test_tell_others);
+	TEST("/link/tell, N1 something else", LINK_ROLE_ANSWER, test_tell_wrong);
 	g_test_add_func("/link/mail, again and again, but not all the time", test_retry);
 	g_test_add_func("/link/mail, while the mover does it", test_switching);
 	return g_test_run();

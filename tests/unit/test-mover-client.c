@@ -89,6 +89,8 @@ static const struct mover_client_events events = {.dial = on_dial};
 static void test_requests(void)
 {
 	struct fixture f;
+	const struct mover_plan_ask wish = {
+		.uuid = {3, 4}, .offers = (const uint8_t *)"\1\2", .len = 2};
 	struct mover_client *c;
 	struct kerr why = {0};
 
@@ -104,7 +106,95 @@ static void test_requests(void)
 	asked(&f, MOVER_OP_CANCEL, "cancel");
 	g_assert_cmpint(mover_client_gone(c, HID, &why), ==, 0);
 	asked(&f, MOVER_OP_GONE, "gone");
+	g_assert_cmpint(mover_client_plan(c, &wish, NULL, NULL), ==, 0);
+	asked(&f, MOVER_OP_PLAN, "plan-ask");
 	mover_client_free(c);
+	stop(&f);
+}
+
+/* -- answers to a plan -- */
+
+struct told {
+	int calls, r;
+	struct kerr err;
+	struct mover_plan plan;
+	size_t len;
+};
+
+static void on_plan(void *arg, int r, const struct kerr *err, const struct mover_plan *plan)
+{
+	struct told *t = arg;
+
+	t->calls++;
+	t->r = r;
+	t->err = *err;
+	g_assert_cmpint(plan != NULL, ==, r == 0);
+	if (plan)
+		t->plan = *plan;
+}
+
+static void on_offers(void *arg, int r, const struct kerr *err, const uint8_t *offers, size_t len)
+{
+	struct told *t = arg;
+
+	t->calls++;
+	t->r = r;
+	t->err = *err;
+	t->len = len;
+	if (r == 0)
+		g_assert_cmpmem(offers, len, "offers", 6);
+}
+
+static void answer(struct fixture *f, struct mover_client *c, uint16_t op, const void *body,
+		   size_t len)
+{
+	struct pollfd p = {.fd = f->fd, .events = POLLIN};
+	struct ipc_msg m = {.fd = -EBADF};
+
+	g_assert_cmpint(poll(&p, 1, 5000), ==, 1);
+	g_assert_cmpint(ipc_recv(f->fd, f->buf, &m), ==, 1);
+	g_assert_cmpuint(m.op, ==, op);
+	g_assert_cmpint(ipc_send(f->fd, op, IPC_FLAG_REPLY, m.serial, body, len, -EBADF), ==, 0);
+	g_assert_cmpint(mover_client_dispatch(c), ==, 0);
+}
+
+static void test_plan(void)
+{
+	const struct mover_plan_ask wish = {.uuid = {3, 4}};
+	static uint8_t body[MOVER_OFFERS_MAX + 1];
+	struct mover_client *c;
+	struct fixture f;
+	struct told t = {0};
+	size_t n = golden_read("mover.txt", "plan", body, sizeof(body));
+
+	serve(&f, "mover.sock");
+	g_assert_cmpint(mover_client_new(f.path, &events, NULL, &c), ==, 0);
+	accept_one(&f);
+	g_assert_cmpint(mover_client_plan(c, &wish, on_plan, &t), ==, 0);
+	answer(&f, c, MOVER_OP_PLAN, body, n);
+	g_assert_true(t.calls == 1 && t.r == 0 && t.plan.there);
+	g_assert_cmpint(t.plan.reason.code, ==, KCODE_ROOM);
+	g_assert_cmpstr(t.plan.reason.text, ==, "No room...");
+	g_assert_true(t.plan.memory_bytes == 1 << 28 && t.plan.disk_bytes == 1 << 29);
+	/* N1: cut, or with more behind it. */
+	for (size_t len = 0; len <= n + 1; len += len + 1 == n ? 2 : 1) {
+		g_assert_cmpint(mover_client_plan(c, &wish, on_plan, &t), ==, 0);
+		answer(&f, c, MOVER_OP_PLAN, body, len);
+		g_assert_true(t.r < 0 && t.err.code == KCODE_BAD_MESSAGE);
+	}
+	/* A record is not read here, but nothing and too much of it are none. */
+	for (size_t len = 0; len <= sizeof(body); len += sizeof(body)) {
+		g_assert_cmpint(mover_client_offers(c, on_offers, &t), ==, 0);
+		answer(&f, c, MOVER_OP_OFFERS, body, len);
+		g_assert_true(t.r < 0 && t.err.code == KCODE_BAD_MESSAGE);
+	}
+	g_assert_cmpint(mover_client_offers(c, on_offers, &t), ==, 0);
+	answer(&f, c, MOVER_OP_OFFERS, "offers", 6);
+	g_assert_true(t.r == 0 && t.len == 6);
+	/* A mover that goes away answers too. */
+	g_assert_cmpint(mover_client_offers(c, on_offers, &t), ==, 0);
+	mover_client_free(c);
+	g_assert_cmpint(t.err.code, ==, KCODE_INTERRUPTED);
 	stop(&f);
 }
 
@@ -277,6 +367,7 @@ int main(int argc, char *argv[])
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_test_add_func("/mover-client/requests", test_requests);
+	g_test_add_func("/mover-client/plans", test_plan);
 	g_test_add_func("/mover-client/what is not sent", test_not_sent);
 	g_test_add_func("/mover-client/N1 requests that are read", test_read);
 	g_test_add_func("/mover-client/N1 orders to dial", test_dial);

@@ -12,6 +12,7 @@
 #include "agent/client.h"
 #include "agent/control.h"
 #include "agent/dial.h"
+#include "agent/pace.h"
 #include "agent/places.h"
 #include "agent/race.h"
 #include "base/clock.h"
@@ -358,12 +359,40 @@ static void test_never_reads(void)
 	door_close(&d);
 }
 
+/* H25: a device that asks all the time makes one look a second, and costs others nothing. */
+static void test_device_pace(void)
+{
+	uint8_t one[DEVICE_ID_LEN] = {1}, other[DEVICE_ID_LEN] = {2};
+	struct pace *p = g_new0(struct pace, 1);
+	uint64_t now = 1000000;
+
+	for (int i = 0; i < PACE_AT_ONCE; i++)
+		g_assert_true(pace_take(p, one, now));
+	g_assert_false(pace_take(p, one, now));
+	g_assert_true(pace_take(p, other, now));
+	now += PACE_EVERY_MS;
+	g_assert_true(pace_take(p, one, now));
+	g_assert_false(pace_take(p, one, now));
+	/* Others in any number do not make it forget. */
+	for (unsigned i = 0; i < 2 * PACE_DEVICES_MAX; i++) {
+		uint8_t id[DEVICE_ID_LEN] = {3, (uint8_t)i};
+
+		pace_take(p, id, now);
+	}
+	g_assert_false(pace_take(p, one, now));
+	now += PACE_AT_ONCE * PACE_EVERY_MS;
+	for (int i = 0; i < PACE_AT_ONCE; i++)
+		g_assert_true(pace_take(p, one, now));
+	g_free(p);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/places/A3 each user has his own", test_local);
 	g_test_add_func("/places/D the oldest stranger goes first", test_yield);
 	g_test_add_func("/places/D strangers come at a pace", test_bucket);
+	g_test_add_func("/places/H25 each device asks at a pace", test_device_pace);
 	g_test_add_func("/race/D thirty dead addresses", test_race);
 	g_test_add_func("/race/a head start", test_head_start);
 	g_test_add_func("/race/D the first that connects", test_dial);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What would become of a hand-off: first the other device is asked what it offers, then our mover
+ * holds the VM against it. Nothing is begun. */
+#include <string.h>
+
+#include "agent/call.h"
+#include "agent/naming.h"
+#include "agent/view.h"
+
+/* The other device's half, while our mover is asked: the state of the call. */
+struct planning {
+	struct kerr reason; /* why it cannot tell */
+	bool reached;	    /* it told */
+};
+
+static struct planning *planning_of(struct call *c)
+{
+	return c->state;
+}
+
+/* The destination's sentence may say "this device" and mean that one. */
+static void mark_theirs(struct kerr *err, const char *label, const char *how)
+{
+	struct kerr marked = {0};
+
+	kerr_set(&marked, EREMOTEIO, err->code, "\"%s\" %s: %.380s", label, how, err->text);
+	*err = marked;
+}
+
+static void reply_plan(struct call *c, const struct mover_plan *plan)
+{
+	const struct planning *k = planning_of(c);
+	struct kerr reason = k->reason;
+
+	if (reason.code == KCODE_OK) {
+		reason = plan->reason;
+		if (plan->there)
+			mark_theirs(&reason, c->target.label, "would stop the hand-off");
+	}
+	call_reply(c, view_plan(plan, &reason, k->reached));
+}
+
+static void on_plan(void *arg, int r, const struct kerr *err, const struct mover_plan *plan)
+{
+	struct mover_plan none = {0};
+
+	if (r < 0)
+		none.reason = *err;
+	reply_plan(arg, r < 0 ? &none : plan);
+}
+
+static void ask_mover(struct call *c, const uint8_t *offers, size_t len)
+{
+	struct mover_client *mover = courier_client(c->parts->courier);
+	struct mover_plan_ask ask = {.offers = offers, .len = len};
+	struct mover_plan none = {0};
+
+	memcpy(ask.uuid, c->request.vm, UUID_LEN);
+	if (mover && mover_client_plan(mover, &ask, on_plan, c) == 0)
+		return;
+	kerr_set(&none.reason, EAGAIN, KCODE_NOT_READY,
+		 "The local service kith-mover does not answer.");
+	reply_plan(c, &none);
+}
+
+/* What its kithd did not even understand it cannot have: an older one says that it is malformed. */
+static void cannot_tell(struct call *c, const struct kerr *err, bool theirs)
+{
+	struct kerr *reason = &planning_of(c)->reason;
+
+	if (theirs && err->code == KCODE_BAD_MESSAGE) {
+		kerr_set(reason, EPROTONOSUPPORT, KCODE_UNREACHABLE,
+			 "\"%s\" runs another version of Kith, which does not say beforehand what "
+			 "it can take; install the same version on both devices.",
+			 c->target.label);
+		return;
+	}
+	/* It does not count this device as its owner's: then it tells nothing, and that is all. */
+	if (theirs && err->code == KCODE_NOT_ALLOWED)
+		return;
+	*reason = *err;
+	if (theirs)
+		mark_theirs(reason, c->target.label, "says");
+}
+
+static void on_told(void *user, const struct kerr *err, bool theirs, const uint8_t *offers,
+		    size_t len)
+{
+	struct call *c = user;
+
+	planning_of(c)->reached = err->code == KCODE_OK;
+	if (err->code != KCODE_OK)
+		cannot_tell(c, err, theirs);
+	ask_mover(c, offers, len);
+}
+
+static const struct policyd_peer *find_device(struct call *c, struct kerr *err)
+{
+	size_t count;
+	const struct policyd_peer *peers = overview_peers(c->parts->overview, &count);
+	int r = naming_paired(peers, count, c->request.device, &c->target, err);
+
+	if (r == 0)
+		kerr_set(err, ENOENT, KCODE_PEER_UNKNOWN,
+			 "No device \"%s\" is paired with this one.", c->request.device);
+	return r > 0 ? overview_peer(c->parts->overview, c->target.id) : NULL;
+}
+
+static void on_may_plan(void *user)
+{
+	struct call *c = user;
+	struct kerr err = {0};
+	const struct policyd_peer *peer = find_device(c, &err);
+
+	if (!peer) {
+		call_fail(c, &err);
+		return;
+	}
+	c->state = g_new0(struct planning, 1);
+	c->state_free = g_free;
+	/* Others tell nobody; what our own host has against it can be told all the same. */
+	if (!peer->own) {
+		ask_mover(c, NULL, 0);
+		return;
+	}
+	whereabouts_find(c->parts->whereabouts, c->target.id, c->target.id_len, &c->target);
+	peers_ask(c->parts->peers, &c->target, on_told, c);
+}
+
+void request_plan(struct call *c)
+{
+	overview_refresh_for_person(c->parts->overview, on_may_plan, c);
+}
