@@ -155,6 +155,19 @@ struct job *jobs_progress(struct jobs *jobs, const struct mover_progress *p, int
 	return job;
 }
 
+uint64_t jobs_rate(const struct jobs *jobs, const uint8_t peer[DEVICE_ID_LEN])
+{
+	for (size_t i = 0; i < jobs->count; i++) {
+		const struct mover_progress *p = &jobs->rows[i]->progress;
+		uint64_t bytes = p->ram_bytes + p->disk_bytes;
+
+		if (p->phase == PHASE_DONE && bytes >= JOBS_RATE_BYTES && p->elapsed_ms &&
+		    memcmp(p->peer, peer, DEVICE_ID_LEN) == 0)
+			return MIN_OF(bytes / p->elapsed_ms * 1000 + 1, JOBS_RATE_MAX);
+	}
+	return 0;
+}
+
 bool jobs_switching(const struct jobs *jobs, const uint8_t peer[DEVICE_ID_LEN], int64_t now)
 {
 	for (size_t i = 0; i < jobs->count; i++) {

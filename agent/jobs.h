@@ -10,6 +10,8 @@
 #define JOBS_OPEN_MAX 64
 #define JOBS_ENDED_MAX 16
 #define JOBS_QUIET_MS 5000
+#define JOBS_RATE_BYTES ((uint64_t)16 << 20) /* less says nothing of the rate */
+#define JOBS_RATE_MAX ((uint64_t)1 << 40)    /* what a peer tells of it counts up to this */
 
 enum job_state {
 	JOB_SESSION, /* the two policyds talk */
@@ -52,6 +54,10 @@ void jobs_end(struct jobs *jobs, struct job *job, const struct kerr *err, int64_
 /* The mover's word; a job not known yet (kithd was restarted) is entered. NULL if that is not
  * possible. */
 struct job *jobs_progress(struct jobs *jobs, const struct mover_progress *p, int64_t now);
+
+/* Bytes a second of the last hand-off with this peer that went well and was long enough to tell; 0:
+ * there was none, or it is forgotten. */
+uint64_t jobs_rate(const struct jobs *jobs, const uint8_t peer[DEVICE_ID_LEN]);
 
 /* True while the mover switches a VM over to or from this peer: then the two workers talk, and
  * nobody else has to carry what they say. A worker that is stuck says nothing for JOBS_QUIET_MS. */

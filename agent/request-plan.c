@@ -37,7 +37,8 @@ static void reply_plan(struct call *c, const struct mover_plan *plan)
 		if (plan->there)
 			mark_theirs(&reason, c->target.label, "would stop the hand-off");
 	}
-	call_reply(c, view_plan(plan, &reason, k->reached));
+	call_reply(c,
+		   view_plan(plan, &reason, k->reached, jobs_rate(c->parts->jobs, c->target.id)));
 }
 
 static void on_plan(void *arg, int r, const struct kerr *err, const struct mover_plan *plan)

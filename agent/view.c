@@ -13,13 +13,22 @@ static void set_number(json_t *o, const char *name, uint64_t n)
 	json_object_set_new(o, name, json_integer((json_int_t)n));
 }
 
-json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached)
+static json_t *view_time(uint64_t bytes, uint64_t rate)
+{
+	return rate ? json_integer((json_int_t)(bytes / rate * 1000 + bytes % rate * 1000 / rate))
+		    : json_null();
+}
+
+json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
+		  uint64_t rate)
 {
 	enum mover_rung rung = reason->code == KCODE_OK ? plan->rung : MOVER_RUNG_NONE;
 
-	return json_pack("{s:s, s:o, s:I, s:I, s:b}", "rung", mover_rung_to_string(rung), "reason",
-			 api_error(reason), "memory_bytes", (json_int_t)plan->memory_bytes,
-			 "disk_bytes", (json_int_t)plan->disk_bytes, "reached", reached);
+	return json_pack("{s:s, s:o, s:I, s:I, s:b, s:o, s:o}", "rung", mover_rung_to_string(rung),
+			 "reason", api_error(reason), "memory_bytes",
+			 (json_int_t)plan->memory_bytes, "disk_bytes", (json_int_t)plan->disk_bytes,
+			 "reached", reached, "least_ms", view_time(plan->disk_bytes, rate),
+			 "most_ms", view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }
 
 json_t *view_job(const struct job *job)

@@ -7,8 +7,11 @@
 #include "agent/jobs.h"
 #include "policyd/api/client.h"
 
-/* `reason` OK: it would move. `reached`: the other device told what it offers. */
-json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached);
+/* `reason` OK: it would move. `reached`: the other device told what it offers. `rate`: bytes a
+ * second, 0 = nobody knows. The time is from that of the disks alone, for memory that is empty is
+ * not sent, to that of all. */
+json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
+		  uint64_t rate);
 
 json_t *view_job(const struct job *job);
 /* The event that tells of it: a line for control_broadcast(). */

@@ -84,6 +84,7 @@ LAB_TESTS = \
 	tests/integration/test_locked.py \
 	tests/integration/test_ordinary.py \
 	tests/integration/test_pairing.py \
+	tests/integration/test_plan.py \
 	tests/integration/test_pools.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "mover/proto.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/move.h"
@@ -21,58 +22,141 @@ static int find_target(struct cli *cli, char **argv, struct target *ret, struct 
 	return r;
 }
 
-/* What libvirt here says of the VM; the policy knows nothing of that (A5). */
-static void plan_domain(const json_t *vms, const struct target *t, struct policyd_plan *plan)
+static uint64_t number_of(const json_t *object, const char *key)
 {
-	const json_t *down = json_object_get(vms, "mover_error"), *vm, *found = NULL;
-	int code = kcode_from_string(cli_text(down, "code"));
-	char uuid[2 * UUID_LEN + 1];
-	const char *state;
-	size_t i;
+	json_int_t v = json_integer_value(json_object_get(object, key));
 
-	hex_encode(t->uuid, UUID_LEN, uuid);
-	json_array_foreach(json_object_get(vms, "vms"), i, vm)
-	{
-		if (strcmp(cli_text(vm, "uuid"), uuid) == 0)
-			found = vm;
-	}
-	state = cli_text(found, "state");
-	if (json_is_object(down))
-		kerr_set(&plan->reason, EAGAIN, code > 0 ? (enum kcode)code : KCODE_NOT_READY,
-			 "The policy allows it, but this device cannot move a VM now. %s",
-			 cli_text(down, "text"));
-	else if (!*state)
-		kerr_set(&plan->reason, ENOENT, KCODE_DOMAIN,
-			 "The policy allows it, but libvirt on this device does not know \"%s\".",
-			 t->vm);
-	else if (strcmp(state, "running") != 0 && strcmp(state, "off") != 0)
-		kerr_set(&plan->reason, ENOTCONN, KCODE_NOT_RUNNING,
-			 "The policy allows it, but \"%s\" is %s; only a VM that runs or is off "
-			 "can be "
-			 "moved.",
-			 t->vm, state);
+	return v < 0 ? 0 : (uint64_t)v;
+}
+
+/* What both devices say of a hand-off that the policy allows. */
+struct outlook {
+	const char *rung; /* a name of enum mover_rung; "none" while it is not known */
+	uint64_t memory_bytes, disk_bytes;
+	uint64_t least_ms, most_ms; /* as fast as the last hand-off with that device; 0 = none */
+	bool asked, reached;	    /* whether the other device told */
+};
+
+/* What the policy allows may still not work (A5). The sentence is the one that the move would end
+ * with. */
+static void plan_hosts(struct policyd_plan *plan, const json_t *answer, struct outlook *ret)
+{
+	const json_t *reason = json_object_get(answer, "reason");
+	int rung = mover_rung_from_string(cli_text(answer, "rung"));
+	int code = kcode_from_string(cli_text(reason, "code"));
+
+	ret->memory_bytes = number_of(answer, "memory_bytes");
+	ret->disk_bytes = number_of(answer, "disk_bytes");
+	ret->least_ms = number_of(answer, "least_ms");
+	ret->most_ms = number_of(answer, "most_ms");
+	ret->reached = json_is_true(json_object_get(answer, "reached"));
+	ret->asked = true;
+	if (json_is_object(reason))
+		kerr_set(&plan->reason, EREMOTEIO, code > 0 ? (enum kcode)code : KCODE_FAILED, "%s",
+			 cli_text(reason, "text"));
+	else if (rung > MOVER_RUNG_NONE)
+		ret->rung = mover_rung_to_string((enum mover_rung)rung);
+	else
+		kerr_set(&plan->reason, EBADMSG, KCODE_BAD_MESSAGE,
+			 "kithd does not say whether it would work.");
 	plan->allowed = plan->reason.code == KCODE_OK;
 }
 
-/* What the policy allows may still not work; contacts nobody, changes nothing. */
-static void plan_here(struct cli *cli, const struct target *t, struct policyd_plan *plan)
+static void plan_outlook(struct cli *cli, const struct target *t, struct policyd_plan *plan,
+			 struct outlook *ret)
 {
+	char uuid[2 * UUID_LEN + 1], device[2 * DEVICE_ID_LEN + 1];
 	struct kerr err = {0};
-	json_t *vms;
+	json_t *answer;
 
 	if (!plan->allowed)
 		return;
-	if (cli_agent(cli, json_pack("{s:s}", "op", "vms"), &vms, &err) < 0) {
+	hex_encode(t->uuid, UUID_LEN, uuid);
+	hex_encode(t->device, DEVICE_ID_LEN, device);
+	if (cli_agent(cli, json_pack("{s:s, s:s, s:s}", "op", "plan", "vm", uuid, "device", device),
+		      &answer, &err) < 0) {
 		plan->allowed = 0;
 		plan->reason = err;
 		return;
 	}
-	plan_domain(vms, t, plan);
-	json_decref(vms);
+	plan_hosts(plan, answer, ret);
+	json_decref(answer);
+}
+
+static void print_bytes(const struct outlook *o)
+{
+	char memory[32], disk[32];
+
+	cli_bytes(o->memory_bytes, memory, sizeof(memory));
+	cli_bytes(o->disk_bytes, disk, sizeof(disk));
+	if (o->disk_bytes)
+		printf("about %s of memory and %s of disk to be sent\n", memory, disk);
+	else
+		printf("about %s of memory to be sent\n", memory);
+}
+
+static void print_outlook(const struct target *t, const struct policyd_plan *plan,
+			  const struct outlook *o)
+{
+	static const char *const words[_MOVER_RUNG_MAX] = {
+		[MOVER_RUNG_NONE] = "not at all",
+		[MOVER_RUNG_LIVE] = "while it runs",
+		[MOVER_RUNG_LIVE_DISK] = "while it runs, with its disks",
+		[MOVER_RUNG_COLD] = "switched off, with its disks",
+	};
+	int rung = mover_rung_from_string(o->rung);
+
+	printf("  how: %s; ", words[rung < 0 ? MOVER_RUNG_NONE : rung]);
+	print_bytes(o);
+	if (o->most_ms)
+		printf("  time: between %llu and %llu s, if it is as fast as the last hand-off "
+		       "with \"%s\".\n",
+		       (unsigned long long)(o->least_ms / 1000),
+		       (unsigned long long)(o->most_ms / 1000 + 1), t->name);
+	if (!o->reached)
+		printf("  \"%s\" is another person's device: what it has room for it tells "
+		       "nobody beforehand.\n",
+		       t->name);
+	printf("  last verdict on \"%s\": %s; both devices prove themselves again before "
+	       "anything leaves.\n",
+	       t->name, verdict_to_string(plan->verdict));
+}
+
+static void print_plan(const struct target *t, const struct policyd_plan *plan,
+		       const struct outlook *o)
+{
+	printf("%s \"%s\" to \"%s\": %s\n", cli_mark(plan->allowed), t->vm, t->name,
+	       plan->allowed ? "allowed" : "refused");
+	if (plan->rule[0])
+		printf("  rule: %s\n", plan->rule);
+	if (plan->allowed) {
+		print_outlook(t, plan, o);
+		return;
+	}
+	printf("  %s (code: %s)\n  %s\n", plan->reason.text, kcode_to_string(plan->reason.code),
+	       kcode_next_step(plan->reason.code));
+}
+
+static json_t *time_json(const struct outlook *o, uint64_t ms)
+{
+	return o->most_ms ? json_integer((json_int_t)ms) : json_null();
+}
+
+static json_t *plan_json(const struct target *t, const struct policyd_plan *plan,
+			 const struct outlook *o)
+{
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:I, s:I, s:o, s:o, s:o}", "vm",
+			 t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule,
+			 "verdict", verdict_to_string(plan->verdict), "reason",
+			 cli_kerr_json(&plan->reason), "rung", o->rung, "memory_bytes",
+			 (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
+			 "reached", o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
+			 time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
 }
 
 static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
+	struct outlook outlook = {.rung = mover_rung_to_string(MOVER_RUNG_NONE)};
 	struct policyd_plan plan;
 	struct target t;
 	int r = find_target(cli, argv, &t, err);
@@ -82,35 +166,15 @@ static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 		r = policyd_client_plan(cli->policyd, t.uuid, t.device, &plan, err);
 	if (r < 0)
 		return r;
-	plan_here(cli, &t, &plan);
+	plan_outlook(cli, &t, &plan, &outlook);
 	/* The answer is "no", and a script sees it by the status; the plan itself succeeded. */
 	cli->status = kcode_exit_status(plan.reason.code);
-	if (cli->json) {
-		cli_print_json(json_pack("{s:s, s:s, s:b, s:s, s:s, s:o}", "vm", t.vm, "device",
-					 t.name, "allowed", plan.allowed, "rule", plan.rule,
-					 "verdict", verdict_to_string(plan.verdict), "reason",
-					 cli_kerr_json(&plan.reason)));
+	if (!cli->json) {
+		print_plan(&t, &plan, &outlook);
 		return 0;
 	}
-	printf("%s \"%s\" to \"%s\": %s\n", cli_mark(plan.allowed), t.vm, t.name,
-	       plan.allowed ? "allowed" : "refused");
-	if (plan.rule[0])
-		printf("  rule: %s\n", plan.rule);
-	if (!plan.allowed)
-		printf("  %s (code: %s)\n  %s\n", plan.reason.text,
-		       kcode_to_string(plan.reason.code), kcode_next_step(plan.reason.code));
-	else
-		printf("  last verdict on \"%s\": %s; both devices prove themselves again before "
-		       "anything leaves.\n",
-		       t.name, verdict_to_string(plan.verdict));
+	cli_print_json(plan_json(&t, &plan, &outlook));
 	return 0;
-}
-
-static uint64_t number_of(const json_t *object, const char *key)
-{
-	json_int_t v = json_integer_value(json_object_get(object, key));
-
-	return v < 0 ? 0 : (uint64_t)v;
 }
 
 static void print_bar(const json_t *e, const char *phase)
@@ -328,7 +392,7 @@ static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
 }
 
 const struct cli_command cli_move_commands[] = {
-	{"plan", "plan VM DEVICE", "would the move be allowed, and by which rule", 2, 2, cmd_plan},
+	{"plan", "plan VM DEVICE", "would the move be allowed, and would it work", 2, 2, cmd_plan},
 	{"move", "move VM|--all DEVICE", "move a VM, running or off, to another device", 2, 2,
 	 cmd_move},
 	{"cancel", "cancel [VM]", "stop a hand-off; the VM goes on where it is", 0, 1, cmd_cancel},

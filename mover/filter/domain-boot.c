@@ -93,8 +93,9 @@ static void read_features(const xmlNode *os, struct domain_facts *ret)
 		const char *enabled = name ? filter_prop(c, "enabled") : NULL;
 		bool keys = name && strcmp(name, "enrolled-keys") == 0;
 
-		if (enabled && strlen(enabled) < sizeof(ret->secure_boot))
-			strcpy(keys ? ret->enrolled_keys : ret->secure_boot, enabled);
+		if (enabled)
+			snprintf(keys ? ret->enrolled_keys : ret->secure_boot,
+				 sizeof(ret->secure_boot), "%s", enabled);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "agent/client.h"
 #include "agent/control.h"
 #include "agent/dial.h"
+#include "agent/jobs.h"
 #include "agent/pace.h"
 #include "agent/places.h"
 #include "agent/race.h"
@@ -386,6 +387,41 @@ static void test_device_pace(void)
 	g_free(p);
 }
 
+/* The rate of the newest hand-off with that very device that went well and says something. */
+static void test_rate(void)
+{
+	const uint8_t peer[DEVICE_ID_LEN] = {7}, other[DEVICE_ID_LEN] = {8};
+	struct mover_progress p = {.phase = PHASE_COPYING_DISK,
+				   .peer = {7},
+				   .hid = {1},
+				   .ram_bytes = 30000000,
+				   .disk_bytes = 10000000,
+				   .elapsed_ms = 4000};
+	struct jobs *jobs = jobs_new();
+
+	jobs_progress(jobs, &p, 1);
+	g_assert_cmpuint(jobs_rate(jobs, peer), ==, 0);
+	p.phase = PHASE_FAILED;
+	jobs_progress(jobs, &p, 2);
+	g_assert_cmpuint(jobs_rate(jobs, peer), ==, 0);
+	p.hid[0] = 2;
+	p.phase = PHASE_DONE;
+	jobs_progress(jobs, &p, 3);
+	g_assert_cmpuint(jobs_rate(jobs, peer), ==, 10000001);
+	g_assert_cmpuint(jobs_rate(jobs, other), ==, 0);
+	/* Too short; then one whose numbers are nonsense. */
+	p.hid[0] = 3;
+	p.ram_bytes = p.disk_bytes = 1000;
+	jobs_progress(jobs, &p, 4);
+	g_assert_cmpuint(jobs_rate(jobs, peer), ==, 10000001);
+	p.hid[0] = 4;
+	p.ram_bytes = UINT64_MAX;
+	p.disk_bytes = 0;
+	jobs_progress(jobs, &p, 5);
+	g_assert_cmpuint(jobs_rate(jobs, peer), ==, JOBS_RATE_MAX);
+	jobs_free(jobs);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -393,6 +429,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/places/D the oldest stranger goes first", test_yield);
 	g_test_add_func("/places/D strangers come at a pace", test_bucket);
 	g_test_add_func("/places/H25 each device asks at a pace", test_device_pace);
+	g_test_add_func("/places/the rate of the last hand-off", test_rate);
 	g_test_add_func("/race/D thirty dead addresses", test_race);
 	g_test_add_func("/race/a head start", test_head_start);
 	g_test_add_func("/race/D the first that connects", test_dial);
