@@ -107,6 +107,12 @@ static const struct policyd_peer *find_device(struct call *c, struct kerr *err)
 	return r > 0 ? overview_peer(c->parts->overview, c->target.id) : NULL;
 }
 
+static void begin(struct call *c)
+{
+	c->state = g_new0(struct planning, 1);
+	c->state_free = g_free;
+}
+
 static void on_may_plan(void *user)
 {
 	struct call *c = user;
@@ -117,8 +123,7 @@ static void on_may_plan(void *user)
 		call_fail(c, &err);
 		return;
 	}
-	c->state = g_new0(struct planning, 1);
-	c->state_free = g_free;
+	begin(c);
 	/* Others tell nobody; what our own host has against it can be told all the same. */
 	if (!peer->own) {
 		ask_mover(c, NULL, 0);
@@ -130,5 +135,11 @@ static void on_may_plan(void *user)
 
 void request_plan(struct call *c)
 {
+	/* To nowhere in particular: what this host alone has against it. */
+	if (!c->request.device[0]) {
+		begin(c);
+		ask_mover(c, NULL, 0);
+		return;
+	}
 	overview_refresh_for_person(c->parts->overview, on_may_plan, c);
 }

@@ -24,7 +24,7 @@ const struct api_row requests_rows[] = {
 	{"devices", 0, 0, ASKERS_ALL, false, request_devices},
 	{"pair", API_DEVICE, 0, ASKERS_OWNER, true, request_pair},
 	{"vms", 0, 0, ASKERS_OWNER, false, request_vms},
-	{"plan", API_VM | API_DEVICE, 0, ASKERS_OWNER, false, request_plan},
+	{"plan", API_VM, API_DEVICE, ASKERS_OWNER, false, request_plan},
 	{"handoff", API_HID | API_DEVICE, API_ADDRESS, ASKERS_OWNER, true, request_handoff},
 	{"jobs", 0, 0, ASKERS_OWNER, false, request_jobs},
 	{"cancel", API_HID, 0, ASKERS_OWNER, true, request_cancel},

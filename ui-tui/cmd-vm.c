@@ -191,6 +191,38 @@ static int policy_compile(const char *text, uint8_t *buf, size_t size, size_t *r
 	return r;
 }
 
+/* Why the VM could go nowhere as it is made, whatever a policy allows; code OK = nothing is known
+ * of that. What passes by itself, as that it is off, is no reason. */
+static void cannot_leave(struct cli *cli, const uint8_t uuid[UUID_LEN], struct kerr *ret)
+{
+	char hex[2 * UUID_LEN + 1];
+	struct kerr ignored = {0};
+	const json_t *reason;
+	json_t *answer;
+
+	hex_encode(uuid, UUID_LEN, hex);
+	if (cli_agent(cli, json_pack("{s:s, s:s}", "op", "plan", "vm", hex), &answer, &ignored) < 0)
+		return;
+	reason = json_object_get(answer, "reason");
+	if (strcmp(cli_text(reason, "code"), kcode_to_string(KCODE_DOMAIN)) == 0)
+		kerr_set(ret, EPERM, KCODE_DOMAIN, "%s", cli_text(reason, "text"));
+	json_decref(answer);
+}
+
+static void print_policy_set(struct cli *cli, const char *vm, uint64_t version,
+			     const struct kerr *warning)
+{
+	if (cli->json) {
+		cli_print_json(json_pack("{s:s, s:I, s:o}", "vm", vm, "version",
+					 (json_int_t)version, "warning", cli_kerr_json(warning)));
+		return;
+	}
+	printf("Policy version %llu of \"%s\" is signed and sealed on this device.\n",
+	       (unsigned long long)version, vm);
+	if (warning->code != KCODE_OK)
+		printf("As it is, it cannot be moved yet: %s\n", warning->text);
+}
+
 static int policy_set(struct cli *cli, const char *word, const char *path, struct kerr *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -198,6 +230,7 @@ static int policy_set(struct cli *cli, const char *word, const char *path, struc
 	struct ipc_client *policyd;
 	uint8_t uuid[UUID_LEN];
 	char name[NAME_MAX_LEN + 1];
+	struct kerr warning = {0};
 	uint64_t version;
 	size_t len;
 	int r = policy_read(path, &text, err);
@@ -213,11 +246,8 @@ static int policy_set(struct cli *cli, const char *word, const char *path, struc
 					      err);
 	if (r < 0)
 		return r;
-	if (cli->json)
-		cli_print_json(json_pack("{s:s, s:I}", "vm", name, "version", (json_int_t)version));
-	else
-		printf("Policy version %llu of \"%s\" is signed and sealed on this device.\n",
-		       (unsigned long long)version, name);
+	cannot_leave(cli, uuid, &warning);
+	print_policy_set(cli, name, version, &warning);
 	return 0;
 }
 

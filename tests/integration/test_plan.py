@@ -313,8 +313,11 @@ class Plans:
                 setattr(guest, key, value)
             laptop.virsh("define", "/dev/stdin", input=guest.xml())
             guest.start(laptop)
-            kithlab.set_policy(laptop, guest.name)
+            told = kith(laptop, "policy", "set", guest.name)["warning"]
             answer = self.agree(name, code, guest)
+            tap.equal(told["text"] if told else None,
+                      answer["reason"]["text"] if code == "domain" else None,
+                      f"{name}: `kith policy set` warned by the same sentence, or not")
             if code is None:
                 tap.equal((answer["rung"], answer["disk_bytes"]), ("live", 0), f"{name}: rung")
             guest.destroy(laptop, undefine=True)

@@ -23,6 +23,9 @@ static void test_good(void)
 	line = "{\"id\": 8, \"op\": \"plan\", \"vm\": \"" HID "\", \"device\": \"desktop\"}";
 	g_assert_cmpint(api_parse(line, strlen(line), requests_rows, &r, &err), ==, 0);
 	g_assert_cmpint(r.vm[15], ==, 15);
+	line = "{\"id\": 9, \"op\": \"plan\", \"vm\": \"" HID "\"}";
+	g_assert_cmpint(api_parse(line, strlen(line), requests_rows, &r, &err), ==, 0);
+	g_assert_cmpstr(r.device, ==, "");
 }
 
 /* N10: whoever does not own the device sees no VM and no hand-off, and does nothing. */
