@@ -29,7 +29,8 @@
 #define CONNS_MAX 8
 #define ACCEPTS_PER_TURN 16
 #define COMPLAIN_MS 60000
-#define CHILDREN_MAX 22 /* 16 hand-offs, a listing, recovery, offers, a plan, two about disks */
+#define CHILDREN_MAX \
+	23 /* 16 hand-offs, a listing, recovery, offers twice, a plan, two about disks */
 #define WORKERS_MAX 16
 #define DISKS_MAX 2
 #define OWNER_CONNS_MAX 2 /* of CONNS_MAX */
@@ -59,6 +60,7 @@ enum child_kind {
 	CHILD_DISKS,
 	CHILD_OFFERS,
 	CHILD_PLAN,
+	CHILD_WARM,
 };
 
 struct conn {
@@ -657,6 +659,18 @@ static void child_end(struct supervisor *s, size_t child, int status)
 	*c = (struct child){0};
 }
 
+/* The first time that it is asked what its QEMU can do, libvirtd may need longer than anybody waits
+ * for a plan: so that time is now. */
+static void warm_up(struct supervisor *s)
+{
+	char *argv[] = {(char *)"kith-mover", (char *)"-c", s->config_path,
+			(char *)PLAN_MODE_OFFERS, NULL};
+	struct child *c;
+
+	if (!s->stopping)
+		(void)child_start(s, CHILD_WARM, argv, &c);
+}
+
 static void reap(struct supervisor *s)
 {
 	for (;;) {
@@ -666,8 +680,13 @@ static void reap(struct supervisor *s)
 		if (pid <= 0)
 			return;
 		for (size_t i = 0; i < CHILDREN_MAX; i++)
-			if (s->children[i].kind != CHILD_NONE && s->children[i].pid == pid)
+			if (s->children[i].kind != CHILD_NONE && s->children[i].pid == pid) {
+				bool before = s->recovered;
+
 				child_end(s, i, status);
+				if (!before && s->recovered)
+					warm_up(s);
+			}
 	}
 }
 
@@ -779,7 +798,7 @@ static void supervisor_tick(struct supervisor *s)
 		[CHILD_NONE] = UINT64_MAX, [CHILD_WORKER] = UINT64_MAX,
 		[CHILD_VMS] = VMS_MS,	   [CHILD_RECOVER] = RECOVERY_MS,
 		[CHILD_DISKS] = DISKS_MS,  [CHILD_OFFERS] = OFFERS_MS,
-		[CHILD_PLAN] = PLAN_MS,
+		[CHILD_PLAN] = PLAN_MS,	   [CHILD_WARM] = RECOVERY_MS,
 	};
 	uint64_t now = worker_now_ms();
 
