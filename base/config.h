@@ -16,14 +16,15 @@
 #define CONFIG_LATER_MAX 128 /* all keys that are not live, in words */
 
 struct config {
-	char name[NAME_MAX_LEN + 1];  /* [device] name; default: the host name */
-	enum device_role role;	      /* [device] role */
-	char tcti[256];		      /* [tpm] tcti; default "device:/dev/tpmrm0" */
-	uint32_t pcrs;		      /* [tpm] pcrs = 0,2,4,7: bit set that quotes cover */
-	uint16_t port;		      /* [peer] port; default 4747 */
-	char state[108], run[108];    /* [paths] state, run */
-	char images[108];	      /* [paths] images: where incoming disks are made... */
-	char pool[NAME_MAX_LEN + 1];  /* [libvirt] pool: ...unless there is this storage pool */
+	char name[NAME_MAX_LEN + 1]; /* [device] name; default: the host name */
+	enum device_role role;	     /* [device] role */
+	char tcti[256];		     /* [tpm] tcti; default "device:/dev/tpmrm0" */
+	uint32_t pcrs;		     /* [tpm] pcrs = 0,2,4,7: bit set that quotes cover */
+	uint16_t port;		     /* [peer] port; default 4747 */
+	char state[108], run[108];   /* [paths] state, run */
+	char images[108];	     /* [paths] images: where incoming disks are made... */
+	char pool[NAME_MAX_LEN + 1]; /* [libvirt] pool: ...unless there is this storage pool */
+	char other_network[NAME_MAX_LEN + 1]; /* [libvirt] of them, for cards of any other */
 	char networks[256];	      /* [libvirt] networks that VMs may join: names, commas */
 	char owner[NAME_MAX_LEN + 1]; /* [people] owner: local user who acts for the owner */
 	uint32_t evidence_max_age_s;  /* [trust] max_age: older evidence makes a verdict stale */

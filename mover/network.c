@@ -66,7 +66,22 @@ static bool next_name(const char **names, char ret[NAME_MAX_LEN + 1])
 	return strcmp(ret, NONE) != 0;
 }
 
-void network_look(struct virt *v, const char *names, struct domain_networks *ret)
+static void choose_other(const char *other, struct domain_networks *ret)
+{
+	if (strcmp(other, NONE) == 0 || !other[0])
+		return;
+	for (size_t i = 0; i < ret->count; i++)
+		if (strcmp(ret->list[i].name, other) == 0) {
+			memcpy(ret->other, ret->list[i].name, sizeof(ret->other));
+			return;
+		}
+	log_warning("network",
+		    "\"%s\" of other_network in kith.conf is none of the networks there; it does "
+		    "not count.",
+		    other);
+}
+
+void network_look(struct virt *v, const char *names, const char *other, struct domain_networks *ret)
 {
 	char name[NAME_MAX_LEN + 1];
 
@@ -84,4 +99,5 @@ void network_look(struct virt *v, const char *names, struct domain_networks *ret
 		memcpy(ret->list[ret->count].name, name, sizeof(name));
 		look_up(v, &ret->list[ret->count++]);
 	}
+	choose_other(other, ret);
 }

@@ -4,6 +4,8 @@
 
 #include "mover/virt.h"
 
-/* Looks each name of `names` (commas between them; "none" is none) up. What is not there, or not
- * active, gets a sentence for the other device's person that says what to do. Blocks. */
-void network_look(struct virt *v, const char *names, struct domain_networks *ret);
+/* Looks each name of `names` (commas between them; "none" is none) up; `other` is that of the one
+ * for cards of other networks, or "none". What is not there, or not active, gets a sentence for the
+ * other device's person that says what to do. Blocks. */
+void network_look(struct virt *v, const char *names, const char *other,
+		  struct domain_networks *ret);

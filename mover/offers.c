@@ -69,6 +69,7 @@ static void offers_code(struct coder *c, struct offers *v)
 	CODE_COUNT(c, v->networks.count, v->networks.list);
 	for (size_t i = 0; code_good(c) && i < v->networks.count; i++)
 		offers_network_code(c, &v->networks.list[i]);
+	code_name(c, v->networks.other);
 	CODE_BYTES(c, v->salt);
 	CODE_COUNT(c, v->taken_count, v->taken);
 	for (size_t i = 0; code_good(c) && i < v->taken_count; i++)
@@ -195,7 +196,7 @@ void offers_look(struct virt *v, const struct config *config, const struct polic
 		return;
 	ret->memory_bytes = memory_available();
 	host_look(v, &ret->host);
-	network_look(v, config->networks, &ret->networks);
+	network_look(v, config->networks, config->other_network, &ret->networks);
 	look_place(v, config, ret);
 }
 

@@ -26,15 +26,17 @@ static void made_up_map(const struct frame_offer *offer, struct domain_disk_map 
 	}
 }
 
-int plan_judge(const struct plan_vm *vm, const struct offers *o, struct kerr *err)
+int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_rewired,
+	       struct kerr *err)
 {
 	_cleanup_free_ struct domain_disk_map *map = malloc(sizeof(*map));
+	_cleanup_free_ struct domain_facts *there = calloc(1, sizeof(*there));
 	_cleanup_free_ char *unused = NULL;
 	struct domain_limits limits = {.serial_path = MADE_UP_PATH, .nvram_path = MADE_UP_PATH};
 	struct offers_need need = {.name = vm->facts.name, .offer = &vm->offer};
 	int r;
 
-	if (!map)
+	if (!map || !there)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	memcpy(need.uuid, vm->facts.uuid, UUID_LEN);
 	r = offers_judge(o, &need, err);
@@ -42,7 +44,9 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, struct kerr *er
 		return r;
 	made_up_map(&vm->offer, map);
 	offers_limits(o, &need, &limits);
-	return domain_rebuild(vm->xml, strlen(vm->xml), &limits, map, &unused, NULL, err);
+	r = domain_rebuild(vm->xml, strlen(vm->xml), &limits, map, &unused, there, err);
+	*ret_rewired = r < 0 ? 0 : (uint32_t)there->rewired_count;
+	return r;
 }
 
 void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_plan *ret)
@@ -149,7 +153,7 @@ static int look_there(const struct plan_vm *vm, const struct mover_plan_ask *ask
 	if (n < 0 || rbuf_end(&r) < 0)
 		return kerr_set(&ret->reason, EBADMSG, KCODE_BAD_MESSAGE,
 				"What the other device says that it can take is unreadable.");
-	n = plan_judge(vm, &offers, &ret->reason);
+	n = plan_judge(vm, &offers, &ret->rewired, &ret->reason);
 	ret->there = n < 0;
 	return n;
 }

@@ -17,8 +17,10 @@ struct plan_vm {
 };
 
 /* Would a destination with these offers take it? As its worker would find out: first what
- * offers_judge() looks at, then what its filter says of the VM's configuration. */
-int plan_judge(const struct plan_vm *vm, const struct offers *o, struct kerr *err);
+ * offers_judge() looks at, then what its filter says of the VM's configuration. *ret_rewired: cards
+ * that would be on another network. */
+int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_rewired,
+	       struct kerr *err);
 
 /* The bytes that would be sent, and how. */
 void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_plan *ret);

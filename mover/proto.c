@@ -115,6 +115,7 @@ static void mover_plan_code(struct coder *c, struct mover_plan *v)
 	CODE_FLAG(c, v->there);
 	code_u64(c, &v->memory_bytes);
 	code_u64(c, &v->disk_bytes);
+	code_u32(c, &v->rewired);
 }
 DEFINE_RECORD(mover_plan)
 

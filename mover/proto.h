@@ -113,6 +113,7 @@ struct mover_plan {
 	struct kerr reason;		   /* why it would not; else OK */
 	uint8_t there;			   /* 1: the reason lies at the destination */
 	uint64_t memory_bytes, disk_bytes; /* to be sent; 0 = not known */
+	uint32_t rewired; /* network cards that would be on another network there */
 };
 
 /* What the requests that are about one hand-off begin with, and CANCEL is. */

@@ -33,6 +33,7 @@ static uint64_t number_of(const json_t *object, const char *key)
 struct outlook {
 	const char *rung; /* a name of enum mover_rung; "none" while it is not known */
 	uint64_t memory_bytes, disk_bytes;
+	uint64_t rewired;	    /* network cards that would be on another network there */
 	uint64_t least_ms, most_ms; /* as fast as the last hand-off with that device; 0 = none */
 	bool asked, reached;	    /* whether the other device told */
 };
@@ -47,6 +48,7 @@ static void plan_hosts(struct policyd_plan *plan, const json_t *answer, struct o
 
 	ret->memory_bytes = number_of(answer, "memory_bytes");
 	ret->disk_bytes = number_of(answer, "disk_bytes");
+	ret->rewired = number_of(answer, "rewired");
 	ret->least_ms = number_of(answer, "least_ms");
 	ret->most_ms = number_of(answer, "most_ms");
 	ret->reached = json_is_true(json_object_get(answer, "reached"));
@@ -113,6 +115,10 @@ static void print_outlook(const struct target *t, const struct policyd_plan *pla
 		       "with \"%s\".\n",
 		       (unsigned long long)(o->least_ms / 1000),
 		       (unsigned long long)(o->most_ms / 1000 + 1), t->name);
+	if (o->rewired)
+		printf("  network: %llu of its cards will be on another network there, which "
+		       "\"%s\" has for that (other_network in its kith.conf).\n",
+		       (unsigned long long)o->rewired, t->name);
 	if (!o->reached)
 		printf("  \"%s\" is another person's device: what it has room for it tells "
 		       "nobody beforehand.\n",
@@ -145,12 +151,13 @@ static json_t *time_json(const struct outlook *o, uint64_t ms)
 static json_t *plan_json(const struct target *t, const struct policyd_plan *plan,
 			 const struct outlook *o)
 {
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:I, s:I, s:o, s:o, s:o}", "vm",
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "vm",
 			 t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule,
 			 "verdict", verdict_to_string(plan->verdict), "reason",
 			 cli_kerr_json(&plan->reason), "rung", o->rung, "memory_bytes",
 			 (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
-			 "reached", o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
+			 "rewired", (json_int_t)o->rewired, "reached",
+			 o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
 			 time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
 }
 

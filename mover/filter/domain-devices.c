@@ -161,27 +161,37 @@ static const struct domain_network *lookup_network(const struct domain_limits *l
 	return NULL;
 }
 
-/* Of the same name, and only one that was opened to VMs that arrive: what a name means is for each
- * host to say. */
-static int find_network(struct filter *f, const xmlNode *node, const struct domain_network **ret)
+static int refuse_network(struct filter *f, const char *name)
 {
-	struct domain_walk *w = f->ctx;
-	const xmlNode *source = filter_child(node, "source");
-	const char *name = source ? filter_prop(source, "network") : NULL;
-
-	if (!name || !text_is_name(name, NAME_MAX_LEN))
-		return filter_refuse(f, "A network card of the VM is on a libvirt network without "
-					"a proper name.");
-	if (!w->limits)
-		return 0;
-	*ret = lookup_network(w->limits, name);
-	if (!*ret)
+	if (name)
 		return filter_refuse(f,
 				     "A network card of the VM is on the libvirt network \"%s\", "
 				     "and VMs that arrive at this device may not join one of that "
 				     "name. If it is the right network there, its owner can add it "
-				     "to \"networks\" in the section [libvirt] of kith.conf.",
+				     "to \"networks\" in the section [libvirt] of kith.conf, or "
+				     "choose one for such cards by \"other_network\".",
 				     name);
+	return filter_refuse(f,
+			     "A network card of the VM is on a bridge or a card of the old host, "
+			     "and this device has no network for such cards: its owner can choose "
+			     "one by \"other_network\" in the section [libvirt] of kith.conf.");
+}
+
+/* Of the same name, and only one that was opened to VMs that arrive: what a name means is for each
+ * host to say. Else the one that its owner chose for all others. `name` NULL: it has none. */
+static int find_network(struct filter *f, const char *name, const struct domain_network **ret)
+{
+	struct domain_walk *w = f->ctx;
+
+	if (!w->limits)
+		return 0;
+	*ret = name ? lookup_network(w->limits, name) : NULL;
+	if (!*ret && w->limits->networks && w->limits->networks->other[0]) {
+		*ret = lookup_network(w->limits, w->limits->networks->other);
+		w->facts.rewired_count++;
+	}
+	if (!*ret)
+		return refuse_network(f, name);
 	if ((*ret)->missing.code != KCODE_OK) {
 		*f->err = (*ret)->missing;
 		return -ENONET;
@@ -189,11 +199,27 @@ static int find_network(struct filter *f, const xmlNode *node, const struct doma
 	return 0;
 }
 
+/* A card that is on no network of libvirt's has no name to look for. */
+static int enter_wire(struct filter *f, const xmlNode *node, const char *type,
+		      const struct domain_network **ret)
+{
+	const xmlNode *source = filter_child(node, "source");
+	const char *name = source ? filter_prop(source, "network") : NULL;
+
+	if (strcmp(type, "network") != 0)
+		return find_network(f, NULL, ret);
+	if (!name || !text_is_name(name, NAME_MAX_LEN))
+		return filter_refuse(f, "A network card of the VM is on a libvirt network without "
+					"a proper name.");
+	return find_network(f, name, ret);
+}
+
 /* A port group that the network here does not have is ignored by libvirt. */
 static int put_network(struct filter *f, const xmlNode *node, const char *name)
 {
 	static const struct filter_attr rule = {.kind = FILTER_TOKEN, .max = 64};
-	const char *group = filter_prop(filter_child(node, "source"), "portgroup");
+	const xmlNode *source = filter_child(node, "source");
+	const char *group = source ? filter_prop(source, "portgroup") : NULL;
 	char value[65];
 
 	if (group && filter_value(&rule, group, value, sizeof(value)) < 0)
@@ -211,17 +237,17 @@ int domain_enter_interface(struct filter *f, const xmlNode *node, const struct f
 {
 	struct domain_walk *w = f->ctx;
 	const char *type = filter_prop(node, "type");
-	bool network = type && strcmp(type, "network") == 0;
+	bool network = type && (strcmp(type, "network") == 0 || strcmp(type, "bridge") == 0 ||
+				strcmp(type, "direct") == 0);
 	const struct domain_network *own = NULL;
 	int r;
 
 	if (!network && (!type || strcmp(type, "user") != 0))
-		return filter_refuse(f,
-				     "A network card of the VM is wired to the old host's own "
-				     "network; only cards on a libvirt network or of type 'user' "
-				     "can be handed over.");
+		return filter_refuse(f, "A network card of the VM is wired to a program of the old "
+					"host; only cards on a libvirt network, on a bridge or of "
+					"type 'user' can be handed over.");
 	if (network) {
-		r = find_network(f, node, &own);
+		r = enter_wire(f, node, type, &own);
 		if (r < 0)
 			return r;
 	}

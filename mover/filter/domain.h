@@ -31,6 +31,8 @@ struct domain_networks {
 		char name[NAME_MAX_LEN + 1];
 		struct kerr missing; /* why it cannot be joined now; OK = it can */
 	} list[DOMAIN_NETWORKS_MAX];
+	/* Name of the one that cards of any other network, and of bridges, join; "" = none does. */
+	char other[NAME_MAX_LEN + 1];
 };
 
 /* A UEFI firmware by what it can do, as libvirt's firmware descriptors tell it: never by a path of
@@ -127,8 +129,9 @@ struct domain_facts {
 	size_t serial_count;
 	enum domain_serial serials[DOMAIN_SERIALS_MAX];
 	size_t interface_count;
-	bool uefi; /* boots from flash images */
-	bool q35;  /* else i440fx */
+	size_t rewired_count; /* of them on another network than at the source */
+	bool uefi;	      /* boots from flash images */
+	bool q35;	      /* else i440fx */
 	/* Of firmware that libvirt shall choose at the next start: "yes", "no", or "" for either.
 	 */
 	char secure_boot[4], enrolled_keys[4];

@@ -49,11 +49,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct domain_facts facts, again_facts;
 	static struct domain_disk_map map;
-	static const struct domain_networks networks = {1, {{.name = "kithnet"}}};
+	static const struct domain_networks networks = {1, {{.name = "kithnet"}}, "kithnet"};
+	static const struct domain_host host = {
+		.kvm = 1,
+		.spice = 1,
+		.tpm = 1,
+		.cpu = {{1}, {1}},
+		.firmware_count = 1,
+		.firmware = {{{1, 1, 1, 1}, 1, 1, "/KITH/code", "/KITH/vars"}},
+	};
+	static const struct domain_origin origin = {1, {1, 1, 1, 1}, {1}};
 	struct domain_limits limits = {
 		.networks = &networks,
 		.emulator = "/usr/bin/qemu",
 		.serial_path = "/LOG",
+		.host = &host,
+		.origin = &origin,
+		.nvram_path = "/KITH/nvram",
 	};
 	_cleanup_free_ char *xml = NULL, *again = NULL;
 	struct kerr err = {0};

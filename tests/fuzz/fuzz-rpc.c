@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct gateway *new_gateway(void)
 {
-	static const struct domain_networks networks = {1, {{.name = "kithnet"}}};
+	static const struct domain_networks networks = {.count = 1, .list = {{.name = "kithnet"}}};
 	static struct gateway_config c;
 	struct gateway *g = NULL;
 

@@ -22,8 +22,8 @@ from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
 
 DOMAINS = HERE.parents[1] / "data" / "domains"
-# BIOS with SPICE; UEFI; UEFI with Secure Boot, TPM and Hyper-V's enlightenments; IDE and the like.
-SAMPLE = ("debian11", "debian11-uefi", "win11-uefi", "freebsd13.1")
+# BIOS with SPICE; UEFI with Secure Boot, TPM and Hyper-V's enlightenments; CPU of the host, smart card.
+SAMPLE = ("debian11", "win11-uefi", "gnome-boxes")
 NVRAM = "/var/lib/libvirt/qemu/nvram"
 IMAGES = "/var/lib/kith/images"
 TPM = "/var/lib/libvirt/swtpm"
@@ -139,6 +139,8 @@ def there_and_back(tap: Tap, machine: Machine, laptop: Device, desktop: Device) 
     """One machine's whole journey, and what it leaves."""
     machine.start(laptop)
     before = machine.live(laptop)
+    plan = kith(laptop, "plan", machine.name, desktop.name)
+    tap.equal([plan["allowed"], plan["rung"]], [True, "live-disk"], f"{machine.name}: so is the plan")
     Move(laptop, machine.name, desktop).done()
     arrived(tap, machine, before, laptop, desktop, "there")
     if machine.uefi:

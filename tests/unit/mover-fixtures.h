@@ -237,8 +237,8 @@ static const struct domain_origin fix_origin = {
 
 static inline struct domain_limits fix_limits(void)
 {
-	static const struct domain_networks networks = {2,
-							{{.name = "default"}, {.name = "kithnet"}}};
+	static const struct domain_networks networks = {
+		.count = 2, .list = {{.name = "default"}, {.name = "kithnet"}}};
 	struct domain_limits l = {
 		.expect_name = FIX_NAME,
 		.max_memory_bytes = 1ull << 30,

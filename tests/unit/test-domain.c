@@ -344,7 +344,7 @@ static const struct change refused[] = {
 	 KCODE_DOMAIN},
 	{"H13 random from a file", RNG_BACKEND, "<backend model='random'>/etc/shadow</backend>",
 	 "random", KCODE_DOMAIN},
-	{"H13 bridge", "<interface type='network'>", "<interface type='bridge'>", "wired",
+	{"H13 bridge", "<interface type='network'>", "<interface type='bridge'>", "other_network",
 	 KCODE_DOMAIN},
 	{"H13 vhost-user network", "<interface type='network'>", "<interface type='vhostuser'>",
 	 "wired", KCODE_DOMAIN},
@@ -460,7 +460,7 @@ static void test_refused(gconstpointer data)
 /* A network is joined by its name, if the destination opened it, and if it is up there. */
 static void test_networks(void)
 {
-	struct domain_networks networks = {1, {{.name = "kithnet"}}};
+	struct domain_networks networks = {.count = 1, .list = {{.name = "kithnet"}}};
 	struct domain_limits limits = fix_limits();
 	g_autofree char *xml = NULL;
 	struct domain_disk_map map;
@@ -480,6 +480,35 @@ static void test_networks(void)
 		domain_rebuild(fix_domain, strlen(fix_domain), &limits, &map, &xml, NULL, &err), ==,
 		0);
 	g_assert_nonnull(strstr(xml, "<source network='kithnet'/>"));
+}
+
+/* The owner of the destination may have chosen a network for all cards of others. */
+static void test_other_network(void)
+{
+	static const char *const cards[] = {"<interface type='bridge'><source bridge='br0'/>",
+					    "<interface type='direct'><source dev='eth0'/>",
+					    "<interface type='network'><source network='old'/>"};
+	struct domain_networks networks = {1, {{.name = "here"}}, "here"};
+	struct domain_limits limits = fix_limits();
+	struct domain_disk_map map;
+
+	fix_map(&map);
+	limits.networks = &networks;
+	for (size_t i = 0; i < G_N_ELEMENTS(cards); i++) {
+		g_autofree struct domain_facts *facts = g_new0(struct domain_facts, 1);
+		g_autofree char *begun = fix_replace(
+			fix_domain,
+			"<source network='kithnet' portid='" FIX_UUID "' bridge='virbr7'/>", "");
+		g_autofree char *xml = fix_replace(begun, "<interface type='network'>", cards[i]);
+		g_autofree char *out = NULL;
+		struct kerr err = {0};
+
+		if (domain_rebuild(xml, strlen(xml), &limits, &map, &out, facts, &err) < 0)
+			g_error("%s: %s", cards[i], err.text);
+		g_assert_nonnull(strstr(out, "<source network='here'/>"));
+		g_assert_cmpuint(facts->rewired_count, ==, 1);
+		check_output(out);
+	}
 }
 
 /* An unknown attribute on, or element in, each element of a real document: refused, unless the
@@ -673,6 +702,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/domain/H12 source paths never appear", test_paths);
 	g_test_add_func("/domain/H12 map and limits", test_map);
 	g_test_add_func("/domain/H13 networks by name", test_networks);
+	g_test_add_func("/domain/H13 a network for all others", test_other_network);
 	g_test_add_func("/domain/N1 size and depth", test_caps);
 	g_test_add_func("/domain/uuid", test_uuid);
 	return g_test_run();

@@ -29,7 +29,7 @@ static void test_states(void)
 	virNetworkPtr down = virNetworkDefineXML(v->conn, "<network><name>lab</name></network>");
 
 	g_assert_nonnull(down);
-	network_look(v, "default, lab,other", &n);
+	network_look(v, "default, lab,other", "none", &n);
 	g_assert_cmpuint(n.count, ==, 3);
 	g_assert_cmpstr(n.list[0].name, ==, "default");
 	g_assert_cmpint(n.list[0].missing.code, ==, KCODE_OK);
@@ -46,7 +46,7 @@ static void test_states(void)
 				   "<network><name>other</name><bridge name='b'/></network>");
 	g_assert_nonnull(down);
 	virNetworkFree(down);
-	network_look(v, "default,lab,other", &n);
+	network_look(v, "default,lab,other", "none", &n);
 	for (size_t i = 0; i < 3; i++)
 		g_assert_cmpint(n.list[i].missing.code, ==, KCODE_OK);
 	virt_free(v);
@@ -67,7 +67,7 @@ static void test_names(void)
 	struct virt *v = connect_test();
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-		network_look(v, rows[i].names, &n);
+		network_look(v, rows[i].names, "none", &n);
 		g_assert_cmpuint(n.count, ==, rows[i].count);
 		if (n.count)
 			g_assert_cmpstr(n.list[n.count - 1].name, ==, rows[i].last);
@@ -83,9 +83,24 @@ static void test_long_name(void)
 	g_autofree char *name = g_strnfill(NAME_MAX_LEN, 'n');
 	g_autofree char *end = g_strconcat("net-autostart ", name, "`.", NULL);
 
-	network_look(v, name, &n);
+	network_look(v, name, "none", &n);
 	g_assert_cmpuint(n.count, ==, 1);
 	g_assert_true(g_str_has_suffix(n.list[0].missing.text, end));
+	virt_free(v);
+}
+
+/* The one for all other networks is one of them, or none. */
+static void test_other(void)
+{
+	static struct domain_networks n;
+	struct virt *v = connect_test();
+
+	network_look(v, "default,lab", "lab", &n);
+	g_assert_cmpstr(n.other, ==, "lab");
+	network_look(v, "default,lab", "elsewhere", &n);
+	g_assert_cmpstr(n.other, ==, "");
+	network_look(v, "default,lab", "none", &n);
+	g_assert_cmpstr(n.other, ==, "");
 	virt_free(v);
 }
 
@@ -96,5 +111,6 @@ int main(int argc, char *argv[])
 	g_test_add_func("/network/missing, down and up", test_states);
 	g_test_add_func("/network/names", test_names);
 	g_test_add_func("/network/long names", test_long_name);
+	g_test_add_func("/network/for all others", test_other);
 	return g_test_run();
 }

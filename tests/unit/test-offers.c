@@ -48,6 +48,7 @@ static struct offers *good(void)
 	g_strlcpy(o->networks.list[0].name, "default", NAME_MAX_LEN);
 	g_strlcpy(o->networks.list[1].name, "lab", NAME_MAX_LEN);
 	kerr_set(&o->networks.list[1].missing, ENETDOWN, KCODE_NOT_READY, "Start it.");
+	g_strlcpy(o->networks.other, "default", NAME_MAX_LEN);
 	memset(o->salt, 7, sizeof(o->salt));
 	take(o, "other", OTHER, true);
 	return o;

@@ -46,8 +46,9 @@ static void refused(const struct plan_vm *vm, const struct offers *o, enum kcode
 		    const char *words)
 {
 	struct kerr err = {0};
+	uint32_t rewired = 9;
 
-	g_assert_cmpint(plan_judge(vm, o, &err), <, 0);
+	g_assert_cmpint(plan_judge(vm, o, &rewired, &err), <, 0);
 	g_assert_cmpint(err.code, ==, code);
 	g_assert_nonnull(strstr(err.text, words));
 }
@@ -55,9 +56,11 @@ static void refused(const struct plan_vm *vm, const struct offers *o, enum kcode
 static void fits(const struct plan_vm *vm, const struct offers *o)
 {
 	struct kerr err = {0};
+	uint32_t rewired = 9;
 
-	g_assert_cmpint(plan_judge(vm, o, &err), ==, 0);
+	g_assert_cmpint(plan_judge(vm, o, &rewired, &err), ==, 0);
 	g_assert_cmpint(err.code, ==, KCODE_OK);
+	g_assert_cmpuint(rewired, ==, o->networks.other[0] != '\0');
 }
 
 static void test_fits(void)
@@ -81,6 +84,9 @@ static void test_networks(void)
 	fits(vm, o);
 	o->networks.list[0].name[0] = 'K';
 	refused(vm, o, KCODE_DOMAIN, "network \"kithnet\"");
+	g_strlcpy(o->networks.other, "Kithnet", NAME_MAX_LEN); /* which is for all others */
+	fits(vm, o);
+	o->networks.other[0] = '\0';
 	o->networks.list[0].name[0] = 'k';
 	fits(vm, o);
 }
