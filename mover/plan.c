@@ -51,7 +51,8 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_r
 
 void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_plan *ret)
 {
-	ret->memory_bytes = vm->facts.memory_bytes;
+	/* That of a VM which is off is empty. */
+	ret->memory_bytes = state == COPY_GONE ? 0 : vm->facts.memory_bytes;
 	ret->disk_bytes = 0;
 	for (size_t i = 0; i < vm->offer.count; i++)
 		ret->disk_bytes += MIN_OF(vm->offer.disks[i].used, vm->offer.disks[i].capacity);

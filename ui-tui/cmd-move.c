@@ -91,7 +91,9 @@ static void print_bytes(const struct outlook *o)
 
 	cli_bytes(o->memory_bytes, memory, sizeof(memory));
 	cli_bytes(o->disk_bytes, disk, sizeof(disk));
-	if (o->disk_bytes)
+	if (!o->memory_bytes)
+		printf("about %s of disk to be sent\n", disk);
+	else if (o->disk_bytes)
 		printf("about %s of memory and %s of disk to be sent\n", memory, disk);
 	else
 		printf("about %s of memory to be sent\n", memory);

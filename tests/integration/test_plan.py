@@ -322,6 +322,21 @@ class Plans:
                 tap.equal((answer["rung"], answer["disk_bytes"]), ("live", 0), f"{name}: rung")
             guest.destroy(laptop, undefine=True)
 
+    def off(self) -> None:
+        """A VM that is off: cold, unless its memory is saved."""
+        laptop, tap = self.laptop, self.tap
+        guest = Odd("rests", memory_mib=64, disk_mib=192, data_mib=64)
+        guest.create(laptop)
+        kithlab.set_policy(laptop, guest.name)
+        answer = self.agree("a VM that is off", None, guest)
+        tap.ok(answer["rung"] == "cold" and not answer["memory_bytes"] and answer["disk_bytes"],
+               "a VM that is off: rung and bytes", str(answer))
+        tap.equal(guest.state(laptop), "shut off", "a VM that is off: it is off at home")
+        laptop.virsh("start", guest.name)
+        laptop.virsh("managedsave", guest.name)
+        self.agree("a VM whose memory is saved", "not-running", guest)
+        laptop.virsh("undefine", "--managed-save", guest.name)
+
     def uuid_taken(self) -> None:
         """H21: the desktop has a VM of this UUID, which Kith does not know there."""
         guest = Odd("twin", memory_mib=64)
@@ -418,7 +433,7 @@ class Plans:
 def body(tap: Tap, lab: Lab) -> None:
     """In an order that leaves the guest on the laptop: a sample, or "all"."""
     plans = Plans(tap, lab)
-    parts = [plans.text, plans.single, plans.others]
+    parts = [plans.text, plans.single, plans.off, plans.others]
     if "all" in sys.argv[1:]:
         parts += [plans.guests, plans.uuid_taken, plans.pairs, plans.hangs, plans.often]
     for part in parts:

@@ -160,6 +160,7 @@ static void test_count(void)
 	g_assert_cmpuint(p.disk_bytes, ==, 11 * MIB);
 	plan_count(vm, COPY_GONE, &p);
 	g_assert_cmpint(p.rung, ==, MOVER_RUNG_COLD);
+	g_assert_true(p.memory_bytes == 0 && p.disk_bytes == 11 * MIB);
 	vm->offer.count = 0;
 	plan_count(vm, COPY_RUNS, &p);
 	g_assert_cmpint(p.rung, ==, MOVER_RUNG_LIVE);
