@@ -134,9 +134,9 @@ class SideBySide:
         self.home(self.other)
 
     def refusals(self) -> None:
-        """Off, paused, and a libvirt that is away."""
-        self.after_refusal("not-running", lambda: self.other.destroy(self.laptop),
-                           lambda: self.other.start(self.laptop), "a VM that is off")
+        """Saved, paused, and a libvirt that is away."""
+        self.after_refusal("not-running", lambda: self.laptop.virsh("managedsave", "other"),
+                           lambda: self.other.start(self.laptop), "a VM whose memory is saved")
         self.after_refusal("not-running", lambda: self.laptop.virsh("suspend", "other"),
                            lambda: self.laptop.virsh("resume", "other"), "a paused VM")
         self.after_refusal("interrupted", lambda: self.laptop.kill("libvirtd"),
