@@ -279,6 +279,32 @@ class Story:
                     f"`apt install` to the first move, at most {COMMANDS_MAX}")
         self.judge("move")
 
+    def den(self) -> None:
+        """A VM with UEFI, a virtual TPM and SPICE goes there and comes back, running and off."""
+        self.laptop.virsh("define /dev/stdin", text=vms.DEN)
+        self.laptop.virsh("start den")
+        status, text = self.tom[self.laptop].types("kith policy set den")
+        self.tap.ok(status == 0, "den: `kith policy set den`", text)
+        for state in ("running", "shut off"):
+            if state == "shut off":
+                self.laptop.virsh("destroy den")
+            for source, target in ((self.laptop, self.desktop), (self.desktop, self.laptop)):
+                name = f"den: {state}, to {target.name}"
+                status, text = self.tom[source].types(f"kith move den {target.name}", 900)
+                self.tap.ok(status == 0, f"{name}: `kith move den {target.name}`", text[-800:])
+                there = target.virsh("domstate den", check=False).stdout.strip()
+                here = source.virsh("domstate den", check=False).returncode
+                self.tap.ok(there == state and here, f"{name}: it is there, and not here", there)
+                folder = f"/var/lib/libvirt/swtpm/{vms.DEN_UUID}"
+                tpm = [machine.run(f"test -d {folder}", check=False).returncode
+                       for machine in (source, target)]
+                self.tap.equal(tpm, [1, 0], f"{name}: so is its TPM")
+        self.laptop.virsh("start den")
+        self.tap.equal(self.laptop.virsh("domstate den").stdout.strip(), "running",
+                       "den: at home it starts")
+        self.laptop.virsh("destroy den")
+        self.laptop.virsh("undefine den --nvram")
+
     def custody(self) -> None:
         """What was given away does not start here."""
         laptop, tap = self.laptop, self.tap
@@ -491,6 +517,6 @@ class Story:
                 "".join(f"{line}\n" for line in self.denied[machine]))
 
 
-STEPS = ("boot", "before", "install", "starts", "pair", "move", "custody", "strangers", "broken",
-         "restart", "home", "upgrade", "reboot", "remove", "purge")
+STEPS = ("boot", "before", "install", "starts", "pair", "move", "den", "custody", "strangers",
+         "broken", "restart", "home", "upgrade", "reboot", "remove", "purge")
 SHORT = ("boot", "before", "install", "starts", "broken", "purge")

@@ -47,6 +47,9 @@ PLAIN = """\
 </domain>
 """
 OTHERS = {"plain": PLAIN, "desk": DESK}
+# One like the desk that is handed over.
+DEN_UUID = "5f0f4b49-5448-4e0e-8000-00000000de11"
+DEN = DESK.replace(">desk<", ">den<").replace("5f0f4b49-5448-4e0e-8000-0000000de5c0", DEN_UUID)
 
 
 def define_others(machine: Machine) -> None:
