@@ -82,6 +82,7 @@ LAB_TESTS = \
 	tests/integration/test_handoff.py \
 	tests/integration/test_hostile.py \
 	tests/integration/test_locked.py \
+	tests/integration/test_off.py \
 	tests/integration/test_ordinary.py \
 	tests/integration/test_pairing.py \
 	tests/integration/test_plan.py \

@@ -22,8 +22,8 @@ from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
 
 DOMAINS = HERE.parents[1] / "data" / "domains"
-# BIOS with SPICE; UEFI with Secure Boot, TPM and Hyper-V's enlightenments; CPU of the host, smart card.
-SAMPLE = ("debian11", "win11-uefi", "gnome-boxes")
+# UEFI with Secure Boot, TPM and Hyper-V's enlightenments; SPICE with all of it, and the host's CPU.
+SAMPLE = ("win11-uefi", "gnome-boxes")
 NVRAM = "/var/lib/libvirt/qemu/nvram"
 IMAGES = "/var/lib/kith/images"
 TPM = "/var/lib/libvirt/swtpm"
