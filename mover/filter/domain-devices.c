@@ -269,9 +269,16 @@ int domain_enter_interface(struct filter *f, const xmlNode *node, const struct f
 	return 1;
 }
 
-/* Writes a character device whose backend is the destination's; `path` NULL = none. */
-static int put_chardev(struct filter *f, const xmlNode *node, const struct filter_rule *rule,
-		       const char *type, const char *path)
+/* An attribute of <source>; no name = no such element. */
+struct source {
+	const char *name, *value;
+	bool append; /* to the file */
+};
+static const struct source no_source;
+
+/* Writes a device of a type, and with a source, that are the destination's. */
+static int put_backed(struct filter *f, const xmlNode *node, const struct filter_rule *rule,
+		      const char *type, struct source source)
 {
 	int r;
 
@@ -280,10 +287,11 @@ static int put_chardev(struct filter *f, const xmlNode *node, const struct filte
 	r = filter_attrs(f, node, rule);
 	if (r < 0)
 		return r;
-	if (path) {
+	if (source.name) {
 		filter_open(f, "source");
-		filter_put_attr(f, "path", path);
-		filter_put_attr(f, "append", "on");
+		filter_put_attr(f, source.name, source.value);
+		if (source.append)
+			filter_put_attr(f, "append", "on");
 		filter_close(f, "source");
 	}
 	r = filter_children(f, node, rule);
@@ -305,17 +313,18 @@ int domain_enter_serial(struct filter *f, const xmlNode *node, const struct filt
 {
 	struct domain_walk *w = f->ctx;
 	int type = domain_serial_from_string(filter_prop(node, "type"));
-	const char *path = NULL;
+	struct source file = no_source;
 
 	if (type < 0)
 		return refuse_chardev(f, "serial port");
 	if (w->facts.serial_count < DOMAIN_SERIALS_MAX)
 		w->facts.serials[w->facts.serial_count++] = (enum domain_serial)type;
 	if (type == DOMAIN_SERIAL_FILE && !w->serial_file_used && w->limits) {
-		path = w->limits->serial_path;
 		w->serial_file_used = true;
+		if (w->limits->serial_path)
+			file = (struct source){"path", w->limits->serial_path, true};
 	}
-	return put_chardev(f, node, rule, path ? "file" : "pty", path);
+	return put_backed(f, node, rule, file.name ? "file" : "pty", file);
 }
 
 int domain_enter_console(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
@@ -329,7 +338,7 @@ int domain_enter_console(struct filter *f, const xmlNode *node, const struct fil
 	 * serial port the console stands for one. */
 	if ((!type || strcmp(type, "serial") == 0) && filter_child(node->parent, "serial"))
 		return domain_judge_only(f, node, rule);
-	return put_chardev(f, node, rule, "pty", NULL);
+	return put_backed(f, node, rule, "pty", no_source);
 }
 
 /* The viewer's end of a channel, at a copy that has a SPICE display; nobody's, where it has none.
@@ -338,7 +347,7 @@ static int put_spice_chardev(struct filter *f, const xmlNode *node, const struct
 {
 	const struct domain_walk *w = f->ctx;
 
-	return put_chardev(f, node, rule, w->spice ? "spicevmc" : "null", NULL);
+	return put_backed(f, node, rule, w->spice ? "spicevmc" : "null", no_source);
 }
 
 /* A port of SPICE by its name, as GNOME Boxes has one for shared folders. */
@@ -349,25 +358,12 @@ static int put_spiceport(struct filter *f, const xmlNode *node, const struct fil
 	const xmlNode *source = filter_child(node, "source");
 	const char *name = source ? filter_prop(source, "channel") : NULL;
 	char value[65];
-	int r;
 
 	if (!name || filter_value(&token, name, value, sizeof(value)) < 0)
 		return filter_refuse(f, "A SPICE channel of the VM has no proper name.");
 	if (!w->spice)
-		return put_chardev(f, node, rule, "null", NULL);
-	filter_open(f, rule->name);
-	filter_put_attr(f, "type", "spiceport");
-	r = filter_attrs(f, node, rule);
-	if (r < 0)
-		return r;
-	filter_open(f, "source");
-	filter_put_attr(f, "channel", value);
-	filter_close(f, "source");
-	r = filter_children(f, node, rule);
-	if (r < 0)
-		return r;
-	filter_close(f, rule->name);
-	return 1;
+		return put_backed(f, node, rule, "null", no_source);
+	return put_backed(f, node, rule, "spiceport", (struct source){"channel", value, false});
 }
 
 int domain_enter_channel(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
@@ -386,8 +382,8 @@ int domain_enter_channel(struct filter *f, const xmlNode *node, const struct fil
 	/* Without a path libvirt chooses a socket in its own directory, but not without a name. */
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (strcmp(type, plain[i]) == 0)
-			return put_chardev(f, node, rule, i == 0 && !named ? "pty" : plain[i],
-					   NULL);
+			return put_backed(f, node, rule, i == 0 && !named ? "pty" : plain[i],
+					  no_source);
 	return refuse_chardev(f, "channel");
 }
 
@@ -447,22 +443,14 @@ int domain_enter_audio(struct filter *f, const xmlNode *node, const struct filte
 	const struct domain_walk *w = f->ctx;
 	const char *type = filter_prop(node, "type");
 	bool found = false;
-	int r;
 
 	for (size_t i = 0; type && i < ARRAY_SIZE(known); i++)
 		found |= strcmp(type, known[i]) == 0;
 	if (!found)
 		return filter_refuse(f, "The VM records its sound into a file of the old host, "
 					"which cannot be handed over.");
-	filter_open(f, rule->name);
-	filter_put_attr(f, "type", w->spice && strcmp(type, "none") != 0 ? "spice" : "none");
-	r = filter_attrs(f, node, rule);
-	if (r >= 0)
-		r = filter_children(f, node, rule);
-	if (r < 0)
-		return r;
-	filter_close(f, rule->name);
-	return 1;
+	return put_backed(f, node, rule, w->spice && strcmp(type, "none") != 0 ? "spice" : "none",
+			  no_source);
 }
 
 /* ---- what only some hosts have ---- */
