@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/test-doctor \
 	tests/unit/test-domain \
 	tests/unit/test-domain-host \
+	tests/unit/test-domain-limits \
 	tests/unit/test-doubt \
 	tests/unit/test-evidence \
 	tests/unit/test-exchange \
