@@ -41,8 +41,6 @@ agent_libagent_a_SOURCES = \
 	agent/naming.c \
 	agent/naming.h \
 	agent/now.h \
-	agent/pace.c \
-	agent/pace.h \
 	agent/peers.c \
 	agent/peers.h \
 	agent/places.c \

@@ -8,14 +8,17 @@
 
 #include "agent/link.h"
 #include "agent/now.h"
-#include "agent/pace.h"
 #include "agent/race.h"
 #include "agent/tls.h"
 #include "base/log.h"
+#include "base/pace.h"
 
 #define CONNECT_MS 5000 /* for each address: TCP, TLS and WebSocket */
 #define TICK_MS 100
 #define REFUSED_TELL_MS 60000
+
+/* How often a device may ask what this host offers. */
+enum { OFFERS_AT_ONCE = 20, OFFERS_EVERY_MS = 1000 };
 
 struct peers {
 	struct peers_parts parts;
@@ -273,7 +276,7 @@ static void look_offers(struct talk *t)
 	struct errand *e = g_new0(struct errand, 1);
 
 	e->t = t;
-	if (!pace_take(&t->p->asked, t->id, (uint64_t)now_ms())) {
+	if (!pace_take(&t->p->asked, t->id, OFFERS_EVERY_MS, OFFERS_AT_ONCE, (uint64_t)now_ms())) {
 		kerr_set(&t->why, EBUSY, KCODE_BUSY,
 			 "It was asked too often; try again in some seconds.");
 	} else if (c && mover_client_offers(c, peers_on_offers, e) == 0) {

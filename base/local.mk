@@ -16,6 +16,7 @@ base_libbase_a_SOURCES = \
 	base/log.c base/log.h \
 	base/names.h \
 	base/notify.c base/notify.h \
+	base/pace.c base/pace.h \
 	base/secret.c base/secret.h \
 	base/text.c base/text.h \
 	base/user.c base/user.h

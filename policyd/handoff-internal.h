@@ -2,6 +2,7 @@
 /* What the files about one hand-off share: the table of those under way. */
 #pragma once
 
+#include "base/pace.h"
 #include "policyd/api/policy.h"
 #include "policyd/core.h"
 #include "policyd/custody.h"
@@ -68,10 +69,7 @@ struct handoffs {
 	struct handoff_news inbox[HANDOFFS_MAX];
 	size_t inbox_next;
 	/* When each peer may begin the next session here (handoff-limits.c) */
-	struct {
-		uint8_t peer[DEVICE_ID_LEN];
-		uint64_t full_ms; /* then all that it may do at once is free again */
-	} pace[STORE_PEERS_MAX];
+	struct pace pace;
 	size_t doubt_next; /* VM whose questions the next outbox begins with */
 	/* VMs for which libvirt's `migrate` hook asked and may go on to start (custody_may_start)
 	 */

@@ -19,27 +19,11 @@ static const struct {
 	[true] = {1000, 8, INCOMING_MAX, INCOMING_MAX, INCOMING_MAX},
 };
 
-/* The peer's entry; else the one that is full again soonest, which remembers the least. */
-static uint64_t *pace_of(struct handoffs *h, const uint8_t peer[DEVICE_ID_LEN])
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < STORE_PEERS_MAX; i++) {
-		if (memcmp(h->pace[i].peer, peer, DEVICE_ID_LEN) == 0)
-			return &h->pace[i].full_ms;
-		if (h->pace[i].full_ms < h->pace[at].full_ms)
-			at = i;
-	}
-	memcpy(h->pace[at].peer, peer, DEVICE_ID_LEN);
-	h->pace[at].full_ms = 0;
-	return &h->pace[at].full_ms;
-}
-
 static int check_pace(struct handoffs *h, const struct store_peer *peer, struct kerr *err)
 {
 	uint64_t every = limits[peer->own].every_ms;
 
-	if (clock_pace(pace_of(h, peer->id), every, limits[peer->own].at_once, clock_ms()))
+	if (pace_take(&h->pace, peer->id, every, limits[peer->own].at_once, clock_ms()))
 		return 0;
 	return kerr_set(err, EBUSY, KCODE_BUSY, "\"%s\" asks too often. Try again in %llu seconds.",
 			peer->name, (unsigned long long)(every / 1000));

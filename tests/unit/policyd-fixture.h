@@ -593,7 +593,7 @@ static inline void take_from(struct device *to, struct device *from)
 /* As if nobody had asked for a long time. */
 static inline void rest(struct device *d)
 {
-	memset(d->handoffs->pace, 0, sizeof(d->handoffs->pace));
+	memset(&d->handoffs->pace, 0, sizeof(d->handoffs->pace));
 }
 
 #define IDLE                                                                                 \

@@ -423,9 +423,9 @@ static void test_h5_pace(void)
 	/* Others have a pace of their own, and his goes on when he waited. */
 	g_assert_cmpint(hello(w->desktop, w->laptop, &err), ==, CONVERSATION_SEND);
 	idle(w->laptop);
-	for (size_t i = 0; i < STORE_PEERS_MAX; i++)
-		if (w->laptop->handoffs->pace[i].full_ms)
-			w->laptop->handoffs->pace[i].full_ms -= 5000;
+	for (size_t i = 0; i < PACE_DEVICES_MAX; i++)
+		if (w->laptop->handoffs->pace.rows[i].full_ms)
+			w->laptop->handoffs->pace.rows[i].full_ms -= 5000;
 	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_SEND);
 	idle(w->laptop);
 	g_assert_cmpint(hello(w->bobs, w->laptop, &err), ==, CONVERSATION_REFUSED);

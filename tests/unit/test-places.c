@@ -13,10 +13,10 @@
 #include "agent/control.h"
 #include "agent/dial.h"
 #include "agent/jobs.h"
-#include "agent/pace.h"
 #include "agent/places.h"
 #include "agent/race.h"
 #include "base/clock.h"
+#include "base/pace.h"
 
 #define OWNER 1000u
 #define NOBODY 65534u
@@ -367,23 +367,23 @@ static void test_device_pace(void)
 	struct pace *p = g_new0(struct pace, 1);
 	uint64_t now = 1000000;
 
-	for (int i = 0; i < PACE_AT_ONCE; i++)
-		g_assert_true(pace_take(p, one, now));
-	g_assert_false(pace_take(p, one, now));
-	g_assert_true(pace_take(p, other, now));
-	now += PACE_EVERY_MS;
-	g_assert_true(pace_take(p, one, now));
-	g_assert_false(pace_take(p, one, now));
+	for (int i = 0; i < 20; i++)
+		g_assert_true(pace_take(p, one, 1000, 20, now));
+	g_assert_false(pace_take(p, one, 1000, 20, now));
+	g_assert_true(pace_take(p, other, 1000, 20, now));
+	now += 1000;
+	g_assert_true(pace_take(p, one, 1000, 20, now));
+	g_assert_false(pace_take(p, one, 1000, 20, now));
 	/* Others in any number do not make it forget. */
 	for (unsigned i = 0; i < 2 * PACE_DEVICES_MAX; i++) {
 		uint8_t id[DEVICE_ID_LEN] = {3, (uint8_t)i};
 
-		pace_take(p, id, now);
+		pace_take(p, id, 1000, 20, now);
 	}
-	g_assert_false(pace_take(p, one, now));
-	now += PACE_AT_ONCE * PACE_EVERY_MS;
-	for (int i = 0; i < PACE_AT_ONCE; i++)
-		g_assert_true(pace_take(p, one, now));
+	g_assert_false(pace_take(p, one, 1000, 20, now));
+	now += 20 * 1000;
+	for (int i = 0; i < 20; i++)
+		g_assert_true(pace_take(p, one, 1000, 20, now));
 	g_free(p);
 }
 

@@ -6,8 +6,6 @@
 
 #include "base/ids.h"
 
-#define PACE_AT_ONCE 20
-#define PACE_EVERY_MS 1000
 #define PACE_DEVICES_MAX 64
 
 /* Zeroed: nobody asked yet. */
@@ -18,5 +16,7 @@ struct pace {
 	} rows[PACE_DEVICES_MAX];
 };
 
-/* True if this device may now; counted only then. */
-bool pace_take(struct pace *p, const uint8_t id[DEVICE_ID_LEN], uint64_t now_ms);
+/* True if this device may now, `at_once` times and then once each `every_ms`; counted only then.
+ * Of more devices than PACE_DEVICES_MAX, the one that remembers the least is forgotten. */
+bool pace_take(struct pace *p, const uint8_t id[DEVICE_ID_LEN], uint64_t every_ms, unsigned at_once,
+	       uint64_t now_ms);

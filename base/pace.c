@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pace for each device. */
-#include "agent/pace.h"
+#include "base/pace.h"
 
 #include <string.h>
 
@@ -22,7 +22,8 @@ static uint64_t *pace_of(struct pace *p, const uint8_t id[DEVICE_ID_LEN])
 	return &p->rows[at].full_ms;
 }
 
-bool pace_take(struct pace *p, const uint8_t id[DEVICE_ID_LEN], uint64_t now_ms)
+bool pace_take(struct pace *p, const uint8_t id[DEVICE_ID_LEN], uint64_t every_ms, unsigned at_once,
+	       uint64_t now_ms)
 {
-	return clock_pace(pace_of(p, id), PACE_EVERY_MS, PACE_AT_ONCE, now_ms);
+	return clock_pace(pace_of(p, id), every_ms, at_once, now_ms);
 }
