@@ -73,9 +73,16 @@ UNIT_TESTS = \
 	tests/unit/test-warden \
 	tests/unit/test-xdr
 
+# These measure times, so nothing runs beside them.
+LAB_ALONE_TESTS = \
+	tests/lab/test_lab.py \
+	tests/integration/test_sidebyside.py \
+	tests/integration/test_warden.py \
+	tests/integration/test_wire.py
+
+# Each has a lab of its own, so several run at a time.
 LAB_TESTS = \
 	tests/lab/test_oracle.py \
-	tests/lab/test_lab.py \
 	tests/integration/discovery/test_agent.py \
 	tests/integration/test_config.py \
 	tests/integration/test_crash.py \
@@ -90,10 +97,7 @@ LAB_TESTS = \
 	tests/integration/test_pools.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
-	tests/integration/test_secrets.py \
-	tests/integration/test_sidebyside.py \
-	tests/integration/test_warden.py \
-	tests/integration/test_wire.py
+	tests/integration/test_secrets.py
 
 # Run again with the daemons built with sanitizers.
 LAB_SAN_TESTS = tests/integration/test_handoff.py
@@ -107,7 +111,7 @@ tests_soak_stopper_so_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIC
 tests_soak_stopper_so_LDFLAGS = -shared -fPIC
 tests_soak_stopper_so_LDADD =
 
-EXTRA_DIST += $(STATIC_TESTS) $(LAB_TESTS) tests/golden tests/lint/requests
+EXTRA_DIST += $(STATIC_TESTS) $(LAB_ALONE_TESTS) $(LAB_TESTS) tests/golden tests/lint/requests
 
 # A test is its .c file, by automake's defaults, with the libraries below: static, so a test takes
 # from them only what it uses.
