@@ -13,10 +13,43 @@ static void set_number(json_t *o, const char *name, uint64_t n)
 	json_object_set_new(o, name, json_integer((json_int_t)n));
 }
 
+static uint64_t time_ms(uint64_t bytes, uint64_t rate)
+{
+	return bytes / rate * 1000 + bytes % rate * 1000 / rate;
+}
+
 static json_t *view_time(uint64_t bytes, uint64_t rate)
 {
-	return rate ? json_integer((json_int_t)(bytes / rate * 1000 + bytes % rate * 1000 / rate))
-		    : json_null();
+	return rate ? json_integer((json_int_t)time_ms(bytes, rate)) : json_null();
+}
+
+/* For how long the guest would not run. QEMU is told to stay below 200 ms at the end of a live
+ * hand-off; the rest is a second's work of both devices. */
+static json_t *view_pause(const struct mover_plan *plan, enum move_rung rung, uint64_t rate)
+{
+	static const uint64_t switch_ms = 1000;
+
+	if (rung == MOVE_RUNG_LIVE)
+		return json_integer((json_int_t)switch_ms);
+	if (!rate || rung == MOVE_RUNG_COLD)
+		return plan->off ? json_integer(0) : json_null();
+	return json_integer((json_int_t)(time_ms(plan->memory_bytes, rate) + switch_ms));
+}
+
+static json_t *view_rungs(const struct mover_plan *plan, uint64_t rate)
+{
+	json_t *list = json_array();
+
+	for (int i = MOVE_RUNG_LIVE; i < _MOVE_RUNG_MAX; i++) {
+		bool can = plan->rungs[i].code == KCODE_OK;
+
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:o, s:o}", "rung", move_rung_to_string((enum move_rung)i),
+				  "reason", api_error(&plan->rungs[i]), "pause_ms",
+				  can ? view_pause(plan, (enum move_rung)i, rate) : json_null()));
+	}
+	return list;
 }
 
 json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
@@ -24,12 +57,13 @@ json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool
 {
 	enum mover_rung rung = reason->code == KCODE_OK ? plan->rung : MOVER_RUNG_NONE;
 
-	return json_pack("{s:s, s:o, s:I, s:I, s:I, s:b, s:o, s:o}", "rung",
-			 mover_rung_to_string(rung), "reason", api_error(reason), "memory_bytes",
-			 (json_int_t)plan->memory_bytes, "disk_bytes", (json_int_t)plan->disk_bytes,
-			 "rewired", (json_int_t)plan->rewired, "reached", reached, "least_ms",
-			 view_time(plan->disk_bytes, rate), "most_ms",
-			 view_time(plan->disk_bytes + plan->memory_bytes, rate));
+	return json_pack(
+		"{s:s, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:o}", "rung", mover_rung_to_string(rung),
+		"rungs", rung == MOVER_RUNG_NONE ? json_array() : view_rungs(plan, rate), "reason",
+		api_error(reason), "memory_bytes", (json_int_t)plan->memory_bytes, "disk_bytes",
+		(json_int_t)plan->disk_bytes, "rewired", (json_int_t)plan->rewired, "reached",
+		reached, "least_ms", view_time(plan->disk_bytes, rate), "most_ms",
+		view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }
 
 json_t *view_job(const struct job *job)

@@ -9,7 +9,7 @@
 
 /* `reason` OK: it would move. `reached`: the other device told what it offers. `rate`: bytes a
  * second, 0 = nobody knows. The time is from that of the disks alone, for memory that is empty is
- * not sent, to that of all. */
+ * not sent, to that of all. Where it would move, each rung is told with why not, or its pause. */
 json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
 		  uint64_t rate);
 

@@ -54,6 +54,24 @@ int departure_check(const struct virt_domain *d, const char *granted, struct dom
 	return r < 0 ? r : domain_disks(d->xml, strlen(d->xml), ret, err);
 }
 
+int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr *err)
+{
+	bool off = d->copy.state == COPY_GONE;
+
+	if (off && (rung == MOVE_RUNG_LIVE || rung == MOVE_RUNG_WARM))
+		return kerr_set(
+			err, EINVAL, KCODE_NOT_RUNNING,
+			"The VM \"%s\" is switched off, and only one that runs can move %s. "
+			"Start it first, or move it cold.",
+			d->name, move_rung_to_string(rung));
+	if (!off && rung == MOVE_RUNG_COLD)
+		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
+				"The VM \"%s\" runs, and only one that is switched off can move "
+				"cold. Shut it down first, or move it live or warm.",
+				d->name);
+	return 0;
+}
+
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
 		      struct kerr *err)
 {

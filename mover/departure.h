@@ -4,11 +4,15 @@
 
 #include "mover/frames-wire.h"
 #include "mover/virt.h"
+#include "policyd/api/proto.h"
 
 /* May this VM leave as it is? `granted`: its name as policyd knows it, NULL = not known. IDENTITY,
  * NOT_RUNNING, and what domain_disks() says. */
 int departure_check(const struct virt_domain *d, const char *granted, struct domain_facts *ret,
 		    struct kerr *err);
+
+/* Can a VM that may leave go in this way, as it stands? NOT_RUNNING. */
+int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr *err);
 
 /* What its destination has to make room for. Asks QEMU: not for a copy that may be frozen. */
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,

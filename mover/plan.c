@@ -61,6 +61,13 @@ void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_pl
 				       : MOVER_RUNG_LIVE;
 }
 
+void plan_rungs(const struct virt_domain *d, struct mover_plan *ret)
+{
+	ret->off = d->copy.state == COPY_GONE;
+	for (int i = MOVE_RUNG_LIVE; i < _MOVE_RUNG_MAX; i++)
+		departure_rung(d, (enum move_rung)i, &ret->rungs[i]);
+}
+
 /* -- the two processes -- */
 
 static _Noreturn void send_answer(uint16_t op, int r, struct wbuf *w, struct kerr *err)
@@ -167,6 +174,7 @@ static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, str
 
 	if (r == 0) {
 		plan_count(&vm, d.copy.state, ret);
+		plan_rungs(&d, ret);
 		if (ask->len)
 			r = look_there(&vm, ask, ret);
 	}
@@ -193,7 +201,7 @@ static int read_ask(struct mover_plan_ask *ret, struct kerr *err)
 
 void plan_main(const struct config *config)
 {
-	static uint8_t body[2048];
+	static uint8_t body[4096];
 	static struct workplace p;
 	struct wbuf w = wbuf_init(body, sizeof(body));
 	struct mover_plan_ask ask;

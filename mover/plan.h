@@ -25,6 +25,9 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_r
 /* The bytes that would be sent, and how. */
 void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_plan *ret);
 
+/* Which ways it could be asked to go. */
+void plan_rungs(const struct virt_domain *d, struct mover_plan *ret);
+
 /* Sends this host's offers on WORKER_FD, or why no worker would start, and ends the process. */
 _Noreturn void plan_offers_main(const struct config *config);
 

@@ -113,6 +113,9 @@ static void mover_plan_code(struct coder *c, struct mover_plan *v)
 	code_kerr(c, &v->reason);
 	code_check(c, (v->rung == MOVER_RUNG_NONE) == (v->reason.code != KCODE_OK));
 	CODE_FLAG(c, v->there);
+	CODE_FLAG(c, v->off);
+	for (size_t i = MOVE_RUNG_LIVE; i < _MOVE_RUNG_MAX; i++)
+		code_kerr(c, &v->rungs[i]);
 	code_u64(c, &v->memory_bytes);
 	code_u64(c, &v->disk_bytes);
 	code_u32(c, &v->rewired);

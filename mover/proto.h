@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/code.h"
+#include "policyd/api/proto.h"
 
 #define MOVER_SOCKET "mover/mover.sock" /* below the run directory */
 
@@ -110,8 +111,11 @@ struct mover_plan_ask {
 
 struct mover_plan {
 	enum mover_rung rung;
-	struct kerr reason;		   /* why it would not; else OK */
-	uint8_t there;			   /* 1: the reason lies at the destination */
+	struct kerr reason; /* why it would not; else OK */
+	uint8_t there;	    /* 1: the reason lies at the destination */
+	uint8_t off;	    /* the VM is switched off */
+	/* Where it would move: why not in this way, if that was asked for; ANY has none. */
+	struct kerr rungs[_MOVE_RUNG_MAX];
 	uint64_t memory_bytes, disk_bytes; /* to be sent; 0 = not known */
 	uint32_t rewired; /* network cards that would be on another network there */
 };

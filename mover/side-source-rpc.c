@@ -88,6 +88,11 @@ bool source_rpc_finishing(const struct worker *w)
 	return source_rpc_self(w)->finish_called;
 }
 
+uint64_t source_rpc_memory_ns(const struct worker *w)
+{
+	return source_rpc_self(w)->memory_ns;
+}
+
 void source_rpc_let_through(struct worker *w)
 {
 	bridge_send(&source_rpc_self(w)->bridge, source_rpc_self(w)->held.data,
@@ -320,6 +325,7 @@ static void on_ram_listen(struct worker *w, int fd, short revents _unused_)
 	if (c < 0)
 		return;
 	shut(&s->ram_listen);
+	s->memory_ns = worker_now_ns();
 	wait_relay(w, c, DATA_CHANNEL_RAM);
 }
 

@@ -106,6 +106,8 @@ static int read_domain(struct worker *w, struct kerr *err)
 		return r;
 	s->xml = d.xml;
 	r = departure_check(&d, w->grant.vm, &s->facts, err);
+	if (r == 0)
+		r = departure_rung(&d, w->grant.rung, err);
 	if (r < 0)
 		return r;
 	return d.copy.state == COPY_GONE
@@ -216,7 +218,8 @@ static void migrate_work(void *arg)
 	struct worker *w = arg;
 	struct source *s = source_self(w);
 	struct virt_migration m = {w->place.sockets[WORKPLACE_RPC], w->place.sockets[WORKPLACE_RAM],
-				   w->place.sockets[WORKPLACE_NBD], &s->facts};
+				   w->place.sockets[WORKPLACE_NBD], &s->facts,
+				   .still = w->grant.rung == MOVE_RUNG_WARM};
 
 	s->migrate_result = virt_migrate(w->place.uuid, &m, &s->migrate_err);
 }
@@ -756,13 +759,22 @@ static void update_progress(struct worker *w, uint64_t now)
 		worker_phase(w, PHASE_COPYING_MEMORY);
 }
 
+/* On the warm rung libvirt stops the CPUs when memory's turn comes; who stopped them long before
+ * that was the owner. */
+static bool owner_paused(const struct worker *w)
+{
+	const struct source *s = w->ctx;
+	uint64_t stopped = atomic_load(&s->stopped_ns), until = worker_now_ns();
+
+	if (w->grant.rung == MOVE_RUNG_WARM && source_rpc_memory_ns(w))
+		until = source_rpc_memory_ns(w);
+	return stopped && until > stopped && until - stopped > OWNER_PAUSE_NS;
+}
+
 /* A guest that its owner pauses while it is copied stays paused, wherever it ends. */
 static void notice_pause(struct worker *w)
 {
-	struct source *s = source_self(w);
-	uint64_t stopped = atomic_load(&s->stopped_ns);
-	bool paused =
-		stopped && !source_rpc_finishing(w) && worker_now_ns() - stopped > OWNER_PAUSE_NS;
+	bool paused = !source_rpc_finishing(w) && owner_paused(w);
 
 	if (paused && !w->keep_paused)
 		log_notice("source", "The VM was paused by its owner; it will stay paused.");

@@ -20,6 +20,7 @@ struct source_rpc {
 	void (*finishing)(struct worker *w);
 	struct xdr_out held; /* Finish3's reply until the decision */
 	uint16_t next_disk;  /* channel of the next NBD connection */
+	uint64_t memory_ns;  /* QEMU began to send memory then; 0 = not yet */
 	struct {
 		int fd;
 		uint16_t channel;
@@ -65,6 +66,9 @@ void source_rpc_give_up(struct worker *w);
 
 /* True once libvirt's client asked for the end of the copy. */
 bool source_rpc_finishing(const struct worker *w);
+
+/* When memory's turn came (worker_now_ns()), after the disks; 0 = not yet. */
+uint64_t source_rpc_memory_ns(const struct worker *w);
 
 /* Gives the client the reply to Finish3 that was held until the decision. */
 void source_rpc_let_through(struct worker *w);

@@ -567,7 +567,8 @@ static int migrate_params(const struct virt_migration *m, virTypedParameterPtr *
 int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, struct kerr *err)
 {
 	/* Never peer-to-peer (R6), never PERSIST_DEST (H14), never UNSAFE. */
-	unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PAUSED | VIR_MIGRATE_ABORT_ON_ERROR |
+	unsigned flags = VIR_MIGRATE_PAUSED | VIR_MIGRATE_ABORT_ON_ERROR |
+			 (m->still ? 0 : VIR_MIGRATE_LIVE) |
 			 (m->facts->disk_count ? VIR_MIGRATE_NON_SHARED_DISK : 0);
 	_cleanup_conn_ virConnectPtr local = NULL, remote = NULL;
 	_cleanup_domain_ virDomainPtr dom = NULL, there = NULL;

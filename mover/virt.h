@@ -117,8 +117,10 @@ int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_cpus_fn fn, vo
 struct virt_migration {
 	const char *rpc_path, *ram_path, *nbd_path; /* unix sockets */
 	const struct domain_facts *facts;	    /* the disks to copy */
+	bool still; /* the guest stands still for its memory; libvirt lets it go on if that fails */
 };
 
 /* The whole migration: managed, live, paused at the destination; with disk copy if there are
- * disks. Returns after Confirm. Uses connections of its own, so `v` is not needed. */
+ * disks, during which the guest runs in any case. Returns after Confirm. Uses connections of its
+ * own, so `v` is not needed. */
 int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, struct kerr *err);

@@ -47,6 +47,7 @@ struct handoff {
 	uint64_t epoch, deadline_ms;
 	uint64_t policy_version; /* of the policy in the offer: no other one may leave */
 	uint64_t worker; /* connection that took the grant: only it may release (R1); 0 = none */
+	enum move_rung rung; /* source: what the person asked for */
 	enum verdict verdict;
 	enum person_role dest_person; /* destination, by the offer: whose it is for the owner */
 	struct session *session;
@@ -61,8 +62,16 @@ struct handoff_news {
 	uint8_t bytes[CUSTODY_STATEMENT_LEN];
 };
 
+/* In which way a person wants a VM to move; lost with policyd, as his request is (M11). */
+struct handoff_wish {
+	uint8_t hid[HID_LEN];
+	enum move_rung rung;
+};
+
 struct handoffs {
 	struct core *core;
+	struct handoff_wish wishes[STORE_REQUESTS_MAX]; /* the last ones */
+	size_t wish_next;
 	struct handoff list[HANDOFFS_MAX];
 	uint8_t seen[HANDOFF_SEEN_MAX][HASH_LEN]; /* nonces and ids of the past (B2) */
 	size_t seen_next;
@@ -87,6 +96,10 @@ bool handoff_is_over(const struct handoff *ho);
 
 /* Records of one how it came to nothing; drops what is not committed (core_audit()). */
 void handoff_audit_end(const struct handoff *ho, const struct kerr *reason);
+
+/* What was asked for with this request. BUSY if too many came after it. */
+int handoff_wish(const struct handoffs *h, const uint8_t hid[HID_LEN], enum move_rung *ret,
+		 struct kerr *err);
 
 /* May that peer begin a session here now? Asked before anything is spent on it (H5): its pace, the
  * places that are kept for others, and whether it may send anything at all (H4). */

@@ -116,24 +116,46 @@ static int keep_request(struct core *core, const uint8_t uuid[UUID_LEN],
 	return store_request_put(core->store, &req, err);
 }
 
-int handoff_request(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
-		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN], struct kerr *err)
+static void keep_wish(struct handoffs *h, const uint8_t hid[HID_LEN], enum move_rung rung)
+{
+	struct handoff_wish *w = &h->wishes[h->wish_next++ % ARRAY_SIZE(h->wishes)];
+
+	memcpy(w->hid, hid, HID_LEN);
+	w->rung = rung;
+}
+
+int handoff_wish(const struct handoffs *h, const uint8_t hid[HID_LEN], enum move_rung *ret,
+		 struct kerr *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(h->wishes); i++)
+		if (memcmp(h->wishes[i].hid, hid, HID_LEN) == 0) {
+			*ret = h->wishes[i].rung;
+			return 0;
+		}
+	return kerr_set(err, EBUSY, KCODE_BUSY,
+			"Too many moves were asked for after this one. Ask again.");
+}
+
+int handoff_request(struct handoffs *h, enum person_role person, const struct policyd_move *move,
+		    uint8_t ret_hid[HID_LEN], struct kerr *err)
 {
 	struct core *core = h->core;
 	struct custody_view view = {0};
 	struct policyd_plan plan;
-	uint8_t hid[HID_LEN];
-	int r = handoff_plan(h, person, uuid, device, &plan, err);
+	uint8_t hid[HID_LEN] = {0};
+	int r = handoff_plan(h, person, move->uuid, move->device, &plan, err);
 
-	store_custody_get(core->store, uuid, &view, NULL);
+	store_custody_get(core->store, move->uuid, &view, NULL);
 	if (r == 0)
-		r = keep_request(core, uuid, device, hid, err);
+		r = keep_request(core, move->uuid, move->device, hid, err);
 	core_audit(core, core->id.owner_name, plan.device, view.name, "move", r < 0 ? err : NULL);
 	if (r == 0)
 		r = store_commit(core->store, COMMIT_PLAIN, err);
-	if (r == 0)
-		memcpy(ret_hid, hid, HID_LEN);
-	return r;
+	if (r < 0)
+		return r;
+	keep_wish(h, hid, move->rung);
+	memcpy(ret_hid, hid, HID_LEN);
+	return 0;
 }
 
 int handoff_abort_request(struct handoffs *h, enum person_role person, const uint8_t hid[HID_LEN],

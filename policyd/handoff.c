@@ -149,6 +149,7 @@ static int begin_requested(struct handoffs *h, const uint8_t hid[HID_LEN],
 			   struct kerr *err)
 {
 	struct session_config config;
+	enum move_rung rung = MOVE_RUNG_ANY;
 	struct store_request req;
 	struct custody_view view;
 	int r = store_request_get(h->core->store, hid, &req, err);
@@ -160,11 +161,14 @@ static int begin_requested(struct handoffs *h, const uint8_t hid[HID_LEN],
 		return kerr_set(err, ETIMEDOUT, KCODE_ATTEST_REPLAY,
 				"The request to move is more than a minute old. Ask again.");
 	config = config_of(h, true, hid, req.device, exporter);
-	r = store_custody_get(h->core->store, req.uuid, &view, err);
+	r = handoff_wish(h, hid, &rung, err);
+	if (r == 0)
+		r = store_custody_get(h->core->store, req.uuid, &view, err);
 	if (r == 0)
 		r = begin(h, &config, ret, err);
 	if (r < 0)
 		return r;
+	(*ret)->rung = rung;
 	memcpy((*ret)->uuid, req.uuid, UUID_LEN);
 	memcpy((*ret)->vm, view.name, sizeof((*ret)->vm));
 	memcpy((*ret)->person, req.person, sizeof((*ret)->person));
@@ -249,6 +253,7 @@ int handoff_grant_take(struct handoffs *h, const uint8_t hid[HID_LEN], bool sour
 	memcpy(g.peer, ho->peer, DEVICE_ID_LEN);
 	memcpy(g.peer_name, ho->peer_name, sizeof(g.peer_name));
 	memcpy(g.key, key.data, sizeof(g.key));
+	g.rung = ho->rung;
 	ho->session = session_free(ho->session);
 	ho->deadline_ms = clock_ms() + HANDOFF_GRANT_MS;
 	ho->worker = worker;

@@ -17,9 +17,8 @@ int handoff_plan(struct handoffs *h, enum person_role person, const uint8_t uuid
 		 const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret, struct kerr *err);
 
 /* The same, and on success remembers the request under a fresh hand-off id, for a minute. */
-int handoff_request(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
-		    const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
-		    struct kerr *err);
+int handoff_request(struct handoffs *h, enum person_role person, const struct policyd_move *move,
+		    uint8_t ret_hid[HID_LEN], struct kerr *err);
 
 /* True from the session's begin until the hand-off has ended: its VM's policy may not change now.
  */

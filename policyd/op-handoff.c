@@ -35,11 +35,10 @@ OP_HANDLER(op_plan)
 
 OP_HANDLER(op_move_request)
 {
-	const struct policyd_target *q = request;
+	const struct policyd_move *q = request;
 	struct policyd_hid *ret = reply;
 
-	return handoff_request(caller->handoffs, PERSON_ROLE_OWNER, q->uuid, q->device, ret->hid,
-			       err);
+	return handoff_request(caller->handoffs, PERSON_ROLE_OWNER, q, ret->hid, err);
 }
 
 OP_HANDLER(op_abort_request)

@@ -36,6 +36,7 @@ struct outlook {
 	uint64_t rewired;	    /* network cards that would be on another network there */
 	uint64_t least_ms, most_ms; /* as fast as the last hand-off with that device; 0 = none */
 	bool asked, reached;	    /* whether the other device told */
+	json_t *rungs;		    /* as kithd lists them, or NULL */
 };
 
 /* What the policy allows may still not work (A5). The sentence is the one that the move would end
@@ -52,6 +53,7 @@ static void plan_hosts(struct policyd_plan *plan, const json_t *answer, struct o
 	ret->least_ms = number_of(answer, "least_ms");
 	ret->most_ms = number_of(answer, "most_ms");
 	ret->reached = json_is_true(json_object_get(answer, "reached"));
+	ret->rungs = json_incref(json_object_get(answer, "rungs"));
 	ret->asked = true;
 	if (json_is_object(reason))
 		kerr_set(&plan->reason, EREMOTEIO, code > 0 ? (enum kcode)code : KCODE_FAILED, "%s",
@@ -99,6 +101,45 @@ static void print_bytes(const struct outlook *o)
 		printf("about %s of memory to be sent\n", memory);
 }
 
+static void print_pause(const json_t *row)
+{
+	const json_t *pause = json_object_get(row, "pause_ms");
+
+	if (!json_is_integer(pause))
+		printf("; how long it does not run is not known yet");
+	else if (number_of(row, "pause_ms"))
+		printf("; it does not run for about %llu s",
+		       (unsigned long long)(number_of(row, "pause_ms") + 999) / 1000);
+}
+
+/* Each way in which it can be asked to go. */
+static void print_rungs(const struct outlook *o)
+{
+	static const char *const words[_MOVE_RUNG_MAX] = {
+		[MOVE_RUNG_LIVE] = "would work, while it runs",
+		[MOVE_RUNG_WARM] = "would work, it stands still while its memory is sent",
+		[MOVE_RUNG_COLD] = "would work, it is switched off and stays so",
+	};
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(o->rungs, i, row)
+	{
+		int rung = move_rung_from_string(cli_text(row, "rung"));
+		const json_t *reason = json_object_get(row, "reason");
+
+		if (rung < MOVE_RUNG_LIVE)
+			continue;
+		printf("  %s: %s", cli_text(row, "rung"),
+		       json_is_object(reason) ? cli_text(reason, "text") : words[rung]);
+		if (!json_is_object(reason)) {
+			print_pause(row);
+			printf(".");
+		}
+		puts("");
+	}
+}
+
 static void print_outlook(const struct target *t, const struct policyd_plan *plan,
 			  const struct outlook *o)
 {
@@ -117,6 +158,7 @@ static void print_outlook(const struct target *t, const struct policyd_plan *pla
 		       "with \"%s\".\n",
 		       (unsigned long long)(o->least_ms / 1000),
 		       (unsigned long long)(o->most_ms / 1000 + 1), t->name);
+	print_rungs(o);
 	if (o->rewired)
 		printf("  network: %llu of its cards will be on another network there, which "
 		       "\"%s\" has for that (other_network in its kith.conf).\n",
@@ -153,10 +195,11 @@ static json_t *time_json(const struct outlook *o, uint64_t ms)
 static json_t *plan_json(const struct target *t, const struct policyd_plan *plan,
 			 const struct outlook *o)
 {
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "vm",
-			 t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule,
-			 "verdict", verdict_to_string(plan->verdict), "reason",
-			 cli_kerr_json(&plan->reason), "rung", o->rung, "memory_bytes",
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o}",
+			 "vm", t->vm, "device", t->name, "allowed", plan->allowed, "rule",
+			 plan->rule, "verdict", verdict_to_string(plan->verdict), "reason",
+			 cli_kerr_json(&plan->reason), "rung", o->rung, "rungs",
+			 o->rungs ? json_incref(o->rungs) : json_array(), "memory_bytes",
 			 (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
 			 "rewired", (json_int_t)o->rewired, "reached",
 			 o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
@@ -178,11 +221,11 @@ static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 	plan_outlook(cli, &t, &plan, &outlook);
 	/* The answer is "no", and a script sees it by the status; the plan itself succeeded. */
 	cli->status = kcode_exit_status(plan.reason.code);
-	if (!cli->json) {
+	if (cli->json)
+		cli_print_json(plan_json(&t, &plan, &outlook));
+	else
 		print_plan(&t, &plan, &outlook);
-		return 0;
-	}
-	cli_print_json(plan_json(&t, &plan, &outlook));
+	json_decref(outlook.rungs);
 	return 0;
 }
 
@@ -317,7 +360,7 @@ static int move_one(struct cli *cli, const struct target *t, struct kerr *err)
 	int r = cli_policyd(cli, &policyd, err);
 
 	if (r == 0)
-		r = policyd_client_move_request(policyd, t->uuid, t->device, hid, err);
+		r = policyd_client_move_request(policyd, t->uuid, t->device, t->rung, hid, err);
 	if (r < 0)
 		return r;
 	hex_encode(hid, HID_LEN, hid_text);
@@ -337,15 +380,35 @@ static int move_one(struct cli *cli, const struct target *t, struct kerr *err)
 	return follow(cli, t, hid_text, err);
 }
 
+/* `--rung RUNG` before the two words; returns how many words it was. */
+static int read_rung(int argc, char **argv, enum move_rung *ret, struct kerr *err)
+{
+	int rung;
+
+	*ret = MOVE_RUNG_ANY;
+	if (argc == 2 && strcmp(argv[0], "--rung") != 0)
+		return 0;
+	rung = argc == 4 && strcmp(argv[0], "--rung") == 0 ? move_rung_from_string(argv[1]) : -1;
+	if (rung < MOVE_RUNG_LIVE)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"It is `kith move --rung live|warm|cold VM DEVICE`.");
+	*ret = (enum move_rung)rung;
+	return 2;
+}
+
 static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
+	enum move_rung rung;
 	struct target t;
-	int r;
+	int r = read_rung(argc, argv, &rung, err);
 
-	(void)argc;
+	if (r < 0)
+		return r;
+	argv += r;
 	if (strcmp(argv[0], "--all") == 0)
-		return move_all(cli, argv[1], move_one, err);
+		return move_all(cli, argv[1], rung, move_one, err);
 	r = find_target(cli, argv, &t, err);
+	t.rung = rung;
 	return r < 0 ? r : move_one(cli, &t, err);
 }
 
@@ -402,8 +465,8 @@ static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
 
 const struct cli_command cli_move_commands[] = {
 	{"plan", "plan VM DEVICE", "would the move be allowed, and would it work", 2, 2, cmd_plan},
-	{"move", "move VM|--all DEVICE", "move a VM, running or off, to another device", 2, 2,
-	 cmd_move},
+	{"move", "move [--rung live|warm|cold] VM|--all DEVICE",
+	 "move a VM, running or off, to another device", 2, 4, cmd_move},
 	{"cancel", "cancel [VM]", "stop a hand-off; the VM goes on where it is", 0, 1, cmd_cancel},
 	{0},
 };

@@ -124,9 +124,11 @@ static int each(struct moving *m, struct kerr *err)
 	return r;
 }
 
-int move_all(struct cli *cli, const char *device, move_fn one, struct kerr *err)
+int move_all(struct cli *cli, const char *device, enum move_rung rung, move_fn one,
+	     struct kerr *err)
 {
 	struct moving m = {.one = one,
+			   .target.rung = rung,
 			   .cli = cli,
 			   .moved = json_array(),
 			   .refused = json_array(),

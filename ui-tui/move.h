@@ -2,11 +2,13 @@
 /* All moves of a device, one after another. */
 #pragma once
 
+#include "policyd/api/proto.h"
 #include "ui-tui/cli.h"
 
-/* The two words of plan and move. */
+/* The two words of plan and move, and in which way. */
 struct target {
 	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
+	enum move_rung rung;
 	char vm[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
 };
 
@@ -15,4 +17,5 @@ typedef int (*move_fn)(struct cli *cli, const struct target *t, struct kerr *err
 
 /* Every VM that is here and in Kith's care, by `one`; one that is refused does not keep the others.
  * The exit status is that of the first refusal. */
-int move_all(struct cli *cli, const char *device, move_fn one, struct kerr *err);
+int move_all(struct cli *cli, const char *device, enum move_rung rung, move_fn one,
+	     struct kerr *err);

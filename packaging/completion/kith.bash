@@ -13,12 +13,16 @@ _kith() {
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		[ -z "$skip" ] || { skip=; continue; }
 		case $word in
-		--config) skip=1 ;;
+		--config | --rung) skip=1 ;;
 		--all) words+=("$word") ;;
 		-*) ;;
 		*) words+=("$word") ;;
 		esac
 	done
+	if [ "${COMP_WORDS[COMP_CWORD-1]}" = --rung ]; then
+		COMPREPLY=($(compgen -W $'live\nwarm\ncold' -- "$cur"))
+		return
+	fi
 	case ${#words[@]}:${words[0]} in
 	0:*)
 		if [[ $cur == -* ]]; then
@@ -29,7 +33,7 @@ _kith() {
 		fi
 		;;
 	1:move)
-		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--all' -- "$cur"))
+		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--all\n--rung' -- "$cur"))
 		;;
 	1:plan | 1:claim | 1:cancel)
 		COMPREPLY=($(compgen -W "$(_kith_names vms)" -- "$cur"))

@@ -142,16 +142,6 @@ static int call_uuid(struct ipc_client *c, enum policyd_op op, const uint8_t uui
 	return call(c, op, &q, reply, err);
 }
 
-static int call_target(struct ipc_client *c, enum policyd_op op, const uint8_t uuid[UUID_LEN],
-		       const uint8_t device[DEVICE_ID_LEN], void *reply, struct kerr *err)
-{
-	struct policyd_target q;
-
-	memcpy(q.uuid, uuid, sizeof(q.uuid));
-	memcpy(q.device, device, sizeof(q.device));
-	return call(c, op, &q, reply, err);
-}
-
 static int call_recovery(struct ipc_client *c, enum policyd_op op, const void *request,
 			 char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err)
 {
@@ -349,16 +339,24 @@ int policyd_client_plan(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 			const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret,
 			struct kerr *err)
 {
-	return call_target(c, POLICYD_OP_PLAN, uuid, device, ret, err);
+	struct policyd_target q;
+
+	memcpy(q.uuid, uuid, sizeof(q.uuid));
+	memcpy(q.device, device, sizeof(q.device));
+	return call(c, POLICYD_OP_PLAN, &q, ret, err);
 }
 
 int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
-				const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
-				struct kerr *err)
+				const uint8_t device[DEVICE_ID_LEN], enum move_rung rung,
+				uint8_t ret_hid[HID_LEN], struct kerr *err)
 {
+	struct policyd_move q = {.rung = rung};
 	struct policyd_hid v;
-	int r = call_target(c, POLICYD_OP_MOVE_REQUEST, uuid, device, &v, err);
+	int r;
 
+	memcpy(q.uuid, uuid, sizeof(q.uuid));
+	memcpy(q.device, device, sizeof(q.device));
+	r = call(c, POLICYD_OP_MOVE_REQUEST, &q, &v, err);
 	if (r == 0)
 		memcpy(ret_hid, v.hid, sizeof(v.hid));
 	return r;

@@ -69,8 +69,8 @@ int policyd_client_plan(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 			const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret,
 			struct kerr *err);
 int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
-				const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],
-				struct kerr *err);
+				const uint8_t device[DEVICE_ID_LEN], enum move_rung rung,
+				uint8_t ret_hid[HID_LEN], struct kerr *err);
 int policyd_client_abort_request(struct ipc_client *c, const uint8_t hid[HID_LEN],
 				 struct kerr *err);
 /* The server sends as many as fit one reply: go on with the last `seq` + 1 until none come. */

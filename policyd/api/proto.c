@@ -36,6 +36,14 @@ static const char *const custody_record_names[_CUSTODY_RECORD_MAX] = {
 };
 DEFINE_NAMES(custody_record, enum custody_record, _CUSTODY_RECORD_MAX)
 
+static const char *const move_rung_names[_MOVE_RUNG_MAX] = {
+	[MOVE_RUNG_ANY] = "any",
+	[MOVE_RUNG_LIVE] = "live",
+	[MOVE_RUNG_WARM] = "warm",
+	[MOVE_RUNG_COLD] = "cold",
+};
+DEFINE_NAMES(move_rung, enum move_rung, _MOVE_RUNG_MAX)
+
 static const char *const custody_use_names[_CUSTODY_USE_MAX] = {
 	[CUSTODY_USE_START] = "start",
 	[CUSTODY_USE_INCOMING] = "incoming",
@@ -202,6 +210,7 @@ static void policyd_grant_code(struct coder *c, struct policyd_grant *v)
 	CODE_BYTES(c, v->peer);
 	code_name(c, v->peer_name);
 	CODE_BYTES(c, v->key);
+	CODE_ENUM(c, v->rung, _MOVE_RUNG_MAX);
 }
 DEFINE_CODEC(policyd_grant)
 
@@ -327,6 +336,14 @@ static void policyd_target_code(struct coder *c, struct policyd_target *v)
 	CODE_BYTES(c, v->device);
 }
 DEFINE_RECORD(policyd_target)
+
+static void policyd_move_code(struct coder *c, struct policyd_move *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_BYTES(c, v->device);
+	CODE_ENUM(c, v->rung, _MOVE_RUNG_MAX);
+}
+DEFINE_RECORD(policyd_move)
 
 static void policyd_range_code(struct coder *c, struct policyd_range *v)
 {

@@ -65,6 +65,16 @@ enum custody_statement_kind {
 };
 DECLARE_NAMES(custody_statement_kind, enum custody_statement_kind);
 
+/* How a person wants the VM to move; each rung stops it for longer than the one before it. */
+enum move_rung {
+	MOVE_RUNG_ANY,	/* the first that is possible without an end of its guest */
+	MOVE_RUNG_LIVE, /* while it runs */
+	MOVE_RUNG_WARM, /* the disks while it runs, the memory while it stands still */
+	MOVE_RUNG_COLD, /* switched off; one that runs is shut down first */
+	_MOVE_RUNG_MAX,
+};
+DECLARE_NAMES(move_rung, enum move_rung);
+
 /* What a hook asks for. */
 enum custody_use {
 	CUSTODY_USE_START,    /* libvirt is about to start the guest */
@@ -213,7 +223,8 @@ struct policyd_grant {
 	uint64_t epoch;
 	uint8_t peer[DEVICE_ID_LEN];
 	char peer_name[NAME_MAX_LEN + 1];
-	uint8_t key[32]; /* data key; per channel: BLAKE2b keyed (see mover/tls.h) */
+	uint8_t key[32];     /* data key; per channel: BLAKE2b keyed (see mover/tls.h) */
+	enum move_rung rung; /* source: what was asked for */
 };
 
 struct policyd_open {
@@ -307,6 +318,11 @@ struct policyd_rules_held {
 
 struct policyd_target {
 	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
+};
+
+struct policyd_move {
+	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
+	enum move_rung rung;
 };
 
 struct policyd_range {
@@ -426,6 +442,7 @@ DECLARE_RECORD(policyd_receive);
 DECLARE_RECORD(policyd_rules);
 DECLARE_RECORD(policyd_rules_held);
 DECLARE_RECORD(policyd_target);
+DECLARE_RECORD(policyd_move);
 DECLARE_RECORD(policyd_range);
 DECLARE_RECORD(policyd_spki);
 DECLARE_RECORD(policyd_leaf);

@@ -50,7 +50,7 @@
 	  ONE, op_policy_get)                                                                      \
 	/* Decides, changes nothing. */                                                            \
 	R(PLAN, 28, "plan", WHO_OWNER, NEEDS_TPM, POLICYD_SMALL, target, plan, ONE, op_plan)       \
-	R(MOVE_REQUEST, 29, "move-request", WHO_OWNER, NEEDS_TPM, POLICYD_SMALL, target, hid, ONE, \
+	R(MOVE_REQUEST, 29, "move-request", WHO_OWNER, NEEDS_TPM, POLICYD_SMALL, move, hid, ONE,   \
 	  op_move_request)                                                                         \
 	R(ABORT_REQUEST, 30, "abort-request", WHO_OWNER, NEEDS_READY, POLICYD_SMALL, hid, nothing, \
 	  ONE, op_abort_request)                                                                   \

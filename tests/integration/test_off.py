@@ -310,6 +310,76 @@ def everything(tap: Tap, laptop: Device, desktop: Device) -> None:
         remove(guest, laptop)
 
 
+def rungs(device: Device, guest: Guest) -> dict[str, dict]:
+    """What `kith plan` says of each rung, on the way to the other device."""
+    other = {"laptop": "desktop", "desktop": "laptop"}[device.name]
+    return {row["rung"]: row for row in kith(device, "plan", guest.name, other)["rungs"]}
+
+
+def warm(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """A guest that changes its memory faster than the link carries it: live it would never end.
+    Stopped for its memory it arrives; and an abort in that lets it go on where it is."""
+    guest = kithlab.small_guest("busy", memory_mib=128, dirty_kib_s=160000)
+    digest = kithlab.run_guest(guest, laptop)
+    rows = rungs(laptop, guest)
+    tap.equal([name for name, row in rows.items() if not row["reason"]], ["live", "warm"],
+              "plan: rungs of a VM that runs")
+    laptop.rate("160mbit")
+    command = Move(laptop, guest.name, desktop)
+    command.wait_document(lambda e: e.get("ram_bytes", 0) > 160 << 20, "more bytes than memory")
+    tap.equal(guest.state(laptop), "running", "live: it runs, and it does not end")
+    kith(laptop, "cancel", guest.name)
+    tap.ok(command.wait(60) != 0, "live: cancelled")
+    for name, strike in (("cancelled", lambda: kith(laptop, "cancel", guest.name)),
+                         ("mover of the source dead", lambda: killed(laptop)),
+                         ("libvirtd of the source dead", lambda: libvirtd_killed(laptop))):
+        wait_for("sight", lambda: kithlab.sighting(laptop, desktop), 20, 0.1)
+        command = Move(laptop, guest.name, desktop, "warm")
+        wait_for("the stop", lambda: guest.state(laptop) == "paused", 40, 0.05)
+        strike()
+        tap.ok(command.wait(60) != 0, f"warm, {name}: the command fails")
+        wait_for("rest", lambda: not notes(laptop) and not kithlab.leftovers(desktop, guest), 40)
+        tap.equal((guest.state(laptop), kithlab.ticks_now(guest, laptop)), ("running", True),
+                  f"warm, {name}: it goes on at the source")
+        if name == "cancelled" and sys.argv[1:] == []:
+            break
+    last = Move(laptop, guest.name, desktop, "warm").done()
+    laptop.rate(None)
+    tap.ok(not last["off"] and last["downtime_ms"] > 1000 and last["ram_bytes"] < 150 << 20,
+           "warm: moved, with a pause and each page sent once", str(last))
+    tap.note(f"warm: {last['downtime_ms']} ms pause, {last['ram_bytes'] >> 20} MiB of memory")
+    kithlab.judge(tap, guest, [laptop, desktop], "warm", digest)
+    rows = rungs(desktop, guest)
+    tap.ok(rows["warm"]["pause_ms"] is None or rows["warm"]["pause_ms"] > 1000,
+           "plan: the pause of the warm rung", str(rows))
+    remove(guest, desktop)
+
+
+def libvirtd_killed(device: Device) -> None:
+    """libvirtd dies and is back, as systemd would have it."""
+    device.kill("libvirtd")
+    device.start_libvirtd()
+
+
+def chosen_rungs(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """What does not fit is refused before anything is begun; what fits is done."""
+    guest, digest = off_guest(laptop, "choice")
+    tap.equal([name for name, row in rungs(laptop, guest).items() if not row["reason"]], ["cold"],
+              "plan: rungs of a VM that is off")
+    for rung in ("live", "warm"):
+        no = refusal(laptop, "move", "--rung", rung, guest.name, "desktop")
+        tap.ok(no and no.code == "not-running" and "Start it first" in no.text,
+               f"--rung {rung} of a VM that is off is refused", str(no))
+        is_off(tap, guest, laptop, desktop, f"--rung {rung}")
+    no = refusal(laptop, "move", "--rung", "hot", guest.name, "desktop")
+    tap.ok(no and no.code == "usage", "an unknown rung is refused", str(no))
+    Move(laptop, guest.name, desktop, "cold").done()
+    is_off(tap, guest, desktop, laptop, "--rung cold")
+    tap.equal(guest.disk_digest(desktop, kithlab.disk_path(desktop, guest)), digest,
+              "--rung cold: the disk is identical")
+    remove(guest, desktop)
+
+
 def crashes(tap: Tap, *_devices: Device) -> None:
     """Power and movers gone at several moments, in labs of the soak; it judges each (tests/soak)."""
     runs = [run for run in plan.off() if run["id"].endswith(CRASHES)]
@@ -326,8 +396,8 @@ def crashes(tap: Tap, *_devices: Device) -> None:
 def body(tap: Tap, lab: Lab) -> None:
     """In one lab a sample, "all", or what words choose."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
-    chosen = sys.argv[1:] or ["qcow2", "snapshots", "resumed", "cancelled"]
-    for part in (raw, qcow2, elsewhere, refusals, snapshots, resumed, too_late, cancelled, early_death,
+    chosen = sys.argv[1:] or ["warm", "chosen_rungs", "qcow2", "snapshots", "resumed", "cancelled"]
+    for part in (warm, chosen_rungs, raw, qcow2, elsewhere, refusals, snapshots, resumed, too_late, cancelled, early_death,
                  diskless, everything, crashes):
         if "all" in chosen or part.__name__ in chosen:
             part(tap, laptop, desktop)

@@ -160,8 +160,9 @@ def refusal(device: Device, *words: object, **kwargs) -> Refused | None:
 class Move(Kith):
     """`kith move` under way."""
 
-    def __init__(self, source: Device, vm: str, target: Device | str):
-        super().__init__(source, "move", vm, getattr(target, "name", target))
+    def __init__(self, source: Device, vm: str, target: Device | str, rung: str | None = None):
+        words = ["--rung", rung] if rung else []
+        super().__init__(source, "move", *words, vm, getattr(target, "name", target))
 
     def wait_copied(self, share: float, timeout: float = 60) -> dict:
         """Waits until this share of all bytes is copied."""

@@ -229,10 +229,28 @@ static inline void give_policy(struct device *d, const char *text)
 struct run {
 	struct device *s, *d;
 	uint64_t worker; /* 0: the one that took the grant */
+	enum move_rung rung;
 	uint8_t hid[HID_LEN];
 	struct wire blob[5];
 	struct kerr err; /* of the side that refused */
 };
+
+/* A person asks for a move of the VM. */
+static inline int ask_to_move_so(struct device *from, const struct device *to, enum move_rung rung,
+				 uint8_t ret_hid[HID_LEN], struct kerr *err)
+{
+	struct policyd_move move = {.rung = rung};
+
+	memcpy(move.uuid, vm, UUID_LEN);
+	memcpy(move.device, to->core->id.id, DEVICE_ID_LEN);
+	return handoff_request(from->handoffs, PERSON_ROLE_OWNER, &move, ret_hid, err);
+}
+
+static inline int ask_to_move(struct device *from, const struct device *to,
+			      uint8_t ret_hid[HID_LEN], struct kerr *err)
+{
+	return ask_to_move_so(from, to, MOVE_RUNG_ANY, ret_hid, err);
+}
 
 /* Requests and runs the session; true if both granted. `source_sees` and `dest_sees` are the
  * exporters of the two ends of the channel: equal unless somebody sits between. */
@@ -243,8 +261,7 @@ static inline bool attest(struct run *run, const uint8_t *source_sees, const uin
 	kerr_clear(&run->err);
 	for (int i = 0; i < 5; i++)
 		wire_clear(&run->blob[i]);
-	if (handoff_request(run->s->handoffs, PERSON_ROLE_OWNER, vm, run->d->core->id.id, run->hid,
-			    &run->err) < 0)
+	if (ask_to_move_so(run->s, run->d, run->rung, run->hid, &run->err) < 0)
 		return false;
 	state = handoff_session_start(run->s->handoffs, run->hid, source_sees, &run->blob[1].buf,
 				      &run->err);
@@ -294,6 +311,9 @@ static inline void take_grants(struct run *run)
 			==, 0);
 	g_assert_cmpmem(gs.key, 32, gd.key, 32);
 	g_assert_cmpstr(gd.vm, ==, "work");
+	/* What a person wants is the source's to do; the other one hears nothing of it. */
+	g_assert_cmpint(gs.rung, ==, run->rung);
+	g_assert_cmpint(gd.rung, ==, MOVE_RUNG_ANY);
 	g_assert_cmpint(handoff_grant_take(run->s->handoffs, run->hid, true, WORKER, &gs, &err), <,
 			0);
 }

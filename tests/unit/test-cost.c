@@ -537,9 +537,7 @@ static void test_m10_stranger(void)
 	for (int i = 0; i < 5; i++)
 		wire_clear(&run->blob[i]);
 	kerr_clear(&run->err);
-	g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
-					w->desktop->core->id.id, run->hid, &run->err),
-			==, 0);
+	g_assert_cmpint(ask_to_move(w->laptop, w->desktop, run->hid, &run->err), ==, 0);
 	g_assert_cmpint(handoff_session_start(w->laptop->handoffs, run->hid, exporter,
 					      &run->blob[1].buf, &run->err),
 			==, CONVERSATION_SEND);

@@ -199,9 +199,7 @@ static void carry(struct world *w, struct device *to, uint8_t ret_hid[HID_LEN], 
 	static struct reply reply;
 	struct kerr err = {0};
 
-	g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
-					w->desktop->core->id.id, ret_hid, &err),
-			==, 0);
+	g_assert_cmpint(ask_to_move(w->laptop, w->desktop, ret_hid, &err), ==, 0);
 	session_body(&body, ret_hid, NULL, NULL);
 	ask(w->laptop, POLICYD_OP_CONVERSE, &body, &reply);
 	g_assert_cmpint(state_of(&reply, &blob), ==, CONVERSATION_SEND);

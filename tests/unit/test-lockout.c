@@ -750,6 +750,8 @@ static enum kcode ask_about(struct device *d, uint16_t op, const struct device *
 	if (op != POLICYD_OP_PEER_FORGET)
 		wbuf_bytes(&w.buf, vm, UUID_LEN);
 	wbuf_bytes(&w.buf, peer->core->id.id, DEVICE_ID_LEN);
+	if (op == POLICYD_OP_MOVE_REQUEST)
+		wbuf_u8(&w.buf, MOVE_RUNG_ANY);
 	ask_as(d, WHO_OWNER, op, w.room, w.buf.len, &reply);
 	return reply.code;
 }

@@ -175,6 +175,8 @@ static void test_plan(void)
 	g_assert_true(t.calls == 1 && t.r == 0 && t.plan.there);
 	g_assert_cmpint(t.plan.reason.code, ==, KCODE_ROOM);
 	g_assert_cmpstr(t.plan.reason.text, ==, "No room...");
+	g_assert_true(t.plan.off && t.plan.rungs[MOVE_RUNG_LIVE].code == KCODE_NOT_RUNNING);
+	g_assert_true(t.plan.rungs[MOVE_RUNG_COLD].code == KCODE_OK);
 	g_assert_true(t.plan.memory_bytes == 1 << 28 && t.plan.disk_bytes == 1 << 29);
 	/* N1: cut, or with more behind it. */
 	for (size_t len = 0; len <= n + 1; len += len + 1 == n ? 2 : 1) {

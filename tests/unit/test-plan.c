@@ -192,6 +192,37 @@ static void test_departure(void)
 	leaves(COPY_HALTED, FIX_NAME, KCODE_NOT_RUNNING, "neither runs nor is off");
 }
 
+/* In which way may be chosen only as far as the VM's state allows it. */
+static void test_rungs(void)
+{
+	static const struct {
+		enum copy_state state;
+		const char *words[_MOVE_RUNG_MAX]; /* of the refusal */
+	} rows[] = {
+		{COPY_RUNS, {[MOVE_RUNG_COLD] = "Shut it down first"}},
+		{COPY_GONE,
+		 {[MOVE_RUNG_LIVE] = "is switched off", [MOVE_RUNG_WARM] = "can move warm"}},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct virt_domain d = {.name = FIX_NAME, .copy.state = rows[i].state};
+		struct mover_plan p = {0};
+
+		plan_rungs(&d, &p);
+		g_assert_cmpint(p.off, ==, rows[i].state == COPY_GONE);
+		for (int k = MOVE_RUNG_ANY; k < _MOVE_RUNG_MAX; k++) {
+			const char *words = rows[i].words[k];
+			struct kerr err = {0};
+			int r = departure_rung(&d, (enum move_rung)k, &err);
+
+			g_assert_cmpint(r < 0, ==, words != NULL);
+			g_assert_cmpint(err.code, ==, words ? KCODE_NOT_RUNNING : KCODE_OK);
+			g_assert_true(!words || strstr(err.text, words));
+			g_assert_cmpstr(p.rungs[k].text, ==, err.text);
+		}
+	}
+}
+
 /* What libvirt keeps beside the definition would be left behind. */
 static void test_kept(void)
 {
@@ -237,6 +268,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/plan/the first reason", test_order);
 	g_test_add_func("/plan/bytes and rung", test_count);
 	g_test_add_func("/plan/departure", test_departure);
+	g_test_add_func("/plan/rungs that may be chosen", test_rungs);
 	g_test_add_func("/plan/what libvirt keeps of it", test_kept);
 	g_test_add_func("/plan/departure with a device of the host", test_hostdev);
 	return g_test_run();

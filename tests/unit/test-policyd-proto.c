@@ -131,7 +131,8 @@ static void put_vm(struct wbuf *w)
 
 static void put_grant(struct wbuf *w)
 {
-	struct policyd_grant v = {.vm = "work", .epoch = 9, .peer_name = "desk"};
+	struct policyd_grant v = {
+		.vm = "work", .epoch = 9, .peer_name = "desk", .rung = MOVE_RUNG_WARM};
 
 	set(v.uuid, sizeof(v.uuid), 0x41);
 	set(v.peer, sizeof(v.peer), 0x42);
@@ -514,8 +515,10 @@ static void test_stub_values(struct server *s, const void *data _unused_)
 	set(device, sizeof(device), 0x62);
 	wbuf_bytes(&w, "0123456789abcdef", 16);
 	s->reply_len = w.len;
-	g_assert_cmpint(policyd_client_move_request(s->client, uuid, device, hid, NULL), ==, 0);
-	check_request(s, POLICYD_OP_MOVE_REQUEST, "16x61 32x62");
+	g_assert_cmpint(
+		policyd_client_move_request(s->client, uuid, device, MOVE_RUNG_COLD, hid, NULL), ==,
+		0);
+	check_request(s, POLICYD_OP_MOVE_REQUEST, "16x61 32x62 03");
 	g_assert_cmpmem(hid, HID_LEN, "0123456789abcdef", 16);
 
 	w = reply(s);

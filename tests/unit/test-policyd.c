@@ -29,6 +29,7 @@ static void test_hand_off(void)
 	/* S1-16: the policy travelled; it rules the way back without its first device's word. */
 	run->s = desktop;
 	run->d = laptop;
+	run->rung = MOVE_RUNG_WARM;
 	g_assert_true(attest(run, exporter, exporter));
 	commit(run);
 	g_assert_cmpint(may_start(laptop), ==, 0);
@@ -228,6 +229,32 @@ static void test_h21_two_names(void)
 	world_free(w);
 }
 
+/* In which way is the person's word, as that it moves: one that is no longer known moves not at
+ * all. */
+static void test_wishes(void)
+{
+	struct world *w = world_new();
+	struct kerr err = {0};
+	struct wire hello;
+	uint8_t hid[HID_LEN], other[HID_LEN];
+
+	g_assert_cmpint(ask_to_move_so(w->laptop, w->desktop, MOVE_RUNG_COLD, hid, &err), ==, 0);
+	rewrite(w->laptop, "UPDATE requests SET person='first'");
+	for (int i = 0; i < STORE_REQUESTS_MAX; i++) {
+		rewrite(w->laptop, "DELETE FROM requests WHERE person<>'first'");
+		g_assert_cmpint(ask_to_move(w->laptop, w->desktop, other, &err), ==, 0);
+	}
+	wire_clear(&hello);
+	g_assert_cmpint(handoff_session_start(w->laptop->handoffs, hid, exporter, &hello.buf, &err),
+			==, CONVERSATION_REFUSED);
+	g_assert_cmpint(err.code, ==, KCODE_BUSY);
+	kerr_clear(&err);
+	g_assert_cmpint(
+		handoff_session_start(w->laptop->handoffs, other, exporter, &hello.buf, &err), ==,
+		CONVERSATION_SEND);
+	world_free(w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -243,6 +270,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/policyd/D6 state moved to another TPM stays closed", test_d6_moved_state);
 	g_test_add_func("/policyd/H21 a VM has the name that its policy gives it",
 			test_h21_two_names);
+	g_test_add_func("/policyd/the way in which a VM shall move", test_wishes);
 	g_test_add_func("/policyd/P7 no pairing outside the window", test_p7_window);
 	return g_test_run();
 }

@@ -211,9 +211,7 @@ static void fetch(struct world *w, uint8_t ret_hid[HID_LEN], struct wire *ret)
 
 	wire_clear(&hello);
 	wire_clear(ret);
-	g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
-					w->desktop->core->id.id, ret_hid, &err),
-			==, 0);
+	g_assert_cmpint(ask_to_move(w->laptop, w->desktop, ret_hid, &err), ==, 0);
 	g_assert_cmpint(
 		handoff_session_start(w->laptop->handoffs, ret_hid, exporter, &hello.buf, &err), ==,
 		CONVERSATION_SEND);
@@ -302,9 +300,7 @@ static void test_m11_request(void)
 	struct kerr err = {0};
 
 	for (int way = 0; way < 4; way++) {
-		g_assert_cmpint(handoff_request(w->laptop->handoffs, PERSON_ROLE_OWNER, vm,
-						w->desktop->core->id.id, hid, &err),
-				==, 0);
+		g_assert_cmpint(ask_to_move(w->laptop, w->desktop, hid, &err), ==, 0);
 		if (way == 0)
 			rewrite(w->laptop, "UPDATE requests SET time = time - 61000");
 		else if (way == 1)
