@@ -201,6 +201,7 @@ static bool tell_peer(struct agent *a, const struct mover_progress *p)
 	case PHASE_CHECKING:
 	case PHASE_ATTESTING:
 	case PHASE_PREPARING:
+	case PHASE_SHUTTING_DOWN:
 	case _PHASE_MAX:
 		break;
 	}

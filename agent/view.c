@@ -31,9 +31,16 @@ static json_t *view_pause(const struct mover_plan *plan, enum move_rung rung, ui
 
 	if (rung == MOVE_RUNG_LIVE)
 		return json_integer((json_int_t)switch_ms);
-	if (!rate || rung == MOVE_RUNG_COLD)
-		return plan->off ? json_integer(0) : json_null();
-	return json_integer((json_int_t)(time_ms(plan->memory_bytes, rate) + switch_ms));
+	if (plan->off)
+		return json_integer(0);
+	if (!rate)
+		return json_null();
+	/* Cold the disks go while it is off; how long its guest shuts down and boots nobody knows.
+	 */
+	return json_integer(
+		(json_int_t)(switch_ms +
+			     time_ms(rung == MOVE_RUNG_COLD ? plan->disk_bytes : plan->memory_bytes,
+				     rate)));
 }
 
 static json_t *view_rungs(const struct mover_plan *plan, uint64_t rate)
@@ -57,13 +64,14 @@ json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool
 {
 	enum mover_rung rung = reason->code == KCODE_OK ? plan->rung : MOVER_RUNG_NONE;
 
-	return json_pack(
-		"{s:s, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:o}", "rung", mover_rung_to_string(rung),
-		"rungs", rung == MOVER_RUNG_NONE ? json_array() : view_rungs(plan, rate), "reason",
-		api_error(reason), "memory_bytes", (json_int_t)plan->memory_bytes, "disk_bytes",
-		(json_int_t)plan->disk_bytes, "rewired", (json_int_t)plan->rewired, "reached",
-		reached, "least_ms", view_time(plan->disk_bytes, rate), "most_ms",
-		view_time(plan->disk_bytes + plan->memory_bytes, rate));
+	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:o}", "rung",
+			 mover_rung_to_string(rung), "off", plan->off, "rungs",
+			 rung == MOVER_RUNG_NONE ? json_array() : view_rungs(plan, rate), "reason",
+			 api_error(reason), "memory_bytes", (json_int_t)plan->memory_bytes,
+			 "disk_bytes", (json_int_t)plan->disk_bytes, "rewired",
+			 (json_int_t)plan->rewired, "reached", reached, "least_ms",
+			 view_time(plan->disk_bytes, rate), "most_ms",
+			 view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }
 
 json_t *view_job(const struct job *job)

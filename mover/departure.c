@@ -64,10 +64,10 @@ int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr
 			"The VM \"%s\" is switched off, and only one that runs can move %s. "
 			"Start it first, or move it cold.",
 			d->name, move_rung_to_string(rung));
-	if (!off && rung == MOVE_RUNG_COLD)
+	if (!off && rung == MOVE_RUNG_COLD && !d->copy.defined)
 		return kerr_set(err, EINVAL, KCODE_NOT_RUNNING,
-				"The VM \"%s\" runs, and only one that is switched off can move "
-				"cold. Shut it down first, or move it live or warm.",
+				"The VM \"%s\" has no definition in libvirt on this device, so it "
+				"would be gone once it is shut down. Move it live or warm.",
 				d->name);
 	return 0;
 }

@@ -3,9 +3,15 @@
 #include "mover/off.h"
 
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "mover/worker.h"
 
+#define SHUTDOWN_MS 180000 /* what a guest may take to shut down */
+#define SHUTDOWN_AGAIN_MS 20000
+#define SHUTDOWN_LOOK_US 300000
 #define FLASH_TOP (1ull << 32) /* below this address QEMU maps the flash of a PC */
 
 int off_pack(struct workplace *p, const struct domain_origin *origin, struct luggage *ret,
@@ -37,7 +43,77 @@ int off_start(struct workplace *p, struct kerr *err)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot note that the VM is started: %s.",
 				strerror(-r));
 	/* After a failure the note stays: recovery looks whether something was started. */
-	return virt_start_paused(p->virt, p->uuid, err);
+	return virt_start(p->virt, p->uuid, true, err);
+}
+
+/* Asked again and again: a guest that boots does not listen yet. 0 once it is off. */
+static int ask_until_off(struct workplace *p, struct kerr *err)
+{
+	uint64_t end = worker_now_ms() + SHUTDOWN_MS, next = 0;
+	struct virt_copy copy = {.state = COPY_RUNS};
+	int r = 0;
+
+	while (copy.state != COPY_GONE && worker_now_ms() < end && r == 0) {
+		if (copy.state == COPY_RUNS && worker_now_ms() >= next) {
+			r = virt_shutdown(p->virt, p->uuid, err);
+			next = worker_now_ms() + SHUTDOWN_AGAIN_MS;
+		}
+		usleep(SHUTDOWN_LOOK_US);
+		virt_copy_get(p->virt, p->uuid, &copy);
+	}
+	if (copy.state == COPY_GONE) {
+		kerr_clear(err);
+		return 0;
+	}
+	return r < 0 ? r : -ETIMEDOUT;
+}
+
+int off_shut_down(struct workplace *p, struct kerr *err)
+{
+	int r;
+
+	p->remnant.again_until = (uint64_t)time(NULL) + SHUTDOWN_MS / 1000;
+	r = remnant_write(p->folder, &p->remnant);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "Cannot note that the VM shuts down: %s.",
+				strerror(-r));
+	r = ask_until_off(p, err);
+	if (r != -ETIMEDOUT)
+		return r;
+	return kerr_set(err, ETIMEDOUT, KCODE_NOT_RUNNING,
+			"The guest of \"%s\" did not shut down within %d minutes, so nothing has "
+			"changed. Shut it down by itself and move the VM then, or move it live or "
+			"warm.",
+			p->remnant.vm, SHUTDOWN_MS / 60000);
+}
+
+/* Paused and never run is what the hand-off started of it; one that ran was paused by its owner. */
+static int go_on(struct workplace *p, struct kerr *err)
+{
+	int r = virt_untouched(p->virt, p->uuid, err);
+
+	return r > 0 ? virt_resume(p->virt, p->uuid, err) : r;
+}
+
+int off_again(struct workplace *p, struct kerr *err)
+{
+	struct virt_copy copy;
+
+	virt_copy_get(p->virt, p->uuid, &copy);
+	switch (copy.state) {
+	case COPY_GONE:
+		return copy.defined ? virt_start(p->virt, p->uuid, false, err) : 0;
+	case COPY_PAUSED:
+		return go_on(p, err);
+	case COPY_RUNS:
+		return (uint64_t)time(NULL) < p->remnant.again_until;
+	case COPY_HALTED:
+		return 0;
+	case COPY_UNKNOWN:
+	case _COPY_STATE_MAX:
+		break;
+	}
+	return kerr_set(err, EAGAIN, KCODE_INTERRUPTED, "libvirt cannot be asked now.");
 }
 
 /* Only a guest that stands still and has done nothing may be ended. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A VM that is switched off, at the source of its hand-off: it is started with its CPUs stopped, so
- * that it leaves as a running one does, and no instruction of it is ever executed (F13). */
+/* A VM that is switched off, or is for its hand-off, at the source: it is started with its CPUs
+ * stopped, so that it leaves as a running one does, and no instruction of it is ever executed
+ * (F13). */
 #pragma once
 
 #include "mover/luggage.h"
@@ -9,6 +10,14 @@
 
 /* Starts it, paused. Noted before, so that recovery ends it. */
 int off_start(struct workplace *p, struct kerr *err);
+
+/* Asks the guest of a running VM to shut down and waits until it is off. Noted before, so that
+ * recovery starts it again; once it is here to stay, the note goes. NOT_RUNNING if the guest does
+ * not obey in time; it may do so later. */
+int off_shut_down(struct workplace *p, struct kerr *err);
+
+/* Starts such a VM again, or lets go on what was started of it. 1 = its guest may still obey. */
+int off_again(struct workplace *p, struct kerr *err);
 
 /* UEFI variables of a VM that off_start() started: QEMU has them in its flash, below its firmware's
  * code, and would write them at the destination only once the VM runs. */

@@ -13,6 +13,7 @@ static const char *const phase_names[_PHASE_MAX] = {
 	[PHASE_SWITCHING] = "switching over",
 	[PHASE_DONE] = "done",
 	[PHASE_FAILED] = "failed",
+	[PHASE_SHUTTING_DOWN] = "shutting down",
 };
 DEFINE_NAMES(phase, enum phase, _PHASE_MAX)
 

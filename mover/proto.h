@@ -57,6 +57,7 @@ enum phase {
 	PHASE_SWITCHING,
 	PHASE_DONE,
 	PHASE_FAILED,
+	PHASE_SHUTTING_DOWN, /* the guest, before anything is copied */
 	_PHASE_MAX,
 };
 DECLARE_NAMES(phase, enum phase);

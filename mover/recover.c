@@ -276,10 +276,15 @@ static void run_copy(struct recover *r, enum going going)
 		remnant_remove(p->folder, p->hid);
 }
 
-/* The source goes on without a copy: an ordinary crash, or the destination has none either. */
+/* The source goes on without a copy: an ordinary crash, or the destination has none either. One
+ * that was shut down for the hand-off is started in the next pass. */
 static void close_kept(struct recover *r)
 {
-	if (recover_journal(r, CUSTODY_DONE, NULL))
+	if (!recover_journal(r, CUSTODY_DONE, NULL))
+		return;
+	if (r->place.remnant.again_until)
+		r->later = true;
+	else
 		remnant_remove(r->place.folder, r->place.hid);
 }
 
@@ -539,9 +544,32 @@ static bool images_exist(struct recover *r)
 	return true;
 }
 
+/* The VM was shut down for a hand-off that did not take place, or its guest still may be about to.
+ * True once there is nothing left to do. */
+static bool start_again(struct recover *r, bool busy)
+{
+	struct workplace *p = &r->place;
+	struct kerr err = {0};
+	int n;
+
+	if (busy) {
+		await(r, "another hand-off of the VM is open.");
+		return false;
+	}
+	n = off_again(p, &err);
+	if (n == 0)
+		log_notice("recovery",
+			   "%s: the VM \"%s\" was asked to shut down for a hand-off that did not "
+			   "take place; it is on again.",
+			   p->hex, p->remnant.vm);
+	else
+		await(r, n < 0 ? err.text : "the VM's guest may still shut down.");
+	return n == 0;
+}
+
 /* The VM is this device's: the images are in use, and the note goes once the VM is permanent. An
  * older note, of an earlier stay, has images that left with the VM then. */
-static void clean_here(struct recover *r)
+static void clean_here(struct recover *r, bool busy)
 {
 	struct workplace *p = &r->place;
 	struct virt_copy copy;
@@ -565,6 +593,8 @@ static void clean_here(struct recover *r)
 		await(r, err.text);
 		return;
 	}
+	if (p->remnant.source && p->remnant.again_until && !start_again(r, busy))
+		return;
 	remnant_remove(p->folder, p->hid);
 }
 
@@ -615,7 +645,7 @@ static void clean_one(struct recover *r, const uint8_t hid[HID_LEN])
 	else if (s.open)
 		await(r, "this hand-off is still open.");
 	else if (s.here)
-		clean_here(r);
+		clean_here(r, s.busy);
 	else
 		clean_elsewhere(r, &s);
 	unclaim(r);

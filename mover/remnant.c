@@ -9,8 +9,9 @@
 #include "base/code.h"
 #include "base/file.h"
 
-#define REMNANT_VERSION 4
-#define REMNANT_VERSION_LIVE 3 /* knew no VM that is off; an update may find one */
+#define REMNANT_VERSION 5
+#define REMNANT_VERSION_KEPT 4 /* shut no guest down; an update may find one, or... */
+#define REMNANT_VERSION_LIVE 3 /* ...one that knew no VM that is off */
 #define FILE_MAX (REMNANT_XML_MAX + REMNANT_IMAGES_MAX * (DOMAIN_PATH_MAX + 4) + 512)
 #define LIST_MAX 256
 
@@ -52,7 +53,7 @@ static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml
 	uint16_t version = REMNANT_VERSION;
 
 	code_u16(c, &version);
-	code_check(c, version == REMNANT_VERSION || version == REMNANT_VERSION_LIVE);
+	code_check(c, version >= REMNANT_VERSION_LIVE && version <= REMNANT_VERSION);
 	CODE_BYTES(c, r->hid);
 	CODE_BYTES(c, r->uuid);
 	CODE_BYTES(c, r->peer);
@@ -60,8 +61,10 @@ static void remnant_code(struct coder *c, struct remnant *r, const uint8_t **xml
 	code_name(c, r->peer_name);
 	CODE_FLAG(c, r->source);
 	CODE_FLAG(c, r->paused);
-	if (version != REMNANT_VERSION_LIVE)
+	if (version >= REMNANT_VERSION_KEPT)
 		CODE_FLAG(c, r->off);
+	if (version == REMNANT_VERSION)
+		code_u64(c, &r->again_until);
 	CODE_COUNT(c, r->count, r->images);
 	for (size_t i = 0; i < r->count; i++) {
 		CODE_TEXT(c, r->images[i].path);

@@ -20,8 +20,12 @@ struct remnant {
 		bool made; /* by Kith: it goes when the VM is elsewhere; others are their owner's */
 	} images[REMNANT_IMAGES_MAX]; /* and the file of its UEFI variables */
 	bool paused;		      /* D: the owner paused the guest, it is not resumed */
-	bool off;  /* the VM is switched off: S: what runs of it is ended, not resumed; D: it is
-		      defined, not started */
+	bool off; /* the VM is switched off: S: what runs of it is ended, not resumed; D: it is
+		     defined, not started */
+	/* S: it ran, and its guest was asked to shut down for this hand-off: wherever the VM is
+	 * kept off here, it is started again. A guest that did not obey until then (Unix seconds)
+	 * will not. 0 = nobody asked. */
+	uint64_t again_until;
 	char *xml; /* D: the rebuilt domain once known, malloced; or NULL */
 };
 

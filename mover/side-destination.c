@@ -8,7 +8,8 @@
 #include "base/log.h"
 
 #define CONNECT_MS 30000
-#define WATCH_MS 2000 /* PREPARED: is the copy still there? */
+#define SHUTDOWN_MS 240000 /* a guest may shut down meanwhile; the source waits for less */
+#define WATCH_MS 2000	   /* PREPARED: is the copy still there? */
 #define REVOTE_MS 2000
 #define GOODBYE_MS 60000 /* RUNNING: how long to wait for the source's last word */
 #define LONELY_MS 3000	 /* the same without a channel: policyd has the rest of the talking */
@@ -530,6 +531,7 @@ static void on_offer(struct worker *w, const struct frame *f)
 		return;
 	}
 	d->offered = true;
+	d->offered_ms = worker_now_ms();
 	/* Noted with the images, long before OWN. */
 	w->off = w->place.remnant.off = d->offer.off;
 	w->progress.off = w->off;
@@ -669,13 +671,23 @@ static void say_goodbye(struct worker *w, uint64_t now)
 		side_post(w, TRANSFER_EVENT_MOVED);
 }
 
+/* A source that is there and offers nothing yet waits for its guest to shut down. */
+static bool is_late(const struct worker *w, uint64_t now)
+{
+	const struct destination *d = w->ctx;
+
+	if (d->offered)
+		return now - d->offered_ms > CONNECT_MS;
+	return now - w->machine.entered_ms > (w->links.control ? SHUTDOWN_MS : CONNECT_MS);
+}
+
 static void destination_tick(struct worker *w, uint64_t now)
 {
 	struct destination *d = destination_self(w);
 	uint64_t in_state = now - w->machine.entered_ms;
 
 	if (destination_state(w) == DESTINATION_RECEIVING && !destination_rpc_prepared(w) &&
-	    in_state > CONNECT_MS)
+	    is_late(w, now))
 		side_stop(w, ETIMEDOUT, KCODE_UNREACHABLE,
 			  "\"%s\" did not start the hand-off within %d s.", w->grant.peer_name,
 			  CONNECT_MS / 1000);

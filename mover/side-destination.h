@@ -21,6 +21,7 @@ struct destination {
 	struct destination_rpc rpc;
 	struct frame_offer offer;
 	bool offered;
+	uint64_t offered_ms;
 	struct luggage luggage[_LUGGAGE_MAX];
 	bool packed[_LUGGAGE_MAX]; /* it is whole */
 	bool images_made;	   /* and nothing was said of it yet */

@@ -17,6 +17,7 @@
 #define LOOK_MS 2000
 #define OWNER_PAUSE_NS 3000000000u /* the switch-over stops the CPUs for much less */
 #define PROGRESS_MS 250
+#define ALIVE_MS 2000 /* kithd hears of a guest that shuts down */
 #define ABORT_RETRY_MS 1000
 
 static struct source *source_self(struct worker *w)
@@ -28,6 +29,7 @@ static struct source *source_self(struct worker *w)
 
 struct facts_task {
 	struct worker *w;
+	bool shut_down; /* the guest has to be, before there is more to read */
 	struct domain_disk_map map;
 	int result;
 	struct kerr err;
@@ -37,7 +39,9 @@ static void on_cpus(void *ctx, uint64_t stopped_ns)
 {
 	struct source *s = ctx;
 
-	atomic_store(&s->stopped_ns, stopped_ns);
+	/* Of a guest that was shut down the pause began earlier. */
+	if (!stopped_ns || !atomic_load(&s->stopped_ns))
+		atomic_store(&s->stopped_ns, stopped_ns);
 	if (!stopped_ns)
 		atomic_store(&s->resumed, true);
 }
@@ -74,6 +78,12 @@ static void read_variables(struct worker *w)
 		remnant_add(&w->place.remnant, path, disk_was_made(w->place.folder, path));
 }
 
+/* Was it shut down for this hand-off? Then it goes on as one that runs: it boots. */
+static bool goes_again(const struct worker *w)
+{
+	return w->place.remnant.again_until != 0;
+}
+
 /* A VM that is off is started, paused; from then on it is one that runs, but for its end. */
 static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 {
@@ -82,10 +92,11 @@ static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 	int r = virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
 
 	if (r == 0)
-		r = off_start(&w->place, err);
+		r = goes_again(w) ? virt_start(w->place.virt, w->place.uuid, true, err)
+				  : off_start(&w->place, err);
 	if (r < 0)
 		return r;
-	w->off = true;
+	w->off = !goes_again(w);
 	free(s->xml);
 	s->xml = NULL;
 	r = virt_domain(w->place.virt, w->place.uuid, d, err);
@@ -96,7 +107,7 @@ static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 	return domain_disks(d->xml, strlen(d->xml), &s->facts, err);
 }
 
-static int read_domain(struct worker *w, struct kerr *err)
+static int read_domain(struct worker *w, bool *ret_shut_down, struct kerr *err)
 {
 	struct source *s = source_self(w);
 	struct virt_domain d = {0};
@@ -104,12 +115,16 @@ static int read_domain(struct worker *w, struct kerr *err)
 
 	if (r < 0)
 		return r;
+	free(s->xml);
 	s->xml = d.xml;
 	r = departure_check(&d, w->grant.vm, &s->facts, err);
 	if (r == 0)
 		r = departure_rung(&d, w->grant.rung, err);
 	if (r < 0)
 		return r;
+	*ret_shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;
+	if (*ret_shut_down)
+		return 0;
 	return d.copy.state == COPY_GONE
 		       ? start_off(w, &d, err)
 		       : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
@@ -127,19 +142,40 @@ static int pack(struct worker *w, struct kerr *err)
 	return r;
 }
 
-static int read_facts(struct worker *w, struct domain_disk_map *map, struct kerr *err)
+/* What cannot be told of a VM would stop it only after its guest was shut down. */
+static int check_measures(struct worker *w, struct kerr *err)
 {
+	struct source *s = source_self(w);
+
+	return departure_measure(w->place.virt, &s->facts, &s->offer, err);
+}
+
+static int read_facts(struct facts_task *t, struct kerr *err)
+{
+	struct worker *w = t->w;
 	/* Without it the copy could be woken after RELEASED (F2). */
 	int r = warden_ping(&w->place.config, err);
 
 	if (r == 0)
-		r = read_domain(w, err);
+		r = read_domain(w, &t->shut_down, err);
+	if (r == 0 && t->shut_down)
+		return check_measures(w, err);
 	if (r == 0)
-		r = read_disks(w, map, err);
+		r = read_disks(w, &t->map, err);
 	if (r == 0)
 		r = pack(w, err);
 	if (r == 0)
 		read_variables(w);
+	return r;
+}
+
+/* The guest counts as gone from here on; that it boots ends the pause. */
+static int shut_down(struct worker *w, struct kerr *err)
+{
+	int r = off_shut_down(&w->place, err);
+
+	if (r == 0)
+		atomic_store(&source_self(w)->stopped_ns, worker_now_ns());
 	return r;
 }
 
@@ -148,10 +184,30 @@ static void facts_work(void *arg)
 	struct facts_task *t = arg;
 	struct kerr err = {0};
 
-	t->result = read_facts(t->w, &t->map, &t->err);
+	if (t->shut_down)
+		t->result = shut_down(t->w, &t->err);
+	if (t->result == 0)
+		t->result = read_facts(t, &t->err);
 	/* Where that fails too, recovery has the note. */
 	if (t->result < 0 && t->w->off && off_end(&t->w->place, &err) < 0)
 		log_warning("source", "%s", err.text);
+}
+
+static void facts_done(void *arg);
+
+/* That takes as long as the guest likes: kithd has its answer meanwhile, and the two workers have
+ * each other, so that nobody gives the other one up. */
+static void begin_shutdown(struct facts_task *t)
+{
+	struct worker *w = t->w;
+
+	worker_phase(w, PHASE_SHUTTING_DOWN);
+	worker_answer_start(w);
+	worker_dial(w, DATA_CHANNEL_CONTROL);
+	if (tasks_run(w->tasks, facts_work, facts_done, t) == 0)
+		return;
+	side_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+	free(t);
 }
 
 static void facts_done(void *arg)
@@ -160,6 +216,10 @@ static void facts_done(void *arg)
 	struct worker *w = t->w;
 	int r;
 
+	if (t->result == 0 && t->shut_down && source_can_stop(source_state(w))) {
+		begin_shutdown(t);
+		return;
+	}
 	if (t->result < 0) {
 		side_stop_err(w, &t->err);
 	} else if ((r = source_rpc_open(w, &t->map)) < 0 ||
@@ -450,8 +510,11 @@ static void source_dial(struct worker *w)
 {
 	struct source *s = source_self(w);
 
-	worker_dial(w, DATA_CHANNEL_CONTROL);
 	s->resend_ms = worker_now_ms();
+	if (source_state(w) == SOURCE_PREPARING && w->links.control)
+		side_post(w, TRANSFER_EVENT_LINK_UP); /* since the guest shut down */
+	else
+		worker_dial(w, DATA_CHANNEL_CONTROL);
 	if (source_state(w) != SOURCE_PREPARING)
 		return;
 	/* All connections are made while the destination makes its images. */
@@ -598,9 +661,13 @@ static void source_later(struct worker *w)
 							   : TRANSFER_ACTION_CHECK_COPY);
 }
 
+/* A VM that was shut down for this and died before it could boot is started by recovery. */
 static void forget_images(struct worker *w)
 {
-	remnant_remove(w->place.folder, w->place.hid);
+	if (goes_again(w) && w->place.copy_gone)
+		w->clean = false;
+	else
+		remnant_remove(w->place.folder, w->place.hid);
 }
 
 static void (*const source_acts[_TRANSFER_ACTION_MAX])(struct worker *w) = {
@@ -766,6 +833,8 @@ static bool owner_paused(const struct worker *w)
 	const struct source *s = w->ctx;
 	uint64_t stopped = atomic_load(&s->stopped_ns), until = worker_now_ns();
 
+	if (goes_again(w))
+		return false;
 	if (w->grant.rung == MOVE_RUNG_WARM && source_rpc_memory_ns(w))
 		until = source_rpc_memory_ns(w);
 	return stopped && until > stopped && until - stopped > OWNER_PAUSE_NS;
@@ -851,6 +920,8 @@ static void source_tick(struct worker *w, uint64_t now)
 	struct source *s = source_self(w);
 
 	deadlines(w, now - w->machine.entered_ms);
+	if (w->progress.phase == PHASE_SHUTTING_DOWN && now - w->progress_ms >= ALIVE_MS)
+		worker_progress(w);
 	notice_resume(w);
 	if ((source_state(w) == SOURCE_RELEASED || source_state(w) == SOURCE_FORWARD) &&
 	    now - s->resend_ms >= RESEND_MS) {

@@ -144,7 +144,11 @@ static const struct row source_rows[] = {
 	{S(NEW), E(REFUSED), S(KEPT), {A(LEAVE)}},
 	/* PREP may be written: recovery aborts it. The guest was not touched. */
 	{S(NEW), E(DOUBT), S(KEPT), {A(LEAVE)}},
-	{S(NEW), E(STOP), S(KEPT), {A(LEAVE)}},
+	{S(NEW), E(STOP), S(KEPT), {A(REPORT), A(LEAVE)}},
+	/* Only while a guest shuts down: nothing is offered and no record written yet. */
+	{S(NEW), E(LINK_UP), S(NEW), {A(NONE)}},
+	{S(NEW), E(LINK_LOST), S(KEPT), {A(LEAVE)}},
+	{S(NEW), E(NACK), S(KEPT), {A(LEAVE)}},
 
 	{S(PREPARING), E(LINK_UP), S(PREPARING), {A(SEND_OFFER)}},
 	{S(PREPARING), E(IMAGES), S(TRANSFER), {A(MIGRATE)}},

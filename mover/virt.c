@@ -353,16 +353,26 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 	return virDomainSuspend(dom) < 0 ? virt_fail(err, "Pausing the VM") : 0;
 }
 
-int virt_start_paused(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	int r = lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
-	return virDomainCreateWithFlags(dom, VIR_DOMAIN_START_PAUSED) < 0
-		       ? virt_fail(err, "Starting the VM, paused,")
-		       : 0;
+	if (virDomainCreateWithFlags(dom, paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
+		return virt_fail(err, paused ? "Starting the VM, paused," : "Starting the VM");
+	return 0;
+}
+
+int virt_shutdown(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = lookup(v, uuid, &dom, err);
+
+	if (r < 0)
+		return r;
+	return virDomainShutdown(dom) < 0 ? virt_fail(err, "Asking the guest to shut down") : 0;
 }
 
 /* No such domain is what was wanted. */

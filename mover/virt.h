@@ -76,8 +76,10 @@ int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *
 		 struct kerr *err);
 int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
-/* Starts a VM that is off, with its CPUs stopped. */
-int virt_start_paused(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+/* Starts a VM that is off; `paused`: with its CPUs stopped. */
+int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err);
+/* Asks the guest to shut down and does not wait for it. It may ignore that. */
+int virt_shutdown(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Has the guest of a live domain done nothing yet: no request to a disk, nothing sent? 1, 0, or
  * negative, as long as it cannot be told. Asks QEMU: not for a copy that may be frozen. */
 int virt_untouched(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);

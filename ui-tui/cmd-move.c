@@ -36,6 +36,7 @@ struct outlook {
 	uint64_t rewired;	    /* network cards that would be on another network there */
 	uint64_t least_ms, most_ms; /* as fast as the last hand-off with that device; 0 = none */
 	bool asked, reached;	    /* whether the other device told */
+	bool off;		    /* the VM is switched off */
 	json_t *rungs;		    /* as kithd lists them, or NULL */
 };
 
@@ -53,6 +54,7 @@ static void plan_hosts(struct policyd_plan *plan, const json_t *answer, struct o
 	ret->least_ms = number_of(answer, "least_ms");
 	ret->most_ms = number_of(answer, "most_ms");
 	ret->reached = json_is_true(json_object_get(answer, "reached"));
+	ret->off = json_is_true(json_object_get(answer, "off"));
 	ret->rungs = json_incref(json_object_get(answer, "rungs"));
 	ret->asked = true;
 	if (json_is_object(reason))
@@ -115,10 +117,11 @@ static void print_pause(const json_t *row)
 /* Each way in which it can be asked to go. */
 static void print_rungs(const struct outlook *o)
 {
-	static const char *const words[_MOVE_RUNG_MAX] = {
-		[MOVE_RUNG_LIVE] = "would work, while it runs",
-		[MOVE_RUNG_WARM] = "would work, it stands still while its memory is sent",
-		[MOVE_RUNG_COLD] = "would work, it is switched off and stays so",
+	static const char *const words[_MOVE_RUNG_MAX][2] = {
+		[MOVE_RUNG_LIVE] = {"would work, while it runs"},
+		[MOVE_RUNG_WARM] = {"would work, it stands still while its memory is sent"},
+		[MOVE_RUNG_COLD] = {"would work, the guest is shut down first and boots there",
+				    "would work, it is switched off and stays so"},
 	};
 	json_t *row;
 	size_t i;
@@ -131,10 +134,11 @@ static void print_rungs(const struct outlook *o)
 		if (rung < MOVE_RUNG_LIVE)
 			continue;
 		printf("  %s: %s", cli_text(row, "rung"),
-		       json_is_object(reason) ? cli_text(reason, "text") : words[rung]);
+		       json_is_object(reason) ? cli_text(reason, "text") : words[rung][o->off]);
 		if (!json_is_object(reason)) {
 			print_pause(row);
-			printf(".");
+			printf("%s.",
+			       rung == MOVE_RUNG_COLD && !o->off ? ", and as its guest needs" : "");
 		}
 		puts("");
 	}
@@ -195,15 +199,15 @@ static json_t *time_json(const struct outlook *o, uint64_t ms)
 static json_t *plan_json(const struct target *t, const struct policyd_plan *plan,
 			 const struct outlook *o)
 {
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o}",
-			 "vm", t->vm, "device", t->name, "allowed", plan->allowed, "rule",
-			 plan->rule, "verdict", verdict_to_string(plan->verdict), "reason",
-			 cli_kerr_json(&plan->reason), "rung", o->rung, "rungs",
-			 o->rungs ? json_incref(o->rungs) : json_array(), "memory_bytes",
-			 (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
-			 "rewired", (json_int_t)o->rewired, "reached",
-			 o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
-			 time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
+	return json_pack(
+		"{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "vm",
+		t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule, "verdict",
+		verdict_to_string(plan->verdict), "reason", cli_kerr_json(&plan->reason), "rung",
+		o->rung, "off", o->off, "rungs", o->rungs ? json_incref(o->rungs) : json_array(),
+		"memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes",
+		(json_int_t)o->disk_bytes, "rewired", (json_int_t)o->rewired, "reached",
+		o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
+		time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
 }
 
 static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -351,6 +355,21 @@ static int follow(struct cli *cli, const struct target *t, const char *hid, stru
 	}
 }
 
+/* What runs in a guest that was shut down is gone: what both devices have against the move is asked
+ * before. The policy speaks with the move itself. */
+static int ask_first(struct cli *cli, const struct target *t, struct kerr *err)
+{
+	struct policyd_plan plan = {.allowed = 1};
+	struct outlook outlook = {0};
+
+	if (t->rung != MOVE_RUNG_COLD)
+		return 0;
+	plan_outlook(cli, t, &plan, &outlook);
+	json_decref(outlook.rungs);
+	return plan.allowed ? 0
+			    : kerr_set(err, EREMOTEIO, plan.reason.code, "%s", plan.reason.text);
+}
+
 static int move_one(struct cli *cli, const struct target *t, struct kerr *err)
 {
 	uint8_t hid[HID_LEN];
@@ -359,6 +378,8 @@ static int move_one(struct cli *cli, const struct target *t, struct kerr *err)
 	struct ipc_client *policyd;
 	int r = cli_policyd(cli, &policyd, err);
 
+	if (r == 0)
+		r = ask_first(cli, t, err);
 	if (r == 0)
 		r = policyd_client_move_request(policyd, t->uuid, t->device, t->rung, hid, err);
 	if (r < 0)

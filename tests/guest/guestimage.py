@@ -21,7 +21,8 @@ from layout import (BOOT_LEN, BOOT_OFF, CANARY_EVERY, DATA_OFF, MIB, PAGE,
 HERE = pathlib.Path(__file__).resolve().parent
 KERNEL_META = "linux-image-cloud-amd64"
 MODULES = ["virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_legacy_dev",
-           "virtio/virtio_pci_modern_dev", "virtio/virtio_pci", "block/virtio_blk"]
+           "virtio/virtio_pci_modern_dev", "virtio/virtio_pci", "block/virtio_blk",
+           "acpi/button", "input/evdev"]
 CFLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-static"]
 CMDLINE = ("console=ttyS0 quiet loglevel=0 panic=1 tsc=unstable nokaslr mitigations=off "
            "random.trust_cpu=on cryptomgr.notests no_timer_check")

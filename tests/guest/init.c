@@ -18,6 +18,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/input.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +46,7 @@
 #define CANARY_LEN 32UL
 #define RAM_RESERVE_MIB 32UL
 #define RAM_STEP_MS 50U
+#define BUTTONS 8
 
 struct config {
 	uint8_t canary[CANARY_LEN];
@@ -52,6 +56,7 @@ struct config {
 	unsigned int ram_mib;
 	unsigned int dirty_kib_s;
 	unsigned int check_pages;
+	unsigned int power_button;
 };
 
 struct tick {
@@ -60,6 +65,7 @@ struct tick {
 };
 
 static int serial_fd = -1;
+static volatile int *pressed; /* the power button, shared by all processes */
 
 /* One line, one write(2): the tty keeps a write whole, so three processes can share the port. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
@@ -198,6 +204,7 @@ static void read_config(int disk, struct config *ret_config)
 	ret_config->ram_mib = number_of(text, "ram_mib=", 0);
 	ret_config->dirty_kib_s = number_of(text, "dirty_kib_s=", 1024);
 	ret_config->check_pages = number_of(text, "check_pages=", 64);
+	ret_config->power_button = number_of(text, "power_button=", 0);
 	free(text);
 }
 
@@ -251,6 +258,8 @@ __attribute__((noreturn)) static void write_ticks(int disk, int ticks)
 	struct tick tick;
 
 	while (read(ticks, &tick, sizeof(tick)) == (ssize_t)sizeof(tick)) {
+		if (tick.number == 0)
+			_exit(0); /* the power button */
 		sequence++;
 		memset(sector, 0, SECTOR);
 		snprintf(sector, SECTOR, "TICK %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", tick.epoch,
@@ -309,6 +318,16 @@ static uint8_t *locked_memory(size_t size)
 {
 	uint8_t *memory =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("memory");
+	return memory;
+}
+
+static uint8_t *shared_page(void)
+{
+	uint8_t *memory =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		die("memory");
@@ -375,9 +394,44 @@ __attribute__((noreturn)) static void use_tpm(void)
 		pause();
 }
 
+/* Waits for ACPI's power button, as the desktops and servers of this world do. */
+__attribute__((noreturn)) static void watch_button(void)
+{
+	struct pollfd fds[BUTTONS];
+	struct input_event e;
+	char path[32];
+
+	for (int i = 0; i < BUTTONS; i++) {
+		snprintf(path, sizeof(path), "/dev/input/event%d", i);
+		fds[i] = (struct pollfd){open(path, O_RDONLY | O_CLOEXEC), POLLIN, 0};
+	}
+	while (poll(fds, BUTTONS, -1) > 0)
+		for (int i = 0; i < BUTTONS; i++)
+			if (fds[i].fd >= 0 && (fds[i].revents & POLLIN) &&
+			    read(fds[i].fd, &e, sizeof(e)) == (ssize_t)sizeof(e) &&
+			    e.type == EV_KEY && e.code == KEY_POWER)
+				*pressed = 1;
+	die("power button");
+}
+
+/* The last tick is on disk and its line is out before the power goes. */
+__attribute__((noreturn)) static void power_off(pid_t writer, int ticks)
+{
+	const struct tick last = {0};
+
+	if (write(ticks, &last, sizeof(last)) == (ssize_t)sizeof(last))
+		waitpid(writer, NULL, 0);
+	kill(-1, SIGKILL);
+	tcdrain(serial_fd);
+	sleep_ms(50);
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}
+
 /* The guest's heart. Ticks are never caught up: after a pause the next one is simply later. */
 __attribute__((noreturn)) static void tick_forever(const struct config *config, uint64_t epoch,
-						   int ticks)
+						   pid_t writer, int ticks)
 {
 	struct tick tick = {.epoch = epoch};
 
@@ -387,6 +441,8 @@ __attribute__((noreturn)) static void tick_forever(const struct config *config, 
 		if (tick.number % config->disk_every == 0 &&
 		    write(ticks, &tick, sizeof(tick)) != (ssize_t)sizeof(tick))
 			say("BAD tick queue %" PRIu64, tick.number);
+		if (*pressed)
+			power_off(writer, ticks);
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			say("BAD child died");
 		sleep_ms(config->tick_ms);
@@ -398,6 +454,7 @@ int main(void)
 	struct config config;
 	uint64_t epoch;
 	int disk, ticks[2];
+	pid_t writer;
 
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
@@ -409,9 +466,11 @@ int main(void)
 	epoch = next_epoch(disk);
 	say("\nBOOT %" PRIu64, epoch); /* the firmware left its last line open */
 
+	pressed = (volatile int *)(void *)shared_page();
 	if (pipe2(ticks, O_CLOEXEC) < 0)
 		die("pipe");
-	if (fork() == 0) {
+	writer = fork();
+	if (writer == 0) {
 		close(ticks[1]);
 		write_ticks(disk, ticks[0]);
 	}
@@ -424,5 +483,7 @@ int main(void)
 	}
 	if (fork() == 0)
 		use_tpm();
-	tick_forever(&config, epoch, ticks[1]);
+	if (config.power_button && fork() == 0)
+		watch_button();
+	tick_forever(&config, epoch, writer, ticks[1]);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """F13, VMs that are switched off: there and back, refused, resumed in the middle, cancelled; mover
-and power gone at several moments. No instruction of such a guest is ever executed."""
+and power gone at several moments. No instruction of such a guest is ever executed. F14, guests that
+are stopped or shut down for their hand-off (`--rung`): there, refused, and back on again."""
 import pathlib
 import re
 import subprocess
@@ -15,6 +16,7 @@ import judge    # noqa: E402
 import plan     # noqa: E402
 from lab import Lab     # noqa: E402
 import kithlab  # noqa: E402
+import oracle   # noqa: E402
 from device import Device   # noqa: E402
 from guest import Guest     # noqa: E402
 from kithlab import Move, Refused, kith, refusal     # noqa: E402
@@ -322,7 +324,7 @@ def warm(tap: Tap, laptop: Device, desktop: Device) -> None:
     guest = kithlab.small_guest("busy", memory_mib=128, dirty_kib_s=160000)
     digest = kithlab.run_guest(guest, laptop)
     rows = rungs(laptop, guest)
-    tap.equal([name for name, row in rows.items() if not row["reason"]], ["live", "warm"],
+    tap.equal([name for name, row in rows.items() if not row["reason"]], ["live", "warm", "cold"],
               "plan: rungs of a VM that runs")
     laptop.rate("160mbit")
     command = Move(laptop, guest.name, desktop)
@@ -353,6 +355,84 @@ def warm(tap: Tap, laptop: Device, desktop: Device) -> None:
     tap.ok(rows["warm"]["pause_ms"] is None or rows["warm"]["pause_ms"] > 1000,
            "plan: the pause of the warm rung", str(rows))
     remove(guest, desktop)
+
+
+def booted(tap: Tap, guest: Guest, hosts: list[Device], times: int, name: str) -> None:
+    """It ran on these devices one after the other, and booted so many times since its first."""
+    def epochs() -> set[bytes]:
+        return {line for d in hosts for line in guest.host_log(d).split(b"\n")
+                if line.startswith(b"BOOT")}
+
+    wait_for("the boot", lambda: len(epochs()) > times, 60)
+    guest.wait_ready(hosts[-1])
+    tap.ok(kithlab.ticks_now(guest, hosts[-1]), f"{name}: it runs on {hosts[-1].name}")
+    report = oracle.judge({d.name: guest.events(d) for d in set(hosts)}, [d.name for d in hosts],
+                          reboots=times)
+    tap.ok(report.ok and len(epochs()) == times + 1, f"{name}: the oracle has no objection",
+           f"{report.sentence()} {epochs()}")
+
+
+def cold(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """A guest that runs is shut down, carried, and boots at the destination; if the hand-off ends
+    before that, where it was."""
+    guest = kithlab.small_guest("boots", memory_mib=96, data_mib=48, power_button=1)
+    digest = kithlab.run_guest(guest, laptop)
+    tap.equal([name for name, row in rungs(laptop, guest).items() if not row["reason"]],
+              ["live", "warm", "cold"], "plan: all rungs of a VM that runs")
+    command = Move(laptop, guest.name, desktop, "cold")
+    last = command.done()
+    tap.ok("shutting down" in command.phases and not last["off"] and last["ram_bytes"] < 32 << 20,
+           "cold: shut down, and its memory stayed", str(last))
+    tap.note(f"cold: {command.wall:.1f} s, {last['downtime_ms']} ms without a process")
+    booted(tap, guest, [laptop, desktop], 1, "cold")
+    tap.equal(guest.disk_digest(desktop, kithlab.disk_path(desktop, guest)), digest,
+              "cold: the disk is identical")
+    boots = 1
+    for name, strike in (("cancelled", lambda: kith(desktop, "cancel", guest.name)),
+                         ("mover of the source dead", lambda: killed(desktop)),
+                         ("libvirtd of the source dead", lambda: libvirtd_killed(desktop))):
+        wait_for("sight", lambda: kithlab.sighting(desktop, laptop), 20, 0.1)
+        desktop.rate("80mbit")
+        command = Move(desktop, guest.name, laptop, "cold")
+        command.wait_document(lambda e: e.get("phase") == "copying disk", "the copy")
+        strike()
+        desktop.rate(None)
+        tap.ok(command.wait(60) != 0, f"cold, {name}: the command fails")
+        boots += 1
+        wait_for("rest", lambda: not notes(desktop) and not kithlab.leftovers(laptop, guest), 40)
+        booted(tap, guest, [laptop, desktop], boots, f"cold, {name}")
+        if sys.argv[1:] == []:
+            break
+    remove(guest, desktop)
+
+
+def disobedient(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """A guest that does not shut down: nothing has changed, and whoever does not want to wait for
+    that moves it live. If the mover dies and it obeys then, it is started again."""
+    guest = kithlab.small_guest("deaf", memory_mib=96)
+    kithlab.run_guest(guest, laptop)
+    command = Move(laptop, guest.name, desktop, "cold")
+    command.wait_document(lambda e: e.get("phase") == "shutting down", "the question")
+    kith(laptop, "cancel", guest.name)
+    tap.ok(command.wait(20) != 0, "deaf: cancelled")
+    wait_for("rest", lambda: not kithlab.leftovers(desktop, guest), 20)
+    Move(laptop, guest.name, desktop).done()
+    kithlab.judge(tap, guest, [laptop, desktop], "deaf: and moves live")
+    Move(desktop, guest.name, laptop).done()
+    no = refusal(laptop, "move", "--rung", "cold", guest.name, "desktop", timeout=240)
+    tap.ok(no and no.code == "not-running" and "did not shut down" in no.text,
+           "deaf: refused after a while", str(no))
+    wait_for("rest", lambda: not notes(laptop) and not kithlab.leftovers(desktop, guest), 40)
+    kithlab.judge(tap, guest, [laptop, desktop, laptop], "deaf: it ran all the time")
+    command = Move(laptop, guest.name, desktop, "cold")
+    command.wait_document(lambda e: e.get("phase") == "shutting down", "the question")
+    killed(laptop)
+    guest.destroy(laptop)
+    command.wait(60)
+    wait_for("a start", lambda: guest.state(laptop) == "running", 40)
+    booted(tap, guest, [laptop, desktop, laptop], 1, "mover dead, and the guest is off then")
+    wait_for("rest", lambda: not notes(laptop) and not kithlab.leftovers(desktop, guest), 40)
+    remove(guest, laptop)
 
 
 def libvirtd_killed(device: Device) -> None:
@@ -396,8 +476,8 @@ def crashes(tap: Tap, *_devices: Device) -> None:
 def body(tap: Tap, lab: Lab) -> None:
     """In one lab a sample, "all", or what words choose."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
-    chosen = sys.argv[1:] or ["warm", "chosen_rungs", "qcow2", "snapshots", "resumed", "cancelled"]
-    for part in (warm, chosen_rungs, raw, qcow2, elsewhere, refusals, snapshots, resumed, too_late, cancelled, early_death,
+    chosen = sys.argv[1:] or ["warm", "cold", "chosen_rungs", "qcow2", "snapshots", "resumed", "cancelled"]
+    for part in (warm, cold, disobedient, chosen_rungs, raw, qcow2, elsewhere, refusals, snapshots, resumed, too_late, cancelled, early_death,
                  diskless, everything, crashes):
         if "all" in chosen or part.__name__ in chosen:
             part(tap, laptop, desktop)

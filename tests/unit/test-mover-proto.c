@@ -110,7 +110,8 @@ static void test_golden(void)
 				      .peer = {3},
 				      .vm = "w",
 				      .paused = true,
-				      .off = true};
+				      .off = true,
+				      .again_until = 7};
 	uint8_t buf[2048];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 
@@ -497,19 +498,23 @@ static void test_remnant(void)
 	g_free(in.xml);
 }
 
-/* A note of a hand-off that an update found half way. */
-static void test_remnant_before_off(void)
+/* Notes of hand-offs that an update found half way. */
+static void test_remnant_of_before(void)
 {
+	static const char *const names[] = {"remnant-3", "remnant-4"};
 	static uint8_t buf[4096];
 	static struct remnant out;
-	size_t len = golden_read("mover.txt", "remnant-3", buf, sizeof(buf));
-	struct rbuf r = rbuf_init(buf, len);
 
-	g_assert_cmpint(remnant_get(&r, &out), ==, 0);
-	g_assert_true(out.source && out.paused && !out.off);
-	g_assert_cmpint(out.count, ==, 2);
-	g_assert_cmpstr(out.xml, ==, "<x/>");
-	remnant_clear(&out);
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+		size_t len = golden_read("mover.txt", names[i], buf, sizeof(buf));
+		struct rbuf r = rbuf_init(buf, len);
+
+		g_assert_cmpint(remnant_get(&r, &out), ==, 0);
+		g_assert_true(out.source && out.paused && out.off == (i == 1) && !out.again_until);
+		g_assert_cmpint(out.count, ==, 2);
+		g_assert_cmpstr(out.xml, ==, "<x/>");
+		remnant_clear(&out);
+	}
 }
 
 static void test_remnant_files(void)
@@ -601,7 +606,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/N1 ack", test_ack);
 	g_test_add_func("/mover-proto/golden bytes", test_golden);
 	g_test_add_func("/mover-proto/remnant", test_remnant);
-	g_test_add_func("/mover-proto/remnant of the version before", test_remnant_before_off);
+	g_test_add_func("/mover-proto/remnant of the version before", test_remnant_of_before);
 	g_test_add_func("/mover-proto/remnant files", test_remnant_files);
 	return g_test_run();
 }

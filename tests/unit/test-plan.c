@@ -197,15 +197,21 @@ static void test_rungs(void)
 {
 	static const struct {
 		enum copy_state state;
+		bool defined;
 		const char *words[_MOVE_RUNG_MAX]; /* of the refusal */
 	} rows[] = {
-		{COPY_RUNS, {[MOVE_RUNG_COLD] = "Shut it down first"}},
+		{COPY_RUNS, true, {NULL}},
+		/* It would be gone. */
+		{COPY_RUNS, false, {[MOVE_RUNG_COLD] = "has no definition"}},
 		{COPY_GONE,
+		 true,
 		 {[MOVE_RUNG_LIVE] = "is switched off", [MOVE_RUNG_WARM] = "can move warm"}},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-		struct virt_domain d = {.name = FIX_NAME, .copy.state = rows[i].state};
+		struct virt_domain d = {
+			.name = FIX_NAME,
+			.copy = {.state = rows[i].state, .defined = rows[i].defined}};
 		struct mover_plan p = {0};
 
 		plan_rungs(&d, &p);

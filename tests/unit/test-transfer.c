@@ -65,6 +65,26 @@ static void test_source_way(void)
 	walk(true, way, G_N_ELEMENTS(way));
 }
 
+/* A guest shuts down first: the link stands before there is a record, and may break. */
+static void test_source_cold_way(void)
+{
+	static const struct way way[] = {
+		{E(LINK_UP), SOURCE_NEW, A(NONE)},
+		{E(GRANTED), SOURCE_NEW, A(JOURNAL_PREP)},
+		{E(JOURNALLED), SOURCE_PREPARING, A(DIAL)},
+		{E(LINK_UP), SOURCE_PREPARING, A(SEND_OFFER)},
+	};
+	static const enum transfer_event ends[] = {E(LINK_LOST), E(NACK), E(STOP)};
+
+	walk(true, way, G_N_ELEMENTS(way));
+	for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+		struct transfer_step s = source_step(SOURCE_NEW, ends[i]);
+
+		g_assert_true(s.legal && s.next == SOURCE_KEPT && does(&s, A(LEAVE)));
+		g_assert_false(does(&s, A(JOURNAL_ABORTED)));
+	}
+}
+
 static void test_destination_way(void)
 {
 	static const struct way way[] = {
@@ -720,6 +740,7 @@ int main(int argc, char *argv[])
 	g_test_init(&argc, &argv, NULL);
 	g_test_set_nonfatal_assertions();
 	g_test_add_func("/transfer/the source's way", test_source_way);
+	g_test_add_func("/transfer/F14 the source's way after a shutdown", test_source_cold_way);
 	g_test_add_func("/transfer/the destination's way", test_destination_way);
 	g_test_add_func("/transfer/the source gives up", test_source_abort_way);
 	g_test_add_func("/transfer/R1 a released source never resumes", test_committed);

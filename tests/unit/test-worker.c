@@ -485,6 +485,40 @@ static void test_off_resumed(void)
 	}
 }
 
+/* F14: a source whose guest shuts down has time, as long as it is there; one that offered has not.
+ */
+static void test_patience(void)
+{
+	static const struct {
+		bool there, offered;
+		uint64_t since_ms, offered_since_ms;
+		bool stops;
+	} rows[] = {
+		{false, false, 29000, 0, false},   {false, false, 31000, 0, true},
+		{true, false, 31000, 0, false},	   {true, false, 200000, 0, false},
+		{true, false, 241000, 0, true},	   {true, true, 200000, 29000, false},
+		{true, true, 200000, 31000, true}, {false, true, 200000, 29000, false},
+	};
+	struct frames *ours, *peer;
+
+	connected(&ours, &peer);
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		uint64_t now = worker_now_ms() + 1000000;
+		struct destination d = {.offered = rows[i].offered,
+					.offered_ms = now - rows[i].offered_since_ms};
+		struct worker *w = on_side(&destination_side, DESTINATION_RECEIVING, &d);
+
+		w->machine.entered_ms = now - rows[i].since_ms;
+		w->links.control = rows[i].there ? ours : NULL;
+		w->side->tick(w, now);
+		g_test_message("row %zu", i);
+		g_assert_cmpuint(w->machine.event_count, ==, rows[i].stops);
+		g_free(w);
+	}
+	frames_free(ours);
+	frames_free(peer);
+}
+
 /* -- what goes over the wire, from those who say it -- */
 
 /* Our end of a control channel, and the other one below its frames. */
@@ -675,6 +709,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/worker/F13 off, and where that is how it goes on", test_off);
 	g_test_add_func("/worker/off, in the offer", test_offered_off);
 	g_test_add_func("/worker/F13 off, and woken meanwhile", test_off_resumed);
+	g_test_add_func("/worker/F14 patience with a guest that shuts down", test_patience);
 	g_test_add_func("/worker/golden bytes of the source", test_said_by_source);
 	g_test_add_func("/worker/golden bytes of the destination", test_said_by_destination);
 	g_test_add_func("/worker/golden bytes to kithd", test_said_to_kithd);
