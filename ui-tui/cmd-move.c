@@ -324,10 +324,34 @@ static int next_progress(struct cli *cli, json_t **ret, struct kerr *err)
 	return 0;
 }
 
+/* Memory that is sent for the fourth time is changed as fast as it is sent: that may never end.
+ * Said once, to people. */
+static void advise(const struct cli *cli, const struct target *t, const json_t *e, uint64_t *first)
+{
+	uint64_t sent = number_of(e, "ram_bytes");
+	char bytes[32];
+
+	if (cli->json || t->rung > MOVE_RUNG_LIVE || *first == UINT64_MAX ||
+	    strcmp(cli_text(e, "phase"), "copying memory") != 0)
+		return;
+	if (!*first)
+		*first = number_of(e, "ram_total");
+	if (!*first || sent / 4 < *first)
+		return;
+	*first = UINT64_MAX;
+	cli_bytes(sent, bytes, sizeof(bytes));
+	fprintf(stderr,
+		"%s\"%s\" changes its memory about as fast as it is sent (%s so far). If this does "
+		"not end, stop it with `kith cancel`, and let it stand still for that: `kith move "
+		"--rung warm`.\n",
+		cli->terminal ? "\r\033[K" : "", t->vm, bytes);
+}
+
 /* Follows the events of one hand-off to its end. */
 static int follow(struct cli *cli, const struct target *t, const char *hid, struct kerr *err)
 {
 	char phase[32] = "";
+	uint64_t memory = 0;
 
 	for (;;) {
 		json_t *e;
@@ -345,6 +369,7 @@ static int follow(struct cli *cli, const struct target *t, const char *hid, stru
 		done = strcmp(cli_text(e, "phase"), "done") == 0;
 		failed = strcmp(cli_text(e, "phase"), "failed") == 0;
 		show_progress(cli, e, phase, sizeof(phase));
+		advise(cli, t, e, &memory);
 		if (done)
 			r = finish_done(cli, t, e);
 		else if (failed)
