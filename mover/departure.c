@@ -72,14 +72,36 @@ int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr
 	return 0;
 }
 
+/* One that runs proves that it can; one that is off has to be started for its move, if only with
+ * its CPUs stopped. */
+static int check_kvm(struct virt *v, const struct domain_facts *facts, struct kerr *err)
+{
+	struct domain_host host;
+
+	if (!facts->kvm)
+		return 0;
+	host_look(v, &host);
+	if (host.kvm)
+		return 0;
+	return kerr_set(
+		err, EOPNOTSUPP, KCODE_DOMAIN,
+		"The VM \"%s\" needs hardware virtualisation (KVM), which this device does "
+		"not have: it cannot be started here, not even with its processors stopped, as "
+		"its move needs. Make KVM available (a switch of the firmware, or `modprobe "
+		"kvm`), or change its type to \"qemu\" (`virsh edit`).",
+		facts->name);
+}
+
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
 		      struct kerr *err)
 {
 	struct frame_offer offer = {.memory_bytes = facts->memory_bytes,
 				    .vcpus = facts->vcpus,
 				    .count = facts->disk_count};
-	int r = host_origin(v, facts, &offer.origin, err);
+	int r = check_kvm(v, facts, err);
 
+	if (r == 0)
+		r = host_origin(v, facts, &offer.origin, err);
 	for (size_t i = 0; r == 0 && i < facts->disk_count; i++) {
 		const struct domain_disk *d = &facts->disks[i];
 		struct frame_disk *o = &offer.disks[i];

@@ -135,6 +135,12 @@ def refusals(tap: Tap, laptop: Device, desktop: Device) -> None:
         "</loader><nvram>/tmp/vars.fd</nvram>"))
     refused("UEFI from a file of its own", "domain", "firmware descriptors")
     laptop.virsh("undefine", "--keep-nvram", guest.name)
+    if laptop.virsh("domcapabilities", "--virttype", "kvm", check=False).returncode:
+        laptop.virsh("define", "/dev/stdin", input=plain.replace("type='qemu'", "type='kvm'", 1))
+        said = laptop.run(["kith", "plan", guest.name, "desktop"], check=False).stdout
+        tap.ok("needs hardware virtualisation" in said, "KVM that is not here: plan", said)
+        refused("KVM that is not here", "domain", "needs hardware virtualisation")
+        laptop.virsh("undefine", guest.name)
     laptop.virsh("define", "/dev/stdin", input=plain)
     disk = laptop.host_path(guest.disk)
     disk.rename(disk.with_suffix(".away"))
