@@ -26,7 +26,7 @@ def chosen() -> list[dict]:
     """Named runs first. Arguments choose some: `test_crash.py F6 F8`."""
     runs = [run for run in plan.named() if plan.has_warden() or run["family"] != "warden"]
     runs += [run for run in plan.choose(SPREAD + len(runs), SEED, warden=plan.has_warden())
-             if run["family"] != "named"][:SPREAD]
+             if run["family"] not in ("named", "sealed") and "patience" not in run][:SPREAD]
     words = sys.argv[1:]
     return [run for run in runs if not words or any(word in run["id"] for word in words)]
 

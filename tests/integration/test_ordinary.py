@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE.parents[1] / "lab"))
 from lab import Lab     # noqa: E402  (sets the module path)
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
-from guest import Guest     # noqa: E402
+from guest import Guest, SealedGuest     # noqa: E402
 from kithlab import Move, kith     # noqa: E402
 from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
@@ -181,17 +181,6 @@ def given_up(tap: Tap, laptop: Device, desktop: Device) -> None:
     machine.remove(desktop)
 
 
-class Sealed(Guest):
-    """A guest that boots with UEFI and opens a secret of its virtual TPM all the time."""
-
-    def xml(self) -> str:
-        # Nobody has signed this guest.
-        insecure = "<firmware><feature enabled='no' name='secure-boot'/></firmware>"
-        text = super().xml().replace("<os>", f"<os firmware='efi'>{insecure}", 1)
-        tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
-        return text.replace("    <serial", f"    {tpm}\n    <serial", 1)
-
-
 def opens(guest: Guest, device: Device) -> bool:
     """True if the guest opens its secret on this device now."""
     before = guest.host_log(device).count(b"TPMPASS")
@@ -214,10 +203,10 @@ def pieces(data: bytes, size: int = 48) -> list[bytes]:
 def sealed(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
     """S1-13: a secret sealed by the guest's TPM opens after each move; nothing of the TPM or of
     UEFI's variables is readable on the way."""
-    guest = Sealed("sealed", memory_mib=256, disk_mib=192, data_mib=64, machine="q35")
+    guest = SealedGuest("sealed", memory_mib=256, disk_mib=192, data_mib=64)
     guest.create(laptop)
     guest.start(laptop)
-    guest.wait_ready(laptop, 120)
+    guest.wait_ready(laptop)
     kithlab.set_policy(laptop, guest.name)
     tap.ok(opens(guest, laptop), "sealed: Debian's kernel started by UEFI uses the TPM")
     state = laptop.host_path(f"{TPM}/{guest.uuid}/tpm2/tpm2-00.permall").read_bytes()

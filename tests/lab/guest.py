@@ -171,3 +171,20 @@ class Guest:
                 records.append((int(words[1]), int(words[2]), int(words[3])))
         return sorted(records, key=lambda record: record[2])
 
+
+class SealedGuest(Guest):
+    """A guest that boots with UEFI and opens a secret of its virtual TPM all the time."""
+
+    def __init__(self, name: str, **settings):
+        super().__init__(name, **{"machine": "q35", **settings})
+
+    def xml(self) -> str:
+        # Nobody has signed this guest.
+        insecure = "<firmware><feature enabled='no' name='secure-boot'/></firmware>"
+        text = super().xml().replace("<os>", f"<os firmware='efi'>{insecure}", 1)
+        tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+        return text.replace("    <serial", f"    {tpm}\n    <serial", 1)
+
+    def wait_ready(self, device: Device, timeout: float = 120) -> None:
+        """Its firmware takes its time."""
+        super().wait_ready(device, timeout)

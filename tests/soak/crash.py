@@ -21,7 +21,7 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from world import Stopper, World, clear   # noqa: E402  (sets the module path)
+from world import MACHINES, Stopper, World, clear   # noqa: E402  (sets the module path)
 import judge    # noqa: E402
 import kithlab  # noqa: E402
 import plan     # noqa: E402
@@ -80,13 +80,13 @@ def run(world: World, spec: dict, patience: float = PATIENCE) -> dict:
     for i, fault in enumerate(spec["faults"]):
         if not fault.get("late"):
             arm(world, i, fault)
-    move = kithlab.Move(source, "work", target)
+    move = kithlab.Move(source, "work", target, spec.get("rung"))
     struck = faults(world, spec, move)
     world.mend()
     if spec.get("after"):
         for deed in spec["after"]:
             world.do(deed)
-    look, problems, took = judge.settle(world, move, spec, patience)
+    look, problems, took = judge.settle(world, move, spec, spec.get("patience", patience))
     move.kill()
     world.reap_jobs()
     outcome, problems = judge.verdict(world, spec, look, problems)
@@ -99,8 +99,9 @@ def run(world: World, spec: dict, patience: float = PATIENCE) -> dict:
 def guarded(world: World, spec: dict, patience: float, bad_folder: pathlib.Path) -> dict:
     """run(), where the harness's own failure is an outcome too; a spoilt world is rebuilt."""
     try:
-        if world.spoilt:
-            world.up()
+        machine = spec.get("machine", "plain")
+        if world.spoilt or world.machine != machine:
+            world.up(machine)
         result = run(world, spec, patience)
     except Exception as problem:     # pylint: disable=broad-except
         result = {**spec, "struck": 0, "outcome": "HARNESS",
@@ -145,12 +146,15 @@ class Soak:
     """All labs, the results as they come."""
 
     def __init__(self, specs: list[dict], jobs: int, patience: float, folder: pathlib.Path):
-        self.specs, self.patience, self.folder = specs, patience, folder
+        # A lab is made anew for another machine.
+        self.specs = sorted(specs, key=lambda spec: list(MACHINES).index(
+            spec.get("machine", "plain")))
+        self.patience, self.folder = patience, folder
         self.todo, self.done = multiprocessing.Queue(), multiprocessing.Queue()
         self.results: list[dict] = []
         folder.mkdir(parents=True, exist_ok=True)
         self.todo.cancel_join_thread()
-        for spec in specs:
+        for spec in self.specs:
             self.todo.put(spec)
         self.jobs = [multiprocessing.Process(target=worker, args=(
             n, self.todo, self.done, patience, folder)) for n in range(min(jobs, len(specs)))]

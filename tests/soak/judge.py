@@ -171,8 +171,9 @@ def _wake(world: World, look: Look, spec: dict) -> tuple[str | None, list[tuple[
     h = look.holder
     device, other = world.devices[h], world.devices[1 - h]
     state = look.domains[h]["state"]
+    boot = 120      # seconds; firmware and kernel under TCG, beside other labs
     if state == "running":
-        if world.ticks(device, 40 if spec.get("cold") else 15):
+        if world.ticks(device, boot if spec.get("cold") else 15):
             return None, []
         return None, [("STUCK", f"{device.name}: running without a tick")]
     if state == "paused":
@@ -181,10 +182,12 @@ def _wake(world: World, look: Look, spec: dict) -> tuple[str | None, list[tuple[
         return "owner-paused", [] if good else [("STUCK", f"{device.name}: the VM is paused")]
     if other.virsh("start", VM, check=False, timeout=20).returncode == 0:
         return "cold", [("DOUBLE", f"{other.name}: `virsh start` was allowed")]
+    if spec.get("again"):
+        return "cold", [("WRONG", f"{device.name}: it ran, and was not started again")]
     done = device.virsh("start", VM, check=False, timeout=40)
     if done.returncode and "already active" not in done.stderr:
         return "cold", [("LOST", f"{device.name}: cannot be started: {done.stderr.strip()}")]
-    if not world.ticks(device, 40):
+    if not world.ticks(device, boot):
         return "cold", [("LOST", f"{device.name}: started, but never ticks")]
     return "cold", []
 
@@ -248,9 +251,12 @@ def check_disk(world: World) -> list[tuple[str, str]]:
     for text in oracle.judge_disk(world.digest, digest, [], world.guest.disk_ring(device, path),
                                   world.guest.disk_every):
         problems.append(("LOST", f"disk: {text}"))
+    match = re.search(r"<nvram[^>]*>([^<]+)</nvram>", world.definition(device))
     for each in world.devices:
         images = {f"/var/lib/kith/images/{name}" for name in kithlab.images(each)}
-        left = images - ({path} if each is device else set())
+        left = images - ({path, match and match[1]} if each is device else set())
+        if each is not device and world.tpms(each):
+            problems.append(("LEFT", f"{each.name}: state of a virtual TPM"))
         problems += [("LEFT", f"{each.name}: image {name}") for name in sorted(left)]
     return problems
 

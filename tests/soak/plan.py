@@ -8,7 +8,8 @@ stop, park, note or fail. `deeds` follow while a parked process waits (world.py 
 Other members: prior (deeds before the move), hold (seconds until everything is mended), after
 (deeds after that), cold (the guest may lose its memory), paused (its owner may find it paused),
 reset (the guest is rebooted on purpose), undefined (by its owner), off (it is switched off before
-the move, and may not run), expect (the only good outcomes).
+the move, and may not run), rung (what is asked for), machine (of world.py), again (it ran, and has to
+run at the end), patience (seconds until it is at rest), expect (the only good outcomes).
 """
 import random
 
@@ -21,6 +22,7 @@ D_STATES = ("receiving", "checking", "voting", "prepared", "claiming", "deciding
 STATES = {"S": S_STATES, "D": D_STATES}
 WORKER = {"S": "source", "D": "destination"}
 OFF_EACH = 7    # of so many runs of a family one is made with a machine that is off
+RUNG_EACH = 9   # the same, on another rung, and with another machine
 STARTING = 'Phase "preparing"'  # from here to PREP a machine that is off is started
 MOMENTS = [(side, state) for side in "SD" for state in STATES[side]]
 # From here on the guest may not lose its memory by the death of one QEMU: D has a whole copy.
@@ -431,6 +433,75 @@ def off() -> list[dict]:
             for run in found]
 
 
+def _share(first: int, each: int = RUNG_EACH) -> list[dict]:
+    """Some of what happens to a plain machine that moves live."""
+    return [run for family in (worker, supervisor, policyd, kithd, libvirtd, qemu, warden, power, cut,
+                               both, cancel) for run in family()[first::each]]
+
+
+def _struck(text: str, where: str, ns: tuple[int, ...]) -> list[dict]:
+    """All kinds of blows while the source's worker waits after this line of its log."""
+    found = []
+    for deeds in (["kill S worker"], ["kill S supervisor", "kill S worker"], ["kill S supervisor"],
+                  ["kill S policyd"], ["kill S kithd"], ["kill S libvirtd"],
+                  ["kill S libvirtd", "kill S worker"], ["power S"], ["kill S qemu"],
+                  ["kill D worker"], ["kill D policyd"], ["kill D libvirtd"], ["power D"], ["cut S"],
+                  ["kith S cancel work"], ["power S", "power D"]):
+        for n in ns:
+            found.append(spec("struck", " and ".join(deeds), ("S", where), f"n{n}",
+                              [{"at": ["S", text], "by": ["S", "source"], "n": n, "act": "park",
+                                "deeds": deeds}], hold=0.5 if "cut S" in deeds else 0))
+    return found
+
+
+def _died(run: dict) -> bool:
+    """Whether a machine's process is ended by the run itself."""
+    return "power" in str(run["faults"]) or "qemu" in str(run["faults"])
+
+
+def _on(rung: str, family: str, runs: list[dict], **more) -> list[dict]:
+    """Runs as those of a rung."""
+    found = []
+    for run in runs:
+        costs = {} if rung != "cold" else {"cold": True, "reset": True, "again": not _died(run)}
+        cold = run.get("cold") or _died(run)
+        found.append({**run, "id": f"{family}_{run['id']}", "family": family, "rung": rung,
+                      "victim": f"{run['victim']}, {rung}", "cold": cold, **costs, **more})
+    for run in found:
+        run.pop("expect", None)
+    return found
+
+
+def warm() -> list[dict]:
+    """F14: the machine stands still while its memory is sent."""
+    return _on("warm", "warm", _share(2) + _struck('Phase "copying memory"', "memory", (0, 1, 3)))
+
+
+def cold() -> list[dict]:
+    """F14: its guest is shut down, and boots where custody is."""
+    text, where = 'Phase "shutting down"', "shutting down"
+    # A guest that was not asked yet does not shut down, and is looked at until its time is up.
+    early = [{**run, "patience": 240} for run in _struck(text, where, (0, 4))]
+    return _on("cold", "cold", _share(4) + early + _struck(text, where, (12, 30, 60)),
+               machine="button")
+
+
+def sealed() -> list[dict]:
+    """A machine with UEFI and a virtual TPM, on each rung, and switched off."""
+    found = []
+    for i, run in enumerate(_share(6, 4 * RUNG_EACH)):
+        for rung in ("live", "warm", "cold", "off"):
+            if i % 4 != ("live", "warm", "cold", "off").index(rung):
+                continue
+            [made] = _on("cold" if rung == "off" else rung, "sealed", [run], machine="sealed",
+                         patience=240)
+            if rung == "off":
+                made.update(off=True, again=False, rung=None,
+                            prior=[*run.get("prior", ()), "off S"])
+            found.append(made)
+    return found
+
+
 def named() -> list[dict]:
     """The ways in which hand-offs broke once, each aimed at on purpose. tests/integration/
     test_crash.py runs all of them; every one failed before its cure."""
@@ -505,7 +576,8 @@ def named() -> list[dict]:
 FAMILIES = {"worker": worker, "supervisor": supervisor, "kithd": kithd, "policyd": policyd,
             "libvirtd": libvirtd, "qemu": qemu, "fence": fence, "warden": warden, "power": power,
             "cut": cut, "both": both, "pairs": pairs, "owner": owner, "cancel": cancel,
-            "stale": stale, "failing": failing, "off": off, "named": named}
+            "stale": stale, "failing": failing, "off": off, "warm": warm, "cold": cold,
+            "sealed": sealed, "named": named}
 
 
 def everything(warden: bool = True) -> list[dict]:

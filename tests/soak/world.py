@@ -25,7 +25,7 @@ import lab as lab_module    # noqa: E402  (sets the module path)
 import config   # noqa: E402
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
-from guest import Guest     # noqa: E402
+from guest import Guest, SealedGuest     # noqa: E402
 from lab import Lab, default_root    # noqa: E402
 from shell import LabError, all_pids, cmdline, kill, namespace, stat_field, wait_for     # noqa: E402
 
@@ -36,6 +36,12 @@ CHILDREN = {"--source": "source", "--destination": "destination", "--recover": "
             "--plan": "plan"}
 SERVICES = ("kith-policyd", "kithd", "kith-warden", "kith-mover", "libvirtd")
 WORKERS = {"source", "destination", "recovery"}
+SMALL = {"memory_mib": 96, "disk_mib": 80, "data_mib": 4, "ram_mib": 16, "check_pages": 8,
+         "dirty_kib_s": 64}
+# By the word of a run: what it moves.
+MACHINES = {"plain": lambda: Guest(VM, **SMALL),
+            "button": lambda: Guest(VM, **SMALL, power_button=1),   # obeys ACPI's
+            "sealed": lambda: SealedGuest(VM, **{**SMALL, "memory_mib": 256}, power_button=1)}
 
 
 class SoakDevice(Device):
@@ -200,6 +206,7 @@ class World:
         self.note: tuple[str, bytes] | None = None
         self.digest = ""
         self.spoilt = True      # a lab has to be made before the next run
+        self.machine = "plain"
         self.marks: dict[pathlib.Path, int] = {}
         self.silent: list[int] = []     # bytes at the serial ports when the VM was switched off
         self.remarks: list[str] = []
@@ -221,8 +228,9 @@ class World:
 
     # -- making it -----------------------------------------------------------------------------
 
-    def up(self) -> None:
-        """A fresh lab, in a second try if a busy machine spoilt the first."""
+    def up(self, machine: str = "plain") -> None:
+        """A fresh lab with this machine, in a second try if a busy machine spoilt the first."""
+        self.machine = machine
         for last in (False, False, True):
             try:
                 self._up()
@@ -237,8 +245,7 @@ class World:
         self.down()
         self.lab.root.mkdir(parents=True, exist_ok=True)
         self.devices = kithlab.family(self.lab, "s", "d")
-        self.guest = Guest(VM, memory_mib=96, disk_mib=80, data_mib=4, ram_mib=16, check_pages=8,
-                           dirty_kib_s=64)
+        self.guest = MACHINES[self.machine]()
         self.digest = kithlab.run_guest(self.guest, self.devices[0])
         self.here = 0
         self.stopper.arm(0, action="park", nth=0, text=": settling after ", text_device="d",
@@ -485,6 +492,11 @@ class World:
 
     def definition(self, device: SoakDevice) -> str:
         return device.virsh("dumpxml", "--inactive", VM, check=False).stdout
+
+    def tpms(self, device: SoakDevice) -> list[str]:
+        """Virtual TPMs of which libvirt has the state there."""
+        path = device.host_path("/var/lib/libvirt/swtpm")
+        return sorted(p.name for p in path.iterdir()) if path.exists() else []
 
     def serial_size(self, device: SoakDevice) -> int:
         path = device.host_path(self.guest.serial)
