@@ -72,8 +72,6 @@ int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr
 	return 0;
 }
 
-/* One that runs proves that it can; one that is off has to be started for its move, if only with
- * its CPUs stopped. */
 static int check_kvm(struct virt *v, const struct domain_facts *facts, struct kerr *err)
 {
 	struct domain_host host;
@@ -92,16 +90,26 @@ static int check_kvm(struct virt *v, const struct domain_facts *facts, struct ke
 		facts->name);
 }
 
+/* One that runs proves that it can; one that is off has to be started for its move, if only with
+ * its CPUs stopped. */
+int departure_starts(struct virt *v, const struct virt_domain *d, const struct domain_facts *facts,
+		     struct kerr *err)
+{
+	int r;
+
+	if (d->copy.state != COPY_GONE)
+		return 0;
+	r = check_kvm(v, facts, err);
+	return r < 0 ? r : virt_could_start(v, d->xml, err);
+}
+
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
 		      struct kerr *err)
 {
 	struct frame_offer offer = {.memory_bytes = facts->memory_bytes,
 				    .vcpus = facts->vcpus,
 				    .count = facts->disk_count};
-	int r = check_kvm(v, facts, err);
-
-	if (r == 0)
-		r = host_origin(v, facts, &offer.origin, err);
+	int r = host_origin(v, facts, &offer.origin, err);
 	for (size_t i = 0; r == 0 && i < facts->disk_count; i++) {
 		const struct domain_disk *d = &facts->disks[i];
 		struct frame_disk *o = &offer.disks[i];

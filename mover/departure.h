@@ -14,6 +14,11 @@ int departure_check(const struct virt_domain *d, const char *granted, struct dom
 /* Can a VM that may leave go in this way, as it stands? NOT_RUNNING. */
 int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr *err);
 
+/* Would a VM that is off start here? What libvirt can tell without starting it. DOMAIN if it needs
+ * KVM, FAILED. */
+int departure_starts(struct virt *v, const struct virt_domain *d, const struct domain_facts *facts,
+		     struct kerr *err);
+
 /* What its destination has to make room for. Asks QEMU: not for a copy that may be frozen. */
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
 		      struct kerr *err);

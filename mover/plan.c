@@ -142,6 +142,8 @@ static int look_here(struct workplace *p, const uint8_t uuid[UUID_LEN], struct v
 	vm->xml = d->xml;
 	read_known(p, &known, &n);
 	r = departure_check(d, granted_name(known, n, uuid), &vm->facts, err);
+	if (r == 0)
+		r = departure_starts(p->virt, d, &vm->facts, err);
 	return r < 0 ? r : departure_measure(p->virt, &vm->facts, &vm->offer, err);
 }
 

@@ -120,6 +120,8 @@ static int read_domain(struct worker *w, bool *ret_shut_down, struct kerr *err)
 	r = departure_check(&d, w->grant.vm, &s->facts, err);
 	if (r == 0)
 		r = departure_rung(&d, w->grant.rung, err);
+	if (r == 0)
+		r = departure_starts(w->place.virt, &d, &s->facts, err);
 	if (r < 0)
 		return r;
 	*ret_shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;

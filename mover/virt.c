@@ -375,6 +375,13 @@ int virt_shutdown(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err
 	return virDomainShutdown(dom) < 0 ? virt_fail(err, "Asking the guest to shut down") : 0;
 }
 
+int virt_could_start(struct virt *v, const char *xml, struct kerr *err)
+{
+	_cleanup_free_ char *command = virConnectDomainXMLToNative(v->conn, "qemu-argv", xml, 0);
+
+	return command ? 0 : virt_fail(err, "Starting the VM on this device");
+}
+
 /* No such domain is what was wanted. */
 static int lookup_or_none(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret,
 			  struct kerr *err)

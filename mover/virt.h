@@ -76,6 +76,9 @@ int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *
 		 struct kerr *err);
 int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+/* Would libvirt start this configuration here, as far as it can tell without starting it? FAILED,
+ * with its words. */
+int virt_could_start(struct virt *v, const char *xml, struct kerr *err);
 /* Starts a VM that is off; `paused`: with its CPUs stopped. */
 int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err);
 /* Asks the guest to shut down and does not wait for it. It may ignore that. */

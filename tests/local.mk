@@ -99,6 +99,9 @@ LAB_TESTS = \
 	tests/integration/test_restart.py \
 	tests/integration/test_secrets.py
 
+# Not in check: they take what apt brings (./bootstrap domains).
+LAB_LONG_TESTS = tests/integration/test_fixtures.py
+
 # Run again with the daemons built with sanitizers.
 LAB_SAN_TESTS = tests/integration/test_handoff.py
 
@@ -111,7 +114,8 @@ tests_soak_stopper_so_CFLAGS = -std=gnu17 $(WARN_CFLAGS) -fPIC
 tests_soak_stopper_so_LDFLAGS = -shared -fPIC
 tests_soak_stopper_so_LDADD =
 
-EXTRA_DIST += $(STATIC_TESTS) $(LAB_ALONE_TESTS) $(LAB_TESTS) tests/golden tests/lint/requests
+EXTRA_DIST += $(STATIC_TESTS) $(LAB_ALONE_TESTS) $(LAB_TESTS) $(LAB_LONG_TESTS) \
+	tests/golden tests/lint/requests
 
 # A test is its .c file, by automake's defaults, with the libraries below: static, so a test takes
 # from them only what it uses.
@@ -164,6 +168,7 @@ fuzzers: $(FUZZERS)
 $(FUZZERS): AM_LDFLAGS += -fsanitize=fuzzer
 
 EXTRA_DIST += tests/check \
+	tests/domains/fixtures.py \
 	tests/domains/table \
 	tests/data \
 	tests/fuzz/corpus \
