@@ -41,6 +41,7 @@ UNIT_TESTS = \
 	tests/unit/test-mover-proto \
 	tests/unit/test-naming \
 	tests/unit/test-network \
+	tests/unit/test-off \
 	tests/unit/test-offer \
 	tests/unit/test-offers \
 	tests/unit/test-pairdesk \

@@ -185,6 +185,6 @@ class SealedGuest(Guest):
         tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
         return text.replace("    <serial", f"    {tpm}\n    <serial", 1)
 
-    def wait_ready(self, device: Device, timeout: float = 120) -> None:
+    def wait_ready(self, device: Device, timeout: float = 300) -> None:
         """Its firmware takes its time."""
         super().wait_ready(device, timeout)

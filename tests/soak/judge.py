@@ -171,7 +171,8 @@ def _wake(world: World, look: Look, spec: dict) -> tuple[str | None, list[tuple[
     h = look.holder
     device, other = world.devices[h], world.devices[1 - h]
     state = look.domains[h]["state"]
-    boot = 120      # seconds; firmware and kernel under TCG, beside other labs
+    # Seconds: firmware and kernel under TCG, beside other labs.
+    boot = 300 if world.machine == "sealed" else 120
     if state == "running":
         if world.ticks(device, boot if spec.get("cold") else 15):
             return None, []
