@@ -98,7 +98,7 @@ static void origin_code(struct coder *c, struct domain_origin *v)
 	CODE_FLAG(c, v->firmware.enrolled_keys);
 	code_u64(c, &v->firmware.code_size);
 	code_u64(c, &v->firmware.vars_size);
-	CODE_BYTES(c, v->cpu);
+	cpu_code(c, &v->cpu);
 }
 
 static void frame_offer_code(struct coder *c, struct frame_offer *v)
@@ -122,16 +122,34 @@ static void frame_offer_code(struct coder *c, struct frame_offer *v)
 		code_check(c, code_good(c) && !known_target(v, i));
 	}
 }
-DEFINE_RECORD(frame_offer)
 
+/* Too large for a record of base/code.h. */
 int frame_offer_put(struct wbuf *w, const struct frame_offer *offer)
 {
-	return record_put(w, &frame_offer_record, offer);
+	_cleanup_free_ struct frame_offer *copy = malloc(sizeof(*copy));
+	struct coder c = {.w = w};
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *offer;
+	frame_offer_code(&c, copy);
+	return wbuf_error(w);
 }
 
 int frame_offer_get(struct rbuf *r, struct frame_offer *ret)
 {
-	return version_is_ours(*r) ? record_get(r, &frame_offer_record, ret) : -EPROTONOSUPPORT;
+	_cleanup_free_ struct frame_offer *offer = calloc(1, sizeof(*offer));
+	struct coder c = {.r = r};
+
+	if (!version_is_ours(*r))
+		return -EPROTONOSUPPORT;
+	if (!offer)
+		return -ENOMEM;
+	frame_offer_code(&c, offer);
+	if (rbuf_error(r) < 0)
+		return -EBADMSG;
+	*ret = *offer;
+	return 0;
 }
 
 int frame_ready_put(struct wbuf *w)

@@ -27,7 +27,7 @@ DECLARE_NAMES(frame_type, enum frame_type);
 
 /* Of the frames and what is in them. Each side says its own with its first word, OFFER or
  * DISKS_READY, and goes on with its equal only. */
-#define FRAMES_VERSION 2
+#define FRAMES_VERSION 3
 
 #define FRAMES_HEADER_LEN 5
 #define FRAMES_BODY_MAX 65536
@@ -64,7 +64,9 @@ struct frame_offer {
 		uint64_t used;	   /* bytes allocated at the source: what will be written */
 	} disks[DOMAIN_DISKS_MAX];
 };
-#define FRAME_OFFER_MAX (67 + _LUGGAGE_MAX * 36 + DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
+#define FRAME_OFFER_MAX                                                               \
+	(45 + CPU_MODEL_MAX + CPU_VENDOR_MAX + CPU_FEATURES_MAX + _LUGGAGE_MAX * 36 + \
+	 DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
 
 struct frame_ack {
 	uint64_t late_us;   /* since the guest ran again */

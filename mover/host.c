@@ -2,21 +2,16 @@
 /* Asks libvirt for its domain capabilities, with and without KVM. */
 #include "mover/host.h"
 
-#include <sodium.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/cpus.h"
 #include "mover/filter/xml-filter.h"
 #include "mover/firmware.h"
 #include "mover/virt-internal.h"
 
 #define XML_MAX (1u << 20)
 #define XML_DEPTH_MAX 24
-
-static void free_buffer(xmlBuffer **b)
-{
-	xmlBufferFree(*b);
-}
 
 /* <parent><name>, through as many as are named. */
 static const xmlNode *descend(const xmlNode *node, const char *const *names)
@@ -45,25 +40,6 @@ static bool supported(const xmlNode *node)
 	return node && strcmp(filter_prop(node, "supported") ?: "", "yes") == 0;
 }
 
-/* What libvirt calls the host's model says all that it can say of a CPU, and QEMU's version what
- * its emulation can do. */
-static void digest_cpu(const xmlNode *cpu, bool kvm, unsigned long version,
-		       uint8_t ret[DOMAIN_CPU_DIGEST_LEN])
-{
-	crypto_generichash_state state;
-	_cleanup_(free_buffer) xmlBuffer *text = xmlBufferCreate();
-	unsigned long part = kvm ? 0 : version / 1000; /* without the last number */
-	char head[40];
-
-	if (!cpu || !text || xmlNodeDump(text, cpu->doc, (xmlNode *)cpu, 0, 0) < 0)
-		return;
-	snprintf(head, sizeof(head), "%s %lu\n", kvm ? "kvm" : "qemu", part);
-	crypto_generichash_init(&state, NULL, 0, DOMAIN_CPU_DIGEST_LEN);
-	crypto_generichash_update(&state, (const uint8_t *)head, strlen(head));
-	crypto_generichash_update(&state, xmlBufferContent(text), (size_t)xmlBufferLength(text));
-	crypto_generichash_final(&state, ret, DOMAIN_CPU_DIGEST_LEN);
-}
-
 static void read_machine(const xmlNode *root, struct domain_host *ret)
 {
 	const xmlNode *machine = filter_child(root, "machine");
@@ -74,7 +50,7 @@ static void read_machine(const xmlNode *root, struct domain_host *ret)
 		ret->machine = 100 * major + minor;
 }
 
-static void read_capabilities(const xmlNode *root, bool kvm, unsigned long version,
+static void read_capabilities(struct virt *v, const xmlNode *root, bool kvm,
 			      struct domain_host *ret)
 {
 	const xmlNode *devices = filter_child(root, "devices");
@@ -85,10 +61,10 @@ static void read_capabilities(const xmlNode *root, bool kvm, unsigned long versi
 	ret->spice |= has_value(descend(devices, (const char *const[]){"graphics", NULL}), "type",
 				"spice");
 	ret->tpm |= supported(tpm) && has_value(tpm, "backendModel", "emulator");
-	digest_cpu(filter_child(root, "cpu"), kvm, version, ret->cpu[kvm]);
+	cpus_of_host(v, filter_child(root, "cpu"), kvm, &ret->cpu[kvm]);
 }
 
-static void look(struct virt *v, bool kvm, unsigned long version, struct domain_host *ret)
+static void look(struct virt *v, bool kvm, struct domain_host *ret)
 {
 	_cleanup_doc_ xmlDoc *doc = NULL;
 	struct kerr err = {0};
@@ -98,7 +74,7 @@ static void look(struct virt *v, bool kvm, unsigned long version, struct domain_
 	if (!xml)
 		return;
 	if (filter_parse(xml, strlen(xml), XML_MAX, XML_DEPTH_MAX, "capabilities", &doc, &err) == 0)
-		read_capabilities(xmlDocGetRootElement(doc), kvm, version, ret);
+		read_capabilities(v, xmlDocGetRootElement(doc), kvm, ret);
 	else
 		log_warning("host", "libvirt's capabilities cannot be read.");
 	free(xml);
@@ -106,16 +82,13 @@ static void look(struct virt *v, bool kvm, unsigned long version, struct domain_
 
 void host_look(struct virt *v, struct domain_host *ret)
 {
-	unsigned long version = 0;
 	struct kerr err = {0};
 
 	*ret = (struct domain_host){0};
 	if (virt_ensure(v, &err) < 0)
 		return;
-	if (virConnectGetVersion(v->conn, &version) < 0)
-		version = 0;
-	look(v, false, version, ret);
-	look(v, true, version, ret);
+	look(v, false, ret);
+	look(v, true, ret);
 	firmware_list(ret);
 }
 
@@ -149,18 +122,20 @@ static int read_firmware(const struct domain_facts *facts, struct domain_firmwar
 int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
 		struct kerr *err)
 {
-	struct domain_host host;
+	_cleanup_free_ struct domain_host *host = calloc(1, sizeof(*host));
 
+	if (!host)
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	*ret = (struct domain_origin){.uefi = facts->uefi};
+	if (virt_ensure(v, err) < 0)
+		return -ECONNREFUSED;
 	if (facts->uefi && read_firmware(facts, &ret->firmware) < 0)
 		return kerr_set(err, ENOENT, KCODE_DOMAIN,
 				"The VM boots UEFI firmware%s%.300s that none of libvirt's "
 				"firmware descriptors names, so no other device can find the same. "
 				"Let libvirt choose it (`<os firmware='efi'>`).",
 				facts->loader[0] ? " from " : "", facts->loader);
-	if (!facts->host_cpu)
-		return 0;
-	host_look(v, &host);
-	memcpy(ret->cpu, host.cpu[facts->kvm], sizeof(ret->cpu));
+	look(v, facts->kvm, host);
+	cpus_of_guest(v, facts->uuid, &host->cpu[facts->kvm], &ret->cpu);
 	return 0;
 }

@@ -11,6 +11,8 @@ noinst_LIBRARIES += mover/libmover.a
 mover_libmover_a_SOURCES = \
 	mover/bridge.c \
 	mover/bridge.h \
+	mover/cpus.c \
+	mover/cpus.h \
 	mover/departure.c \
 	mover/departure.h \
 	mover/disk.c \
@@ -19,6 +21,8 @@ mover_libmover_a_SOURCES = \
 	mover/disks.h \
 	mover/filter/cookie.c \
 	mover/filter/cookie.h \
+	mover/filter/cpu.c \
+	mover/filter/cpu.h \
 	mover/filter/domain-rules.h \
 	mover/filter/domain-table.c \
 	mover/filter/domain-boot.c \

@@ -48,8 +48,8 @@ static void offers_host_code(struct coder *c, struct domain_host *v)
 	CODE_FLAG(c, v->spice);
 	CODE_FLAG(c, v->tpm);
 	code_u32(c, &v->machine);
-	CODE_BYTES(c, v->cpu[false]);
-	CODE_BYTES(c, v->cpu[true]);
+	cpu_code(c, &v->cpu[false]);
+	cpu_code(c, &v->cpu[true]);
 	CODE_COUNT(c, v->firmware_count, v->firmware);
 	for (size_t i = 0; code_good(c) && i < v->firmware_count; i++)
 		offers_firmware_code(c, &v->firmware[i]);

@@ -11,7 +11,7 @@
 #include "mover/host.h"
 #include "policyd/api/proto.h"
 
-#define OFFERS_VERSION 1
+#define OFFERS_VERSION 2
 #define OFFERS_TAKEN_MAX 256
 #define OFFERS_SALT_LEN 16
 #define OFFERS_MARK_LEN 8

@@ -101,7 +101,7 @@ enum mover_rung {
 };
 DECLARE_NAMES(mover_rung, enum mover_rung);
 
-#define MOVER_OFFERS_MAX 16384 /* bytes of what a host offers */
+#define MOVER_OFFERS_MAX 32768 /* bytes of what a host offers */
 
 struct mover_plan_ask {
 	uint8_t uuid[UUID_LEN];

@@ -16,6 +16,7 @@ UNIT_TESTS = \
 	tests/unit/test-config \
 	tests/unit/test-cookie \
 	tests/unit/test-cost \
+	tests/unit/test-cpu \
 	tests/unit/test-custody \
 	tests/unit/test-custody-rules \
 	tests/unit/test-custody-wire \
@@ -148,6 +149,7 @@ FUZZERS = \
 	tests/fuzz/fuzz-api \
 	tests/fuzz/fuzz-config \
 	tests/fuzz/fuzz-cookie \
+	tests/fuzz/fuzz-cpu \
 	tests/fuzz/fuzz-domain \
 	tests/fuzz/fuzz-evidence \
 	tests/fuzz/fuzz-firmware \

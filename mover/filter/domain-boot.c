@@ -204,31 +204,72 @@ int domain_enter_os(struct filter *f, const xmlNode *node, const struct filter_r
 	return 1;
 }
 
-/* ---- a CPU that is the host's own ---- */
+/* ---- CPU ---- */
 
-static bool same_cpu(const struct domain_limits *l, bool kvm)
+#define CPU_WAY_OUT "Choose a CPU model for it that both have (`virsh edit`), and start it anew."
+
+/* The guest sees what its host has, and would see another CPU from one instruction to the next. */
+static int judge_own(struct filter *f, const struct cpu *want, const struct cpu *have,
+		     const char *mode)
 {
-	static const uint8_t unknown[DOMAIN_CPU_DIGEST_LEN];
+	char words[CPU_WORDS_MAX];
 
-	return l->host && l->origin && memcmp(l->origin->cpu, unknown, sizeof(unknown)) != 0 &&
-	       memcmp(l->origin->cpu, l->host->cpu[kvm], sizeof(unknown)) == 0;
+	if (cpu_is_same(want, have))
+		return 0;
+	if (cpu_is_known(want) && cpu_is_known(have) && cpu_lacks(have, want, words))
+		return filter_refuse(f,
+				     "The VM sees its host's own CPU (%s), and the destination's "
+				     "processor lacks %s. " CPU_WAY_OUT,
+				     mode, words);
+	return filter_refuse(f,
+			     "The VM sees its host's own CPU (%s), and the destination's is "
+			     "another one, or it is not known. " CPU_WAY_OUT,
+			     mode);
+}
+
+/* It has what it was given by name, and no more is wanted than that. What neither libvirt can
+ * say, the destination's says when the copy is made. */
+static int judge_given(struct filter *f, const struct cpu *want, const struct cpu *have)
+{
+	char words[CPU_WORDS_MAX];
+
+	if (!cpu_is_known(want) || !cpu_is_known(have) || !cpu_lacks(have, want, words))
+		return 0;
+	return filter_refuse(
+		f, "The VM's CPU has what the destination's processor lacks: %s. " CPU_WAY_OUT,
+		words);
+}
+
+/* libvirt lets no VM of one maker's CPU run on another's. */
+static int judge_vendor(struct filter *f, const struct cpu *want, const struct cpu *have)
+{
+	if (!cpu_other_vendor(want, have))
+		return 0;
+	return filter_refuse(f,
+			     "The VM's CPU is one of %s, and the destination has one of %s; no VM "
+			     "goes from one to the other while it runs.",
+			     want->vendor, have->vendor);
+}
+
+static int judge_cpu(struct filter *f, const struct domain_limits *l, const char *mode, bool own)
+{
+	static const struct cpu unknown;
+	const struct domain_walk *w = f->ctx;
+	const struct cpu *want = l->origin ? &l->origin->cpu : &unknown;
+	const struct cpu *have = l->host ? &l->host->cpu[w->facts.kvm] : &unknown;
+	int r = judge_vendor(f, want, have);
+
+	if (r < 0)
+		return r;
+	return own ? judge_own(f, want, have, mode) : judge_given(f, want, have);
 }
 
 int domain_enter_cpu(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
 {
-	struct domain_walk *w = f->ctx;
+	const struct domain_walk *w = f->ctx;
 	const char *mode = filter_prop(node, "mode");
+	bool own = mode && (strcmp(mode, "host-passthrough") == 0 || strcmp(mode, "maximum") == 0);
 
 	(void)rule;
-	if (!mode || (strcmp(mode, "host-passthrough") != 0 && strcmp(mode, "maximum") != 0))
-		return 0;
-	w->facts.host_cpu = true;
-	if (w->limits && !same_cpu(w->limits, w->facts.kvm))
-		return filter_refuse(f,
-				     "The VM uses whatever CPU its host has (%s), and the "
-				     "destination has another one. Choose a CPU model that both "
-				     "have, or host-model, for it (`virsh edit`), and start it "
-				     "anew.",
-				     mode);
-	return 0;
+	return w->limits ? judge_cpu(f, w->limits, mode, own) : 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "base/kerr.h"
+#include "mover/filter/cpu.h"
 
 #define DOMAIN_XML_MAX (1u << 20)
 #define DOMAIN_DEPTH_MAX 24
@@ -53,15 +54,12 @@ struct domain_firmware_here {
 };
 
 /* What a libvirt host has for VMs, besides room. */
-#define DOMAIN_CPU_DIGEST_LEN 32
 struct domain_host {
-	uint8_t kvm;	  /* hardware virtualisation */
-	uint8_t spice;	  /* SPICE in its QEMU, and with it QXL and the viewers' channels */
-	uint8_t tpm;	  /* virtual TPMs by swtpm */
-	uint32_t machine; /* newest machine type of its QEMU: 100 * major + minor; 0 = not known */
-	/* Of all that a guest sees of the host's CPU (host-passthrough, maximum), by `kvm`; zeros:
-	 * not known. */
-	uint8_t cpu[2][DOMAIN_CPU_DIGEST_LEN];
+	uint8_t kvm;	   /* hardware virtualisation */
+	uint8_t spice;	   /* SPICE in its QEMU, and with it QXL and the viewers' channels */
+	uint8_t tpm;	   /* virtual TPMs by swtpm */
+	uint32_t machine;  /* newest machine type of its QEMU: 100 * major + minor; 0 = not known */
+	struct cpu cpu[2]; /* the most that it can give to a guest, by `kvm` */
 	size_t firmware_count;
 	struct domain_firmware_here firmware[DOMAIN_FIRMWARE_MAX]; /* in libvirt's order */
 };
@@ -70,7 +68,7 @@ struct domain_host {
 struct domain_origin {
 	uint8_t uefi; /* then `firmware` is what it boots with */
 	struct domain_firmware firmware;
-	uint8_t cpu[DOMAIN_CPU_DIGEST_LEN]; /* of the host, if the guest sees that; else zeros */
+	struct cpu cpu; /* that the guest has; its host's own, if it sees that */
 };
 
 /* What the destination grants. Strings are borrowed; NULL where said. */
@@ -85,7 +83,7 @@ struct domain_limits {
 	const char *serial_path;	    /* file for a serial port that was a file at the source;
 					     * NULL = it becomes a pty */
 	const struct domain_host *host;	    /* NULL = nothing special */
-	const struct domain_origin *origin; /* NULL = neither UEFI nor the source's CPU */
+	const struct domain_origin *origin; /* NULL = neither UEFI nor a CPU to compare */
 	const char *nvram_path; /* new file for UEFI's variables; NULL = libvirt's default */
 	bool permanent; /* written to be kept: libvirt chooses the firmware at each start. A copy
 			 * that arrives names the files: libvirtd 9.0 chooses none for that, and
@@ -138,7 +136,6 @@ struct domain_facts {
 	char loader[DOMAIN_PATH_MAX + 1]; /* of the source; "" if libvirt shall choose */
 	char nvram[DOMAIN_PATH_MAX + 1];  /* likewise */
 	bool tpm;			  /* has a virtual TPM */
-	bool host_cpu;			  /* sees the host's own CPU */
 };
 
 /* Reads `xml` (`len` bytes, need not be terminated, a trailing NUL is ignored), checks every

@@ -37,7 +37,7 @@ static void rebuild(const char *path, const char *xml, const struct domain_facts
 	memcpy(l.expect_uuid, facts->uuid, UUID_LEN);
 	l.max_memory_bytes = 0;
 	l.max_vcpus = l.max_disks = 0;
-	memcpy(origin.cpu, fix_host.cpu[facts->kvm], sizeof(origin.cpu));
+	origin.cpu = fix_host.cpu[facts->kvm];
 	l.origin = &origin;
 	if (domain_rebuild(xml, strlen(xml), &l, map, &once, NULL, &err) < 0)
 		printf("no\t%s\t%s\t%s\n", path, kcode_to_string(err.code), err.text);

@@ -54,11 +54,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.kvm = 1,
 		.spice = 1,
 		.tpm = 1,
-		.cpu = {{1}, {1}},
+		.cpu = {{.model = "a"}, {.model = "a"}},
 		.firmware_count = 1,
 		.firmware = {{{1, 1, 1, 1}, 1, 1, "/KITH/code", "/KITH/vars"}},
 	};
-	static const struct domain_origin origin = {1, {1, 1, 1, 1}, {1}};
+	static const struct domain_origin origin = {1, {1, 1, 1, 1}, {.model = "a"}};
 	struct domain_limits limits = {
 		.networks = &networks,
 		.emulator = "/usr/bin/qemu",

@@ -184,7 +184,8 @@ static const struct domain_host fix_host = {
 	.spice = 1,
 	.tpm = 1,
 	.machine = 702,
-	.cpu = {{1}, {2}},
+	.cpu = {{"qemu64", "AMD", 7002, "fpu hypervisor lahf_lm sse4.1"},
+		{"EPYC", "AMD", 0, "avx2 fpu hypervisor lahf_lm sse4.1"}},
 	.firmware_count = 2,
 	.firmware = {{.does = {.code_size = 3653632, .vars_size = 540672},
 		      .q35 = 1,
@@ -196,7 +197,7 @@ static const struct domain_host fix_host = {
 static const struct domain_origin fix_origin = {
 	.uefi = 1,
 	.firmware = {.code_size = 3653632, .vars_size = 540672},
-	.cpu = {1},
+	.cpu = {"qemu64", "AMD", 7002, "fpu hypervisor lahf_lm sse4.1"},
 };
 
 static inline struct domain_limits fix_limits(void)

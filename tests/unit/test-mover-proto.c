@@ -236,7 +236,7 @@ static struct frame_offer offer(void)
 					       .firmware = {.secure_boot = 1,
 							    .code_size = 3653632,
 							    .vars_size = 540672},
-					       .cpu = {5}},
+					       .cpu = {"EPYC", "AMD", 7002, "avx2 fpu"}},
 				    .luggage = {{540672, {7}}},
 				    .off = true,
 				    .count = 2,
@@ -257,7 +257,10 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_u8(&w, o->origin.firmware.enrolled_keys);
 	wbuf_u64(&w, o->origin.firmware.code_size);
 	wbuf_u64(&w, o->origin.firmware.vars_size);
-	wbuf_bytes(&w, o->origin.cpu, sizeof(o->origin.cpu));
+	wbuf_string(&w, o->origin.cpu.model);
+	wbuf_string(&w, o->origin.cpu.vendor);
+	wbuf_u32(&w, o->origin.cpu.qemu);
+	wbuf_string(&w, o->origin.cpu.features);
 	wbuf_u8(&w, o->off);
 	wbuf_u32(&w, o->luggage[LUGGAGE_NVRAM].len);
 	wbuf_bytes(&w, o->luggage[LUGGAGE_NVRAM].hash, LUGGAGE_HASH_LEN);
@@ -334,7 +337,7 @@ static void test_offer(void)
 	in.off = false;
 	passes(&in, &out);
 	g_assert_false(out.off);
-	buf[64] = 2; /* neither off nor running */
+	buf[57] = 2; /* neither off nor running */
 	g_assert_cmpint(frame_offer_get(&(struct rbuf){buf, len, 0}, &out), ==, -EBADMSG);
 }
 
@@ -393,6 +396,47 @@ static void test_offer_unterminated(void)
 
 	memset(in.disks[0].target, 'a', sizeof(in.disks[0].target));
 	g_assert_cmpint(frame_offer_put(&w, &in), ==, -EINVAL);
+}
+
+/* The fullest offer fits where it is sent. */
+static void test_offer_largest(void)
+{
+	static struct frame_offer in;
+	static uint8_t buf[FRAME_OFFER_MAX];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	in = offer();
+	memset(in.origin.cpu.model, 'm', CPU_MODEL_MAX);
+	memset(in.origin.cpu.vendor, 'v', CPU_VENDOR_MAX);
+	for (size_t i = 0, n = 0; i + 8 < CPU_FEATURES_MAX; i += 8, n++)
+		g_snprintf(in.origin.cpu.features + i, 8, "f%06zu", n);
+	for (size_t i = 0; i < CPU_FEATURES_MAX - 9; i++)
+		if (!in.origin.cpu.features[i])
+			in.origin.cpu.features[i] = ' ';
+	in.count = DOMAIN_DISKS_MAX;
+	for (size_t i = 0; i < in.count; i++) {
+		in.disks[i] = in.disks[0];
+		g_snprintf(in.disks[i].target, sizeof(in.disks[i].target), "abcdefghijklm%02zu", i);
+	}
+	g_assert_cmpint(frame_offer_put(&w, &in), ==, 0);
+	g_assert_cmpuint(w.len + 32, >, FRAME_OFFER_MAX);
+}
+
+/* N1: a CPU with features in no order, or of strange names. */
+static void test_offer_cpu(void)
+{
+	static const char *const bad[] = {"fpu avx2", "avx2 avx2", "a/b", " a", "a'b"};
+	struct frame_offer in = offer(), out;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_strlcpy(in.origin.cpu.features, bad[i], sizeof(in.origin.cpu.features));
+		refused(&in);
+	}
+	in = offer();
+	in.origin.cpu.model[0] = '\0';
+	refused(&in);
+	in.origin.cpu.features[0] = '\0';
+	passes(&in, &out);
 }
 
 /* H23: declared sizes. */
@@ -600,6 +644,8 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/an offer of another version", test_offer_version);
 	g_test_add_func("/mover-proto/H12 offer with hostile targets", test_offer_targets);
 	g_test_add_func("/mover-proto/H23 offer with impossible sizes", test_offer_sizes);
+	g_test_add_func("/mover-proto/the largest offer", test_offer_largest);
+	g_test_add_func("/mover-proto/N1 offer of a hostile CPU", test_offer_cpu);
 	g_test_add_func("/mover-proto/an offer's text without end", test_offer_unterminated);
 	g_test_add_func("/mover-proto/H23 how many disks an offer has", test_offer_counts);
 	g_test_add_func("/mover-proto/a count that is cut", test_offer_count_cut);

@@ -36,12 +36,13 @@ static struct offers *good(void)
 	struct offers *o = g_new0(struct offers, 1);
 
 	o->memory_bytes = 1024 * MIB;
-	o->host = (struct domain_host){.kvm = 1,
-				       .spice = 1,
-				       .machine = 702,
-				       .cpu = {{5}, {6}},
-				       .firmware_count = 1,
-				       .firmware = {{{1, 0, 1 << 20, 1 << 17}, 0, 1}}};
+	o->host = (struct domain_host){
+		.kvm = 1,
+		.spice = 1,
+		.machine = 702,
+		.cpu = {{"EPYC", "AMD", 7002, "avx2 fpu"}, {"Nehalem", "Intel", 0, "fpu sse4.2"}},
+		.firmware_count = 1,
+		.firmware = {{{1, 0, 1 << 20, 1 << 17}, 0, 1}}};
 	o->room = (struct disk_room){
 		.pool = "fast", .free_bytes = 2048 * MIB, .total_bytes = 4096 * MIB};
 	o->networks.count = 2;
@@ -133,6 +134,15 @@ static void test_largest(void)
 		kerr_set(&o->networks.list[i].missing, EIO, KCODE_FAILED, "%s", text);
 	}
 	o->host.firmware_count = DOMAIN_FIRMWARE_MAX;
+	for (size_t i = 0; i < 2; i++) {
+		struct cpu *cpu = &o->host.cpu[i];
+
+		memset(cpu->model, 'm', CPU_MODEL_MAX);
+		memset(cpu->vendor, 'v', CPU_VENDOR_MAX);
+		for (size_t k = 0; k + 9 < CPU_FEATURES_MAX; k += 8)
+			g_snprintf(cpu->features + k, 10, "f%06zu ", k);
+		g_strchomp(cpu->features);
+	}
 	o->taken_count = OFFERS_TAKEN_MAX;
 	g_assert_cmpint(offers_put(&w, o), ==, 0);
 	r = rbuf_init(buf, w.len);

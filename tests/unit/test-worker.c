@@ -555,7 +555,7 @@ static struct frame_offer two_disks(void)
 					       .firmware = {.secure_boot = 1,
 							    .code_size = 3653632,
 							    .vars_size = 540672},
-					       .cpu = {5}},
+					       .cpu = {"EPYC", "AMD", 7002, "avx2 fpu"}},
 				    .luggage = {{540672, {7}}},
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},

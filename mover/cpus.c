@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Has libvirt say in full what a CPU is. */
+#include "mover/cpus.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "mover/filter/xml-filter.h"
+#include "mover/virt-internal.h"
+
+#define XML_MAX (1u << 20)
+#define XML_DEPTH_MAX DOMAIN_DEPTH_MAX
+
+static void free_buffer(xmlBuffer **b)
+{
+	xmlBufferFree(*b);
+}
+
+static void free_text(char **text)
+{
+	free(*text);
+}
+
+static void free_domain(virDomainPtr *d)
+{
+	if (*d)
+		virDomainFree(*d);
+}
+
+static bool is_named(const xmlNode *node, const char *name)
+{
+	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
+}
+
+/* A <cpu> of what libvirt needs to know it by: its model, its vendor, and its features. */
+static int write_cpu(const xmlNode *from, xmlBuffer *out)
+{
+	xmlBufferCCat(out, "<cpu mode='custom' match='exact'>");
+	for (xmlNode *c = from->children; c; c = c->next)
+		if (is_named(c, "model") || is_named(c, "vendor") || is_named(c, "feature"))
+			if (xmlNodeDump(out, c->doc, c, 0, 0) < 0)
+				return -ENOMEM;
+	return xmlBufferCCat(out, "</cpu>") == 0 ? 0 : -ENOMEM;
+}
+
+static int read_cpu(const char *xml, struct cpu *ret)
+{
+	_cleanup_doc_ xmlDoc *doc = NULL;
+	struct kerr err = {0};
+	int r = filter_parse(xml, strlen(xml), XML_MAX, XML_DEPTH_MAX, "CPU", &doc, &err);
+
+	return r < 0 ? r : cpu_read(xmlDocGetRootElement(doc), ret);
+}
+
+/* With one CPU to find a baseline of, that is itself: all its features named, but those that this
+ * host cannot give. */
+static int expand(struct virt *v, const xmlNode *cpu, bool kvm, struct cpu *ret)
+{
+	_cleanup_(free_buffer) xmlBuffer *text = xmlBufferCreate();
+	_cleanup_(free_text) char *all = NULL;
+	const char *one;
+
+	if (!text || write_cpu(cpu, text) < 0)
+		return -ENOMEM;
+	one = (const char *)xmlBufferContent(text);
+	all = virConnectBaselineHypervisorCPU(v->conn, NULL, "x86_64", NULL, kvm ? "kvm" : "qemu",
+					      &one, 1, VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
+	return all ? read_cpu(all, ret) : -EIO;
+}
+
+static const xmlNode *host_model(const xmlNode *capabilities)
+{
+	for (const xmlNode *c = capabilities ? capabilities->children : NULL; c; c = c->next)
+		if (is_named(c, "mode") &&
+		    strcmp(filter_prop(c, "name") ?: "", "host-model") == 0 &&
+		    strcmp(filter_prop(c, "supported") ?: "", "yes") == 0)
+			return c;
+	return NULL;
+}
+
+void cpus_of_host(struct virt *v, const xmlNode *capabilities, bool kvm, struct cpu *ret)
+{
+	const xmlNode *model = host_model(capabilities);
+	unsigned long version = 0;
+
+	*ret = (struct cpu){0};
+	if (!model || expand(v, model, kvm, ret) < 0) {
+		log_info("cpus", "libvirt does not tell the CPU of its guests (%s).",
+			 kvm ? "kvm" : "qemu");
+		return;
+	}
+	/* What QEMU's emulation can do besides has no name: its release stands for that. */
+	if (!kvm && virConnectGetVersion(v->conn, &version) == 0)
+		ret->qemu = (uint32_t)(version / 1000); /* without the last number */
+}
+
+static void read_guest(struct virt *v, const xmlNode *domain, const struct cpu *host,
+		       struct cpu *ret)
+{
+	const xmlNode *cpu = filter_child(domain, "cpu");
+	const char *mode = cpu ? filter_prop(cpu, "mode") : NULL;
+	bool kvm = strcmp(filter_prop(domain, "type") ?: "", "kvm") == 0;
+
+	if (mode && strcmp(mode, "custom") != 0) {
+		*ret = *host;
+		return;
+	}
+	if (!cpu || expand(v, cpu, kvm, ret) < 0) {
+		*ret = (struct cpu){0};
+		return;
+	}
+	cpu_keep(ret, host);
+}
+
+void cpus_of_guest(struct virt *v, const uint8_t uuid[UUID_LEN], const struct cpu *host,
+		   struct cpu *ret)
+{
+	_cleanup_(free_domain) virDomainPtr dom = NULL;
+	_cleanup_(free_text) char *xml = NULL;
+	_cleanup_doc_ xmlDoc *doc = NULL;
+	struct kerr err = {0};
+
+	*ret = (struct cpu){0};
+	if (virt_ensure(v, &err) < 0)
+		return;
+	dom = virDomainLookupByUUID(v->conn, uuid);
+	xml = dom ? virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_UPDATE_CPU) : NULL;
+	if (xml && filter_parse(xml, strlen(xml), DOMAIN_XML_MAX, XML_DEPTH_MAX, "VM configuration",
+				&doc, &err) == 0)
+		read_guest(v, xmlDocGetRootElement(doc), host, ret);
+}
