@@ -38,5 +38,6 @@ void request_jobs(struct call *c);
 void request_cancel(struct call *c);
 /* request-plan.c */
 void request_plan(struct call *c);
+void request_offers(struct call *c);
 /* request-vms.c */
 void request_vms(struct call *c);

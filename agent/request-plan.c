@@ -143,3 +143,47 @@ void request_plan(struct call *c)
 	}
 	overview_refresh_for_person(c->parts->overview, on_may_plan, c);
 }
+
+/* -- what it offers, as it is -- */
+
+static void on_offers(void *user, const struct kerr *err, bool theirs, const uint8_t *offers,
+		      size_t len)
+{
+	_cleanup_free_ char *hex = err->code == KCODE_OK ? g_malloc(2 * len + 1) : NULL;
+	struct call *c = user;
+	struct kerr why = *err;
+
+	if (hex) {
+		hex_encode(offers, len, hex);
+		call_reply(c, json_pack("{s:s}", "offers", hex));
+		return;
+	}
+	if (theirs)
+		mark_theirs(&why, c->target.label, "says");
+	call_fail(c, &why);
+}
+
+static void on_may_ask(void *user)
+{
+	struct call *c = user;
+	struct kerr err = {0};
+	const struct policyd_peer *peer = find_device(c, &err);
+
+	if (peer && !peer->own)
+		kerr_set(&err, EPERM, KCODE_NOT_ALLOWED,
+			 "\"%s\" is another person's device: what it can give to VMs it tells "
+			 "nobody.",
+			 c->target.label);
+	if (err.code != KCODE_OK) {
+		call_fail(c, &err);
+		return;
+	}
+	whereabouts_find(c->parts->whereabouts, c->target.id, c->target.id_len, &c->target);
+	peers_ask(c->parts->peers, &c->target, on_offers, c);
+}
+
+/* Not read here: the person's program hands it to the mover, which reads it. */
+void request_offers(struct call *c)
+{
+	overview_refresh_for_person(c->parts->overview, on_may_ask, c);
+}

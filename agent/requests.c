@@ -25,6 +25,7 @@ const struct api_row requests_rows[] = {
 	{"pair", API_DEVICE, 0, ASKERS_OWNER, true, request_pair},
 	{"vms", 0, 0, ASKERS_OWNER, false, request_vms},
 	{"plan", API_VM, API_DEVICE, ASKERS_OWNER, false, request_plan},
+	{"offers", API_DEVICE, 0, ASKERS_OWNER, false, request_offers},
 	{"handoff", API_HID | API_DEVICE, API_ADDRESS, ASKERS_OWNER, true, request_handoff},
 	{"jobs", 0, 0, ASKERS_OWNER, false, request_jobs},
 	{"cancel", API_HID, 0, ASKERS_OWNER, true, request_cancel},

@@ -92,6 +92,18 @@ void host_look(struct virt *v, struct domain_host *ret)
 	firmware_list(ret);
 }
 
+void host_cpu(struct virt *v, bool kvm, struct cpu *ret)
+{
+	_cleanup_free_ struct domain_host *host = calloc(1, sizeof(*host));
+	struct kerr err = {0};
+
+	*ret = (struct cpu){0};
+	if (!host || virt_ensure(v, &err) < 0)
+		return;
+	look(v, kvm, host);
+	*ret = host->cpu[kvm];
+}
+
 static bool asked(const char *want, bool has)
 {
 	return !want[0] || (strcmp(want, "yes") == 0) == has;
@@ -122,20 +134,18 @@ static int read_firmware(const struct domain_facts *facts, struct domain_firmwar
 int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
 		struct kerr *err)
 {
-	_cleanup_free_ struct domain_host *host = calloc(1, sizeof(*host));
+	_cleanup_free_ struct cpu *host = calloc(1, sizeof(*host));
 
 	if (!host)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	*ret = (struct domain_origin){.uefi = facts->uefi};
-	if (virt_ensure(v, err) < 0)
-		return -ECONNREFUSED;
 	if (facts->uefi && read_firmware(facts, &ret->firmware) < 0)
 		return kerr_set(err, ENOENT, KCODE_DOMAIN,
 				"The VM boots UEFI firmware%s%.300s that none of libvirt's "
 				"firmware descriptors names, so no other device can find the same. "
 				"Let libvirt choose it (`<os firmware='efi'>`).",
 				facts->loader[0] ? " from " : "", facts->loader);
-	look(v, facts->kvm, host);
-	cpus_of_guest(v, facts->uuid, &host->cpu[facts->kvm], &ret->cpu);
+	host_cpu(v, facts->kvm, host);
+	cpus_of_guest(v, facts->uuid, host, &ret->cpu);
 	return 0;
 }

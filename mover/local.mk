@@ -4,7 +4,8 @@ noinst_LIBRARIES += mover/libmoverclient.a
 mover_libmoverclient_a_SOURCES = \
 	mover/client.c mover/client.h \
 	mover/disks-client.c mover/disks-client.h \
-	mover/proto.c mover/proto.h
+	mover/proto.c mover/proto.h \
+	mover/roam-client.c mover/roam-client.h
 mover_libmoverclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 noinst_LIBRARIES += mover/libmover.a
@@ -13,6 +14,8 @@ mover_libmover_a_SOURCES = \
 	mover/bridge.h \
 	mover/cpus.c \
 	mover/cpus.h \
+	mover/definition.c \
+	mover/definition.h \
 	mover/departure.c \
 	mover/departure.h \
 	mover/disk.c \
@@ -35,6 +38,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter/gateway.h \
 	mover/filter/mention.c \
 	mover/filter/mention.h \
+	mover/filter/roam-xml.c \
+	mover/filter/roam-xml.h \
 	mover/filter/rpc.c \
 	mover/filter/rpc.h \
 	mover/filter/xdr.c \
@@ -73,6 +78,8 @@ mover_libmover_a_SOURCES = \
 	mover/relay.h \
 	mover/remnant.c \
 	mover/remnant.h \
+	mover/roam.c \
+	mover/roam.h \
 	mover/side-destination-rpc.c \
 	mover/side-destination.c \
 	mover/side-destination.h \

@@ -8,22 +8,21 @@
 #include "mover/listing.h"
 #include "mover/plan.h"
 #include "mover/recover.h"
+#include "mover/roam.h"
 #include "mover/supervisor.h"
 #include "mover/worker.h"
 
 static int usage(void)
 {
 	fputs("Usage: kith-mover [-c CONFIG]\n"
-	      "Moves running VMs between this device and others. It is started by systemd and "
-	      "asked "
-	      "by kithd.\n",
+	      "Moves VMs between this device and others. systemd starts it, kithd asks it.\n",
 	      stderr);
 	return 2;
 }
 
 int main(int argc, char *argv[])
 {
-	const char *path = CONFIG_PATH_DEFAULT, *mode = NULL;
+	const char *path = CONFIG_PATH_DEFAULT, *mode;
 	struct config config;
 	struct kerr err = {0};
 	int at = 1;
@@ -34,8 +33,7 @@ int main(int argc, char *argv[])
 		path = argv[at + 1];
 		at += 2;
 	}
-	if (argc > at)
-		mode = argv[at++];
+	mode = argc > at ? argv[at++] : NULL;
 	if (config_load(path, &config, &err) < 0) {
 		log_error("mover", "%s", err.text);
 		return 2;
@@ -50,6 +48,8 @@ int main(int argc, char *argv[])
 		plan_offers_main(&config);
 	if (strcmp(mode, PLAN_MODE_ASK) == 0 && argc == at)
 		plan_main(&config);
+	if (strcmp(mode, ROAM_MODE) == 0 && argc == at)
+		roam_main(&config);
 	if (strcmp(mode, "--vms") == 0 && argc == at)
 		listing_main(&config);
 	if (strcmp(mode, DISKS_MODE_LIST) == 0 || strncmp(mode, "--disk-", 7) == 0)

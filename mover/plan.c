@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/definition.h"
 #include "mover/departure.h"
 #include "mover/worker.h"
 
@@ -168,6 +169,15 @@ static int look_there(const struct plan_vm *vm, const struct mover_plan_ask *ask
 	return n;
 }
 
+/* Of a VM that libvirt does not keep nothing waits. */
+static bool look_roams(struct workplace *p, const uint8_t uuid[UUID_LEN])
+{
+	_cleanup_(definition_done) struct definition d = {0};
+	struct kerr ignored = {0};
+
+	return definition_read(p->virt, uuid, &d, &ignored) == 0 && definition_waits(&d);
+}
+
 static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, struct mover_plan *ret)
 {
 	static struct plan_vm vm;
@@ -177,6 +187,7 @@ static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, str
 	if (r == 0) {
 		plan_count(&vm, d.copy.state, ret);
 		plan_rungs(&d, ret);
+		ret->roams = look_roams(p, ask->uuid);
 		if (ask->len)
 			r = look_there(&vm, ask, ret);
 	}

@@ -120,6 +120,7 @@ static void mover_plan_code(struct coder *c, struct mover_plan *v)
 	code_u64(c, &v->memory_bytes);
 	code_u64(c, &v->disk_bytes);
 	code_u32(c, &v->rewired);
+	CODE_FLAG(c, v->roams);
 }
 DEFINE_RECORD(mover_plan)
 

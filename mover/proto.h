@@ -42,6 +42,9 @@ enum mover_op {
 	MOVER_OP_OFFERS, /* () -> a record of mover/offers.h : for a device of the same owner */
 	MOVER_OP_PLAN,	 /* mover_plan_ask -> mover_plan */
 
+	/* the owner and root -> mover */
+	MOVER_OP_ROAM, /* roam_wish -> roam_answer */
+
 	/* mover -> kithd, IPC_FLAG_EVENT */
 	MOVER_EVENT_DIAL = 64, /* mover_conn : connect to the peer, pass it by OP_CONN */
 	MOVER_EVENT_PROGRESS,  /* mover_progress : at most 4 per second, and on phase changes */
@@ -119,6 +122,7 @@ struct mover_plan {
 	struct kerr rungs[_MOVE_RUNG_MAX];
 	uint64_t memory_bytes, disk_bytes; /* to be sent; 0 = not known */
 	uint32_t rewired; /* network cards that would be on another network there */
+	uint8_t roams;	  /* 1: another CPU waits for its next start (`kith vm roam`) */
 };
 
 /* What the requests that are about one hand-off begin with, and CANCEL is. */

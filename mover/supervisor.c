@@ -24,13 +24,15 @@
 #include "mover/plan.h"
 #include "mover/proto.h"
 #include "mover/recover.h"
+#include "mover/roam-client.h"
+#include "mover/roam.h"
 #include "mover/worker.h"
 
 #define CONNS_MAX 8
 #define ACCEPTS_PER_TURN 16
 #define COMPLAIN_MS 60000
 #define CHILDREN_MAX \
-	23 /* 16 hand-offs, a listing, recovery, offers twice, a plan, two about disks */
+	24 /* 16 hand-offs, a listing, recovery, offers twice, a plan, two about disks, a CPU */
 #define WORKERS_MAX 16
 #define DISKS_MAX 2
 #define OWNER_CONNS_MAX 2 /* of CONNS_MAX */
@@ -43,6 +45,7 @@
 #define DISKS_MS 60000
 #define OFFERS_MS 2000 /* the other device waits for 3 s in all */
 #define PLAN_MS 5000
+#define ROAM_MS 20000
 #define RECOVERY_MS 40000
 #define STOP_MS 5000
 #define TICK_MS 500
@@ -60,6 +63,7 @@ enum child_kind {
 	CHILD_DISKS,
 	CHILD_OFFERS,
 	CHILD_PLAN,
+	CHILD_ROAM,
 	CHILD_WARM,
 };
 
@@ -374,26 +378,49 @@ static int op_offers(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _un
 }
 
 /* One at a time; the request itself is the helper's to read. */
-static int op_plan(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbuf *w _unused_,
+static int hand_on(struct asker *a, enum child_kind kind, const char *mode, struct kerr *err)
+{
+	const struct ipc_msg *msg = a->msg;
+	struct child *c;
+	int n;
+
+	if (child_at_work(a->s, kind))
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"Another %s is being made on this device; try again.",
+				kind == CHILD_PLAN ? "plan" : "CPU");
+	n = ask_helper(a, kind, mode, err);
+	c = child_at_work(a->s, kind);
+	if (n == 0 && ipc_send(c->fd, msg->op, 0, 1, msg->body, msg->len, -EBADF) < 0)
+		log_warning("mover", "%s does not take its question.", mode);
+	return n;
+}
+
+static int op_plan(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r, struct wbuf *w _unused_,
 		   struct kerr *err)
 {
 	struct asker *a = ctx;
 	struct mover_plan_ask ask;
-	struct child *c;
 	int n = check_ready(a->s, err);
 
 	if (n < 0)
 		return n;
 	if (record_get(r, &mover_plan_ask_record, &ask) < 0 || rbuf_end(r) < 0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
-	if (child_at_work(a->s, CHILD_PLAN))
-		return kerr_set(err, EBUSY, KCODE_BUSY,
-				"Another plan is being made on this device; try again.");
-	n = ask_helper(a, CHILD_PLAN, PLAN_MODE_ASK, err);
-	c = child_at_work(a->s, CHILD_PLAN);
-	if (n == 0 && ipc_send(c->fd, msg->op, 0, 1, msg->body, msg->len, -EBADF) < 0)
-		log_warning("mover", "A plan's process does not take its question.");
-	return n;
+	return hand_on(a, CHILD_PLAN, PLAN_MODE_ASK, err);
+}
+
+static int op_roam(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r, struct wbuf *w _unused_,
+		   struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct roam_wish wish;
+	int n = check_ready(a->s, err);
+
+	if (n < 0)
+		return n;
+	if (roam_wish_get(r, &wish) < 0 || rbuf_end(r) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	return hand_on(a, CHILD_ROAM, ROAM_MODE, err);
 }
 
 static int start_disks(struct asker *a, const char *mode, const char *path, struct kerr *err)
@@ -441,6 +468,7 @@ static const struct ipc_op ops[] = {
 	 op_disk_remove},
 	{MOVER_OP_OFFERS, "offers", WHO_KITHD, 0, false, op_offers},
 	{MOVER_OP_PLAN, "plan", WHO_KITHD, MOVER_PLAN_ASK_MAX, false, op_plan},
+	{MOVER_OP_ROAM, "roam", WHO_OWNER, ROAM_DATA_MAX + 64, false, op_roam},
 };
 
 static void on_request(struct supervisor *s, size_t conn, struct ipc_msg *m)
@@ -795,10 +823,11 @@ static void on_signal(struct supervisor *s)
 static void supervisor_tick(struct supervisor *s)
 {
 	static const uint64_t patience[] = {
-		[CHILD_NONE] = UINT64_MAX, [CHILD_WORKER] = UINT64_MAX,
-		[CHILD_VMS] = VMS_MS,	   [CHILD_RECOVER] = RECOVERY_MS,
-		[CHILD_DISKS] = DISKS_MS,  [CHILD_OFFERS] = OFFERS_MS,
-		[CHILD_PLAN] = PLAN_MS,	   [CHILD_WARM] = RECOVERY_MS,
+		[CHILD_NONE] = UINT64_MAX,  [CHILD_WORKER] = UINT64_MAX,
+		[CHILD_VMS] = VMS_MS,	    [CHILD_RECOVER] = RECOVERY_MS,
+		[CHILD_DISKS] = DISKS_MS,   [CHILD_OFFERS] = OFFERS_MS,
+		[CHILD_PLAN] = PLAN_MS,	    [CHILD_ROAM] = ROAM_MS,
+		[CHILD_WARM] = RECOVERY_MS,
 	};
 	uint64_t now = worker_now_ms();
 

@@ -60,6 +60,7 @@ UNIT_TESTS = \
 	tests/unit/test-quote \
 	tests/unit/test-record \
 	tests/unit/test-room \
+	tests/unit/test-roam \
 	tests/unit/test-roster \
 	tests/unit/test-rpc \
 	tests/unit/test-seal \

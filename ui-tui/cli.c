@@ -20,6 +20,7 @@ static const struct {
 } command_tables[] = {
 	{cli_device_commands, false}, {cli_config_commands, true}, {cli_doctor_commands, true},
 	{cli_vm_commands, false},     {cli_move_commands, false},  {cli_disks_commands, false},
+	{cli_roam_commands, false},
 };
 
 static void print_commands(FILE *to)

@@ -97,3 +97,4 @@ extern const struct cli_command cli_doctor_commands[];
 extern const struct cli_command cli_vm_commands[];
 extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_disks_commands[];
+extern const struct cli_command cli_roam_commands[];

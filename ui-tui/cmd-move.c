@@ -35,6 +35,7 @@ struct outlook {
 	uint64_t memory_bytes, disk_bytes;
 	uint64_t rewired;	    /* network cards that would be on another network there */
 	uint64_t least_ms, most_ms; /* as fast as the last hand-off with that device; 0 = none */
+	bool roams;		    /* another CPU waits for its next start */
 	bool asked, reached;	    /* whether the other device told */
 	bool off;		    /* the VM is switched off */
 	json_t *rungs;		    /* as kithd lists them, or NULL */
@@ -56,6 +57,7 @@ static void plan_hosts(struct policyd_plan *plan, const json_t *answer, struct o
 	ret->reached = json_is_true(json_object_get(answer, "reached"));
 	ret->off = json_is_true(json_object_get(answer, "off"));
 	ret->rungs = json_incref(json_object_get(answer, "rungs"));
+	ret->roams = json_is_true(json_object_get(answer, "roams"));
 	ret->asked = true;
 	if (json_is_object(reason))
 		kerr_set(&plan->reason, EREMOTEIO, code > 0 ? (enum kcode)code : KCODE_FAILED, "%s",
@@ -167,6 +169,10 @@ static void print_outlook(const struct target *t, const struct policyd_plan *pla
 		printf("  network: %llu of its cards will be on another network there, which "
 		       "\"%s\" has for that (other_network in its kith.conf).\n",
 		       (unsigned long long)o->rewired, t->name);
+	if (o->roams)
+		puts("  CPU: the one of `kith vm roam` waits for the next start. A move before "
+		     "that "
+		     "leaves it behind: run `kith vm roam` there again.");
 	if (!o->reached)
 		printf("  \"%s\" is another person's device: what it has room for it tells "
 		       "nobody beforehand.\n",
@@ -200,12 +206,13 @@ static json_t *plan_json(const struct target *t, const struct policyd_plan *plan
 			 const struct outlook *o)
 {
 	return json_pack(
-		"{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "vm",
-		t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule, "verdict",
-		verdict_to_string(plan->verdict), "reason", cli_kerr_json(&plan->reason), "rung",
-		o->rung, "off", o->off, "rungs", o->rungs ? json_incref(o->rungs) : json_array(),
-		"memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes",
-		(json_int_t)o->disk_bytes, "rewired", (json_int_t)o->rewired, "reached",
+		"{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o}",
+		"vm", t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule,
+		"verdict", verdict_to_string(plan->verdict), "reason", cli_kerr_json(&plan->reason),
+		"rung", o->rung, "off", o->off, "rungs",
+		o->rungs ? json_incref(o->rungs) : json_array(), "memory_bytes",
+		(json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes, "rewired",
+		(json_int_t)o->rewired, "roams", o->roams, "reached",
 		o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
 		time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
 }

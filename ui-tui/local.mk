@@ -8,6 +8,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-disks.c \
 	ui-tui/cmd-doctor.c \
 	ui-tui/cmd-move.c \
+	ui-tui/cmd-roam.c \
 	ui-tui/cmd-vm.c \
 	ui-tui/config-edit.c ui-tui/config-edit.h \
 	ui-tui/config-file.c ui-tui/config-file.h \

@@ -182,14 +182,14 @@ bool cpu_is_same(const struct cpu *a, const struct cpu *b)
 	       strcmp(a->features, b->features) == 0;
 }
 
-void cpu_keep(struct cpu *c, const struct cpu *of)
+static void sieve(struct cpu *c, const struct cpu *of, bool there_stays)
 {
 	const char *at = c->features, *there = of->features;
 	size_t len = 0;
 	struct name n;
 
 	while (next_name(&at, &n)) {
-		if (!walk_to(&there, &n))
+		if (walk_to(&there, &n) != there_stays)
 			continue;
 		if (len)
 			c->features[len++] = ' ';
@@ -197,6 +197,16 @@ void cpu_keep(struct cpu *c, const struct cpu *of)
 		len += n.len;
 	}
 	c->features[len] = '\0';
+}
+
+void cpu_keep(struct cpu *c, const struct cpu *of)
+{
+	sieve(c, of, true);
+}
+
+void cpu_drop(struct cpu *c, const struct cpu *of)
+{
+	sieve(c, of, false);
 }
 
 bool cpu_other_vendor(const struct cpu *a, const struct cpu *b)

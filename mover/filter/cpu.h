@@ -33,8 +33,9 @@ bool cpu_is_known(const struct cpu *c);
 /* The same CPU in all that is known of it. Nothing unknown is the same as anything. */
 bool cpu_is_same(const struct cpu *a, const struct cpu *b);
 
-/* Drops the features that `of` does not have. */
+/* Drops the features that `of` does not have, or that it has. */
 void cpu_keep(struct cpu *c, const struct cpu *of);
+void cpu_drop(struct cpu *c, const struct cpu *of);
 
 /* Of what maker something is, said by both, and not the same? */
 bool cpu_other_vendor(const struct cpu *a, const struct cpu *b);

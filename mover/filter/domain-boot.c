@@ -206,12 +206,13 @@ int domain_enter_os(struct filter *f, const xmlNode *node, const struct filter_r
 
 /* ---- CPU ---- */
 
-#define CPU_WAY_OUT "Choose a CPU model for it that both have (`virsh edit`), and start it anew."
+#define CPU_WAY_OUT "`kith vm roam %.64s` and a restart of the guest would make it possible."
 
 /* The guest sees what its host has, and would see another CPU from one instruction to the next. */
 static int judge_own(struct filter *f, const struct cpu *want, const struct cpu *have,
 		     const char *mode)
 {
+	const struct domain_walk *w = f->ctx;
 	char words[CPU_WORDS_MAX];
 
 	if (cpu_is_same(want, have))
@@ -220,24 +221,25 @@ static int judge_own(struct filter *f, const struct cpu *want, const struct cpu 
 		return filter_refuse(f,
 				     "The VM sees its host's own CPU (%s), and the destination's "
 				     "processor lacks %s. " CPU_WAY_OUT,
-				     mode, words);
+				     mode, words, w->facts.name);
 	return filter_refuse(f,
 			     "The VM sees its host's own CPU (%s), and the destination's is "
 			     "another one, or it is not known. " CPU_WAY_OUT,
-			     mode);
+			     mode, w->facts.name);
 }
 
 /* It has what it was given by name, and no more is wanted than that. What neither libvirt can
  * say, the destination's says when the copy is made. */
 static int judge_given(struct filter *f, const struct cpu *want, const struct cpu *have)
 {
+	const struct domain_walk *w = f->ctx;
 	char words[CPU_WORDS_MAX];
 
 	if (!cpu_is_known(want) || !cpu_is_known(have) || !cpu_lacks(have, want, words))
 		return 0;
 	return filter_refuse(
 		f, "The VM's CPU has what the destination's processor lacks: %s. " CPU_WAY_OUT,
-		words);
+		words, w->facts.name);
 }
 
 /* libvirt lets no VM of one maker's CPU run on another's. */

@@ -26,8 +26,9 @@ int domain_no_room(struct filter *f, const char *what, uint64_t wanted, uint64_t
 /* As an `enter`: judges an element whose place the destination fills itself, and writes nothing. */
 int domain_judge_only(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 
-extern const struct filter_rule domain_rule;	 /* <domain> */
-extern const struct filter_rule domain_cpu_rule; /* <cpu> */
+extern const struct filter_rule domain_rule;	      /* <domain> */
+extern const struct filter_rule domain_cpu_rule;      /* <cpu> */
+extern const struct filter_rule domain_kept_cpu_rule; /* the one before, in <metadata> */
 
 /* Hooks that the table names; each has the signature of filter_rule.enter. */
 int domain_enter_domain(struct filter *f, const xmlNode *node, const struct filter_rule *rule);

@@ -261,6 +261,13 @@ const struct filter_rule domain_cpu_rule = {
 	.children = cpu_rows,
 };
 
+/* The one before that `kith vm roam` keeps: it may come back, and is judged when the VM has it. */
+const struct filter_rule domain_kept_cpu_rule = {
+	.name = "cpu",
+	.attrs = CPU_ATTRS("custom", "host-model", "host-passthrough", "maximum"),
+	.children = cpu_rows,
+};
+
 static const struct filter_rule timer_rows[] = {
 	WITH("catchup", UINT("threshold", 0, UINT32_MAX), UINT("slew", 0, UINT32_MAX),
 	     UINT("limit", 0, UINT32_MAX)),

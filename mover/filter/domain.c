@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "mover/filter/domain-rules.h"
+#include "mover/filter/roam-xml.h"
 
 #define CPUS_MAX 512u
 #define MEMORY_MAX (1ull << 44) /* bytes; keeps sums far from wrapping */
@@ -237,24 +238,68 @@ static bool os_id_ok(const char *id)
 	       strspn(id, allowed) == len;
 }
 
-/* What other programs wrote about the VM stays on the old host, but for the name of its operating
- * system: virt-manager and its like choose icons and defaults by it. */
-int domain_enter_metadata(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
+static void put_os(struct filter *f, const char *id)
 {
-	const xmlNode *info = child_in(node, LIBOSINFO, "libosinfo");
-	const xmlNode *os = info ? child_in(info, LIBOSINFO, "os") : NULL;
-	const char *id = os ? filter_prop(os, "id") : NULL;
-
-	if (!os_id_ok(id))
-		return 1;
-	filter_open(f, rule->name);
 	filter_open(f, "libosinfo:libosinfo");
 	filter_put_attr(f, "xmlns:libosinfo", LIBOSINFO);
 	filter_open(f, "libosinfo:os");
 	filter_put_attr(f, "id", id);
 	filter_close(f, "libosinfo:os");
 	filter_close(f, "libosinfo:libosinfo");
-	filter_close(f, rule->name);
+}
+
+/* The CPU before that of `kith vm roam`, so that it can be gone back to there as well. */
+static int put_kept(struct filter *f, const xmlNode *kept)
+{
+	const xmlNode *cpu = filter_child(kept, "cpu");
+	int r;
+
+	filter_open(f, "kith:roam");
+	filter_put_attr(f, "xmlns:kith", ROAM_XML_NS);
+	r = cpu ? filter_element(f, cpu, &domain_kept_cpu_rule) : 0;
+	if (r == 0)
+		filter_close(f, "kith:roam");
+	return r;
+}
+
+/* One that cannot be handed over stays behind, and keeps no VM here. */
+static void try_kept(struct filter *f, const xmlNode *kept)
+{
+	struct kerr *err = f->err, ignored = {0};
+	size_t len = f->len;
+	bool in_tag = f->in_tag;
+
+	f->err = &ignored;
+	if (put_kept(f, kept) < 0) {
+		f->len = len;
+		f->in_tag = in_tag;
+	}
+	f->err = err;
+}
+
+/* What other programs wrote about the VM stays on the old host, but for the name of its operating
+ * system: virt-manager and its like choose icons and defaults by it. */
+int domain_enter_metadata(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
+{
+	const xmlNode *info = child_in(node, LIBOSINFO, "libosinfo");
+	const xmlNode *os = info ? child_in(info, LIBOSINFO, "os") : NULL;
+	const xmlNode *kept = child_in(node, ROAM_XML_NS, "roam");
+	const char *id = os ? filter_prop(os, "id") : NULL;
+	size_t len = f->len, begun;
+	bool in_tag = f->in_tag;
+
+	filter_open(f, rule->name);
+	begun = f->len;
+	if (os_id_ok(id))
+		put_os(f, id);
+	if (kept)
+		try_kept(f, kept);
+	if (f->len != begun) {
+		filter_close(f, rule->name);
+	} else {
+		f->len = len;
+		f->in_tag = in_tag;
+	}
 	return 1;
 }
 

@@ -41,6 +41,15 @@ _kith() {
 	2:move | 2:plan | 1:pair | 1:trust)
 		COMPREPLY=($(compgen -W "$(_kith_names devices)" -- "$cur"))
 		;;
+	1:vm)
+		COMPREPLY=($(compgen -W $'show\nroam' -- "$cur"))
+		;;
+	2:vm)
+		COMPREPLY=($(compgen -W "$(_kith_names vms)" -- "$cur"))
+		;;
+	3:vm)
+		[ "${words[1]}" = roam ] && COMPREPLY=($(compgen -W $'--devices\n--undo' -- "$cur"))
+		;;
 	2:policy)
 		COMPREPLY=($(compgen -W "$(_kith_names vms)" -- "$cur"))
 		;;

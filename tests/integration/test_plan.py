@@ -342,24 +342,75 @@ class Plans:
             guest.destroy(laptop, undefine=True)
 
     def cpus(self) -> None:
-        """What the destination's processor lacks is named; what the VM does not have may lack."""
-        laptop, tap = self.laptop, self.tap
-        kinds = (("host-model", "<cpu mode='host-model'/>\n"),
-                 ("maximum", "<cpu mode='maximum'/>\n"),
-                 ("Nehalem", "<cpu mode='custom'><model>Nehalem</model>"
-                              "<feature policy='require' name='avx2'/></cpu>\n"))
-        for name, cpu in kinds if "all" in sys.argv[1:] else kinds[:1]:
+        """What the destination's processor lacks is named, and another CPU is the way out."""
+        kinds = {"host-model": "<cpu mode='host-model'/>\n",
+                 "maximum": "<cpu mode='maximum'/>\n",
+                 "Nehalem": "<cpu mode='custom'><model>Nehalem</model>"
+                            "<feature policy='require' name='avx2'/></cpu>\n"}
+        for name in kinds if "all" in sys.argv[1:] else ("host-model",):
             guest = Odd(name.lower(), memory_mib=64)
-            guest.disk_too, guest.cpu = False, cpu
-            laptop.virsh("define", "/dev/stdin", input=guest.xml())
-            guest.start(laptop)
-            kithlab.set_policy(laptop, guest.name)
-            self.agree(f"{name} between equal processors", None, guest)
+            guest.disk_too, guest.cpu = False, kinds[name]
+            self.laptop.virsh("define", "/dev/stdin", input=guest.xml())
+            guest.start(self.laptop)
+            kithlab.set_policy(self.laptop, guest.name)
+            if name != "host-model":
+                self.agree(f"{name} between equal processors", None, guest)
             with self.lesser("avx2", "bmi1"):
                 answer = self.agree(f"{name}, and a lesser processor", "domain", guest)
-                tap.ok("avx2" in answer["reason"]["text"], f"{name}: what it lacks is named",
-                       str(answer))
-            guest.destroy(laptop, undefine=True)
+                self.tap.ok("avx2" in answer["reason"]["text"]
+                            and f"kith vm roam {guest.name}" in answer["reason"]["text"],
+                            f"{name}: what it lacks is named, and the way out", str(answer))
+                self.roam(guest)
+            guest.destroy(self.laptop, undefine=True)
+
+    def roam(self, guest: Guest) -> None:
+        """`kith vm roam`: nothing but the CPU changes, from the next start on; and the way back."""
+        laptop, tap = self.laptop, self.tap
+
+        def kept() -> str:
+            return laptop.virsh("dumpxml", "--inactive", guest.name).stdout
+
+        def other(xml: str) -> str:
+            return re.sub(r"\n  <(cpu|metadata)\b.*?</\1>|\n  <cpu [^>]*/>", "", xml,
+                          flags=re.DOTALL)
+
+        before, live = kept(), laptop.virsh("dumpxml", guest.name).stdout
+        no = kithlab.Kith(laptop, "vm", "roam", guest.name)
+        no.answer("n")
+        no.wait()
+        tap.equal((no.documents[-1]["error"]["code"], kept()), ("cancelled", before),
+                  "roam without a yes changes nothing")
+        told = kith(laptop, "--yes", "vm", "roam", guest.name)
+        tap.ok(told["waits"] and told["undo"] and told["devices"] == ["desktop"]
+               and "avx2" in told["loses"], "roam: what it loses is said", str(told))
+        tap.ok(other(kept()) == other(before) and kept() != before
+               and "name='avx2'" not in kept().replace("policy='disable' name='avx2'", "")
+               .split("</metadata>")[-1], "roam: only the CPU is another", kept())
+        tap.equal(laptop.virsh("dumpxml", guest.name).stdout, live,
+                  "roam: the running guest is as it was")
+        said, answer, _ = self.plan(laptop, guest, self.desktop)
+        tap.ok(said.code == "domain" and "avx2" in said.text,
+               "roam: before the restart it does not move", str(answer))
+        kith(laptop, "vm", "roam", guest.name, "--undo")
+        tap.equal(kept(), before, "roam --undo: the definition is as before, byte by byte")
+        text = laptop.run(["kith", "--yes", "vm", "roam", guest.name, "--devices",
+                           "laptop,desktop"]).stdout
+        tap.ok("It loses" in text and "avx2" in text and "shut it down and start it" in text,
+               "roam: and people are told", text)
+        tap.note(text.replace("\n", " | "))
+        laptop.virsh("destroy", guest.name)
+        guest.start(laptop)
+        shown = kith(laptop, "vm", "show", guest.name)
+        tap.ok(not shown["waits"] and shown["cpu"] == shown["next_cpu"] == told["next_cpu"],
+               "roam: after the restart it has it", str(shown))
+        self.agree("roam: and moves", None, guest)
+        away = kithlab.Kith(self.desktop, "vm", "roam", guest.name)
+        away.wait()
+        tap.equal(away.documents[-1]["error"]["code"], "custody",
+                  "roam: only where the VM is")
+        kith(laptop, "vm", "roam", guest.name, "--undo")
+        tap.ok("avx2" in kept() or "mode='custom'" not in kept(),
+               "roam --undo: it came back with the VM", kept())
 
     def off(self) -> None:
         """A VM that is off: cold, unless its memory is saved."""

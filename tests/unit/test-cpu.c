@@ -263,6 +263,13 @@ static void test_keep(void)
 {
 	struct cpu cpu = server;
 
+	cpu_drop(&cpu, &other);
+	g_assert_cmpstr(cpu.features, ==,
+			"avx512bw avx512cd avx512dq avx512f avx512vl avx512vnni vmx");
+	cpu_drop(&cpu, &server);
+	g_assert_cmpstr(cpu.features, ==, "");
+	cpu = server;
+
 	cpu_keep(&cpu, &other);
 	g_assert_cmpstr(cpu.features, ==, "aes avx avx2 bmi1 fpu sse4.1 sse4.2");
 	cpu_keep(&cpu, &server);

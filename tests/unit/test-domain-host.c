@@ -16,9 +16,11 @@ static const struct change bare[] = {
 	{"tpm", DEV(TPM("")), "apt install swtpm", KCODE_DOMAIN},
 	{"UEFI", "<os>", "<os firmware='efi'>", "apt install ovmf", KCODE_DOMAIN},
 	{"CPU of the host", "mode='custom' match='exact' check='full'", "mode='host-passthrough'",
-	 "(host-passthrough), and the destination's processor lacks lahf_lm, sse4.1. ",
+	 "(host-passthrough), and the destination's processor lacks lahf_lm, sse4.1. `kith vm "
+	 "roam " FIX_NAME "`",
 	 KCODE_DOMAIN},
-	{"CPU by name", "<os>", "<os>", "destination's processor lacks: lahf_lm, sse4.1. ",
+	{"CPU by name", "<os>", "<os>",
+	 "destination's processor lacks: lahf_lm, sse4.1. `kith vm roam " FIX_NAME "`",
 	 KCODE_DOMAIN},
 	{"kvm", "<domain type='qemu' id='7'>", "<domain type='kvm'>", "hardware virtualisation",
 	 KCODE_DOMAIN},
