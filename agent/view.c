@@ -64,13 +64,14 @@ json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool
 {
 	enum mover_rung rung = reason->code == KCODE_OK ? plan->rung : MOVER_RUNG_NONE;
 
-	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:b, s:b, s:o, s:o}", "rung",
+	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:b, s:I, s:b, s:o, s:o}", "rung",
 			 mover_rung_to_string(rung), "off", plan->off, "rungs",
 			 rung == MOVER_RUNG_NONE ? json_array() : view_rungs(plan, rate), "reason",
 			 api_error(reason), "memory_bytes", (json_int_t)plan->memory_bytes,
 			 "disk_bytes", (json_int_t)plan->disk_bytes, "rewired",
-			 (json_int_t)plan->rewired, "roams", plan->roams, "reached", reached,
-			 "least_ms", view_time(plan->disk_bytes, rate), "most_ms",
+			 (json_int_t)plan->rewired, "roams", plan->roams, "shared",
+			 (json_int_t)plan->shared, "reached", reached, "least_ms",
+			 view_time(plan->disk_bytes, rate), "most_ms",
 			 view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }
 

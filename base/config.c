@@ -115,6 +115,8 @@ static const struct config_key keys[] = {
 	 set_text, ARRAY(networks)},
 	{"libvirt", "other_network", "the name of one of them, or none", "none", NONE, set_text,
 	 ARRAY(other_network)},
+	{"libvirt", "shared_pools", "names of storage pools with commas between, or none", "none",
+	 NONE, set_text, ARRAY(shared_pools)},
 	{"people", "owner", "a local user's name or number", "root", NONE, set_text, ARRAY(owner)},
 	{"trust", "max_age", "seconds, 1 to 31622400", "86400", NONE, set_u32,
 	 MEMBER(evidence_max_age_s), 366UL * 86400},

@@ -26,6 +26,7 @@ struct config {
 	char pool[NAME_MAX_LEN + 1]; /* [libvirt] pool: ...unless there is this storage pool */
 	char other_network[NAME_MAX_LEN + 1]; /* [libvirt] of them, for cards of any other */
 	char networks[256];	      /* [libvirt] networks that VMs may join: names, commas */
+	char shared_pools[256];	      /* [libvirt] pools whose volumes VMs may use: names, commas */
 	char owner[NAME_MAX_LEN + 1]; /* [people] owner: local user who acts for the owner */
 	uint32_t evidence_max_age_s;  /* [trust] max_age: older evidence makes a verdict stale */
 	/* About the file. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mover/host.h"
+#include "mover/stores.h"
 
 static const char *state_words(enum copy_state state)
 {
@@ -103,6 +104,21 @@ int departure_starts(struct virt *v, const struct virt_domain *d, const struct d
 	return r < 0 ? r : virt_could_start(v, d->xml, err);
 }
 
+/* Of one that is off, libvirt does not ask the server by itself; then the pool may know. */
+static int measure_shared(struct virt *v, const struct domain_facts *facts,
+			  const struct domain_disk *d, struct frame_disk *ret, struct kerr *err)
+{
+	struct kerr ignored = {0};
+	int r = stores_resolve(v, d, &ret->shared, err);
+
+	if (r == 0 &&
+	    virt_disk_size(v, facts->uuid, d->target, &ret->capacity, &ret->used, &ignored) < 0 &&
+	    stores_size(v, &ret->shared, &ret->capacity, &ignored) < 0)
+		ret->capacity = 0;
+	ret->used = 0;
+	return r;
+}
+
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
 		      struct kerr *err)
 {
@@ -114,7 +130,9 @@ int departure_measure(struct virt *v, const struct domain_facts *facts, struct f
 		const struct domain_disk *d = &facts->disks[i];
 		struct frame_disk *o = &offer.disks[i];
 
-		r = virt_disk_size(v, facts->uuid, d->target, &o->capacity, &o->used, err);
+		r = d->is_shared ? measure_shared(v, facts, d, o, err)
+				 : virt_disk_size(v, facts->uuid, d->target, &o->capacity, &o->used,
+						  err);
 		memcpy(o->target, d->target, sizeof(o->target));
 		o->format = d->format;
 	}

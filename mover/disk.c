@@ -143,6 +143,8 @@ int disk_check_room(const struct disk_room *room, const struct frame_offer *offe
 	for (size_t i = 0; i < offer->count; i++) {
 		const struct frame_disk *d = &offer->disks[i];
 
+		if (frame_disk_is_shared(d))
+			continue;
 		if (d->capacity > room->total_bytes)
 			return kerr_set(err, ENOSPC, KCODE_ROOM,
 					"The disk \"%s\" of %llu MiB is larger than the "
@@ -188,6 +190,8 @@ int disk_plan(const struct disk_place *place, const char *vm, const struct frame
 		snprintf(t->target, sizeof(t->target), "%s", d->target);
 		t->format = d->format;
 		t->capacity = d->capacity;
+		if (frame_disk_is_shared(d))
+			continue;
 		n = snprintf(t->path, sizeof(t->path), "%s/%s%s%s-%s.%s", place->folder, name,
 			     name[0] ? "-" : "", hex, d->target, disk_format_to_string(d->format));
 		if (n < 0 || (size_t)n >= sizeof(t->path))

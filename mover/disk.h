@@ -43,7 +43,7 @@ int disk_check_room(const struct disk_room *room, const struct frame_offer *offe
 		    struct kerr *err);
 
 /* Chooses a random name, with that of the VM before it where it is harmless, for each disk of the
- * offer; makes nothing. */
+ * offer but shared ones; makes nothing. */
 int disk_plan(const struct disk_place *place, const char *vm, const struct frame_offer *offer,
 	      struct domain_disk_map *ret, struct kerr *err);
 

@@ -3,8 +3,10 @@
 #include "mover/frames-wire.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "mover/filter/storage.h"
 #include "policyd/api/proto.h"
 
 static const char *const frame_type_names[_FRAME_MAX] = {
@@ -89,6 +91,10 @@ static void frame_disk_code(struct coder *c, struct frame_disk *v)
 	code_check(c, v->capacity && v->capacity % 512 == 0 && !(v->capacity >> 62));
 	code_u64(c, &v->used);
 	code_check(c, !(v->used >> 62));
+	CODE_TEXT(c, v->shared.store);
+	CODE_TEXT(c, v->shared.volume);
+	code_check(c, code_good(c) && storage_name_ok(&v->shared));
+	code_check(c, !frame_disk_is_shared(v) || v->format == DISK_FORMAT_RAW);
 }
 
 static void origin_code(struct coder *c, struct domain_origin *v)

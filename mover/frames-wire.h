@@ -62,11 +62,17 @@ struct frame_offer {
 		enum disk_format format;
 		uint64_t capacity; /* virtual size in bytes: a multiple of 512 below 2^62 */
 		uint64_t used;	   /* bytes allocated at the source: what will be written */
+		struct domain_shared shared; /* it stays there, and nothing is written */
 	} disks[DOMAIN_DISKS_MAX];
 };
 #define FRAME_OFFER_MAX                                                               \
 	(45 + CPU_MODEL_MAX + CPU_VENDOR_MAX + CPU_FEATURES_MAX + _LUGGAGE_MAX * 36 + \
-	 DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19))
+	 DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19 + DOMAIN_STORE_MAX + DOMAIN_VOLUME_MAX + 4))
+
+static inline bool frame_disk_is_shared(const struct frame_disk *disk)
+{
+	return disk->shared.volume[0] != '\0';
+}
 
 struct frame_ack {
 	uint64_t late_us;   /* since the guest ran again */
@@ -89,8 +95,8 @@ DECLARE_CODEC(frame_ack);
 DECLARE_CODEC(frame_luggage);
 DECLARE_CODEC(frame_moved);
 
-/* The two first words. get: -EPROTONOSUPPORT if the version is another one or missing; -EBADMSG
- * leaves *ret untouched. */
+/* The two first words. get: -EPROTONOSUPPORT if the version is another one or missing, -EBADMSG,
+ * -ENOMEM; *ret is untouched then. */
 int frame_offer_put(struct wbuf *w, const struct frame_offer *offer);
 int frame_offer_get(struct rbuf *r, struct frame_offer *ret);
 int frame_ready_put(struct wbuf *w);

@@ -42,6 +42,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter/roam-xml.h \
 	mover/filter/rpc.c \
 	mover/filter/rpc.h \
+	mover/filter/storage.c \
+	mover/filter/storage.h \
 	mover/filter/xdr.c \
 	mover/filter/xdr.h \
 	mover/filter/xml-filter.c \
@@ -62,6 +64,8 @@ mover_libmover_a_SOURCES = \
 	mover/listing.h \
 	mover/luggage.c \
 	mover/luggage.h \
+	mover/names.c \
+	mover/names.h \
 	mover/network.c \
 	mover/network.h \
 	mover/off.c \
@@ -90,6 +94,8 @@ mover_libmover_a_SOURCES = \
 	mover/side.h \
 	mover/stale.c \
 	mover/stale.h \
+	mover/stores.c \
+	mover/stores.h \
 	mover/supervisor.c \
 	mover/supervisor.h \
 	mover/task.c \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/names.h"
 #include "mover/virt-internal.h"
 
 #define NONE "none"
@@ -50,22 +51,6 @@ static void look_up(struct virt *v, struct domain_network *n)
 		virt_fail(&n->missing, "Looking the network up");
 }
 
-/* The next name of the list, without the blanks around it; its end moves *names on. */
-static bool next_name(const char **names, char ret[NAME_MAX_LEN + 1])
-{
-	const char *at = *names + strspn(*names, ", ");
-	size_t len = strcspn(at, ",");
-
-	*names = at + len;
-	while (len && at[len - 1] == ' ')
-		len--;
-	if (!len || len > NAME_MAX_LEN)
-		return false;
-	memcpy(ret, at, len);
-	ret[len] = '\0';
-	return strcmp(ret, NONE) != 0;
-}
-
 static void choose_other(const char *other, struct domain_networks *ret)
 {
 	if (strcmp(other, NONE) == 0 || !other[0])
@@ -87,7 +72,7 @@ void network_look(struct virt *v, const char *names, const char *other, struct d
 
 	*ret = (struct domain_networks){0};
 	while (*names) {
-		if (!next_name(&names, name))
+		if (!names_next(&names, name))
 			continue;
 		if (ret->count == DOMAIN_NETWORKS_MAX) {
 			log_warning("network",

@@ -24,6 +24,22 @@ static void offers_taken_code(struct coder *c, struct offers_taken *v)
 	CODE_FLAG(c, v->stays);
 }
 
+static void offers_store_code(struct coder *c, struct domain_store *v)
+{
+	code_name(c, v->pool);
+	CODE_TEXT(c, v->store);
+	code_kerr(c, &v->missing);
+	code_check(c, code_good(c) && v->pool[0]);
+}
+
+static void offers_volume_code(struct coder *c, struct offers_volume *v)
+{
+	CODE_BYTES(c, v->name);
+	code_u8(c, &v->users);
+	code_check(c, v->users <= 2);
+	CODE_BYTES(c, v->user);
+}
+
 static void offers_room_code(struct coder *c, struct disk_room *v)
 {
 	code_name(c, v->pool);
@@ -74,6 +90,12 @@ static void offers_code(struct coder *c, struct offers *v)
 	CODE_COUNT(c, v->taken_count, v->taken);
 	for (size_t i = 0; code_good(c) && i < v->taken_count; i++)
 		offers_taken_code(c, &v->taken[i]);
+	CODE_COUNT(c, v->stores.count, v->stores.list);
+	for (size_t i = 0; code_good(c) && i < v->stores.count; i++)
+		offers_store_code(c, &v->stores.list[i]);
+	CODE_COUNT(c, v->volume_count, v->volumes);
+	for (size_t i = 0; code_good(c) && i < v->volume_count; i++)
+		offers_volume_code(c, &v->volumes[i]);
 }
 
 /* Too large for a record of base/code.h. */
@@ -188,6 +210,33 @@ static void look_place(struct virt *v, const struct config *config, struct offer
 		disk_place_room(&place, &ret->room, &ret->no_place);
 }
 
+static void mark_volume(const uint8_t salt[OFFERS_SALT_LEN], const char *store, const char *volume,
+			uint8_t ret[OFFERS_MARK_LEN])
+{
+	char text[DOMAIN_STORE_MAX + DOMAIN_VOLUME_MAX + 2];
+
+	snprintf(text, sizeof(text), "%s/%s", store, volume);
+	offers_mark(salt, text, strlen(text), ret);
+}
+
+static void look_stores(struct virt *v, const struct config *config, struct offers *ret)
+{
+	_cleanup_free_ struct stores_volume *list = calloc(OFFERS_VOLUMES_MAX, sizeof(*list));
+
+	stores_look(v, config->shared_pools, &ret->stores);
+	if (!list)
+		return;
+	ret->volume_count = stores_volumes(v, &ret->stores, list, OFFERS_VOLUMES_MAX);
+	for (size_t i = 0; i < ret->volume_count; i++) {
+		struct offers_volume *o = &ret->volumes[i];
+
+		mark_volume(ret->salt, list[i].store->store, list[i].name, o->name);
+		o->users = (uint8_t)MIN_OF(list[i].users, 2u);
+		if (o->users)
+			offers_mark(ret->salt, list[i].user, UUID_LEN, o->user);
+	}
+}
+
 void offers_look(struct virt *v, const struct config *config, const struct policyd_vm *known,
 		 size_t known_count, struct offers *ret)
 {
@@ -198,6 +247,7 @@ void offers_look(struct virt *v, const struct config *config, const struct polic
 	host_look(v, &ret->host);
 	network_look(v, config->networks, config->other_network, &ret->networks);
 	look_place(v, config, ret);
+	look_stores(v, config, ret);
 }
 
 /* -- judging -- */
@@ -251,6 +301,81 @@ static int refuse_as(const struct kerr *why, int num, struct kerr *err)
 	return why->code == KCODE_OK ? 0 : kerr_set(err, num, why->code, "%s", why->text);
 }
 
+static const struct domain_store *find_store(const struct offers *o, const struct frame_disk *d)
+{
+	for (size_t i = 0; i < o->stores.count; i++)
+		if (o->stores.list[i].store[0] &&
+		    strcmp(o->stores.list[i].store, d->shared.store) == 0)
+			return &o->stores.list[i];
+	return NULL;
+}
+
+/* A pool that is named and not there may be the one. */
+static int say_no_store(const struct offers *o, const struct frame_disk *d, struct kerr *err)
+{
+	for (size_t i = 0; i < o->stores.count; i++)
+		if (!o->stores.list[i].store[0] && o->stores.list[i].missing.code != KCODE_OK)
+			return refuse_as(&o->stores.list[i].missing, ENXIO, err);
+	return kerr_set(
+		err, EPERM, KCODE_DOMAIN,
+		"The disk \"%s\" is on shared storage, %.200s, and the destination has opened "
+		"no storage pool for that to VMs that arrive. Its owner can define one like "
+		"the source's, and add its name to \"shared_pools\" in the section [libvirt] "
+		"of kith.conf.",
+		d->target, d->shared.store);
+}
+
+static int say_no_volume(const struct frame_disk *d, const struct domain_store *s, struct kerr *err)
+{
+	const char *pool = s ? s->pool : "POOL";
+
+	return kerr_set(err, ENOENT, KCODE_NOT_READY,
+			"The disk \"%s\" is \"%s\" on shared storage, and the destination does not "
+			"see it there. Do there `virsh pool-refresh %s`; if it is still missing in "
+			"`virsh vol-list %s`, the storage does not show it to that device.",
+			d->target, d->shared.volume, pool, pool);
+}
+
+static int judge_volume(const struct offers *o, const struct offers_need *need,
+			const struct frame_disk *d, const struct domain_store *s, struct kerr *err)
+{
+	uint8_t name[OFFERS_MARK_LEN], user[OFFERS_MARK_LEN];
+	const struct offers_volume *v = NULL;
+
+	mark_volume(o->salt, d->shared.store, d->shared.volume, name);
+	offers_mark(o->salt, need->uuid, UUID_LEN, user);
+	for (size_t i = 0; i < o->volume_count; i++)
+		if (memcmp(o->volumes[i].name, name, sizeof(name)) == 0)
+			v = &o->volumes[i];
+	if (!v)
+		return say_no_volume(d, s, err);
+	if (v->users > 1 || (v->users && memcmp(v->user, user, sizeof(user)) != 0))
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"The disk \"%s\" on shared storage is a disk of another VM at the "
+				"destination, too; two VMs would write to it.",
+				d->target);
+	return 0;
+}
+
+/* The owner's word opens a pool, not what his own VMs have in it. */
+static int judge_shared(const struct offers *o, const struct offers_need *need, struct kerr *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < need->offer->count; i++) {
+		const struct frame_disk *d = &need->offer->disks[i];
+		const struct domain_store *s;
+
+		if (!frame_disk_is_shared(d))
+			continue;
+		s = find_store(o, d);
+		r = s ? refuse_as(&s->missing, ENXIO, err) : say_no_store(o, d, err);
+		if (r == 0)
+			r = judge_volume(o, need, d, s, err);
+	}
+	return r;
+}
+
 int offers_judge(const struct offers *o, const struct offers_need *need, struct kerr *err)
 {
 	int r = refuse_as(&o->why, EAGAIN, err);
@@ -261,7 +386,56 @@ int offers_judge(const struct offers *o, const struct offers_need *need, struct 
 		r = judge_memory(o, need, err);
 	if (r == 0)
 		r = refuse_as(&o->no_place, EIO, err);
-	return r == 0 ? disk_check_room(&o->room, need->offer, err) : r;
+	if (r == 0)
+		r = disk_check_room(&o->room, need->offer, err);
+	return r == 0 ? judge_shared(o, need, err) : r;
+}
+
+int offers_place_shared(const struct offers *o, const struct frame_offer *offer,
+			struct domain_disk_map *map, struct kerr *err)
+{
+	for (size_t i = 0; i < offer->count; i++) {
+		const struct frame_disk *d = &offer->disks[i];
+
+		if (!frame_disk_is_shared(d))
+			continue;
+		map->disks[i].path[0] = '\0';
+		map->disks[i].store = find_store(o, d);
+		memcpy(map->disks[i].volume, d->shared.volume, sizeof(d->shared.volume));
+		if (!map->disks[i].store)
+			return say_no_store(o, d, err);
+	}
+	return 0;
+}
+
+/* libvirt 9.0 tells the number of an iSCSI disk's last block, where QEMU counts them. */
+#define SIZE_SLACK 4096u
+
+static int check_size(struct virt *v, const struct frame_disk *d, struct kerr *err)
+{
+	uint64_t here = 0;
+	int r = stores_size(v, &d->shared, &here, err);
+
+	if (r == -ENOENT)
+		return say_no_volume(d, NULL, err);
+	if (r < 0 || (here <= d->capacity && d->capacity - here <= SIZE_SLACK))
+		return r;
+	return kerr_set(
+		err, EBADF, KCODE_IDENTITY,
+		"The disk \"%s\" is on shared storage, but the one of that name has %llu "
+		"bytes at the destination, and not %llu: it is another one. Do the addresses "
+		"in the storage pools lead to the same server?",
+		d->target, (unsigned long long)here, (unsigned long long)d->capacity);
+}
+
+int offers_check_shared(struct virt *v, const struct frame_offer *offer, struct kerr *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < offer->count; i++)
+		if (frame_disk_is_shared(&offer->disks[i]))
+			r = check_size(v, &offer->disks[i], err);
+	return r;
 }
 
 void offers_limits(const struct offers *o, const struct offers_need *need,

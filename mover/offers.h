@@ -9,10 +9,12 @@
 
 #include "mover/disk.h"
 #include "mover/host.h"
+#include "mover/stores.h"
 #include "policyd/api/proto.h"
 
 #define OFFERS_VERSION 2
 #define OFFERS_TAKEN_MAX 256
+#define OFFERS_VOLUMES_MAX 256
 #define OFFERS_SALT_LEN 16
 #define OFFERS_MARK_LEN 8
 #define OFFERS_MAX MOVER_OFFERS_MAX
@@ -32,6 +34,15 @@ struct offers {
 		uint8_t name[OFFERS_MARK_LEN], uuid[OFFERS_MARK_LEN];
 		uint8_t stays; /* 0: only a definition that makes room for the VM it is of (F7) */
 	} taken[OFFERS_TAKEN_MAX];
+	/* Storage over the network that VMs may have disks on; of it are told pool, name and what
+	 * is missing. What is in there, again by keyed hashes. */
+	struct stores stores;
+	size_t volume_count;
+	struct offers_volume {
+		uint8_t name[OFFERS_MARK_LEN];
+		uint8_t users; /* VMs here that have it; 2 = more than one */
+		uint8_t user[OFFERS_MARK_LEN];
+	} volumes[OFFERS_VOLUMES_MAX];
 };
 
 /* get: -EPROTONOSUPPORT if the version is another one, -EBADMSG, -ENOMEM; *ret is untouched then.
@@ -58,6 +69,15 @@ int offers_judge(const struct offers *o, const struct offers_need *need, struct 
 /* Enters what the filter of the VM's configuration has to know; pointers into both stay. */
 void offers_limits(const struct offers *o, const struct offers_need *need,
 		   struct domain_limits *limits);
+
+/* Enters where shared disks of the offer are, as this host reaches them; pointers into `o` stay.
+ * They are what offers_judge() let pass. */
+int offers_place_shared(const struct offers *o, const struct frame_offer *offer,
+			struct domain_disk_map *map, struct kerr *err);
+
+/* Are they as large here, too? IDENTITY if not, or as the storage server's pool says. Asks the
+ * server. */
+int offers_check_shared(struct virt *v, const struct frame_offer *offer, struct kerr *err);
 
 /* The same questions about the VM's UUID and name to libvirt itself, just before something is made
  * (H21). `was_here`: policyd has a record of it. */

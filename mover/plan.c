@@ -44,6 +44,9 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_r
 	if (r < 0)
 		return r;
 	made_up_map(&vm->offer, map);
+	r = offers_place_shared(o, &vm->offer, map, err);
+	if (r < 0)
+		return r;
 	offers_limits(o, &need, &limits);
 	r = domain_rebuild(vm->xml, strlen(vm->xml), &limits, map, &unused, there, err);
 	*ret_rewired = r < 0 ? 0 : (uint32_t)there->rewired_count;
@@ -55,11 +58,16 @@ void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_pl
 	/* That of a VM which is off is empty. */
 	ret->memory_bytes = state == COPY_GONE ? 0 : vm->facts.memory_bytes;
 	ret->disk_bytes = 0;
-	for (size_t i = 0; i < vm->offer.count; i++)
-		ret->disk_bytes += MIN_OF(vm->offer.disks[i].used, vm->offer.disks[i].capacity);
-	ret->rung = state == COPY_GONE ? MOVER_RUNG_COLD
-		    : vm->offer.count  ? MOVER_RUNG_LIVE_DISK
-				       : MOVER_RUNG_LIVE;
+	ret->shared = 0;
+	for (size_t i = 0; i < vm->offer.count; i++) {
+		const struct frame_disk *d = &vm->offer.disks[i];
+
+		ret->shared += frame_disk_is_shared(d);
+		ret->disk_bytes += frame_disk_is_shared(d) ? 0 : MIN_OF(d->used, d->capacity);
+	}
+	ret->rung = state == COPY_GONE		    ? MOVER_RUNG_COLD
+		    : vm->offer.count > ret->shared ? MOVER_RUNG_LIVE_DISK
+						    : MOVER_RUNG_LIVE;
 }
 
 void plan_rungs(const struct virt_domain *d, struct mover_plan *ret)

@@ -121,6 +121,7 @@ static void mover_plan_code(struct coder *c, struct mover_plan *v)
 	code_u64(c, &v->disk_bytes);
 	code_u32(c, &v->rewired);
 	CODE_FLAG(c, v->roams);
+	code_u32(c, &v->shared);
 }
 DEFINE_RECORD(mover_plan)
 

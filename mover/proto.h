@@ -104,7 +104,7 @@ enum mover_rung {
 };
 DECLARE_NAMES(mover_rung, enum mover_rung);
 
-#define MOVER_OFFERS_MAX 32768 /* bytes of what a host offers */
+#define MOVER_OFFERS_MAX 49152 /* bytes of what a host offers */
 
 struct mover_plan_ask {
 	uint8_t uuid[UUID_LEN];
@@ -123,6 +123,7 @@ struct mover_plan {
 	uint64_t memory_bytes, disk_bytes; /* to be sent; 0 = not known */
 	uint32_t rewired; /* network cards that would be on another network there */
 	uint8_t roams;	  /* 1: another CPU waits for its next start (`kith vm roam`) */
+	uint32_t shared;  /* disks on shared storage, which are not sent */
 };
 
 /* What the requests that are about one hand-off begin with, and CANCEL is. */

@@ -156,7 +156,7 @@ static enum whose whose_copy(struct recover *r)
 	if (copy.defined || virt_live_disks(p->virt, p->uuid, &facts, &err) < 0)
 		return WHOSE_OTHERS;
 	for (size_t i = 0; i < facts.disk_count; i++)
-		if (!remnant_has(&p->remnant, facts.disks[i].source))
+		if (!facts.disks[i].is_shared && !remnant_has(&p->remnant, facts.disks[i].source))
 			return WHOSE_OTHERS;
 	return WHOSE_OURS;
 }

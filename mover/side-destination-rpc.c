@@ -57,7 +57,7 @@ int destination_rpc_open(struct worker *w, const struct offers_need *need,
 			   .serial_path = serial},
 		.map = *map,
 		.migrate_uri = ram,
-		.disks_uri = map->count ? nbd : NULL,
+		.disks_uri = domain_disk_map_copied(map) ? nbd : NULL,
 		.source_uri = ram,
 	};
 	int r;
@@ -112,7 +112,8 @@ static void on_gateway_event(struct worker *w, const struct gateway_action *a)
 
 	switch (a->event) {
 	case GATEWAY_EVENT_PREPARED:
-		worker_phase(w, d->map.count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
+		worker_phase(w, domain_disk_map_copied(&d->map) ? PHASE_COPYING_DISK
+								: PHASE_COPYING_MEMORY);
 		break;
 	case GATEWAY_EVENT_FINISH:
 		worker_phase(w, PHASE_SWITCHING);

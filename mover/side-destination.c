@@ -81,13 +81,18 @@ static int make_images(struct worker *w, struct kerr *err)
 	if (r == 0)
 		r = check_absent(w, err);
 	if (r == 0)
+		r = offers_check_shared(w->place.virt, &d->offer, err);
+	if (r == 0)
 		r = disk_place_open(w->place.virt, &w->place.config, &place, err);
 	if (r == 0)
 		r = disk_plan(&place, w->grant.vm, &d->offer, &d->map, err);
+	if (r == 0)
+		r = offers_place_shared(&d->offers, &d->offer, &d->map, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < d->map.count; i++)
-		remnant_add(&w->place.remnant, d->map.disks[i].path, true);
+		if (!d->map.disks[i].store)
+			remnant_add(&w->place.remnant, d->map.disks[i].path, true);
 	if (d->offer.origin.uefi) {
 		r = disk_plan_variables(&w->place.config, w->place.folder, w->grant.vm, d->nvram,
 					err);
@@ -101,7 +106,9 @@ static int make_images(struct worker *w, struct kerr *err)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot note what is made: %s.",
 				strerror(-r));
 	for (size_t i = 0; i < d->map.count; i++) {
-		r = disk_create(&place, w->place.folder, &d->map.disks[i], &d->image_fd[i], err);
+		r = d->map.disks[i].store ? 0
+					  : disk_create(&place, w->place.folder, &d->map.disks[i],
+							&d->image_fd[i], err);
 		if (r < 0)
 			return r;
 	}

@@ -51,6 +51,7 @@ int source_rpc_open(struct worker *w, const struct domain_disk_map *map)
 	if (r == 0)
 		r = listen_local(w->place.sockets[WORKPLACE_NBD], &s->nbd_listen);
 	s->map = *map;
+	s->copied = (uint16_t)domain_facts_copied(&((struct source *)w->ctx)->facts);
 	s->limits.expect_name = w->grant.vm;
 	memcpy(s->limits.expect_uuid, w->place.uuid, UUID_LEN);
 	return r < 0 ? r : bridge_open(&s->bridge);
@@ -336,7 +337,7 @@ static void on_nbd_listen(struct worker *w, int fd, short revents _unused_)
 
 	if (c < 0)
 		return;
-	if (s->next_disk >= DATA_CHANNEL_DISK + s->map.count)
+	if (s->next_disk >= DATA_CHANNEL_DISK + s->copied)
 		worker_dial(w, s->next_disk); /* more than one for each disk: not dialled yet */
 	wait_relay(w, c, s->next_disk++);
 }

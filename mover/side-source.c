@@ -63,6 +63,9 @@ static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr
 		memcpy(t->path, d->source, sizeof(t->path));
 		t->format = d->format;
 		t->capacity = s->offer.disks[i].capacity;
+		/* Not an image of this host's that could become an old one. */
+		if (d->is_shared)
+			continue;
 		remnant_add(&w->place.remnant, d->source,
 			    disk_was_made(w->place.folder, d->source));
 	}
@@ -306,7 +309,7 @@ static void source_migrate(struct worker *w)
 	struct source *s = source_self(w);
 
 	s->migrating = true;
-	worker_phase(w, s->facts.disk_count ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
+	worker_phase(w, domain_facts_copied(&s->facts) ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
 	if (tasks_run(w->long_tasks, migrate_work, migrate_done, w) < 0) {
 		s->migrating = false;
 		side_post(w, TRANSFER_EVENT_MIGRATE_FAILED);
@@ -521,7 +524,7 @@ static void source_dial(struct worker *w)
 		return;
 	/* All connections are made while the destination makes its images. */
 	worker_dial(w, DATA_CHANNEL_RAM);
-	for (size_t i = 0; i < s->facts.disk_count; i++)
+	for (size_t i = 0; i < domain_facts_copied(&s->facts); i++)
 		worker_dial(w, (uint16_t)(DATA_CHANNEL_DISK + i));
 }
 

@@ -21,6 +21,7 @@ struct source_rpc {
 	struct xdr_out held; /* Finish3's reply until the decision */
 	uint16_t next_disk;  /* channel of the next NBD connection */
 	uint64_t memory_ns;  /* QEMU began to send memory then; 0 = not yet */
+	uint16_t copied;     /* disks, each with such a connection */
 	struct {
 		int fd;
 		uint16_t channel;

@@ -569,13 +569,15 @@ static int migrate_params(const struct virt_migration *m, virTypedParameterPtr *
 	snprintf(uri, sizeof(uri), "unix://%s", m->ram_path);
 	if (virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_URI, uri) < 0)
 		return -1;
-	if (!m->facts->disk_count)
+	if (!domain_facts_copied(m->facts))
 		return 0;
 	snprintf(uri, sizeof(uri), "unix://%s", m->nbd_path);
 	if (virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_DISKS_URI, uri) < 0)
 		return -1;
+	/* Named one by one: else libvirt copies all that are not <shareable/>. */
 	for (size_t i = 0; i < m->facts->disk_count; i++)
-		if (virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_MIGRATE_DISKS,
+		if (!m->facts->disks[i].is_shared &&
+		    virTypedParamsAddString(p, n, &max, VIR_MIGRATE_PARAM_MIGRATE_DISKS,
 					    m->facts->disks[i].target) < 0)
 			return -1;
 	return 0;
@@ -586,7 +588,7 @@ int virt_migrate(const uint8_t uuid[UUID_LEN], const struct virt_migration *m, s
 	/* Never peer-to-peer (R6), never PERSIST_DEST (H14), never UNSAFE. */
 	unsigned flags = VIR_MIGRATE_PAUSED | VIR_MIGRATE_ABORT_ON_ERROR |
 			 (m->still ? 0 : VIR_MIGRATE_LIVE) |
-			 (m->facts->disk_count ? VIR_MIGRATE_NON_SHARED_DISK : 0);
+			 (domain_facts_copied(m->facts) ? VIR_MIGRATE_NON_SHARED_DISK : 0);
 	_cleanup_conn_ virConnectPtr local = NULL, remote = NULL;
 	_cleanup_domain_ virDomainPtr dom = NULL, there = NULL;
 	virTypedParameterPtr p = NULL;

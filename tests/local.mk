@@ -66,6 +66,7 @@ UNIT_TESTS = \
 	tests/unit/test-seal \
 	tests/unit/test-session \
 	tests/unit/test-stale \
+	tests/unit/test-storage \
 	tests/unit/test-store \
 	tests/unit/test-tls \
 	tests/unit/test-tpm \
@@ -192,6 +193,7 @@ EXTRA_DIST += tests/check \
 	tests/lab/guest.py \
 	tests/lab/holder.py \
 	tests/lab/hostile.py \
+	tests/lab/iscsi.py \
 	tests/lab/kithlab.py \
 	tests/lab/lab \
 	tests/lab/lab.py \

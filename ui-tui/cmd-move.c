@@ -34,6 +34,7 @@ struct outlook {
 	const char *rung; /* a name of enum mover_rung; "none" while it is not known */
 	uint64_t memory_bytes, disk_bytes;
 	uint64_t rewired;	    /* network cards that would be on another network there */
+	uint64_t shared;	    /* disks on storage that both reach */
 	uint64_t least_ms, most_ms; /* as fast as the last hand-off with that device; 0 = none */
 	bool roams;		    /* another CPU waits for its next start */
 	bool asked, reached;	    /* whether the other device told */
@@ -52,6 +53,7 @@ static void plan_hosts(struct policyd_plan *plan, const json_t *answer, struct o
 	ret->memory_bytes = number_of(answer, "memory_bytes");
 	ret->disk_bytes = number_of(answer, "disk_bytes");
 	ret->rewired = number_of(answer, "rewired");
+	ret->shared = number_of(answer, "shared");
 	ret->least_ms = number_of(answer, "least_ms");
 	ret->most_ms = number_of(answer, "most_ms");
 	ret->reached = json_is_true(json_object_get(answer, "reached"));
@@ -173,6 +175,9 @@ static void print_outlook(const struct target *t, const struct policyd_plan *pla
 		puts("  CPU: the one of `kith vm roam` waits for the next start. A move before "
 		     "that "
 		     "leaves it behind: run `kith vm roam` there again.");
+	if (o->shared)
+		printf("  storage: %llu of its disks %s on shared storage, and not sent.\n",
+		       (unsigned long long)o->shared, o->shared == 1 ? "is" : "are");
 	if (!o->reached)
 		printf("  \"%s\" is another person's device: what it has room for it tells "
 		       "nobody beforehand.\n",
@@ -205,16 +210,17 @@ static json_t *time_json(const struct outlook *o, uint64_t ms)
 static json_t *plan_json(const struct target *t, const struct policyd_plan *plan,
 			 const struct outlook *o)
 {
-	return json_pack(
-		"{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o}",
-		"vm", t->vm, "device", t->name, "allowed", plan->allowed, "rule", plan->rule,
-		"verdict", verdict_to_string(plan->verdict), "reason", cli_kerr_json(&plan->reason),
-		"rung", o->rung, "off", o->off, "rungs",
-		o->rungs ? json_incref(o->rungs) : json_array(), "memory_bytes",
-		(json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes, "rewired",
-		(json_int_t)o->rewired, "roams", o->roams, "reached",
-		o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
-		time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:I, "
+			 "s:o, s:o, s:o}",
+			 "vm", t->vm, "device", t->name, "allowed", plan->allowed, "rule",
+			 plan->rule, "verdict", verdict_to_string(plan->verdict), "reason",
+			 cli_kerr_json(&plan->reason), "rung", o->rung, "off", o->off, "rungs",
+			 o->rungs ? json_incref(o->rungs) : json_array(), "memory_bytes",
+			 (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
+			 "rewired", (json_int_t)o->rewired, "roams", o->roams, "shared",
+			 (json_int_t)o->shared, "reached",
+			 o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
+			 time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
 }
 
 static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "mover/filter/domain-rules.h"
+#include "mover/filter/storage.h"
 
 int domain_enter_emulator(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
 {
@@ -49,19 +50,60 @@ static int enter_drive(struct filter *f, const xmlNode *node, const char *target
 }
 
 /* The path at the source is a fact for the tool at the source; it is never written anywhere. */
-static int read_disk(struct filter *f, const xmlNode *node, struct domain_disk *disk)
+static int read_file(struct filter *f, const xmlNode *node, struct domain_disk *disk)
 {
 	const xmlNode *source = filter_child(node, "source");
-	const xmlNode *driver = filter_child(node, "driver");
 	const char *file = source ? filter_prop(source, "file") : NULL;
-	const char *type = driver ? filter_prop(driver, "type") : NULL;
-	int format = disk_format_from_string(type);
 
 	if (!file || file[0] != '/' || strlen(file) > DOMAIN_PATH_MAX)
 		return filter_refuse(f,
 				     "Disk %s of the VM is not an image file with an absolute "
 				     "path.",
 				     disk->target);
+	snprintf(disk->source, sizeof(disk->source), "%s", file);
+	return 0;
+}
+
+/* What a volume of a pool is, only the host knows whose pool it is. */
+static int read_volume(struct filter *f, const xmlNode *node, struct domain_disk *disk)
+{
+	static const struct filter_attr token = {.kind = FILTER_TOKEN, .max = DOMAIN_VOLUME_MAX};
+	const xmlNode *source = filter_child(node, "source");
+	const char *pool = source ? filter_prop(source, "pool") : NULL;
+	const char *volume = source ? filter_prop(source, "volume") : NULL;
+
+	if (!pool || !text_is_name(pool, NAME_MAX_LEN) || !volume ||
+	    filter_value(&token, volume, disk->shared.volume, sizeof(disk->shared.volume)) < 0)
+		return filter_refuse(f,
+				     "Disk %s of the VM is a volume of a storage pool, by a name "
+				     "that cannot be handed over.",
+				     disk->target);
+	snprintf(disk->source, sizeof(disk->source), "%s", pool);
+	return 0;
+}
+
+static int read_shared(struct filter *f, const xmlNode *node, struct domain_disk *disk)
+{
+	const char *why;
+
+	disk->is_shared = true;
+	if (strcmp(filter_prop(node, "type"), "volume") == 0)
+		return read_volume(f, node, disk);
+	if (storage_read_source(filter_child(node, "source"), &disk->shared, &why) < 0)
+		return filter_refuse(f, "Disk %s of the VM %s.", disk->target, why);
+	return 0;
+}
+
+static int read_disk(struct filter *f, const xmlNode *node, struct domain_disk *disk)
+{
+	const xmlNode *driver = filter_child(node, "driver");
+	const char *type = driver ? filter_prop(driver, "type") : NULL;
+	int format = disk_format_from_string(type);
+	int r = strcmp(filter_prop(node, "type"), "file") == 0 ? read_file(f, node, disk)
+							       : read_shared(f, node, disk);
+
+	if (r < 0)
+		return r;
 	if (format < 0)
 		return filter_refuse(f,
 				     "Disk %s of the VM is neither raw nor qcow2; it cannot be "
@@ -73,8 +115,18 @@ static int read_disk(struct filter *f, const xmlNode *node, struct domain_disk *
 				     "not copy such disks.",
 				     disk->target);
 	disk->format = (enum disk_format)format;
-	snprintf(disk->source, sizeof(disk->source), "%s", file);
 	return 0;
+}
+
+/* A disk that stays where it is must not be one that has to be copied, nor the reverse: the first
+ * would be lost, the second written over. */
+static bool same_kind(const struct domain_disk *disk, const struct domain_disk_target *at)
+{
+	if (disk->is_shared != (at->store != NULL))
+		return false;
+	return !disk->is_shared || !disk->shared.store[0] ||
+	       (strcmp(disk->shared.store, at->store->store) == 0 &&
+		strcmp(disk->shared.volume, at->volume) == 0);
 }
 
 static int find_disk_target(struct filter *f, const struct domain_disk *disk)
@@ -94,13 +146,42 @@ static int find_disk_target(struct filter *f, const struct domain_disk *disk)
 				     "Disk %s of the VM has another format than announced; "
 				     "nothing was started.",
 				     disk->target);
+	if (!same_kind(disk, w->at))
+		return filter_refuse(f,
+				     "Disk %s of the VM is on other storage than announced; "
+				     "nothing was started.",
+				     disk->target);
 	return 0;
+}
+
+/* libvirt there knows the storage by its own pool; a volume of one becomes what it stands for. */
+static int put_shared(struct filter *f, const xmlNode *node)
+{
+	const struct filter_rule *rule = &domain_shared_disk_rule;
+	int r;
+
+	filter_open(f, rule->name);
+	filter_put_attr(f, "type", "network");
+	r = filter_attrs(f, node, rule);
+	if (r == 0)
+		r = filter_children(f, node, rule);
+	if (r < 0)
+		return r;
+	filter_close(f, rule->name);
+	return 1;
+}
+
+/* Types of disks with contents. */
+static bool may_be_disk(const char *type)
+{
+	return strcmp(type, "file") == 0 || strcmp(type, "network") == 0 ||
+	       strcmp(type, "volume") == 0;
 }
 
 int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
 {
 	struct domain_walk *w = f->ctx;
-	const char *device = filter_prop(node, "device");
+	const char *device = filter_prop(node, "device"), *type = filter_prop(node, "type") ?: "";
 	uint32_t most = w->limits ? w->limits->max_disks : 0;
 	struct domain_disk disk = {0};
 	int r;
@@ -112,11 +193,10 @@ int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter
 		return r;
 	if (device && (strcmp(device, "cdrom") == 0 || strcmp(device, "floppy") == 0))
 		return enter_drive(f, node, disk.target);
-	if (strcmp(filter_prop(node, "type") ?: "", "block") == 0)
+	if (strcmp(type, "block") == 0)
 		return filter_refuse(f, "%s", DOMAIN_NOT_A_FILE);
 	/* Another kind: the table has the sentence for it. */
-	if ((device && strcmp(device, "disk") != 0) ||
-	    strcmp(filter_prop(node, "type") ?: "", "file") != 0)
+	if ((device && strcmp(device, "disk") != 0) || !may_be_disk(type))
 		return 0;
 	most = most && most < DOMAIN_DISKS_MAX ? most : DOMAIN_DISKS_MAX;
 	if (w->facts.disk_count >= most)
@@ -127,7 +207,20 @@ int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter
 	if (r < 0)
 		return r;
 	w->facts.disks[w->facts.disk_count++] = disk;
-	return 0;
+	w->facts.shared_count += disk.is_shared;
+	return disk.is_shared ? put_shared(f, node) : 0;
+}
+
+int domain_enter_shared_source(struct filter *f, const xmlNode *node,
+			       const struct filter_rule *rule)
+{
+	struct domain_walk *w = f->ctx;
+	int r = domain_judge_only(f, node, rule);
+
+	if (r < 0 || !w->at)
+		return r;
+	storage_put_source(f, w->at->store, w->at->volume);
+	return 1;
 }
 
 int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct filter_rule *rule)

@@ -5,9 +5,9 @@
 #include "mover/filter/domain.h"
 #include "mover/filter/xml-filter.h"
 
-#define DOMAIN_NOT_A_FILE                                                                        \
-	"A disk of the VM is not an image file of the old host; only image files can be handed " \
-	"over."
+#define DOMAIN_NOT_A_FILE                                                                       \
+	"A disk of the VM is neither an image file of the old host nor on shared storage that " \
+	"Kith knows (iSCSI, Ceph's RBD); it cannot be handed over."
 
 /* State of one rebuild, the `ctx` of the filter. */
 struct domain_walk {
@@ -26,9 +26,10 @@ int domain_no_room(struct filter *f, const char *what, uint64_t wanted, uint64_t
 /* As an `enter`: judges an element whose place the destination fills itself, and writes nothing. */
 int domain_judge_only(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 
-extern const struct filter_rule domain_rule;	      /* <domain> */
-extern const struct filter_rule domain_cpu_rule;      /* <cpu> */
-extern const struct filter_rule domain_kept_cpu_rule; /* the one before, in <metadata> */
+extern const struct filter_rule domain_rule;		 /* <domain> */
+extern const struct filter_rule domain_cpu_rule;	 /* <cpu> */
+extern const struct filter_rule domain_kept_cpu_rule;	 /* the one before, in <metadata> */
+extern const struct filter_rule domain_shared_disk_rule; /* <disk> of types network and volume */
 
 /* Hooks that the table names; each has the signature of filter_rule.enter. */
 int domain_enter_domain(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
@@ -44,6 +45,8 @@ int domain_enter_devices(struct filter *f, const xmlNode *node, const struct fil
 int domain_enter_emulator(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
+int domain_enter_shared_source(struct filter *f, const xmlNode *node,
+			       const struct filter_rule *rule);
 int domain_enter_backing(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_interface(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_serial(struct filter *f, const xmlNode *node, const struct filter_rule *rule);

@@ -289,48 +289,125 @@ static const struct filter_rule clock_rows[] = {
 
 /* ---- devices ---- */
 
+#define DISK_DRIVER                                                                           \
+	ENUM("io", VALUES("native", "threads", "io_uring")),                                  \
+		ENUM("discard", VALUES("unmap", "ignore")),                                   \
+		ENUM("detect_zeroes", VALUES("off", "on", "unmap")),                          \
+		ENUM("error_policy", VALUES("stop", "report", "ignore", "enospace")),         \
+		ENUM("rerror_policy", VALUES("stop", "report", "ignore")),                    \
+		ENUM("ioeventfd", ON_OFF), ENUM("event_idx", ON_OFF), UINT("queues", 1, 512), \
+		UINT("queue_size", 1, 1024), UINT("iothread", 1, 64), VIRTIO_OPTIONS
+
+/* What the guest sees of a disk, and what none may have. */
+#define DISK_REST                                                                                  \
+	{.name = "backingStore", .enter = domain_enter_backing},                                   \
+		WITH("target",                                                                     \
+		     {.name = "dev",                                                               \
+		      .kind = FILTER_TOKEN,                                                        \
+		      .max = DOMAIN_TARGET_MAX,                                                    \
+		      .required = true},                                                           \
+		     NEED("bus", VALUES("virtio", "sata", "scsi", "ide", "usb", "fdc")),           \
+		     ENUM("tray", VALUES("open", "closed")), ENUM("removable", ON_OFF),            \
+		     UINT("rotation_rate", 1, 65534)),                                             \
+		{.name = "serial", .text = &(const struct filter_attr)TEXT("", 64)},               \
+		{.name = "vendor", .text = &(const struct filter_attr)TEXT("", 8)},                \
+		{.name = "product", .text = &(const struct filter_attr)TEXT("", 16)},              \
+		{.name = "wwn", .text = &(const struct filter_attr)TOKEN("", 16)},                 \
+		WITH("blockio", UINT("logical_block_size", 512, 65536),                            \
+		     UINT("physical_block_size", 512, 65536)),                                     \
+		EMPTY("readonly"), BOOT, DEVICE,                                                   \
+		REFUSE("shareable",                                                                \
+		       "A disk of the VM is shared with other VMs; it cannot be handed over."),    \
+		REFUSE("transient",                                                                \
+		       "A disk of the VM is transient (its changes are thrown away); it cannot "   \
+		       "be handed over."),                                                         \
+		REFUSE("mirror",                                                                   \
+		       "A disk of the VM is being copied right now; wait for that to end."),       \
+		REFUSE("encryption", "A disk of the VM is encrypted by the old host "              \
+				     "(<encryption>); this version of Kith cannot hand it over."), \
+		REFUSE("iotune", "A disk of the VM has speed limits of the old host (<iotune>), "  \
+				 "which cannot be handed over.")
+
 static const struct filter_rule disk_rows[] = {
 	WITH("driver", NEED("name", VALUES("qemu")), NEED("type", VALUES("raw", "qcow2")),
 	     ENUM("cache",
 		  VALUES("none", "writethrough", "writeback", "directsync", "unsafe", "default")),
-	     ENUM("io", VALUES("native", "threads", "io_uring")),
-	     ENUM("discard", VALUES("unmap", "ignore")),
-	     ENUM("detect_zeroes", VALUES("off", "on", "unmap")),
-	     ENUM("error_policy", VALUES("stop", "report", "ignore", "enospace")),
-	     ENUM("rerror_policy", VALUES("stop", "report", "ignore")), ENUM("ioeventfd", ON_OFF),
-	     ENUM("event_idx", ON_OFF), UINT("queues", 1, 512), UINT("queue_size", 1, 1024),
-	     UINT("iothread", 1, 64), VIRTIO_OPTIONS),
+	     DISK_DRIVER),
 	{.name = "source",
 	 .attrs = ATTRS(DROP("file"), DROP("index"), DROP("startupPolicy")),
 	 .children = ROWS(SKIP("seclabel", 4)),
 	 .enter = domain_enter_disk_source},
-	{.name = "backingStore", .enter = domain_enter_backing},
-	WITH("target",
-	     {.name = "dev", .kind = FILTER_TOKEN, .max = DOMAIN_TARGET_MAX, .required = true},
-	     NEED("bus", VALUES("virtio", "sata", "scsi", "ide", "usb", "fdc")),
-	     ENUM("tray", VALUES("open", "closed")), ENUM("removable", ON_OFF),
-	     UINT("rotation_rate", 1, 65534)),
-	{.name = "serial", .text = &(const struct filter_attr)TEXT("", 64)},
-	{.name = "vendor", .text = &(const struct filter_attr)TEXT("", 8)},
-	{.name = "product", .text = &(const struct filter_attr)TEXT("", 16)},
-	{.name = "wwn", .text = &(const struct filter_attr)TOKEN("", 16)},
-	WITH("blockio", UINT("logical_block_size", 512, 65536),
-	     UINT("physical_block_size", 512, 65536)),
-	EMPTY("readonly"),
-	BOOT,
-	DEVICE,
-	REFUSE("shareable", "A disk of the VM is shared with other VMs; it cannot be handed over."),
-	REFUSE("transient",
-	       "A disk of the VM is transient (its changes are thrown away); it cannot "
-	       "be handed over."),
-	REFUSE("mirror", "A disk of the VM is being copied right now; wait for that to end."),
-	REFUSE("encryption", "A disk of the VM is encrypted by the old host (<encryption>); this "
-			     "version of Kith cannot hand it over."),
+	DISK_REST,
 	REFUSE("auth", "A disk of the VM is on a storage server; only disks in image files can be "
 		       "handed over."),
-	REFUSE("iotune", "A disk of the VM has speed limits of the old host (<iotune>), which "
-			 "cannot be handed over."),
 	END,
+};
+
+#define SERVER_ONLY                                                                             \
+	"A disk of the VM is on a storage server, with options that only the old host has; it " \
+	"cannot be handed over."
+
+/* Judged only: how the destination reaches the storage, it knows by its own pool. */
+static const struct filter_rule shared_source_rows[] = {
+	MANY("host", DOMAIN_STORE_HOSTS_MAX, DROP("name"), UINT("port", 1, 65535),
+	     {.name = "transport",
+	      .kind = FILTER_ENUM,
+	      .values = VALUES("tcp"),
+	      .why = SERVER_ONLY}),
+	SKIP("auth", 1), /* whose secret the destination has, or has not */
+	SKIP("initiator", 1),
+	SKIP("seclabel", 4),
+	REFUSE("snapshot", "A disk of the VM is a snapshot on a storage server; it cannot be "
+			   "handed over."),
+	REFUSE("config", SERVER_ONLY),
+	REFUSE("slices", SERVER_ONLY),
+	REFUSE("ssl", SERVER_ONLY),
+	REFUSE("cookies", SERVER_ONLY),
+	REFUSE("reservations",
+	       "A disk of the VM uses persistent reservations (<reservations>), which are the old "
+	       "host's; it cannot be handed over."),
+	REFUSE("encryption", "A disk of the VM is encrypted by the old host (<encryption>); this "
+			     "version of Kith cannot hand it over."),
+	END,
+};
+
+/* The cache: what a host keeps for itself must be written, or the other host does not see it. */
+static const struct filter_rule shared_disk_rows[] = {
+	WITH("driver", NEED("name", VALUES("qemu")),
+	     {.name = "type",
+	      .kind = FILTER_ENUM,
+	      .values = VALUES("raw"),
+	      .required = true,
+	      .why = "A disk of the VM on a storage server is not raw; only raw ones can stay "
+		     "there while the VM is handed over."},
+	     {.name = "cache",
+	      .kind = FILTER_ENUM,
+	      .values = VALUES("none", "writethrough", "writeback", "directsync", "default"),
+	      .why = "A disk of the VM is on shared storage with cache='unsafe': what the guest "
+		     "wrote may be on this device only. Set cache='none' for it (`virsh edit`), "
+		     "shut the VM down and start it, then hand it over."},
+	     DISK_DRIVER),
+	{.name = "source",
+	 .attrs = ATTRS(
+		 DROP("protocol"), DROP("name"), DROP("pool"), DROP("volume"), DROP("index"),
+		 DROP("startupPolicy"),
+		 {.name = "mode",
+		  .kind = FILTER_ENUM,
+		  .values = VALUES("direct"),
+		  .why = SERVER_ONLY},
+		 {.name = "tls", .kind = FILTER_ENUM, .values = VALUES("no"), .why = SERVER_ONLY}),
+	 .children = shared_source_rows,
+	 .enter = domain_enter_shared_source},
+	DISK_REST,
+	SKIP("auth", 1),
+	END,
+};
+
+const struct filter_rule domain_shared_disk_rule = {
+	.name = "disk",
+	.attrs = ATTRS(DROP("type"), ENUM("device", VALUES("disk")), ENUM("model", VIRTIO),
+		       DROP("snapshot")),
+	.children = shared_disk_rows,
 };
 
 static const struct filter_rule controller_rows[] = {

@@ -65,6 +65,15 @@ const struct domain_disk_target *domain_disk_map_find(const struct domain_disk_m
 	return NULL;
 }
 
+size_t domain_disk_map_copied(const struct domain_disk_map *map)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < map->count && i < DOMAIN_DISKS_MAX; i++)
+		n += map->disks[i].store == NULL;
+	return n;
+}
+
 /* Judges an element whose place the destination fills itself: what it wrote is taken back. */
 int domain_judge_only(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
 {

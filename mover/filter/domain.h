@@ -64,6 +64,44 @@ struct domain_host {
 	struct domain_firmware_here firmware[DOMAIN_FIRMWARE_MAX]; /* in libvirt's order */
 };
 
+/* A disk on storage that several hosts reach over the network, by what it is, in one spelling
+ * (mover/filter/storage.h); never by how a host reaches it. */
+#define DOMAIN_STORE_MAX 383
+#define DOMAIN_VOLUME_MAX 127
+struct domain_shared {
+	char store[DOMAIN_STORE_MAX +
+		   1]; /* "iscsi://HOST:PORT/TARGET", "rbd://HOST:PORT,.../POOL" */
+	char volume[DOMAIN_VOLUME_MAX + 1]; /* in it: a LUN, an image. Both "" = an image file */
+};
+
+enum storage_protocol {
+	STORAGE_ISCSI,
+	STORAGE_RBD,
+	_STORAGE_PROTOCOL_MAX,
+};
+
+/* Such storage as this host reaches it, by a storage pool of its libvirt. */
+#define DOMAIN_HOST_MAX 63
+#define DOMAIN_STORE_HOSTS_MAX 4
+#define DOMAIN_TARGET_NAME_MAX 223
+struct domain_store {
+	char pool[NAME_MAX_LEN + 1];
+	char store[DOMAIN_STORE_MAX + 1];
+	struct kerr missing; /* why VMs cannot use it now; OK = they can */
+	/* Of this host, told to nobody. */
+	enum storage_protocol protocol;
+	size_t host_count;
+	struct domain_store_host {
+		char name[DOMAIN_HOST_MAX + 1];
+		uint16_t port; /* 0 = the usual one */
+	} hosts[DOMAIN_STORE_HOSTS_MAX];
+	char name[DOMAIN_TARGET_NAME_MAX + 1];	    /* of target or pool, at the server */
+	char initiator[DOMAIN_TARGET_NAME_MAX + 1]; /* "" = QEMU's own */
+	char user[64];				    /* "" = the server asks for none */
+	char secret[128]; /* by which libvirt's secret is found: its usage name, or its UUID */
+	bool by_uuid;
+};
+
 /* What the source says of its host, where the VM's own configuration does not. */
 struct domain_origin {
 	uint8_t uefi; /* then `firmware` is what it boots with */
@@ -95,16 +133,26 @@ struct domain_disk_map {
 	size_t count;
 	struct domain_disk_target {
 		char target[DOMAIN_TARGET_MAX + 1];
-		char path[DOMAIN_PATH_MAX + 1]; /* absolute, in the destination's own pool */
+		char path[DOMAIN_PATH_MAX + 1]; /* absolute, in the destination's own pool; "" if
+						 * the disk is shared */
 		enum disk_format format;	/* must be what the XML says (H17) */
 		uint64_t capacity;		/* virtual size in bytes, as granted (H23) */
+		/* A shared disk: what the destination reaches it by, borrowed. Nothing of it is
+		 * copied, made or removed. NULL = an image. */
+		const struct domain_store *store;
+		char volume[DOMAIN_VOLUME_MAX + 1];
 	} disks[DOMAIN_DISKS_MAX];
 };
 
 struct domain_disk {
 	char target[DOMAIN_TARGET_MAX + 1];
 	enum disk_format format;
-	char source[DOMAIN_PATH_MAX + 1]; /* at the source; never used at the destination */
+	/* At the source, never used at the destination: the path; of a shared disk that is a volume
+	 * of a pool, the pool's name. */
+	char source[DOMAIN_PATH_MAX + 1];
+	bool is_shared;
+	/* Of a volume the store is "", and the volume is as libvirt calls it in that pool. */
+	struct domain_shared shared;
 };
 
 enum domain_serial {
@@ -123,6 +171,7 @@ struct domain_facts {
 	uint64_t memory_bytes; /* maximum memory */
 	uint32_t vcpus;	       /* maximum number */
 	size_t disk_count;     /* disks with contents; empty CD drives are not counted */
+	size_t shared_count;   /* of them on shared storage: not copied */
 	struct domain_disk disks[DOMAIN_DISKS_MAX];
 	size_t serial_count;
 	enum domain_serial serials[DOMAIN_SERIALS_MAX];
@@ -137,6 +186,12 @@ struct domain_facts {
 	char nvram[DOMAIN_PATH_MAX + 1];  /* likewise */
 	bool tpm;			  /* has a virtual TPM */
 };
+
+/* Disks whose contents have to be copied. */
+static inline size_t domain_facts_copied(const struct domain_facts *facts)
+{
+	return facts->disk_count - facts->shared_count;
+}
 
 /* Reads `xml` (`len` bytes, need not be terminated, a trailing NUL is ignored), checks every
  * element and attribute against the table of domain.c, and writes a new document in which each
@@ -164,6 +219,9 @@ void domain_uuid_text(const uint8_t uuid[UUID_LEN], char ret[DOMAIN_UUID_TEXT]);
 
 /* With or without hyphens, as libvirt reads it. -EBADMSG. */
 int domain_uuid_parse(const char *text, uint8_t ret[UUID_LEN]);
+
+/* How many of the disks are images, whose contents are copied. */
+size_t domain_disk_map_copied(const struct domain_disk_map *map);
 
 /* Entry of a target, NULL if the map has none. */
 const struct domain_disk_target *domain_disk_map_find(const struct domain_disk_map *map,

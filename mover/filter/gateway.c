@@ -256,11 +256,12 @@ static int check_flags(const struct gateway *g, uint32_t flags, uint32_t *ret_fl
 			break;
 		}
 	}
-	if (g->map.count && !(kept & VIR_MIGRATE_NON_SHARED_DISK))
+	if (domain_disk_map_copied(&g->map) && !(kept & VIR_MIGRATE_NON_SHARED_DISK))
 		return kerr_set(err, EPERM, KCODE_BAD_MESSAGE,
 				"The other device wants to send a VM without the contents of its "
 				"disks; nothing was started.");
-	if (!g->map.count)
+	/* Without a list libvirt would copy over shared disks as well. */
+	if (!domain_disk_map_copied(&g->map))
 		kept &= ~(uint32_t)VIR_MIGRATE_NON_SHARED_DISK;
 	*ret_flags = kept | VIR_MIGRATE_PAUSED;
 	return 0;
@@ -283,13 +284,14 @@ static int check_target(const struct gateway *g, const struct xdr_param *p,
 			struct seen_params *seen, struct kerr *err)
 {
 	for (size_t i = 0; i < g->map.count; i++)
-		if (param_is(p, g->map.disks[i].target) && !(seen->disks & 1u << i)) {
+		if (param_is(p, g->map.disks[i].target) && !g->map.disks[i].store &&
+		    !(seen->disks & 1u << i)) {
 			seen->disks |= 1u << i;
 			return 0;
 		}
 	return kerr_set(err, EPERM, KCODE_BAD_MESSAGE,
-			"The other device wants to copy a disk that was not announced, or one disk "
-			"twice; nothing was started.");
+			"The other device wants to copy a disk that was not announced, one that is "
+			"on shared storage, or one twice; nothing was started.");
 }
 
 static int check_param(const struct gateway *g, const struct xdr_param *p, size_t row,
@@ -327,6 +329,8 @@ static int check_param(const struct gateway *g, const struct xdr_param *p, size_
 static int check_params(const struct gateway *g, const struct xdr_params *params,
 			struct seen_params *seen, struct kerr *err)
 {
+	uint32_t all = 0;
+
 	*seen = (struct seen_params){0};
 	for (size_t i = 0; i < params->count; i++) {
 		const struct xdr_param *p = &params->items[i];
@@ -346,7 +350,9 @@ static int check_params(const struct gateway *g, const struct xdr_params *params
 		if (r < 0)
 			return r;
 	}
-	if (seen->disks && seen->disks != (1u << g->map.count) - 1)
+	for (size_t i = 0; i < g->map.count; i++)
+		all |= g->map.disks[i].store ? 0 : 1u << i;
+	if (seen->disks && seen->disks != all)
 		return kerr_set(err, EPERM, KCODE_BAD_MESSAGE,
 				"The other device wants to leave a disk of the VM behind; nothing "
 				"was started.");
@@ -365,8 +371,11 @@ static int own_params(const struct gateway *g, struct xdr_params *ret)
 	if (r == 0)
 		r = xdr_params_add_string(ret, VIR_MIGRATE_PARAM_DEST_XML, g->xml, strlen(g->xml));
 	for (size_t i = 0; r == 0 && i < g->map.count; i++)
-		r = xdr_params_add_string(ret, VIR_MIGRATE_PARAM_MIGRATE_DISKS,
-					  g->map.disks[i].target, strlen(g->map.disks[i].target));
+		r = g->map.disks[i].store
+			    ? 0
+			    : xdr_params_add_string(ret, VIR_MIGRATE_PARAM_MIGRATE_DISKS,
+						    g->map.disks[i].target,
+						    strlen(g->map.disks[i].target));
 	return r;
 }
 
@@ -638,17 +647,18 @@ static bool disks_ok(const struct domain_disk_map *map)
 		const struct domain_disk_target *d = &map->disks[i];
 
 		/* Found is the first of that name: no target comes twice. */
-		if (!path_ok(d->path) || !d->target[0] || domain_disk_map_find(map, d->target) != d)
+		if (!(d->store ? d->volume[0] : path_ok(d->path)) || !d->target[0] ||
+		    domain_disk_map_find(map, d->target) != d)
 			return false;
 	}
 	return true;
 }
 
-/* A URI for the disks may be absent only if there are none. */
+/* A URI for the disks may be absent only if none is copied. */
 static bool uris_ok(const struct gateway_config *c)
 {
 	return uri_ok(c->migrate_uri) && uri_ok(c->source_uri) &&
-	       (c->disks_uri ? uri_ok(c->disks_uri) : c->map.count == 0);
+	       (c->disks_uri ? uri_ok(c->disks_uri) : domain_disk_map_copied(&c->map) == 0);
 }
 
 static bool config_ok(const struct gateway_config *c)

@@ -12,8 +12,9 @@ struct gateway_config {
 	struct domain_limits limits;
 	struct domain_disk_map map;
 	const char *migrate_uri; /* unix:///... where this libvirtd shall take the RAM stream */
-	const char *disks_uri;	 /* unix:///... where it shall serve NBD; NULL without disks */
-	const char *source_uri;	 /* uri_out that the source's libvirt shall see */
+	const char
+		*disks_uri; /* unix:///... where it shall serve NBD; NULL without disks to copy */
+	const char *source_uri; /* uri_out that the source's libvirt shall see */
 };
 
 /* Where the conversation stands. */

@@ -23,6 +23,35 @@ static void fill_map(const struct domain_facts *facts, struct domain_disk_map *m
 	}
 }
 
+/* Where a destination has what is on shared storage. `written`: as it wrote that itself. */
+static void share(const struct domain_facts *facts, bool written, struct domain_disk_map *map)
+{
+	static struct domain_store stores[DOMAIN_DISKS_MAX];
+
+	for (size_t i = 0; i < facts->disk_count; i++) {
+		const struct domain_shared *shared = &facts->disks[i].shared;
+		struct domain_disk_target *t = &map->disks[i];
+		bool rbd;
+
+		if (!facts->disks[i].is_shared)
+			continue;
+		rbd = strncmp(shared->store, "rbd", 3) == 0;
+		stores[i] = (struct domain_store){
+			.protocol = rbd ? STORAGE_RBD : STORAGE_ISCSI,
+			.host_count = 1,
+			.hosts = {{"nas", 0}},
+			.name = "iqn.x",
+		};
+		snprintf(stores[i].store, sizeof(stores[i].store), "%s",
+			 !written ? shared->store
+			 : rbd	  ? "rbd://nas:6789/iqn.x"
+				  : "iscsi://nas:3260/iqn.x");
+		snprintf(t->volume, sizeof(t->volume), "%s",
+			 shared->store[0] ? shared->volume : "1");
+		t->store = &stores[i];
+	}
+}
+
 /* As a destination does it, twice. */
 static void rebuild(const char *path, const char *xml, const struct domain_facts *facts)
 {
@@ -33,15 +62,19 @@ static void rebuild(const char *path, const char *xml, const struct domain_facts
 	struct kerr err = {0};
 
 	fill_map(facts, map);
+	share(facts, false, map);
 	l.expect_name = facts->name;
 	memcpy(l.expect_uuid, facts->uuid, UUID_LEN);
 	l.max_memory_bytes = 0;
 	l.max_vcpus = l.max_disks = 0;
 	origin.cpu = fix_host.cpu[facts->kvm];
 	l.origin = &origin;
-	if (domain_rebuild(xml, strlen(xml), &l, map, &once, NULL, &err) < 0)
+	if (domain_rebuild(xml, strlen(xml), &l, map, &once, NULL, &err) < 0) {
 		printf("no\t%s\t%s\t%s\n", path, kcode_to_string(err.code), err.text);
-	else if (domain_rebuild(once, strlen(once), &l, map, &twice, NULL, &err) < 0)
+		return;
+	}
+	share(facts, true, map);
+	if (domain_rebuild(once, strlen(once), &l, map, &twice, NULL, &err) < 0)
 		complain(path, err.text);
 	else if (strcmp(once, twice) != 0)
 		complain(path, "it is no fixed point");

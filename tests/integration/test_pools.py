@@ -13,6 +13,8 @@ from lab import Lab     # noqa: E402  (sets the module path)
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from guest import Guest     # noqa: E402
+import guestimage   # noqa: E402
+from iscsi import IQN, OnTarget, Target  # noqa: E402
 from kithlab import Move, kith, refusal     # noqa: E402
 from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
@@ -319,6 +321,116 @@ def source_dies(tap: Tap, laptop: Device, desktop: Device) -> None:
     guest.destroy(desktop, undefine=True)
 
 
+# -- storage that both devices reach ------------------------------------------------------------
+
+PASSWORD = "Zu2laengliche-Woerter"
+SECOND_DISK = """\
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='{path}'/>
+      <target dev='vdb' bus='virtio'/>
+    </disk>
+"""
+
+
+def served(device: Device, guest: OnTarget) -> str:
+    """The guest's disk as a file of the device that serves it."""
+    path = f"/var/lib/libvirt/images/{guest.name}.lun"
+    guestimage.make_disk(device.host_path(path), guest.seed, guest.disk_mib, guest.data_mib, "raw",
+                         device.build / "guest", **guest.settings)
+    return path
+
+
+def opened(tap: Tap, desktop: Device, laptop: Device, guest: OnTarget, target: Target) -> None:
+    """What has to be there before a disk may stay where it is, one after the other."""
+    refused(tap, guest, laptop, "domain", "opened no storage pool", "H13 storage nobody opened")
+    configure(desktop, "[libvirt]\nshared_pools = store\n")
+    refused(tap, guest, laptop, "not-ready", "no such storage pool", "a pool that is not there")
+    target.pool(desktop)
+    desktop.virsh("pool-destroy", "store")
+    refused(tap, guest, laptop, "not-ready", "`virsh pool-start store`", "a pool that is stopped")
+    desktop.virsh("pool-start", "store")
+    other = OnTarget("other", memory_mib=128)
+    other.type, other.source = "volume", "<source pool='store' volume='unit:0:0:1'/>"
+    desktop.virsh("define", "/dev/stdin", input=other.xml())
+    refused(tap, guest, laptop, "busy", "two VMs would write to it", "H12 a LUN that is another's")
+    desktop.virsh("undefine", "other")
+
+
+def stays(tap: Tap, laptop: Device, desktop: Device, guest: OnTarget, lun: str) -> None:
+    """There and back: what is shared is neither sent, nor made, nor an old image afterwards."""
+    plan = kith(laptop, "plan", guest.name, desktop.name)
+    tap.equal([plan["allowed"], plan["rung"], plan["shared"], plan["disk_bytes"] <= 4 << 20],
+              [True, "live-disk", 1, True], "the plan says what is sent and what is not")
+    done = Move(laptop, guest.name, desktop).done()
+    live = desktop.virsh("dumpxml", guest.name).stdout
+    tap.ok(f"name='{IQN}:store/1'" in live and "<secret type='iscsi' usage='store'/>" in live,
+           "it runs on the same LUN, which is reached as that device's pool says")
+    tap.ok(done["disk_bytes"] < 16 << 20 and "<source file='/var/lib/kith/images/" in live,
+           "only its own disk was copied, into an image", str(done))
+    tap.ok(kithlab.ticks_now(guest, desktop), "it ticks")
+    tap.equal([row["path"] for row in stale(laptop, guest)], [guest.disk],
+              "an old image is only what was on the source itself")
+    Move(desktop, guest.name, laptop).done()
+    tap.equal((kithlab.leftovers(desktop, guest), desktop.host_path(lun).exists()), ([], True),
+              "back again: nothing is left, and nobody removed the LUN")
+
+
+def given_up(tap: Tap, laptop: Device, desktop: Device, guest: OnTarget, lun: str) -> None:
+    """A hand-off that ends in the middle, and one of the VM that is off."""
+    laptop.rate("50mbit")
+    command = Move(laptop, guest.name, desktop)
+    command.wait_copied(0.2)
+    kith(laptop, "cancel", guest.name)
+    command.wait()
+    laptop.rate(None)
+    wait_for("the destination to clean up", lambda: not kithlab.leftovers(desktop, guest), 20)
+    tap.ok(kithlab.ticks_now(guest, laptop) and desktop.host_path(lun).exists(),
+           "given up: it goes on at the source, on its LUN")
+    guest.destroy(laptop)
+    plan = kith(laptop, "plan", guest.name, desktop.name)
+    tap.equal((plan["rung"], plan["shared"]), ("cold", 1), "switched off: the plan knows")
+    Move(laptop, guest.name, desktop).done()
+    tap.equal((guest.state(laptop), guest.state(desktop)), ("absent", "shut off"),
+              "switched off: it is there, and stays off")
+    guest.start(desktop)
+    guest.wait_ready(desktop)
+
+
+def shared_storage(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
+    """A disk on an iSCSI target (in the desktop; another device would be the same), one on the
+    laptop: the first stays where it is."""
+    guest = OnTarget("lun", memory_mib=128, disk_mib=192, data_mib=64)
+    target = Target(desktop, password=PASSWORD)
+    lun = served(desktop, guest)
+    guest.source = target.source(target.add(lun))
+    guest.more = SECOND_DISK.format(path=guest.disk)
+    laptop.run(["dd", "if=/dev/urandom", f"of={guest.disk}", "bs=1M", "count=4", "status=none"])
+    target.secret(laptop, desktop)
+    laptop.virsh("define", "/dev/stdin", input=guest.xml())
+    guest.start(laptop)
+    guest.wait_ready(laptop)
+    kithlab.set_policy(laptop, guest.name)
+    digest = guest.disk_digest(desktop, lun, "raw")
+    lab.capture.start()
+    opened(tap, desktop, laptop, guest, target)
+    target.pool(laptop)
+    configure(laptop, "[libvirt]\nshared_pools = store\n")
+    stays(tap, laptop, desktop, guest, lun)
+    lab.capture.stop()
+    tap.equal(lab.capture.contains({"password": PASSWORD.encode()}), {},
+              "the storage's password is not sent")
+    kithlab.judge(tap, guest, [laptop, desktop, laptop], "on a LUN")
+    given_up(tap, laptop, desktop, guest, lun)
+    tap.equal(guest.disk_digest(desktop, lun, "raw"), digest,
+              "what was on the LUN is what was written to it")
+    guest.destroy(desktop, undefine=True)
+    for device in (laptop, desktop):
+        configure(device, "")
+        drop_pool(device, "store")
+    target.stop()
+
+
 # -- networks ---------------------------------------------------------------------------------
 
 CARD = """\
@@ -487,6 +599,7 @@ def body(tap: Tap, lab: Lab) -> None:
     by_libvirt(tap, laptop, desktop)
     pool_is_away(tap, laptop, desktop)
     source_dies(tap, laptop, desktop)
+    shared_storage(tap, lab, laptop, desktop)
     networks(tap, laptop, desktop)
     who_may(tap, laptop)
     polkit(tap, laptop, desktop)

@@ -55,7 +55,8 @@ static void feed(struct gateway *g, bool from_source, struct gateway_action *a)
 		g_assert_cmpint(gateway_from_libvirt(g, &m, a), ==, 0);
 }
 
-static void call(struct gateway *g, uint32_t procedure, uint32_t serial, struct gateway_action *a)
+static inline void call(struct gateway *g, uint32_t procedure, uint32_t serial,
+			struct gateway_action *a)
 {
 	struct rpc_header h = rpc_call_header(procedure, serial);
 
@@ -172,7 +173,7 @@ static void answer_finish(struct gateway *g, const char *name, uint8_t xor,
 }
 
 /* Brings a gateway to a state along the ordinary way. */
-static struct gateway *at_state(enum gateway_state state)
+static inline struct gateway *at_state(enum gateway_state state)
 {
 	struct gateway *g = new_gateway();
 	_cleanup_gateway_action_ struct gateway_action a = {0};
@@ -234,7 +235,8 @@ static void assert_refused(struct gateway *g, const struct gateway_action *a, en
 }
 
 /* The error reply is one that libvirt's client understands. */
-static void assert_error_reply(const struct gateway_action *a, uint32_t procedure, uint32_t serial)
+static inline void assert_error_reply(const struct gateway_action *a, uint32_t procedure,
+				      uint32_t serial)
 {
 	struct rpc_error e;
 	struct rpc_msg m;

@@ -40,7 +40,7 @@ static void test_table(void)
 		g_assert_cmpmem((char *)&c + k->member, k->size, (char *)&none + k->member,
 				k->size);
 	}
-	g_assert_cmpuint(n, ==, 13);
+	g_assert_cmpuint(n, ==, 14);
 	g_assert_cmpuint(none.port, ==, 4747);
 	g_assert_cmpstr(none.owner, ==, "root");
 	g_assert_cmpuint(none.evidence_max_age_s, ==, 86400);

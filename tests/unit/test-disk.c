@@ -283,8 +283,8 @@ static void test_room(struct room *r, const void *data)
 	kerr_clear(&err);
 	o.count = DOMAIN_DISKS_MAX;
 	for (size_t i = 0; i < o.count; i++)
-		o.disks[i] = (struct frame_disk){"vda", DISK_FORMAT_RAW, (UINT64_C(1) << 61),
-						 (UINT64_C(1) << 61)};
+		o.disks[i] = (struct frame_disk){
+			.target = "vda", .capacity = UINT64_C(1) << 61, .used = UINT64_C(1) << 61};
 	g_assert_cmpint(check_room(r, &o, &err), ==, -ENOSPC);
 	kerr_clear(&err);
 	o = offer(DISK_FORMAT_RAW, 1 << 20, 1 << 20);
@@ -294,7 +294,7 @@ static void test_room(struct room *r, const void *data)
 /* A file larger than the file system takes: nothing may be left. */
 static void test_failed_create(struct room *r, const void *data)
 {
-	struct domain_disk_target t = {"vda", "", DISK_FORMAT_RAW, UINT64_C(1) << 63};
+	struct domain_disk_target t = {.target = "vda", .capacity = UINT64_C(1) << 63};
 	struct kerr err = {0};
 	int fd = -1;
 

@@ -266,13 +266,15 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_bytes(&w, o->luggage[LUGGAGE_NVRAM].hash, LUGGAGE_HASH_LEN);
 	wbuf_u16(&w, (uint16_t)o->count);
 	for (size_t i = 0; i < o->count; i++) {
-		static const struct frame_disk more = {"more", DISK_FORMAT_RAW, 512, 0};
+		static const struct frame_disk more = {.target = "more", .capacity = 512};
 		const struct frame_disk *d = i < DOMAIN_DISKS_MAX ? &o->disks[i] : &more;
 
 		wbuf_string(&w, d->target);
 		wbuf_u8(&w, (uint8_t)d->format);
 		wbuf_u64(&w, d->capacity);
 		wbuf_u64(&w, d->used);
+		wbuf_string(&w, d->shared.store);
+		wbuf_string(&w, d->shared.volume);
 	}
 	g_assert_cmpint(wbuf_error(&w), ==, 0);
 	return w.len;
@@ -417,6 +419,10 @@ static void test_offer_largest(void)
 	for (size_t i = 0; i < in.count; i++) {
 		in.disks[i] = in.disks[0];
 		g_snprintf(in.disks[i].target, sizeof(in.disks[i].target), "abcdefghijklm%02zu", i);
+		memset(in.disks[i].shared.store, 'h', DOMAIN_STORE_MAX);
+		memcpy(in.disks[i].shared.store, "rbd://", 6);
+		memcpy(in.disks[i].shared.store + DOMAIN_STORE_MAX - 8, ":6789/vm", 8);
+		memset(in.disks[i].shared.volume, 'v', DOMAIN_VOLUME_MAX);
 	}
 	g_assert_cmpint(frame_offer_put(&w, &in), ==, 0);
 	g_assert_cmpuint(w.len + 32, >, FRAME_OFFER_MAX);
@@ -460,6 +466,37 @@ static void test_offer_sizes(void)
 	refused(&in);
 }
 
+/* H12: what another device calls a disk that stays where it is. */
+static void test_offer_shared(void)
+{
+	static const struct {
+		struct domain_shared s;
+		bool ok;
+	} rows[] = {
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "1"}, true},
+		{{"rbd://a:6789/vms", "web"}, true},
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "../1"}, false},
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", ""}, false},
+		{{"/etc/shadow", "1"}, false},
+		{{"", "1"}, false},
+	};
+	struct frame_offer in = offer(), out;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		in.disks[0].shared = rows[i].s;
+		if (!rows[i].ok) {
+			refused(&in);
+			continue;
+		}
+		passes(&in, &out);
+		g_assert_true(frame_disk_is_shared(&out.disks[0]));
+		g_assert_false(frame_disk_is_shared(&out.disks[1]));
+	}
+	in = offer();
+	in.disks[1].shared = rows[0].s; /* qcow2 */
+	refused(&in);
+}
+
 static void test_offer_counts(void)
 {
 	struct frame_offer in = {.vcpus = 1}, out;
@@ -468,7 +505,7 @@ static void test_offer_counts(void)
 		struct frame_disk *d = &in.disks[in.count];
 
 		passes(&in, &out);
-		*d = (struct frame_disk){"vda", DISK_FORMAT_RAW, 512, 0};
+		*d = (struct frame_disk){.target = "vda", .capacity = 512};
 		d->target[2] = (char)('a' + in.count);
 	}
 	passes(&in, &out);
@@ -647,6 +684,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/mover-proto/the largest offer", test_offer_largest);
 	g_test_add_func("/mover-proto/N1 offer of a hostile CPU", test_offer_cpu);
 	g_test_add_func("/mover-proto/an offer's text without end", test_offer_unterminated);
+	g_test_add_func("/mover-proto/H12 shared disks in an offer", test_offer_shared);
 	g_test_add_func("/mover-proto/H23 how many disks an offer has", test_offer_counts);
 	g_test_add_func("/mover-proto/a count that is cut", test_offer_count_cut);
 	g_test_add_func("/mover-proto/N1 ack", test_ack);

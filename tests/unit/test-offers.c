@@ -10,6 +10,7 @@
 #include "tests/unit/golden.h"
 
 #define MIB ((uint64_t)1 << 20)
+#define STORE "iscsi://nas:3260/iqn.2004-10.com.example:nas"
 
 static const uint8_t VM[UUID_LEN] = {1, 2, 3}, OTHER[UUID_LEN] = {4, 5, 6};
 
@@ -28,6 +29,16 @@ static void take(struct offers *o, const char *name, const uint8_t uuid[UUID_LEN
 	mark(o, name, strlen(name), t->name);
 	mark(o, uuid, UUID_LEN, t->uuid);
 	t->stays = stays;
+}
+
+static void add_volume(struct offers *o, const char *name, const uint8_t *user)
+{
+	struct offers_volume *v = &o->volumes[o->volume_count++];
+
+	mark(o, name, strlen(name), v->name);
+	v->users = user != NULL;
+	if (user)
+		mark(o, user, UUID_LEN, v->user);
 }
 
 /* A host with 1 GiB of memory and 2 of 4 GiB of room, on whose network VMs may be. */
@@ -52,6 +63,10 @@ static struct offers *good(void)
 	g_strlcpy(o->networks.other, "default", NAME_MAX_LEN);
 	memset(o->salt, 7, sizeof(o->salt));
 	take(o, "other", OTHER, true);
+	o->stores.count = 1;
+	g_strlcpy(o->stores.list[0].pool, "store", NAME_MAX_LEN);
+	g_strlcpy(o->stores.list[0].store, STORE, DOMAIN_STORE_MAX);
+	add_volume(o, STORE "/1", NULL);
 	return o;
 }
 
@@ -144,6 +159,13 @@ static void test_largest(void)
 		g_strchomp(cpu->features);
 	}
 	o->taken_count = OFFERS_TAKEN_MAX;
+	o->stores.count = STORES_MAX;
+	for (size_t i = 0; i < STORES_MAX; i++) {
+		memcpy(o->stores.list[i].pool, name, sizeof(name));
+		memset(o->stores.list[i].store, 's', DOMAIN_STORE_MAX);
+		kerr_set(&o->stores.list[i].missing, EIO, KCODE_FAILED, "%s", text);
+	}
+	o->volume_count = OFFERS_VOLUMES_MAX;
 	g_assert_cmpint(offers_put(&w, o), ==, 0);
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(offers_get(&r, again), ==, 0);
@@ -338,8 +360,9 @@ static void test_absurd(void)
 
 	f.count = DOMAIN_DISKS_MAX;
 	for (size_t i = 0; i < f.count; i++)
-		f.disks[i] = (struct frame_disk){"vda", DISK_FORMAT_RAW, (UINT64_C(1) << 62) - 512,
-						 (UINT64_C(1) << 62) - 512};
+		f.disks[i] = (struct frame_disk){.target = "vda",
+						 .capacity = (UINT64_C(1) << 62) - 512,
+						 .used = (UINT64_C(1) << 62) - 512};
 	o->room.free_bytes = o->room.total_bytes = UINT64_MAX;
 	g_assert_cmpint(judge(o, &f, &err), ==, -ENOSPC);
 	o->room.free_bytes = o->room.total_bytes = 0;
@@ -450,6 +473,78 @@ static void test_look(void)
 	g_rmdir(images);
 }
 
+/* -- shared storage -- */
+
+/* Its only disk is LUN `lun` of a store. */
+static struct frame_offer on_store(const char *store, const char *lun)
+{
+	struct frame_offer f = offer();
+
+	g_strlcpy(f.disks[0].shared.store, store, sizeof(f.disks[0].shared.store));
+	g_strlcpy(f.disks[0].shared.volume, lun, sizeof(f.disks[0].shared.volume));
+	return f;
+}
+
+/* Judged and placed: both or neither. */
+static void test_shared(void)
+{
+	g_autofree struct offers *o = good();
+	g_autofree struct domain_disk_map *map = g_new0(struct domain_disk_map, 1);
+	struct frame_offer f = on_store(STORE, "1");
+	struct kerr err = {0};
+
+	/* Nothing is written, so there needs to be no room. */
+	o->room.free_bytes = o->room.total_bytes = 0;
+	fits(o, &f);
+	g_assert_cmpint(offers_place_shared(o, &f, map, &err), ==, 0);
+	g_assert_true(map->disks[0].store == &o->stores.list[0]);
+	g_assert_cmpstr(map->disks[0].volume, ==, "1");
+	add_volume(o, STORE "/2", OTHER);
+	add_volume(o, STORE "/3", VM); /* as it was defined here once */
+	f = on_store(STORE, "2");
+	refused(o, &f, KCODE_BUSY, "two VMs would write");
+	f = on_store(STORE, "3");
+	fits(o, &f);
+	o->volumes[o->volume_count - 1].users = 2; /* and another one */
+	refused(o, &f, KCODE_BUSY, "two VMs would write");
+	f = on_store(STORE, "4");
+	refused(o, &f, KCODE_NOT_READY, "virsh pool-refresh store");
+}
+
+/* H12: no owner here opened it. */
+static void test_shared_elsewhere(void)
+{
+	static const char *const other[] = {
+		"iscsi://nas:3261/iqn.2004-10.com.example:nas",
+		"iscsi://nas2:3260/iqn.2004-10.com.example:nas",
+		"iscsi://nas:3260/iqn.2004-10.com.example:nas2",
+		"iscsi://nas:3260/iqn.2004-10.com.example:na",
+		"iscsi://nas:3260/iqn.2004-10.com.Example:nas",
+		"rbd://nas:3260/nas",
+	};
+	g_autofree struct offers *o = good();
+	struct frame_offer f;
+	struct kerr err = {0};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(other); i++) {
+		g_autofree struct domain_disk_map *map = g_new0(struct domain_disk_map, 1);
+
+		f = on_store(other[i], "1");
+		refused(o, &f, KCODE_DOMAIN, "shared_pools");
+		g_assert_cmpint(offers_place_shared(o, &f, map, &err), <, 0);
+		g_assert_null(map->disks[0].store);
+	}
+	f = on_store(STORE, "1");
+	fits(o, &f);
+	kerr_set(&o->stores.list[0].missing, ENXIO, KCODE_NOT_READY, "Start the pool.");
+	refused(o, &f, KCODE_NOT_READY, "Start the pool.");
+	/* Of a pool that is not there nobody knows what it is. */
+	o->stores.list[0].store[0] = '\0';
+	refused(o, &f, KCODE_NOT_READY, "Start the pool.");
+	o->stores.count = 0;
+	refused(o, &f, KCODE_DOMAIN, "shared_pools");
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -471,5 +566,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/offers/names are not told", test_marks);
 	g_test_add_func("/offers/limits of the filter", test_limits);
 	g_test_add_func("/offers/looking", test_look);
+	g_test_add_func("/offers/shared storage", test_shared);
+	g_test_add_func("/offers/H12 storage that nobody opened", test_shared_elsewhere);
 	return g_test_run();
 }

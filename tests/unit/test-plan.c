@@ -261,6 +261,47 @@ static void test_hostdev(void)
 	g_assert_cmpint(err.code, ==, KCODE_DOMAIN);
 }
 
+/* A disk on storage that both reach is not sent, and has to be opened there. */
+static void test_shared(void)
+{
+	static const char source[] =
+		"<source protocol='iscsi' name='iqn.2004-10.com.example:nas/1'>"
+		"<host name='nas'/></source>";
+	g_autofree char *begun = fix_replace(fix_domain, "<disk type='file' device='disk'>",
+					     "<disk type='network' device='disk'>");
+	g_autofree char *xml =
+		fix_replace(begun, "<source file='/home/old/a.img' index='2'/>", source);
+	g_autofree struct plan_vm *vm = g_new0(struct plan_vm, 1);
+	g_autofree struct offers *o = good();
+	uint8_t mark[crypto_generichash_BYTES_MIN];
+	crypto_generichash_state state;
+	struct mover_plan p = {0};
+
+	make_vm(xml, vm);
+	vm->offer.disks[0].shared = vm->facts.disks[0].shared;
+	plan_count(vm, COPY_RUNS, &p);
+	g_assert_cmpuint(p.shared, ==, 1);
+	g_assert_cmpuint(p.disk_bytes, ==, 3 * MIB);
+	g_assert_cmpint(p.rung, ==, MOVER_RUNG_LIVE_DISK);
+	refused(vm, o, KCODE_DOMAIN, "shared_pools");
+	o->stores.count = 1;
+	g_strlcpy(o->stores.list[0].pool, "nas", NAME_MAX_LEN);
+	g_strlcpy(o->stores.list[0].store, vm->offer.disks[0].shared.store, DOMAIN_STORE_MAX);
+	refused(vm, o, KCODE_NOT_READY, "virsh pool-refresh nas");
+	o->volume_count = 1;
+	crypto_generichash_init(&state, o->salt, sizeof(o->salt), sizeof(mark));
+	crypto_generichash_update(&state, (const uint8_t *)o->stores.list[0].store,
+				  strlen(o->stores.list[0].store));
+	crypto_generichash_update(&state, (const uint8_t *)"/1", 2);
+	crypto_generichash_final(&state, mark, sizeof(mark));
+	memcpy(o->volumes[0].name, mark, sizeof(o->volumes[0].name));
+	fits(vm, o);
+	vm->offer.count = 1; /* nothing else */
+	plan_count(vm, COPY_RUNS, &p);
+	g_assert_cmpint(p.rung, ==, MOVER_RUNG_LIVE);
+	g_assert_cmpuint(p.disk_bytes, ==, 0);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -277,5 +318,6 @@ int main(int argc, char *argv[])
 	g_test_add_func("/plan/rungs that may be chosen", test_rungs);
 	g_test_add_func("/plan/what libvirt keeps of it", test_kept);
 	g_test_add_func("/plan/departure with a device of the host", test_hostdev);
+	g_test_add_func("/plan/shared storage", test_shared);
 	return g_test_run();
 }

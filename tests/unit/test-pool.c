@@ -76,7 +76,7 @@ static void config_pool(struct host *h, const char *name)
 
 static struct domain_disk_target target(const char *folder, const char *name)
 {
-	struct domain_disk_target t = {"vda", "", DISK_FORMAT_RAW, 1 << 20};
+	struct domain_disk_target t = {.target = "vda", .capacity = 1 << 20};
 
 	g_snprintf(t.path, sizeof(t.path), "%s/%s", folder, name);
 	return t;
