@@ -2,6 +2,8 @@
 /* Codecs of both ends, and the two questions. */
 #include "mover/disks-client.h"
 
+#include <string.h>
+
 #include "mover/proto.h"
 
 /* Removing a large file takes a while, and libvirt may be busy with others. */
@@ -53,6 +55,14 @@ static void disks_answer_code(struct coder *c, struct disks_answer *v)
 }
 DEFINE_CODEC(disks_answer)
 
+static void disks_disc_code(struct coder *c, struct disks_disc *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_TEXT(c, v->target);
+	CODE_TEXT(c, v->what);
+}
+DEFINE_CODEC(disks_disc)
+
 static int unreadable(struct kerr *err)
 {
 	return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "kith-mover's answer is unreadable.");
@@ -95,4 +105,41 @@ int disks_client_remove(struct ipc_client *c, const struct disks_wish *wish,
 		return unreadable(err);
 	*ret = answer.outcome;
 	return 0;
+}
+
+static int ask_disc(struct ipc_client *c, uint16_t op, const struct disks_disc *disc,
+		    struct rbuf *ret, struct kerr *err)
+{
+	uint8_t body[sizeof(*disc) + 8];
+	struct wbuf w = wbuf_init(body, sizeof(body));
+
+	if (disks_disc_put(&w, disc) < 0)
+		return kerr_set(err, EINVAL, KCODE_USAGE, "That is no disc.");
+	return ipc_call(c, op, &w, WAIT_MS, ret, err);
+}
+
+int disks_client_discs(struct ipc_client *c, const uint8_t uuid[UUID_LEN], struct disks_disc **ret,
+		       size_t *ret_n, struct kerr *err)
+{
+	struct disks_disc ask = {0};
+	struct rbuf reply;
+	void *list;
+	int r;
+
+	memcpy(ask.uuid, uuid, UUID_LEN);
+	r = ask_disc(c, MOVER_OP_DISCS, &ask, &reply, err);
+	if (r < 0)
+		return r;
+	if (record_list_get(&reply, &disks_disc_record, &list, ret_n) < 0)
+		return unreadable(err);
+	*ret = list;
+	return 0;
+}
+
+int disks_client_eject(struct ipc_client *c, const struct disks_disc *disc, struct kerr *err)
+{
+	struct rbuf reply;
+	int r = ask_disc(c, MOVER_OP_EJECT, disc, &reply, err);
+
+	return r == 0 && rbuf_end(&reply) < 0 ? unreadable(err) : r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the mover tells the device's owner of disk images on this host, and removes at his word. He
+/* What the mover tells the device's owner of disk images and discs on this host, and removes or
+ * ejects at his word. He
  * asks it directly: what a person decides does not pass through kithd (trust line 1). */
 #pragma once
 
@@ -53,6 +54,16 @@ struct disks_answer {
 	enum disks_outcome outcome;
 };
 
+/* A disc in a drive of a VM, or the question which there are (then only `uuid` counts). */
+#define DISKS_TARGET_MAX 15
+#define DISKS_DISCS_MAX 8
+struct disks_disc {
+	uint8_t uuid[UUID_LEN];		   /* of the VM; zeros in an answer */
+	char target[DISKS_TARGET_MAX + 1]; /* the drive */
+	char what[DISKS_PATH_MAX + 1];	   /* file or device */
+};
+
+DECLARE_CODEC(disks_disc);
 DECLARE_CODEC(disks_place);
 DECLARE_CODEC(disks_wish);
 DECLARE_CODEC(disks_answer);
@@ -61,5 +72,11 @@ DECLARE_RECORD(disks_stale);
 /* Both fill *err where they fail. The list is malloced. */
 int disks_client_get(struct ipc_client *c, struct disks_place *ret, struct disks_stale **ret_list,
 		     size_t *ret_n, struct kerr *err);
+/* The discs of a VM, at most DISKS_DISCS_MAX; malloced. Only of one that is here and in Kith's
+ * care, while no hand-off of it is open. */
+int disks_client_discs(struct ipc_client *c, const uint8_t uuid[UUID_LEN], struct disks_disc **ret,
+		       size_t *ret_n, struct kerr *err);
+/* Ejects just this one, if it is still there. */
+int disks_client_eject(struct ipc_client *c, const struct disks_disc *disc, struct kerr *err);
 int disks_client_remove(struct ipc_client *c, const struct disks_wish *wish,
 			enum disks_outcome *ret, struct kerr *err);

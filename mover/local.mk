@@ -18,6 +18,8 @@ mover_libmover_a_SOURCES = \
 	mover/definition.h \
 	mover/departure.c \
 	mover/departure.h \
+	mover/discs.c \
+	mover/discs.h \
 	mover/disk.c \
 	mover/disk.h \
 	mover/disks.c \
@@ -26,6 +28,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter/cookie.h \
 	mover/filter/cpu.c \
 	mover/filter/cpu.h \
+	mover/filter/discs.c \
+	mover/filter/discs.h \
 	mover/filter/domain-rules.h \
 	mover/filter/domain-table.c \
 	mover/filter/domain-boot.c \

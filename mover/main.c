@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/discs.h"
 #include "mover/disks.h"
 #include "mover/listing.h"
 #include "mover/plan.h"
@@ -40,10 +41,8 @@ int main(int argc, char *argv[])
 	}
 	if (!mode)
 		return supervisor_main(&config);
-	if (strcmp(mode, "--source") == 0 && argc == at + 1)
-		worker_main(&config, argv[at], true);
-	if (strcmp(mode, "--destination") == 0 && argc == at + 1)
-		worker_main(&config, argv[at], false);
+	if ((strcmp(mode, "--source") == 0 || strcmp(mode, "--destination") == 0) && argc == at + 1)
+		worker_main(&config, argv[at], strcmp(mode, "--source") == 0);
 	if (strcmp(mode, PLAN_MODE_OFFERS) == 0 && argc == at)
 		plan_offers_main(&config);
 	if (strcmp(mode, PLAN_MODE_ASK) == 0 && argc == at)
@@ -54,6 +53,8 @@ int main(int argc, char *argv[])
 		listing_main(&config);
 	if (strcmp(mode, DISKS_MODE_LIST) == 0 || strncmp(mode, "--disk-", 7) == 0)
 		disks_main(&config, mode, argv[at]);
+	if (strncmp(mode, "--disc", 6) == 0 && argc == at)
+		discs_main(&config, mode);
 	if (strncmp(mode, "--recover", 9) == 0 && argc == at)
 		return recover_main(&config, strcmp(mode, "--recover-again") == 0);
 	return usage();

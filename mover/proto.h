@@ -44,6 +44,8 @@ enum mover_op {
 
 	/* the owner and root -> mover */
 	MOVER_OP_ROAM, /* roam_wish -> roam_answer */
+	MOVER_OP_DISCS, /* disks_disc -> u16 n, n x disks_disc : in the drives of a VM */
+	MOVER_OP_EJECT, /* disks_disc -> () */
 
 	/* mover -> kithd, IPC_FLAG_EVENT */
 	MOVER_EVENT_DIAL = 64, /* mover_conn : connect to the peer, pass it by OP_CONN */

@@ -806,6 +806,8 @@ static void update_progress(struct worker *w, uint64_t now)
 	uint64_t capacity = 0, used = 0;
 
 	for (size_t i = 0; i < s->offer.count; i++) {
+		if (frame_disk_is_shared(&s->offer.disks[i]))
+			continue;
 		capacity += s->offer.disks[i].capacity >> 10;
 		used += s->offer.disks[i].used >> 10;
 	}

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/user.h"
+#include "mover/discs.h"
 #include "mover/disks-client.h"
 #include "mover/disks.h"
 #include "mover/listing.h"
@@ -423,7 +424,9 @@ static int op_roam(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r, stru
 	return hand_on(a, CHILD_ROAM, ROAM_MODE, err);
 }
 
-static int start_disks(struct asker *a, const char *mode, const char *path, struct kerr *err)
+/* `ask` NULL: what is asked for is in the two words. */
+static int start_disks(struct asker *a, const char *mode, const char *path,
+		       const struct ipc_msg *ask, struct kerr *err)
 {
 	struct supervisor *s = a->s;
 	char *argv[] = {(char *)"kith-mover",	 (char *)"-c",
@@ -435,14 +438,27 @@ static int start_disks(struct asker *a, const char *mode, const char *path, stru
 	if (child_count(s, CHILD_DISKS) >= DISKS_MAX || child_start(s, CHILD_DISKS, argv, &c) < 0 ||
 	    expect(s, a, c, &serial) < 0)
 		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many requests at once.");
+	if (ask && ipc_send(c->fd, ask->op, 0, 1, ask->body, ask->len, -EBADF) < 0)
+		log_warning("mover", "A process for discs does not take its question.");
 	a->deferred = true;
 	return 0;
+}
+
+static int op_discs(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbuf *w _unused_,
+		    struct kerr *err)
+{
+	static struct disks_disc disc;
+
+	if (disks_disc_get(r, &disc) < 0 || rbuf_end(r) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	return start_disks(ctx, msg->op == MOVER_OP_EJECT ? DISCS_MODE_EJECT : DISCS_MODE_LIST,
+			   NULL, msg, err);
 }
 
 static int op_disks(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r _unused_,
 		    struct wbuf *w _unused_, struct kerr *err)
 {
-	return start_disks(ctx, DISKS_MODE_LIST, NULL, err);
+	return start_disks(ctx, DISKS_MODE_LIST, NULL, NULL, err);
 }
 
 static int op_disk_remove(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
@@ -453,7 +469,7 @@ static int op_disk_remove(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *
 	if (disks_wish_get(r, &wish) < 0 || rbuf_end(r) < 0)
 		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
 	return start_disks(ctx, wish.forget ? DISKS_MODE_FORGET : DISKS_MODE_REMOVE, wish.path,
-			   err);
+			   NULL, err);
 }
 
 static const struct ipc_op ops[] = {
@@ -467,6 +483,8 @@ static const struct ipc_op ops[] = {
 	{MOVER_OP_DISK_REMOVE, "disk-remove", WHO_OWNER, sizeof(struct disks_wish) + 8, false,
 	 op_disk_remove},
 	{MOVER_OP_OFFERS, "offers", WHO_KITHD, 0, false, op_offers},
+	{MOVER_OP_DISCS, "discs", WHO_OWNER, sizeof(struct disks_disc) + 8, false, op_discs},
+	{MOVER_OP_EJECT, "eject", WHO_OWNER, sizeof(struct disks_disc) + 8, false, op_discs},
 	{MOVER_OP_PLAN, "plan", WHO_KITHD, MOVER_PLAN_ASK_MAX, false, op_plan},
 	{MOVER_OP_ROAM, "roam", WHO_OWNER, ROAM_DATA_MAX + 64, false, op_roam},
 };

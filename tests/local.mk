@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test-custody \
 	tests/unit/test-custody-rules \
 	tests/unit/test-custody-wire \
+	tests/unit/test-discs \
 	tests/unit/test-disk \
 	tests/unit/test-doctor \
 	tests/unit/test-domain \

@@ -10,6 +10,7 @@
 
 #include "agent/client.h"
 #include "config.h"
+#include "mover/proto.h"
 #include "ui-tui/tui.h"
 
 #define AGENT_WAIT_MS 30000
@@ -175,6 +176,30 @@ int cli_read_secret(char *buf, size_t size, const char *question)
 		r = -EINTR;
 	}
 	return r;
+}
+
+int cli_mover(const struct cli *cli, struct ipc_client **ret, struct kerr *err)
+{
+	char path[256];
+	int r = config_run_path(&cli->config, MOVER_SOCKET, path, sizeof(path));
+
+	if (r == 0)
+		r = ipc_client_new(path, ret);
+	return r < 0 ? kerr_set(err, -r, KCODE_INTERRUPTED,
+				"kith-mover does not answer (%s): %s. Start it with `systemctl "
+				"start kith-mover`.",
+				path, strerror(-r))
+		     : 0;
+}
+
+int cli_mover_refused(int r, struct kerr *err)
+{
+	if (r >= 0 || err->code != KCODE_INTERRUPTED)
+		return r;
+	kerr_clear(err);
+	return kerr_set(err, EPERM, KCODE_NOT_ALLOWED,
+			"kith-mover hung up: only this device's owner and root may ask it about "
+			"disks, and not with many programs at the same time.");
 }
 
 int cli_confirm(const struct cli *cli, const char *question, struct kerr *err)

@@ -41,6 +41,11 @@ int cli_main(int argc, char **argv);
 /* Connections, made at first use. */
 int cli_policyd(struct cli *cli, struct ipc_client **ret, struct kerr *err);
 
+/* To kith-mover; the caller frees it. */
+int cli_mover(const struct cli *cli, struct ipc_client **ret, struct kerr *err);
+/* Of a request to it that failed with `r`: hanging up is how it refuses who may not ask. */
+int cli_mover_refused(int r, struct kerr *err);
+
 /* Asks kithd; `request` is stolen, *ret is a new reference to its result. */
 int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err);
 

@@ -24,24 +24,12 @@ static void disks_done(struct disks *d)
 
 static int disks_read(struct cli *cli, struct disks *d, struct kerr *err)
 {
-	char path[256];
-	int r = config_run_path(&cli->config, MOVER_SOCKET, path, sizeof(path));
+	int r = cli_mover(cli, &d->mover, err);
 
-	if (r == 0)
-		r = ipc_client_new(path, &d->mover);
 	if (r < 0)
-		return kerr_set(err, -r, KCODE_INTERRUPTED,
-				"kith-mover does not answer (%s): %s. Start it with `systemctl "
-				"start kith-mover`.",
-				path, strerror(-r));
+		return r;
 	r = disks_client_get(d->mover, &d->place, &d->stale, &d->count, err);
-	if (r < 0 && err->code == KCODE_INTERRUPTED) {
-		kerr_clear(err);
-		kerr_set(err, EPERM, KCODE_NOT_ALLOWED,
-			 "kith-mover hung up: only this device's owner and root may ask it about "
-			 "disks, and not with many programs at the same time.");
-	}
-	return r;
+	return cli_mover_refused(r, err);
 }
 
 /* As a shell takes it: in quotes, of which each one inside ends them for a moment. */

@@ -450,24 +450,29 @@ static int read_rung(int argc, char **argv, enum move_rung *ret, struct kerr *er
 	rung = argc == 4 && strcmp(argv[0], "--rung") == 0 ? move_rung_from_string(argv[1]) : -1;
 	if (rung < MOVE_RUNG_LIVE)
 		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"It is `kith move --rung live|warm|cold VM DEVICE`.");
+				"It is `kith move [--eject] [--rung live|warm|cold] VM DEVICE`.");
 	*ret = (enum move_rung)rung;
 	return 2;
 }
 
 static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
+	bool eject = strcmp(argv[0], "--eject") == 0;
 	enum move_rung rung;
 	struct target t;
-	int r = read_rung(argc, argv, &rung, err);
+	int r = read_rung(argc - eject, argv + eject, &rung, err);
 
 	if (r < 0)
 		return r;
-	argv += r;
+	argv += r + eject;
 	if (strcmp(argv[0], "--all") == 0)
-		return move_all(cli, argv[1], rung, move_one, err);
+		return eject ? kerr_set(err, EINVAL, KCODE_USAGE,
+					"--eject is for one VM: `kith move --eject VM DEVICE`.")
+			     : move_all(cli, argv[1], rung, move_one, err);
 	r = find_target(cli, argv, &t, err);
 	t.rung = rung;
+	if (r == 0 && eject)
+		r = move_eject(cli, &t, err);
 	return r < 0 ? r : move_one(cli, &t, err);
 }
 
@@ -524,8 +529,8 @@ static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
 
 const struct cli_command cli_move_commands[] = {
 	{"plan", "plan VM DEVICE", "would the move be allowed, and would it work", 2, 2, cmd_plan},
-	{"move", "move [--rung live|warm|cold] VM|--all DEVICE",
-	 "move a VM, running or off, to another device", 2, 4, cmd_move},
+	{"move", "move [--eject] [--rung live|warm|cold] VM|--all DEVICE",
+	 "move a VM, running or off, to another device", 2, 5, cmd_move},
 	{"cancel", "cancel [VM]", "stop a hand-off; the VM goes on where it is", 0, 1, cmd_cancel},
 	{0},
 };

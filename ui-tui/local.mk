@@ -15,7 +15,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/doctor.h \
 	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
 	ui-tui/lookup.c \
-	ui-tui/move-all.c ui-tui/move.h \
+	ui-tui/move-all.c ui-tui/move-eject.c ui-tui/move.h \
 	ui-tui/owner.c ui-tui/owner.h \
 	ui-tui/pair.c ui-tui/pair.h \
 	ui-tui/policytext.c ui-tui/policytext.h \

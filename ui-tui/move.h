@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All moves of a device, one after another. */
+/* What goes around one move: all of a device, one after another, and discs in drives. */
 #pragma once
 
 #include "policyd/api/proto.h"
@@ -19,3 +19,6 @@ typedef int (*move_fn)(struct cli *cli, const struct target *t, struct kerr *err
  * The exit status is that of the first refusal. */
 int move_all(struct cli *cli, const char *device, enum move_rung rung, move_fn one,
 	     struct kerr *err);
+
+/* Ejects what is in the drives of the VM, after a yes, if the policy would let it move at all. */
+int move_eject(struct cli *cli, const struct target *t, struct kerr *err);

@@ -38,14 +38,18 @@ static int check_disk_target(struct filter *f, const xmlNode *node, char *ret, s
 /* A drive for discs or floppies; only an empty one travels. */
 static int enter_drive(struct filter *f, const xmlNode *node, const char *target)
 {
+	static const char *const names[] = {"file", "dev", "name", "volume", "dir"};
 	const xmlNode *source = filter_child(node, "source");
 	struct domain_walk *w = f->ctx;
 
-	if (source && (filter_prop(source, "file") || filter_prop(source, "dev")))
-		return filter_refuse(f,
-				     "There is a disc image in the VM's drive %s. Eject it (`virsh "
-				     "change-media %s %s --eject`), then hand the VM over.",
-				     target, w->facts.name, target);
+	for (size_t i = 0; source && i < ARRAY_SIZE(names); i++)
+		if (filter_prop(source, names[i]))
+			return filter_refuse(f,
+					     "There is a disc in the VM's drive %s, which stays on "
+					     "the old host. Eject it, then hand the VM over: `kith "
+					     "move --eject %s DEVICE` does both, `virsh "
+					     "change-media %s %s --eject` the first.",
+					     target, w->facts.name, w->facts.name, target);
 	return 0;
 }
 

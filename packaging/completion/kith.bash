@@ -33,7 +33,7 @@ _kith() {
 		fi
 		;;
 	1:move)
-		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--all\n--rung' -- "$cur"))
+		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--all\n--rung\n--eject' -- "$cur"))
 		;;
 	1:plan | 1:claim | 1:cancel)
 		COMPREPLY=($(compgen -W "$(_kith_names vms)" -- "$cur"))

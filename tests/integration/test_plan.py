@@ -339,6 +339,8 @@ class Plans:
                       f"{name}: `kith policy set` warned by the same sentence, or not")
             if code is None:
                 tap.equal((answer["rung"], answer["disk_bytes"]), ("live", 0), f"{name}: rung")
+            if guest.more == DISC:
+                self.ejected(guest)
             guest.destroy(laptop, undefine=True)
 
     def cpus(self) -> None:
@@ -411,6 +413,26 @@ class Plans:
         kith(laptop, "vm", "roam", guest.name, "--undo")
         tap.ok("avx2" in kept() or "mode='custom'" not in kept(),
                "roam --undo: it came back with the VM", kept())
+
+    def ejected(self, guest: Guest) -> None:
+        """What is in the way of a move goes at a yes, for good, and then the guest moves."""
+        laptop, desktop, tap = self.laptop, self.desktop, self.tap
+
+        def discs() -> list[bool]:
+            return ["disc.iso" in laptop.virsh("dumpxml", guest.name, *words).stdout
+                    for words in ((), ("--inactive",))]
+        said = kithlab.refusal(laptop, "move", "--eject", guest.name, desktop.name, say="n")
+        tap.equal((said and said.code, discs()), ("cancelled", [True, True]), "a no ejects nothing")
+        said = kithlab.refusal(laptop, "--yes", "move", "--eject", guest.name, "nobody")
+        tap.equal((bool(said), discs()), (True, [True, True]),
+                  "nor does a move that cannot be meant")
+        last = kith(laptop, "--yes", "move", "--eject", guest.name, desktop.name)
+        tap.equal((last["phase"], guest.state(desktop)), ("done", "running"),
+                  "after a yes the disc is out, and the guest moves")
+        tap.ok("disc.iso" not in desktop.virsh("dumpxml", guest.name).stdout
+               and laptop.run(["test", "-e", "/srv/disc.iso"], check=False).returncode == 0,
+               "the disc's image stays where it was")
+        Move(desktop, guest.name, laptop).done()
 
     def off(self) -> None:
         """A VM that is off: cold, unless its memory is saved."""
