@@ -27,17 +27,27 @@ static int check_state(const struct virt_domain *d, struct kerr *err)
 	return 0;
 }
 
-/* libvirt would refuse as well, only later: it moves no VM that has them. */
+/* libvirt would refuse as well, only later: it moves no VM that has them. What is copied is what
+ * the disks hold now, without the snapshots in them. */
 static int check_snapshots(const struct virt_domain *d, struct kerr *err)
 {
-	if (!d->snapshots)
-		return 0;
-	return kerr_set(
-		err, EPERM, KCODE_DOMAIN,
-		"The VM \"%s\" has %d snapshots or checkpoints, which stay in libvirt on this "
-		"device. Delete them (`virsh snapshot-list %s`, then `virsh snapshot-delete "
-		"%s NAME`), then hand it over.",
-		d->name, d->snapshots, d->name, d->name);
+	if (d->snapshots)
+		return kerr_set(
+			err, EPERM, KCODE_DOMAIN,
+			"The VM \"%s\" has %d snapshots (%s%s), and a move carries only what its "
+			"disks "
+			"hold now. Delete those that are not needed (`virsh snapshot-delete %s "
+			"NAME`); to keep one, first copy the disk images away while the VM is off.",
+			d->name, d->snapshots, d->snapshot_names,
+			d->snapshots > VIRT_SNAPSHOTS_NAMED ? " and more" : "", d->name);
+	if (d->checkpoints)
+		return kerr_set(err, EPERM, KCODE_DOMAIN,
+				"The VM \"%s\" has %d checkpoints of backups, which stay in "
+				"libvirt on this "
+				"device. Delete them (`virsh checkpoint-list %s`, then `virsh "
+				"checkpoint-delete %s NAME`), then hand it over.",
+				d->name, d->checkpoints, d->name, d->name);
+	return 0;
 }
 
 int departure_check(const struct virt_domain *d, const char *granted, struct domain_facts *ret,

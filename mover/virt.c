@@ -226,16 +226,35 @@ int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_
 	return r < 0 ? -EBUSY : 0;
 }
 
+/* What an owner called them, as far as there is room. */
+static void name_snapshots(virDomainPtr dom, char *ret, size_t size)
+{
+	char *names[VIRT_SNAPSHOTS_NAMED];
+	int n = virDomainSnapshotListNames(dom, names, VIRT_SNAPSHOTS_NAMED, 0);
+	size_t len = 0;
+
+	ret[0] = '\0';
+	for (int i = 0; i < n; i++) {
+		if (text_is_name(names[i], NAME_MAX_LEN) && len < size)
+			len += (size_t)snprintf(ret + len, size - len, "%s\"%.32s\"",
+						len ? ", " : "", names[i]);
+		free(names[i]);
+	}
+	text_mend(ret);
+}
+
 /* What libvirt keeps of the VM besides its definition. */
 static int read_kept(virDomainPtr dom, struct virt_domain *d)
 {
 	int saved = virDomainHasManagedSaveImage(dom, 0);
-	int snapshots = virDomainSnapshotNum(dom, 0);
 	int checkpoints = virDomainListAllCheckpoints(dom, NULL, 0);
 
 	d->saved = saved > 0;
-	d->snapshots = snapshots + checkpoints;
-	return saved < 0 || snapshots < 0 || checkpoints < 0 ? -EIO : 0;
+	d->snapshots = virDomainSnapshotNum(dom, 0);
+	d->checkpoints = checkpoints;
+	if (d->snapshots > 0)
+		name_snapshots(dom, d->snapshot_names, sizeof(d->snapshot_names));
+	return saved < 0 || d->snapshots < 0 || checkpoints < 0 ? -EIO : 0;
 }
 
 int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain *ret,

@@ -32,12 +32,14 @@ struct virt_job {
 	uint64_t downtime_ms; /* libvirt's own figure or estimate, 0 = none */
 };
 
+#define VIRT_SNAPSHOTS_NAMED 3
 struct virt_domain {
 	char name[NAME_MAX_LEN + 1];
 	char *xml; /* malloced, with the elements a migration needs */
 	struct virt_copy copy;
-	bool saved;    /* off, with its memory in a managed save image */
-	int snapshots; /* and checkpoints */
+	bool saved; /* off, with its memory in a managed save image */
+	int snapshots, checkpoints;
+	char snapshot_names[128]; /* the first few, for people: "one", "two" ... */
 };
 
 struct virt;

@@ -174,7 +174,8 @@ def snapshots(tap: Tap, laptop: Device, desktop: Device) -> None:
     guest, _ = off_guest(laptop, "snap", image_format="qcow2")
     laptop.virsh("snapshot-create-as", guest.name, "before")
     no = refusal(laptop, "move", guest.name, "desktop")
-    tap.ok(no and no.code == "domain" and "virsh snapshot-delete" in no.text,
+    tap.ok(no and no.code == "domain" and "virsh snapshot-delete" in no.text
+           and '("before")' in no.text,
            "a VM with a snapshot is refused", str(no))
     laptop.virsh("snapshot-delete", guest.name, "before")
     move(tap, guest, laptop, desktop, "without it")

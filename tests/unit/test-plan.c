@@ -238,10 +238,21 @@ static void test_kept(void)
 
 	d.copy.state = COPY_RUNS;
 	d.snapshots = 2;
+	g_strlcpy(d.snapshot_names, "\"one\", \"two\"", sizeof(d.snapshot_names));
 	g_assert_cmpint(departure_check(&d, NULL, &facts, &err), ==, -EPERM);
 	g_assert_nonnull(strstr(err.text, "virsh snapshot-delete " FIX_NAME));
+	g_assert_nonnull(strstr(err.text, "(\"one\", \"two\")"));
+	kerr_clear(&err);
+	d.snapshots = VIRT_SNAPSHOTS_NAMED + 1;
+	g_assert_cmpint(departure_check(&d, NULL, &facts, &err), ==, -EPERM);
+	g_assert_nonnull(strstr(err.text, "and more)"));
 	kerr_clear(&err);
 	d.snapshots = 0;
+	d.checkpoints = 1;
+	g_assert_cmpint(departure_check(&d, NULL, &facts, &err), ==, -EPERM);
+	g_assert_nonnull(strstr(err.text, "virsh checkpoint-delete " FIX_NAME));
+	kerr_clear(&err);
+	d.checkpoints = 0;
 	d.saved = true; /* of one that runs it is an old one */
 	g_assert_cmpint(departure_check(&d, NULL, &facts, &err), ==, 0);
 	d.copy.state = COPY_GONE;
