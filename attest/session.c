@@ -71,10 +71,14 @@ static int session_malformed(struct session *s)
 
 static void transcript_begin(struct session *s)
 {
+	static const char *const labels[_SESSION_PURPOSE_MAX] = {
+		[SESSION_HANDOFF] = "kith-session-v1",
+		[SESSION_CONSOLE] = "kith-console-v1",
+	};
 	const struct session_config *c = &s->config;
 	struct digest d;
 
-	digest_begin(&d, "kith-session-v1");
+	digest_begin(&d, labels[c->purpose]);
 	digest_field(&d, c->hid, sizeof(c->hid));
 	digest_field(&d, c->exporter, sizeof(c->exporter));
 	digest_field(&d, c->source ? c->own : c->peer, DEVICE_ID_LEN);

@@ -28,7 +28,16 @@ struct session_ops {
 	int (*accept)(void *ctx, const uint8_t *offer, size_t len, struct kerr *err);
 };
 
+/* What the two devices prove themselves for. A message of one purpose is none of the other. */
+enum session_purpose {
+	SESSION_HANDOFF,
+	SESSION_CONSOLE, /* the source is the device that wants to see, the destination has the VM
+			  */
+	_SESSION_PURPOSE_MAX,
+};
+
 struct session_config {
+	enum session_purpose purpose;
 	bool source;
 	uint8_t hid[HID_LEN];
 	uint8_t exporter[EXPORTER_LEN];

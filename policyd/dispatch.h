@@ -8,6 +8,7 @@
 #include "base/ipc.h"
 #include "policyd/api/proto.h"
 
+struct consoles;
 struct core;
 struct handoffs;
 struct pairdesk;
@@ -25,6 +26,7 @@ struct caller {
 	struct core *core;
 	struct pairdesk *pairdesk;
 	struct handoffs *handoffs;
+	struct consoles *consoles;
 	unsigned who; /* bits of enum server_who */
 	uid_t uid;
 	uint64_t connection; /* never 0, never given twice */

@@ -120,6 +120,9 @@ struct handoff_case {
 int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
 		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case *c,
 		      struct kerr *err);
+/* The same without a device. */
+int handoff_case_vm(struct core *core, const uint8_t uuid[UUID_LEN], struct handoff_case *c,
+		    struct kerr *err);
 void handoff_case_clear(struct handoff_case *c);
 
 /* Whose the device is, as the VM's owner sees it. */

@@ -11,13 +11,11 @@ void handoff_case_clear(struct handoff_case *c)
 	store_policy_clear(&c->policy);
 }
 
-int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
-		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case *c, struct kerr *err)
+int handoff_case_vm(struct core *core, const uint8_t uuid[UUID_LEN], struct handoff_case *c,
+		    struct kerr *err)
 {
-	int r = store_peer_get(core->store, device, &c->peer, err);
+	int r = store_custody_get(core->store, uuid, &c->view, err);
 
-	if (r == 0)
-		r = store_custody_get(core->store, uuid, &c->view, err);
 	if (r < 0)
 		return r;
 	if (!c->view.known)
@@ -33,6 +31,14 @@ int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
 		r = policy_decode(c->policy.compiled, c->policy.compiled_len, &c->rules, err);
 	c->foreign = r == 0 && memcmp(c->policy.owner_pk, core->id.owner_pk, SIGN_PK_LEN) != 0;
 	return r;
+}
+
+int handoff_case_load(struct core *core, const uint8_t uuid[UUID_LEN],
+		      const uint8_t device[DEVICE_ID_LEN], struct handoff_case *c, struct kerr *err)
+{
+	int r = store_peer_get(core->store, device, &c->peer, err);
+
+	return r < 0 ? r : handoff_case_vm(core, uuid, c, err);
 }
 
 /* "Own" means: of the VM's owner, who may be somebody else than this device's. */

@@ -10,6 +10,7 @@ policyd_libpolicydapi_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 noinst_LIBRARIES += policyd/libpolicyd.a
 policyd_libpolicyd_a_SOURCES = \
+	policyd/console.c policyd/console.h \
 	policyd/core.c policyd/core.h \
 	policyd/core-audit.c policyd/core-audit.h \
 	policyd/custody.c policyd/custody.h \
@@ -32,6 +33,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/measure.c policyd/measure.h \
 	policyd/offer.c policyd/offer.h \
 	policyd/op-cloud.c \
+	policyd/op-console.c \
 	policyd/op-handoff.c \
 	policyd/op-pair.c \
 	policyd/op-talk.c \

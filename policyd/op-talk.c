@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The conversations that kithd carries to another policyd: one verb for all of them. */
+#include "policyd/console.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff.h"
@@ -50,6 +51,23 @@ TALK(talk_session_end)
 	return CONVERSATION_DONE;
 }
 
+TALK(talk_console_start)
+{
+	return console_session_start(caller->consoles, t->hid, t->exporter, out, err);
+}
+
+TALK(talk_console_step)
+{
+	return console_session_step(caller->consoles, t->hid, t->peer, t->exporter, t->blob, t->len,
+				    out, err);
+}
+
+TALK(talk_console_end)
+{
+	console_session_end(caller->consoles, t->hid, t->exporter);
+	return CONVERSATION_DONE;
+}
+
 /* A pairing that began needs no more than it had then; the end of anything needs nothing. */
 static const struct {
 	enum op_needs needs;
@@ -69,6 +87,12 @@ static const struct {
 			[TALK_START] = {NEEDS_READY, true, talk_session_start},
 			[TALK_STEP] = {NEEDS_READY, true, talk_session_step},
 			[TALK_END] = {NEEDS_NOTHING, false, talk_session_end},
+		},
+	[TALK_CONSOLE] =
+		{
+			[TALK_START] = {NEEDS_READY, true, talk_console_start},
+			[TALK_STEP] = {NEEDS_READY, true, talk_console_step},
+			[TALK_END] = {NEEDS_NOTHING, false, talk_console_end},
 		},
 };
 

@@ -11,6 +11,8 @@ int policyd_start(const struct config *config, struct policyd *ret, struct kerr 
 		r = pairdesk_new(p.core, &p.pairdesk);
 	if (r == 0)
 		r = handoffs_new(p.core, &p.handoffs);
+	if (r == 0)
+		r = consoles_new(p.core, &p.consoles);
 	if (r < 0) {
 		policyd_stop(&p);
 		return kerr_set(err, -r, KCODE_FAILED, "Out of memory.");
@@ -21,6 +23,7 @@ int policyd_start(const struct config *config, struct policyd *ret, struct kerr 
 
 void policyd_stop(struct policyd *p)
 {
+	consoles_free(p->consoles);
 	handoffs_free(p->handoffs);
 	pairdesk_free(p->pairdesk);
 	core_free(p->core);

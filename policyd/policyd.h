@@ -2,6 +2,7 @@
 /* kith-policyd as one object: the core, and what stands on it. */
 #pragma once
 
+#include "policyd/console.h"
 #include "policyd/core.h"
 #include "policyd/handoff.h"
 #include "policyd/pairdesk.h"
@@ -10,6 +11,7 @@ struct policyd {
 	struct core *core;
 	struct pairdesk *pairdesk;
 	struct handoffs *handoffs;
+	struct consoles *consoles;
 };
 
 /* core_new() and what stands on it; on failure *ret is empty. */

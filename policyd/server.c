@@ -21,12 +21,12 @@
 /* Places for each kind of caller: whoever fills his own takes none of the others' (F11, N10). The
  * sum is what poll() watches. */
 #define STRANGERS_MAX 16
-#define CLIENTS_MAX (24 + 16 + 16 + 16 + STRANGERS_MAX)
+#define CLIENTS_MAX (32 + 16 + 16 + 16 + STRANGERS_MAX)
 static const struct {
 	unsigned who;
 	size_t each; /* connections of one uid */
 } rooms[] = {
-	{WHO_MOVER, 24}, /* 16 workers, recovery, supervisor */
+	{WHO_MOVER, 32}, /* 16 workers, 8 consoles, recovery, supervisor */
 	{WHO_ROOT, 16},	 /* hooks, the fence, kith-warden */
 	{WHO_AGENT, 16}, {WHO_OWNER, 16}, {WHO_ANYONE, 4},
 };
@@ -141,6 +141,7 @@ static void drop(struct server *s, size_t i)
 	close(s->clients[i].fd);
 	s->clients[i] = s->clients[--s->count];
 	pairdesk_connection_gone(s->policyd->pairdesk, id);
+	console_connection_gone(s->policyd->consoles, id);
 }
 
 static bool is_stranger(unsigned who)
@@ -211,6 +212,7 @@ static int serve(struct server *s, struct client *c)
 		struct caller caller = {.core = s->policyd->core,
 					.pairdesk = s->policyd->pairdesk,
 					.handoffs = s->policyd->handoffs,
+					.consoles = s->policyd->consoles,
 					.who = c->who,
 					.uid = c->peer.uid,
 					.connection = c->id};

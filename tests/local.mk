@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/test-base \
 	tests/unit/test-chain \
 	tests/unit/test-config \
+	tests/unit/test-console \
 	tests/unit/test-cookie \
 	tests/unit/test-cost \
 	tests/unit/test-cpu \

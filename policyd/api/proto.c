@@ -44,6 +44,12 @@ static const char *const move_rung_names[_MOVE_RUNG_MAX] = {
 };
 DEFINE_NAMES(move_rung, enum move_rung, _MOVE_RUNG_MAX)
 
+static const char *const console_kind_names[_CONSOLE_KIND_MAX] = {
+	[CONSOLE_SERIAL] = "serial",
+	[CONSOLE_GRAPHICS] = "graphics",
+};
+DEFINE_NAMES(console_kind, enum console_kind, _CONSOLE_KIND_MAX)
+
 static const char *const custody_use_names[_CUSTODY_USE_MAX] = {
 	[CUSTODY_USE_START] = "start",
 	[CUSTODY_USE_INCOMING] = "incoming",
@@ -434,6 +440,34 @@ static void policyd_alarm_code(struct coder *c, struct policyd_alarm *v)
 	CODE_TEXT(c, v->text);
 }
 DEFINE_RECORD(policyd_alarm)
+
+static void policyd_console_wish_code(struct coder *c, struct policyd_console_wish *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_ENUM(c, v->kind, _CONSOLE_KIND_MAX);
+	CODE_FLAG(c, v->force);
+	code_check(c, !v->force || v->kind == CONSOLE_SERIAL);
+}
+DEFINE_RECORD(policyd_console_wish)
+
+static void policyd_console_place_code(struct coder *c, struct policyd_console_place *v)
+{
+	CODE_BYTES(c, v->hid);
+	CODE_FLAG(c, v->here);
+	CODE_BYTES(c, v->device);
+	code_name(c, v->device_name);
+}
+DEFINE_RECORD(policyd_console_place)
+
+static void policyd_console_grant_code(struct coder *c, struct policyd_console_grant *v)
+{
+	CODE_ENUM(c, v->side, _CONSOLE_SIDE_MAX);
+	policyd_console_wish_code(c, &v->wish);
+	code_name(c, v->vm);
+	code_name(c, v->peer_name);
+	CODE_BYTES(c, v->key);
+}
+DEFINE_RECORD(policyd_console_grant)
 
 static void policyd_fence_code(struct coder *c, struct policyd_fence *v)
 {

@@ -344,6 +344,7 @@ struct policyd_leaf {
 enum talk_kind {
 	TALK_PAIRING,
 	TALK_SESSION,
+	TALK_CONSOLE, /* a session before a console */
 	_TALK_KIND_MAX,
 };
 
@@ -412,6 +413,44 @@ struct policyd_alarm {
 	char text[KERR_TEXT_MAX];
 };
 
+/* What is seen of a VM. */
+enum console_kind {
+	CONSOLE_SERIAL,	  /* its first serial port or console, in a terminal */
+	CONSOLE_GRAPHICS, /* its display: VNC or SPICE */
+	_CONSOLE_KIND_MAX,
+};
+DECLARE_NAMES(console_kind, enum console_kind);
+
+/* Also what the offer of a console's session is. */
+struct policyd_console_wish {
+	uint8_t uuid[UUID_LEN];
+	enum console_kind kind;
+	uint8_t force; /* serial: whoever has it open loses it */
+};
+
+/* Where it is to be had. */
+struct policyd_console_place {
+	uint8_t hid[HID_LEN]; /* the console's number */
+	uint8_t here;	      /* the mover can open it now; else kithd has to ask that device */
+	uint8_t device[DEVICE_ID_LEN];
+	char device_name[NAME_MAX_LEN + 1];
+};
+
+enum console_side {
+	CONSOLE_SIDE_LOCAL,  /* seen where the VM is */
+	CONSOLE_SIDE_VIEWER, /* seen here, the VM is at the peer */
+	CONSOLE_SIDE_HOLDER, /* the VM is here, seen at the peer */
+	_CONSOLE_SIDE_MAX,
+};
+
+struct policyd_console_grant {
+	enum console_side side;
+	struct policyd_console_wish wish;
+	char vm[NAME_MAX_LEN + 1];
+	char peer_name[NAME_MAX_LEN + 1]; /* of this device, where it is local */
+	uint8_t key[32];		  /* data key; zeros where it is local */
+};
+
 /* -- Codecs (proto.c). Writing fails by wbuf_error(): -ENOBUFS, or -EINVAL for a value that the
  * reader would refuse. Reading fails by the returned -EBADMSG and leaves *ret as it was: enums
  * are checked, flags are 0 or 1, names and texts are clean and bounded. -- */
@@ -432,6 +471,9 @@ DECLARE_RECORD(policyd_flag);
 DECLARE_RECORD(policyd_number);
 DECLARE_RECORD(policyd_uuid);
 DECLARE_RECORD(policyd_hid);
+DECLARE_RECORD(policyd_console_wish);
+DECLARE_RECORD(policyd_console_place);
+DECLARE_RECORD(policyd_console_grant);
 DECLARE_RECORD(policyd_device);
 DECLARE_RECORD(policyd_person);
 DECLARE_RECORD(policyd_recovery);

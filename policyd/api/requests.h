@@ -69,6 +69,9 @@
 	/* ...until the newest was shown: then it opens alone. */                                  \
 	R(RECOVERY_SHOWN, 37, "recovery-shown", WHO_OWNER, NEEDS_DEVICE, 0, nothing, nothing, ONE, \
 	  op_recovery_shown)                                                                       \
+	/* The owner wants to see a VM, here or on the device that has it. */                      \
+	R(CONSOLE_REQUEST, 38, "console-request", WHO_OWNER, NEEDS_READY, POLICYD_SMALL,           \
+	  console_wish, console_place, ONE, op_console_request)                                    \
                                                                                                    \
 	/* -- kithd -- */                                                                          \
 	R(TLS_LEAF, 64, "tls-leaf", WHO_AGENT, NEEDS_DEVICE, POLICYD_MEDIUM, spki, leaf, ONE,      \
@@ -102,6 +105,12 @@
 	 */                                                                                        \
 	R(CUSTODY_ACCEPT, 134, "custody-accept", WHO_MOVER, NEEDS_READY, POLICYD_MEDIUM, word,     \
 	  nothing, ONE, op_custody_accept)                                                         \
+	/* Once; open while the connection is. */                                                  \
+	R(CONSOLE_TAKE, 135, "console-take", WHO_MOVER, NEEDS_READY, POLICYD_SMALL, hid,           \
+	  console_grant, ONE, op_console_take)                                                     \
+	/* Refused when what is so now does not allow it any more. */                              \
+	R(CONSOLE_CHECK, 136, "console-check", WHO_MOVER, NEEDS_READY, POLICYD_SMALL, hid,         \
+	  nothing, ONE, op_console_check)                                                          \
                                                                                                    \
 	/* -- the libvirt hook and the fence (root) -- */                                          \
 	R(CUSTODY_CHECK, 192, "custody-check", WHO_ROOT, NEEDS_NOTHING, POLICYD_SMALL, use,        \

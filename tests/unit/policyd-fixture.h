@@ -27,6 +27,7 @@ struct device {
 	struct core *core;
 	struct pairdesk *pairdesk;
 	struct handoffs *handoffs;
+	struct consoles *consoles;
 	char recovery[VAULT_RECOVERY_TEXT];
 };
 
@@ -55,6 +56,7 @@ static inline int try_open_core(struct device *d, struct kerr *err)
 	d->core = p.core;
 	d->pairdesk = p.pairdesk;
 	d->handoffs = p.handoffs;
+	d->consoles = p.consoles;
 	return r;
 }
 
@@ -67,10 +69,11 @@ static inline void open_core(struct device *d)
 
 static inline void close_core(struct device *d)
 {
-	policyd_stop(&(struct policyd){d->core, d->pairdesk, d->handoffs});
+	policyd_stop(&(struct policyd){d->core, d->pairdesk, d->handoffs, d->consoles});
 	d->core = NULL;
 	d->pairdesk = NULL;
 	d->handoffs = NULL;
+	d->consoles = NULL;
 }
 
 /* A TPM that has booted and a configuration; no core yet. */
@@ -365,6 +368,7 @@ static inline struct caller caller_of(const struct device *d, unsigned who, uint
 	return (struct caller){.core = d->core,
 			       .pairdesk = d->pairdesk,
 			       .handoffs = d->handoffs,
+			       .consoles = d->consoles,
 			       .who = who,
 			       .uid = 990,
 			       .connection = connection};
