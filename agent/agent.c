@@ -32,6 +32,7 @@ struct agent {
 	struct discovery *discovery;
 	struct whereabouts *whereabouts;
 	struct jobs *jobs;
+	struct viewings *viewings;
 	struct mail *mail;
 	struct channel *channel;
 	struct requests *requests;
@@ -90,7 +91,10 @@ static void on_attesting(void *ctx, const uint8_t hid[HID_LEN], const struct end
 {
 	struct agent *a = ctx;
 	struct job *job = jobs_find(a->jobs, hid);
+	struct viewing *console = viewings_find(a->viewings, hid, true);
 
+	if (console)
+		console->endpoint = *used;
 	if (!job)
 		return;
 	job->endpoint = *used;
@@ -118,6 +122,14 @@ static void on_incoming(void *ctx, const uint8_t hid[HID_LEN], const uint8_t pee
 	job->progress.phase = PHASE_PREPARING;
 	jobs_set_state(job, JOB_MOVING, now_ms());
 	job_changed(a, job);
+}
+
+static void on_showing(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+		       const char *from)
+{
+	struct viewing *e = viewings_add(((struct agent *)ctx)->viewings, hid, false, peer);
+
+	g_strlcpy(e->endpoint.address, from, sizeof(e->endpoint.address));
 }
 
 static void on_session(void *ctx, const uint8_t hid[HID_LEN], bool source,
@@ -173,6 +185,7 @@ static const struct peers_events peers_events = {
 	.reached = on_reached,
 	.attesting = on_attesting,
 	.incoming = on_incoming,
+	.showing = on_showing,
 	.session = on_session,
 	.pairing = on_pairing,
 	.mail = on_mail,
@@ -430,14 +443,15 @@ static gboolean on_reload(gpointer data)
 static int make_parts(struct agent *a, const char *policyd, const char *mover, struct kerr *err)
 {
 	a->jobs = jobs_new();
+	a->viewings = viewings_new();
 	a->discovery = discovery_new(&discovery_events, a);
-	if (!a->jobs || !a->discovery)
+	if (!a->jobs || !a->viewings || !a->discovery)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
 	a->asks = asks_new(policyd);
 	a->overview = overview_new(a->asks, &overview_hooks, a);
 	a->courier = courier_new(mover, &courier_events, a);
 	a->whereabouts = whereabouts_new(a->overview, a->discovery, a->config.port);
-	a->channel = channel_new(a->courier, a->jobs, a->whereabouts);
+	a->channel = channel_new(a->courier, a->jobs, a->viewings, a->whereabouts);
 	return 0;
 }
 
@@ -472,6 +486,7 @@ static void make_requests(struct agent *a)
 		.overview = a->overview,
 		.peers = a->peers,
 		.jobs = a->jobs,
+		.viewings = a->viewings,
 		.discovery = a->discovery,
 		.whereabouts = a->whereabouts,
 		.port = listener_port(a->listener),
@@ -537,6 +552,7 @@ struct agent *agent_free(struct agent *a)
 	whereabouts_free(a->whereabouts);
 	discovery_free(a->discovery);
 	jobs_free(a->jobs);
+	viewings_free(a->viewings);
 	if (a->loop)
 		g_main_loop_unref(a->loop);
 	g_free(a);

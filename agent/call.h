@@ -32,6 +32,8 @@ void address_resolve(struct call *c, const char *text, void (*next)(struct call 
 void request_status(struct call *c);
 void request_devices(struct call *c);
 void request_pair(struct call *c);
+/* request-console.c */
+void request_console(struct call *c);
 /* request-handoffs.c */
 void request_handoff(struct call *c);
 void request_jobs(struct call *c);

@@ -25,6 +25,7 @@
 struct channel {
 	struct courier *courier;
 	struct jobs *jobs;
+	struct viewings *viewings;
 	const struct whereabouts *whereabouts;
 	GList *dials;
 };
@@ -36,13 +37,14 @@ struct channel_dial {
 	uint16_t number;
 };
 
-struct channel *channel_new(struct courier *courier, struct jobs *jobs,
+struct channel *channel_new(struct courier *courier, struct jobs *jobs, struct viewings *viewings,
 			    const struct whereabouts *whereabouts)
 {
 	struct channel *c = g_new0(struct channel, 1);
 
 	c->courier = courier;
 	c->jobs = jobs;
+	c->viewings = viewings;
 	c->whereabouts = whereabouts;
 	return c;
 }
@@ -94,27 +96,48 @@ static void on_dialled(void *arg, int fd, const struct endpoint *used _unused_)
 	g_free(d);
 }
 
-void channel_dial(struct channel *c, const uint8_t hid[HID_LEN], uint16_t number)
+/* The other end of a hand-off or console, as this device knows it. */
+struct party {
+	const uint8_t *peer;
+	const struct endpoint *endpoint;
+	uint64_t *strangers;
+};
+
+/* `begin`: of one where this device makes the connections; else where it takes them. */
+static bool find_party(struct channel *c, const uint8_t hid[HID_LEN], bool begin, struct party *ret)
 {
 	struct job *job = jobs_find(c->jobs, hid);
+	struct viewing *console = viewings_find(c->viewings, hid, begin);
+
+	if (job && job->state != JOB_ENDED && !!job->progress.source == begin)
+		*ret = (struct party){job->progress.peer, &job->endpoint, &job->strangers};
+	else if (console)
+		*ret = (struct party){console->peer, &console->endpoint, &console->strangers};
+	else
+		return false;
+	return true;
+}
+
+void channel_dial(struct channel *c, const uint8_t hid[HID_LEN], uint16_t number)
+{
 	struct peers_target t = {0};
 	struct channel_dial *d;
+	struct party party;
 
-	if (!job || job->state == JOB_ENDED || !job->progress.source ||
-	    g_list_length(c->dials) >= DIALS_MAX) {
+	if (!find_party(c, hid, true, &party) || g_list_length(c->dials) >= DIALS_MAX) {
 		log_warning("channel", "The mover asks for a connection of an unknown hand-off.");
 		return;
 	}
-	if (job->endpoint.port)
-		whereabouts_add(&t, &job->endpoint);
-	whereabouts_find(c->whereabouts, job->progress.peer, DEVICE_ID_LEN, &t);
+	if (party.endpoint->port)
+		whereabouts_add(&t, party.endpoint);
+	whereabouts_find(c->whereabouts, party.peer, DEVICE_ID_LEN, &t);
 	d = g_new0(struct channel_dial, 1);
 	d->c = c;
 	memcpy(d->hid, hid, HID_LEN);
 	d->number = number;
 	c->dials = g_list_prepend(c->dials, d);
-	d->dial = dial_new(t.endpoints, t.count, job->endpoint.port ? PROVEN_HEAD_MS : RACE_STEP_MS,
-			   on_dialled, d);
+	d->dial = dial_new(t.endpoints, t.count,
+			   party.endpoint->port ? PROVEN_HEAD_MS : RACE_STEP_MS, on_dialled, d);
 }
 
 struct channel *channel_free(struct channel *c)
@@ -132,23 +155,23 @@ struct channel *channel_free(struct channel *c)
 	return NULL;
 }
 
-static bool is_welcome(struct job *job, int fd)
+static bool is_welcome(const struct party *party, int fd)
 {
 	char from[ROSTER_ADDRESS_LEN];
 
 	if (wire_socket_address(fd, from, sizeof(from)) < 0)
 		return false;
-	return strcmp(from, job->endpoint.address) == 0 ||
-	       clock_pace(&job->strangers, STRANGERS_EVERY_MS, STRANGERS_BURST, clock_ms());
+	return strcmp(from, party->endpoint->address) == 0 ||
+	       clock_pace(party->strangers, STRANGERS_EVERY_MS, STRANGERS_BURST, clock_ms());
 }
 
 void channel_accept(struct channel *c, int fd, const uint8_t hid[HID_LEN], uint16_t number)
 {
-	struct job *job = jobs_find(c->jobs, hid);
+	struct party party;
 
 	/* Nothing is said to a stranger: the preface is no secret, but naming an open hand-off
 	 * takes 128 random bits. Whoever knows them gets a handshake, and only so many. */
-	if (job && job->state != JOB_ENDED && !job->progress.source && is_welcome(job, fd))
+	if (find_party(c, hid, false, &party) && is_welcome(&party, fd))
 		pass_on(c, fd, hid, number);
 	else
 		log_debug("channel", "a data connection for no open hand-off was closed");

@@ -9,6 +9,7 @@
 static const char *const link_kind_names[_LINK_KIND_MAX] = {
 	[LINK_PAIR] = "pair",	    [LINK_SESSION] = "session", [LINK_REFUSED] = "refused",
 	[LINK_CUSTODY] = "custody", [LINK_BYE] = "bye",		[LINK_OFFERS] = "offers",
+	[LINK_CONSOLE] = "console",
 };
 DEFINE_NAMES(link_kind, enum link_kind, _LINK_KIND_MAX)
 
@@ -18,6 +19,7 @@ static const struct {
 	[LINK_PAIR] = {false, false, true},   [LINK_SESSION] = {true, true, true},
 	[LINK_REFUSED] = {false, true, true}, [LINK_CUSTODY] = {false, false, true},
 	[LINK_BYE] = {false, true, false},    [LINK_OFFERS] = {false, false, true},
+	[LINK_CONSOLE] = {true, true, true},
 };
 
 /* What the kind allows besides itself. */

@@ -19,6 +19,7 @@ enum link_kind {
 	LINK_CUSTODY, /* a signed statement; hid zero */
 	LINK_BYE,     /* no blob: over, nothing is wrong */
 	LINK_OFFERS,  /* hid zero; empty: what do you offer to VMs? Else the mover's record of it */
+	LINK_CONSOLE, /* a blob of policyd, of a session before a console */
 	_LINK_KIND_MAX,
 };
 DECLARE_NAMES(link_kind, enum link_kind);

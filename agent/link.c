@@ -16,6 +16,8 @@ static const char *const link_role_names[_LINK_ROLE_MAX] = {
 	[LINK_ROLE_MAIL] = "mail",
 	[LINK_ROLE_ASK] = "ask",
 	[LINK_ROLE_TELL] = "tell",
+	[LINK_ROLE_VIEWER] = "viewer",
+	[LINK_ROLE_HOLDER] = "holder",
 };
 DEFINE_NAMES(link_role, enum link_role, _LINK_ROLE_MAX)
 
@@ -41,7 +43,7 @@ void link_init(struct link *l, enum link_role role, const uint8_t *hid, int64_t 
 	if (hid)
 		memcpy(l->hid, hid, HID_LEN);
 	/* policyd knows of a source's hand-off before anybody connects, and of its end by us. */
-	l->session_open = role == LINK_ROLE_SOURCE;
+	l->session_open = role == LINK_ROLE_SOURCE || role == LINK_ROLE_VIEWER;
 	l->deadline = now + (role == LINK_ROLE_ASK ? LINK_ASK_MS : LINK_STEP_MS);
 	l->end = now + (role == LINK_ROLE_ASK ? LINK_ASK_MS : LINK_TOTAL_MS);
 }
@@ -107,8 +109,10 @@ static struct link_action *link_ask(struct link *l, struct link_actions *out, en
 /* The conversation of the two policyds that this channel carries. */
 static enum talk_kind talk_of(const struct link *l)
 {
-	return l->role == LINK_ROLE_PAIR_OUT || l->role == LINK_ROLE_PAIR_IN ? TALK_PAIRING
-									     : TALK_SESSION;
+	if (l->role == LINK_ROLE_PAIR_OUT || l->role == LINK_ROLE_PAIR_IN)
+		return TALK_PAIRING;
+	return l->role == LINK_ROLE_VIEWER || l->role == LINK_ROLE_HOLDER ? TALK_CONSOLE
+									  : TALK_SESSION;
 }
 
 static struct link_action *link_talk(struct link *l, struct link_actions *out, enum talk_verb verb)
@@ -128,6 +132,13 @@ static void link_talk_end(struct link_actions *out, enum talk_kind talk)
 	a->verb = TALK_END;
 }
 
+/* Everything that is said in it belongs to one number. */
+static bool carries_session(enum link_role role)
+{
+	return role == LINK_ROLE_SOURCE || role == LINK_ROLE_DESTINATION ||
+	       role == LINK_ROLE_VIEWER || role == LINK_ROLE_HOLDER;
+}
+
 static void send_blob(struct link *l, struct link_actions *out, enum link_kind kind,
 		      const uint8_t *blob, size_t len)
 {
@@ -137,7 +148,7 @@ static void send_blob(struct link *l, struct link_actions *out, enum link_kind k
 		return;
 	a = link_act(out, LINK_ACT_SEND);
 	a->message = (struct link_message){.kind = kind, .blob = blob, .len = len};
-	if (kind == LINK_SESSION || l->role == LINK_ROLE_SOURCE || l->role == LINK_ROLE_DESTINATION)
+	if (carries_session(l->role))
 		memcpy(a->message.hid, l->hid, HID_LEN);
 }
 
@@ -157,7 +168,7 @@ static void link_finish(struct link *l, struct link_actions *out, const struct k
 	if (failed && l->pair_open)
 		link_talk_end(out, TALK_PAIRING);
 	if (failed && l->session_open)
-		link_talk_end(out, TALK_SESSION);
+		link_talk_end(out, talk_of(l));
 	if (failed && l->mover)
 		link_act(out, LINK_ACT_PEER_GONE)->error = *err;
 	l->pair_open = l->session_open = l->mover = false;
@@ -228,6 +239,7 @@ static void link_on_open(struct link *l, struct link_actions *out, int64_t now)
 		set_step(l, LINK_ASKING, 0);
 		return;
 	case LINK_ROLE_SOURCE:
+	case LINK_ROLE_VIEWER:
 		link_talk(l, out, TALK_START);
 		set_step(l, LINK_ASKING, 0);
 		return;
@@ -242,6 +254,7 @@ static void link_on_open(struct link *l, struct link_actions *out, int64_t now)
 	case LINK_ROLE_DESTINATION:
 	case LINK_ROLE_CUSTODY:
 	case LINK_ROLE_TELL:
+	case LINK_ROLE_HOLDER:
 	case _LINK_ROLE_MAX:
 		break;
 	}
@@ -302,8 +315,8 @@ static void link_on_first(struct link *l, const struct link_message *m, struct l
 		}
 		link_talk(l, out, TALK_START)->flag = false;
 		set_step(l, LINK_ASKING, 0);
-	} else if (m->kind == LINK_SESSION && l->known) {
-		l->role = LINK_ROLE_DESTINATION;
+	} else if ((m->kind == LINK_SESSION || m->kind == LINK_CONSOLE) && l->known) {
+		l->role = m->kind == LINK_SESSION ? LINK_ROLE_DESTINATION : LINK_ROLE_HOLDER;
 		l->session_open = true;
 		memcpy(l->hid, m->hid, HID_LEN);
 		ask_step(l, out, m);
@@ -331,6 +344,9 @@ static enum link_kind expected_kind(const struct link *l)
 	case LINK_ROLE_ASK:
 	case LINK_ROLE_TELL:
 		return LINK_OFFERS;
+	case LINK_ROLE_VIEWER:
+	case LINK_ROLE_HOLDER:
+		return LINK_CONSOLE;
 	case LINK_ROLE_SOURCE:
 	case LINK_ROLE_DESTINATION:
 	case LINK_ROLE_ANSWER:
@@ -357,7 +373,7 @@ static void link_on_step_message(struct link *l, const struct link_message *m,
 				 struct link_actions *out)
 {
 	if (m->kind != expected_kind(l) ||
-	    (m->kind == LINK_SESSION && memcmp(m->hid, l->hid, HID_LEN) != 0)) {
+	    (carries_session(l->role) && memcmp(m->hid, l->hid, HID_LEN) != 0)) {
 		bad_message(l, out, "a message that does not belong to this conversation");
 		return;
 	}
@@ -473,6 +489,16 @@ static void link_on_agreed_destination(struct link *l, const struct link_event *
 	start_mover(l, out);
 }
 
+/* The peer's mover waits; ours opens a connection when whoever wants to see asks it to. */
+static void link_on_agreed_viewer(struct link *l, const struct link_event *ev _unused_,
+				  struct link_actions *out, int64_t now _unused_)
+{
+	static const struct kerr none;
+
+	l->session_open = false;
+	link_finish(l, out, &none);
+}
+
 static void link_on_paired(struct link *l, const struct link_event *ev, struct link_actions *out,
 			   int64_t now _unused_)
 {
@@ -567,6 +593,10 @@ static const answer_fn answers[_LINK_ROLE_MAX][_CONVERSATION_STATE_MAX] = {
 			      link_on_denied},
 	[LINK_ROLE_DESTINATION] = {link_on_continue, link_on_continue, link_on_agreed_destination,
 				   link_on_denied},
+	[LINK_ROLE_VIEWER] = {link_on_continue, link_on_continue, link_on_agreed_viewer,
+			      link_on_denied},
+	[LINK_ROLE_HOLDER] = {link_on_continue, link_on_continue, link_on_agreed_destination,
+			      link_on_denied},
 	[LINK_ROLE_CUSTODY] = {[EVERY_STATE] = link_on_custody_reply},
 	[LINK_ROLE_MAIL] = {[EVERY_STATE] = link_on_mail_heard},
 };
@@ -589,6 +619,8 @@ static void link_on_answer(struct link *l, const struct link_event *ev, struct l
 static void link_on_started(struct link *l, const struct link_event *ev, struct link_actions *out,
 			    int64_t now)
 {
+	static const struct kerr none;
+
 	if (l->step != LINK_STARTING)
 		return;
 	if (ev->error.code != KCODE_OK) {
@@ -600,8 +632,14 @@ static void link_on_started(struct link *l, const struct link_event *ev, struct 
 		link_finish(l, out, &l->close_error);
 		return;
 	}
-	if (l->role == LINK_ROLE_DESTINATION)
-		send_blob(l, out, LINK_SESSION, l->reply, l->reply_len);
+	if (l->role != LINK_ROLE_SOURCE)
+		send_blob(l, out, expected_kind(l), l->reply, l->reply_len);
+	/* Of a console's end the two movers hear by themselves. */
+	if (l->role == LINK_ROLE_HOLDER) {
+		l->mover = false;
+		link_finish(l, out, &none);
+		return;
+	}
 	set_step(l, LINK_MOVING, now + LINK_FINISH_MS);
 }
 

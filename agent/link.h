@@ -28,6 +28,8 @@ enum link_role {
 	LINK_ROLE_MAIL,	   /* says a statement, hears at most one answer */
 	LINK_ROLE_ASK,	   /* wants to know what the peer offers to VMs */
 	LINK_ROLE_TELL,	   /* is asked that */
+	LINK_ROLE_VIEWER,  /* wants a console of a VM there */
+	LINK_ROLE_HOLDER,  /* has that VM */
 	_LINK_ROLE_MAX,
 };
 DECLARE_NAMES(link_role, enum link_role);
@@ -70,7 +72,7 @@ enum link_act {
 	LINK_ACT_TALK_END,    /* tell policyd that the channel of `talk` is gone */
 	LINK_ACT_ASK_CUSTODY, /* blob */
 	LINK_ACT_SEND,	      /* message */
-	LINK_ACT_START_MOVER, /* `flag` = source */
+	LINK_ACT_START_MOVER, /* `flag` = source; a holder's shows the VM */
 	LINK_ACT_LOOK,	      /* ask the mover what this host offers */
 	LINK_ACT_TOLD,	      /* tell whoever asked what the peer offers: message */
 	LINK_ACT_PEER_GONE,   /* tell the mover that the other side gave up; error */

@@ -18,6 +18,8 @@ agent_libagent_a_SOURCES = \
 	agent/call.h \
 	agent/channel.c \
 	agent/channel.h \
+	agent/viewings.c \
+	agent/viewings.h \
 	agent/control.c \
 	agent/control.h \
 	agent/courier.c \
@@ -49,6 +51,7 @@ agent_libagent_a_SOURCES = \
 	agent/preface.h \
 	agent/race.c \
 	agent/race.h \
+	agent/request-console.c \
 	agent/request-devices.c \
 	agent/request-handoffs.c \
 	agent/request-plan.c \

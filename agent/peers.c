@@ -231,10 +231,14 @@ static void start_mover(struct talk *t, bool source)
 	struct mover_client *c = courier_client(t->p->parts.courier);
 	struct errand *e = g_new0(struct errand, 1);
 
+	bool show = t->link.role == LINK_ROLE_HOLDER;
+
 	e->t = t;
 	if (!source)
-		t->p->events->incoming(t->p->ctx, t->link.hid, t->id, t->from);
-	if (c && mover_client_start(c, t->link.hid, source, on_mover_started, e) == 0) {
+		(show ? t->p->events->showing : t->p->events->incoming)(t->p->ctx, t->link.hid,
+									t->id, t->from);
+	if (c && (show ? mover_client_show(c, t->link.hid, on_mover_started, e)
+		       : mover_client_start(c, t->link.hid, source, on_mover_started, e)) == 0) {
 		t->errand = e;
 		return;
 	}
@@ -360,6 +364,8 @@ static void peers_result(struct talk *t, const struct kerr *err)
 	case LINK_ROLE_ASK:
 		tell_asker(t, err, NULL);
 		return;
+	case LINK_ROLE_VIEWER: /* tell_started() did */
+	case LINK_ROLE_HOLDER:
 	case LINK_ROLE_ANSWER:
 	case LINK_ROLE_CUSTODY:
 	case LINK_ROLE_TELL:
@@ -616,7 +622,7 @@ static void wire_opened(void *user, const uint8_t id[DEVICE_ID_LEN],
 	else
 		memcpy(at.address, t->from, sizeof(at.address));
 	t->p->events->reached(t->p->ctx, id, &at);
-	if (t->link.role == LINK_ROLE_SOURCE)
+	if (t->link.role == LINK_ROLE_SOURCE || t->link.role == LINK_ROLE_VIEWER)
 		t->p->events->attesting(t->p->ctx, t->link.hid, &at);
 	peers_feed(t, &ev);
 }
@@ -725,6 +731,16 @@ void peers_pair(struct peers *p, const struct peers_target *target,
 void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *target)
 {
 	peers_start(talk_new(p, LINK_ROLE_SOURCE, hid, true), target);
+}
+
+void peers_console(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *target,
+		   void (*agreed)(void *user, const struct kerr *err), void *user)
+{
+	struct talk *t = talk_new(p, LINK_ROLE_VIEWER, hid, true);
+
+	t->started = agreed;
+	t->user = user;
+	peers_start(t, target);
 }
 
 int peers_mail(struct peers *p, const struct peers_target *target, const uint8_t *statement,

@@ -28,6 +28,9 @@ struct peers_events {
 	/* A device, which came from this address, wants to hand a VM to us and policyd agreed. */
 	void (*incoming)(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN],
 			 const char *from);
+	/* The same for a console of a VM that is here. */
+	void (*showing)(void *ctx, const uint8_t hid[HID_LEN], const uint8_t peer[DEVICE_ID_LEN],
+			const char *from);
 	/* The end of the conversation: code OK = the mover has it. */
 	void (*session)(void *ctx, const uint8_t hid[HID_LEN], bool source,
 			const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err);
@@ -67,6 +70,11 @@ void peers_pair(struct peers *p, const struct peers_target *t,
 
 /* Starts the session of a hand-off as its source; the outcome comes by events->session. */
 void peers_handoff(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *t);
+
+/* Starts the session of a console that was asked for here. `agreed` is told once how it ended: code
+ * OK = the other device's mover waits for ours. `user` must stay valid until then. */
+void peers_console(struct peers *p, const uint8_t hid[HID_LEN], const struct peers_target *t,
+		   void (*agreed)(void *user, const struct kerr *err), void *user);
 
 /* Says a signed custody statement to a paired device and gives its answer, if it has one, to
  * policyd. The end comes by events->mail, never from inside this call. -ENOMEM: nothing comes. */

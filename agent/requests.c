@@ -27,6 +27,7 @@ const struct api_row requests_rows[] = {
 	{"plan", API_VM, API_DEVICE, ASKERS_OWNER, false, request_plan},
 	{"offers", API_DEVICE, 0, ASKERS_OWNER, false, request_offers},
 	{"handoff", API_HID | API_DEVICE, API_ADDRESS, ASKERS_OWNER, true, request_handoff},
+	{"console", API_HID | API_DEVICE, 0, ASKERS_OWNER, true, request_console},
 	{"jobs", 0, 0, ASKERS_OWNER, false, request_jobs},
 	{"cancel", API_HID, 0, ASKERS_OWNER, true, request_cancel},
 	{"watch", 0, 0, ASKERS_OWNER, false, request_watch},

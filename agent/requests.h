@@ -4,6 +4,7 @@
 
 #include "agent/control.h"
 #include "agent/jobs.h"
+#include "agent/viewings.h"
 #include "agent/whereabouts.h"
 
 struct requests;
@@ -17,6 +18,7 @@ struct requests_parts {
 	struct overview *overview;
 	struct peers *peers;
 	struct jobs *jobs;
+	struct viewings *viewings;
 	const struct discovery *discovery;
 	const struct whereabouts *whereabouts;
 	struct control *control; /* for those who watch */

@@ -93,6 +93,16 @@ int mover_client_start(struct mover_client *c, const uint8_t hid[HID_LEN], bool 
 			    &(struct pending){.op = MOVER_OP_START, .done = done, .arg = arg});
 }
 
+int mover_client_show(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,
+		      void *arg)
+{
+	struct mover_handoff v;
+
+	memcpy(v.hid, hid, HID_LEN);
+	return send_request(c, &mover_handoff_record, &v, -EBADF,
+			    &(struct pending){.op = MOVER_OP_SHOW, .done = done, .arg = arg});
+}
+
 int mover_client_conn(struct mover_client *c, const uint8_t hid[HID_LEN], uint16_t channel, int fd,
 		      mover_done_fn done, void *arg)
 {

@@ -50,6 +50,9 @@ int mover_client_dispatch(struct mover_client *c);
  * is not called). `fd` is duplicated: the caller still owns and closes its own. */
 int mover_client_start(struct mover_client *c, const uint8_t hid[HID_LEN], bool source,
 		       mover_done_fn done, void *arg);
+/* The VM of a console that a peer was granted: it can be seen, and the peer may connect. */
+int mover_client_show(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,
+		      void *arg);
 int mover_client_conn(struct mover_client *c, const uint8_t hid[HID_LEN], uint16_t channel, int fd,
 		      mover_done_fn done, void *arg);
 int mover_client_cancel(struct mover_client *c, const uint8_t hid[HID_LEN], mover_done_fn done,

@@ -14,7 +14,7 @@ static const char *const frame_type_names[_FRAME_MAX] = {
 	[FRAME_VOTE] = "vote",	   [FRAME_RELEASE] = "release", [FRAME_ACK] = "ack",
 	[FRAME_NACK] = "nack",	   [FRAME_ABORT] = "abort",	[FRAME_PROGRESS] = "progress",
 	[FRAME_ERROR] = "error",   [FRAME_MOVED] = "moved",	[FRAME_BEAT] = "beat",
-	[FRAME_PAUSED] = "paused", [FRAME_LUGGAGE] = "luggage",
+	[FRAME_PAUSED] = "paused", [FRAME_LUGGAGE] = "luggage", [FRAME_CONSOLE] = "console",
 };
 DEFINE_NAMES(frame_type, enum frame_type, _FRAME_MAX)
 

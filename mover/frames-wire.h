@@ -21,6 +21,7 @@ enum frame_type {
 	FRAME_BEAT,	   /* either: alive; empty */
 	FRAME_PAUSED,	   /* S, before RELEASE: the owner paused the guest; empty */
 	FRAME_LUGGAGE, /* S, after OFFER: frame_luggage, until all that was announced is there */
+	FRAME_CONSOLE, /* D of a console: mover_console, its first word */
 	_FRAME_MAX,
 };
 DECLARE_NAMES(frame_type, enum frame_type);

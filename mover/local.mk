@@ -16,6 +16,8 @@ mover_libmover_a_SOURCES = \
 	mover/cpus.h \
 	mover/definition.c \
 	mover/definition.h \
+	mover/console.c \
+	mover/console.h \
 	mover/departure.c \
 	mover/departure.h \
 	mover/discs.c \
@@ -30,6 +32,8 @@ mover_libmover_a_SOURCES = \
 	mover/filter/cpu.h \
 	mover/filter/discs.c \
 	mover/filter/discs.h \
+	mover/filter/display.c \
+	mover/filter/display.h \
 	mover/filter/domain-rules.h \
 	mover/filter/domain-table.c \
 	mover/filter/domain-boot.c \
@@ -70,6 +74,8 @@ mover_libmover_a_SOURCES = \
 	mover/luggage.h \
 	mover/names.c \
 	mover/names.h \
+	mover/modes.c \
+	mover/modes.h \
 	mover/network.c \
 	mover/network.h \
 	mover/off.c \
@@ -110,6 +116,8 @@ mover_libmover_a_SOURCES = \
 	mover/transfer.h \
 	mover/usage.c \
 	mover/usage.h \
+	mover/virt-console.c \
+	mover/virt-console.h \
 	mover/virt-internal.h \
 	mover/virt.c \
 	mover/virt.h \

@@ -33,6 +33,13 @@ static const char *const mover_rung_names[_MOVER_RUNG_MAX] = {
 };
 DEFINE_NAMES(mover_rung, enum mover_rung, _MOVER_RUNG_MAX)
 
+static const char *const mover_display_names[_MOVER_DISPLAY_MAX] = {
+	[MOVER_DISPLAY_SERIAL] = "serial",
+	[MOVER_DISPLAY_VNC] = "vnc",
+	[MOVER_DISPLAY_SPICE] = "spice",
+};
+DEFINE_NAMES(mover_display, enum mover_display, _MOVER_DISPLAY_MAX)
+
 static void mover_progress_code(struct coder *c, struct mover_progress *v)
 {
 	CODE_BYTES(c, v->hid);
@@ -71,6 +78,12 @@ static void mover_handoff_code(struct coder *c, struct mover_handoff *v)
 	CODE_BYTES(c, v->hid);
 }
 DEFINE_RECORD(mover_handoff)
+
+static void mover_console_code(struct coder *c, struct mover_console *v)
+{
+	CODE_ENUM(c, v->display, _MOVER_DISPLAY_MAX);
+}
+DEFINE_RECORD(mover_console)
 
 static void mover_start_code(struct coder *c, struct mover_start *v)
 {

@@ -37,19 +37,28 @@ enum mover_op {
 	/* the owner and root -> mover */
 	MOVER_OP_DISKS,	      /* () -> disks_place, u16 n, n x disks_stale */
 	MOVER_OP_DISK_REMOVE, /* disks_wish -> disks_answer */
+	MOVER_OP_DISCS,	      /* disks_disc -> u16 n, n x disks_disc : in the drives of a VM */
+	MOVER_OP_EJECT,	      /* disks_disc -> () */
+	MOVER_OP_ROAM,	      /* roam_wish -> roam_answer */
 
 	/* kithd -> mover: what would become of a hand-off */
 	MOVER_OP_OFFERS, /* () -> a record of mover/offers.h : for a device of the same owner */
 	MOVER_OP_PLAN,	 /* mover_plan_ask -> mover_plan */
 
-	/* the owner and root -> mover */
-	MOVER_OP_ROAM, /* roam_wish -> roam_answer */
-	MOVER_OP_DISCS, /* disks_disc -> u16 n, n x disks_disc : in the drives of a VM */
-	MOVER_OP_EJECT, /* disks_disc -> () */
+	/* kithd -> mover: a console that a peer was granted; then MOVER_OP_CONN */
+	MOVER_OP_SHOW, /* mover_handoff -> () : the VM can be seen, and the peer's data may come */
+
+	/* the owner and root -> mover: a console that policyd granted here */
+	MOVER_OP_CONSOLE, /* mover_handoff + fd -> mover_console : as long as the fd's other end is
+			   * open; MOVER_EVENT_CONSOLE_END comes on it */
+	MOVER_OP_ATTACH, /* mover_handoff + fd -> () : connects it with the VM; many for graphics */
 
 	/* mover -> kithd, IPC_FLAG_EVENT */
 	MOVER_EVENT_DIAL = 64, /* mover_conn : connect to the peer, pass it by OP_CONN */
 	MOVER_EVENT_PROGRESS,  /* mover_progress : at most 4 per second, and on phase changes */
+
+	/* mover -> whoever has a console open */
+	MOVER_EVENT_CONSOLE_END, /* kerr : why it ended; it is the last */
 };
 
 /* Where a hand-off stands, for people. */
@@ -128,6 +137,19 @@ struct mover_plan {
 	uint32_t shared;  /* disks on shared storage, which are not sent */
 };
 
+/* What speaks on the connections of a console. */
+enum mover_display {
+	MOVER_DISPLAY_SERIAL,
+	MOVER_DISPLAY_VNC,
+	MOVER_DISPLAY_SPICE,
+	_MOVER_DISPLAY_MAX,
+};
+DECLARE_NAMES(mover_display, enum mover_display);
+
+struct mover_console {
+	enum mover_display display;
+};
+
 /* What the requests that are about one hand-off begin with, and CANCEL is. */
 struct mover_handoff {
 	uint8_t hid[HID_LEN];
@@ -159,6 +181,7 @@ DECLARE_CODEC(mover_progress);
 DECLARE_CODEC(mover_vm);
 DECLARE_CODEC(data_preface);
 DECLARE_RECORD(mover_handoff);
+DECLARE_RECORD(mover_console);
 DECLARE_RECORD(mover_start);
 DECLARE_RECORD(mover_conn);
 DECLARE_RECORD(mover_gone);

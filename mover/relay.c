@@ -17,11 +17,12 @@
 #define BUFFER_BYTES ((size_t)512 * 1024)
 #define RECORD_BYTES 16384
 #define HANDSHAKE_MS 10000
+#define ATTACH_MS 30000
 #define OPEN_BYTE 0x4f /* the source's local side is there: connect yours */
 
 static const char *const relay_state_names[_RELAY_STATE_MAX] = {
 	[RELAY_HANDSHAKE] = "handshake", [RELAY_IDLE] = "idle",	    [RELAY_OPEN] = "open",
-	[RELAY_ENDED] = "ended",	 [RELAY_FAILED] = "failed",
+	[RELAY_ENDED] = "ended",	 [RELAY_FAILED] = "failed", [RELAY_WANTED] = "wanted",
 };
 DEFINE_NAMES(relay_state, enum relay_state, _RELAY_STATE_MAX)
 
@@ -163,6 +164,19 @@ static int connect_local(struct relay *r)
 	return 0;
 }
 
+/* Destination: what the source says meanwhile waits in the network. */
+static int await_local(struct relay *r)
+{
+	relay_enter(r, RELAY_WANTED);
+	while ((r->local = atomic_exchange(&r->attached, -1)) < 0) {
+		int n = wait_for(r, 0, 0, ATTACH_MS);
+
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
 static int open_destination(struct relay *r)
 {
 	uint8_t byte = 0;
@@ -175,7 +189,9 @@ static int open_destination(struct relay *r)
 	}
 	if (n <= 0)
 		return n == 0 ? -ECONNRESET : n;
-	return byte == OPEN_BYTE ? connect_local(r) : -EPROTO;
+	if (byte != OPEN_BYTE)
+		return -EPROTO;
+	return r->path[0] ? connect_local(r) : await_local(r);
 }
 
 /* The four below move what they can: 1 = something moved, 0 = must wait, negative = failed. */

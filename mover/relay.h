@@ -15,6 +15,7 @@ enum relay_state {
 	RELAY_OPEN,	 /* bytes flow */
 	RELAY_ENDED,	 /* both directions ended in order */
 	RELAY_FAILED,
+	RELAY_WANTED, /* destination without a path: the source is there, relay_attach() now */
 	_RELAY_STATE_MAX,
 };
 DECLARE_NAMES(relay_state, enum relay_state);
@@ -32,13 +33,14 @@ struct relay;
  * in any case. At the
  * source (`source`) the local connection comes with relay_attach(); at the destination the thread
  * connects to `local_path` once the source says that its side is open, and refuses a listener
- * that is not run by `qemu_uid` or root (H18). `wake_fd` (an eventfd, borrowed) is written on
- * every change of state. */
+ * that is not run by `qemu_uid` or root (H18); without a path it is RELAY_WANTED then. `wake_fd`
+ * (an eventfd, borrowed) is written on every change of state. */
 int relay_new(bool source, const uint8_t hid[HID_LEN], uint16_t channel,
 	      const uint8_t key[TLS_KEY_LEN], int net_fd, const char *local_path, uid_t qemu_uid,
 	      int wake_fd, struct relay **ret);
 
-/* Hands the accepted local connection to a source's relay and takes it over; once. */
+/* Hands the local connection to a source's relay, or to a destination's that has no path, and takes
+ * it over; once. */
 int relay_attach(struct relay *r, int local_fd);
 
 void relay_get(struct relay *r, struct relay_status *ret);

@@ -646,6 +646,7 @@ static void destination_frame(struct worker *w, const struct frame *f)
 	case FRAME_NACK:
 	case FRAME_ERROR:
 	case FRAME_BEAT:
+	case FRAME_CONSOLE:
 	case _FRAME_MAX:
 		break;
 	}

@@ -768,6 +768,7 @@ static void source_frame(struct worker *w, const struct frame *f)
 	case FRAME_PAUSED:
 	case FRAME_LUGGAGE:
 	case FRAME_BEAT:
+	case FRAME_CONSOLE:
 	case _FRAME_MAX:
 		break;
 	}

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/user.h"
+#include "mover/console.h"
 #include "mover/discs.h"
 #include "mover/disks-client.h"
 #include "mover/disks.h"
@@ -32,9 +33,11 @@
 #define CONNS_MAX 8
 #define ACCEPTS_PER_TURN 16
 #define COMPLAIN_MS 60000
-#define CHILDREN_MAX \
-	24 /* 16 hand-offs, a listing, recovery, offers twice, a plan, two about disks, a CPU */
+#define CHILDREN_MAX                                                                         \
+	32 /* 16 hand-offs, 8 consoles, a listing, recovery, offers twice, a plan, two about \
+	    * disks, a CPU */
 #define WORKERS_MAX 16
+#define CONSOLES_MAX 8
 #define DISKS_MAX 2
 #define OWNER_CONNS_MAX 2 /* of CONNS_MAX */
 #define PENDING_MAX 64
@@ -59,6 +62,7 @@ enum who {
 enum child_kind {
 	CHILD_NONE,
 	CHILD_WORKER,
+	CHILD_CONSOLE,
 	CHILD_VMS,
 	CHILD_RECOVER,
 	CHILD_DISKS,
@@ -119,11 +123,11 @@ struct asker {
 
 /* -- children -- */
 
-static struct child *child_find(struct supervisor *s, const uint8_t hid[HID_LEN])
+static struct child *child_find(struct supervisor *s, enum child_kind kind,
+				const uint8_t hid[HID_LEN])
 {
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (s->children[i].kind == CHILD_WORKER &&
-		    memcmp(s->children[i].hid, hid, HID_LEN) == 0)
+		if (s->children[i].kind == kind && memcmp(s->children[i].hid, hid, HID_LEN) == 0)
 			return &s->children[i];
 	return NULL;
 }
@@ -289,7 +293,7 @@ static int op_start(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r,
 	n = check_ready(s, err);
 	if (n < 0)
 		return n;
-	if (child_find(s, v.hid))
+	if (child_find(s, CHILD_WORKER, v.hid))
 		return kerr_set(err, EBUSY, KCODE_BUSY, "This hand-off runs already.");
 	hex_encode(v.hid, HID_LEN, hex);
 	argv[3] = (char *)(uintptr_t)(v.source ? "--source" : "--destination");
@@ -309,15 +313,82 @@ static int op_forward(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbu
 	struct asker *a = ctx;
 	struct child *c;
 	uint32_t serial = 0;
-	struct mover_handoff v;
+	struct mover_handoff v = {0};
 
-	c = record_get(r, &mover_handoff_record, &v) < 0 ? NULL : child_find(a->s, v.hid);
+	if (record_get(r, &mover_handoff_record, &v) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	c = child_find(a->s, CHILD_WORKER, v.hid);
 	if (!c)
+		c = child_find(a->s, CHILD_CONSOLE, v.hid);
+	/* A console's connections are its owner's to bring; a hand-off's are not. */
+	if (!c || (msg->op == MOVER_OP_ATTACH && c->kind != CHILD_CONSOLE))
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
-				"There is no such hand-off under way on this device.");
+				"There is no such hand-off or console on this device.");
 	if (expect(a->s, a, c, &serial) < 0 ||
 	    ipc_send(c->fd, msg->op, 0, serial, msg->body, msg->len, msg->fd) < 0)
 		return kerr_set(err, EBUSY, KCODE_BUSY, "The hand-off's worker is too busy.");
+	a->deferred = true;
+	return 0;
+}
+
+/* policyd knows whether there is such a console: the process asks it. */
+static int start_console(struct asker *a, const char *mode, struct rbuf *r, struct child **ret,
+			 struct kerr *err)
+{
+	struct supervisor *s = a->s;
+	char hex[2 * HID_LEN + 1];
+	char *argv[] = {(char *)"kith-mover",	 (char *)"-c", s->config_path,
+			(char *)(uintptr_t)mode, hex,	       NULL};
+	struct mover_handoff v;
+	int n;
+
+	if (record_get(r, &mover_handoff_record, &v) < 0 || rbuf_end(r) < 0)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
+	if (s->stopping)
+		return kerr_set(err, EAGAIN, KCODE_NOT_READY, "kith-mover is being stopped.");
+	if (child_find(s, CHILD_CONSOLE, v.hid))
+		return kerr_set(err, EBUSY, KCODE_BUSY, "This console is open already.");
+	if (child_count(s, CHILD_CONSOLE) >= CONSOLES_MAX)
+		return kerr_set(err, EBUSY, KCODE_BUSY,
+				"Too many consoles are open on this device. Close one of them.");
+	hex_encode(v.hid, HID_LEN, hex);
+	n = child_start(s, CHILD_CONSOLE, argv, ret);
+	if (n < 0)
+		return kerr_set(err, -n, KCODE_FAILED, "Cannot start a console: %s.", strerror(-n));
+	memcpy((*ret)->hid, v.hid, HID_LEN);
+	return 0;
+}
+
+static int op_show(void *ctx, struct ipc_msg *msg _unused_, struct rbuf *r, struct wbuf *w _unused_,
+		   struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct child *c;
+	uint32_t serial = 1;
+	int n = start_console(a, CONSOLE_MODE_SHOW, r, &c, err);
+
+	if (n < 0)
+		return n;
+	a->deferred = expect(a->s, a, c, &serial) == 0;
+	return 0;
+}
+
+static int op_console(void *ctx, struct ipc_msg *msg, struct rbuf *r, struct wbuf *w _unused_,
+		      struct kerr *err)
+{
+	struct asker *a = ctx;
+	struct child *c;
+	uint32_t serial = 0;
+	int n = start_console(a, CONSOLE_MODE_OPEN, r, &c, err);
+
+	if (n < 0)
+		return n;
+	/* Without its request the process ends by itself, as this end is closed then. */
+	if (expect(a->s, a, c, &serial) < 0 ||
+	    ipc_send(c->fd, msg->op, 0, serial, msg->body, msg->len, msg->fd) < 0) {
+		kill(c->pid, SIGKILL);
+		return kerr_set(err, EBUSY, KCODE_BUSY, "Too many requests at once.");
+	}
 	a->deferred = true;
 	return 0;
 }
@@ -487,6 +558,9 @@ static const struct ipc_op ops[] = {
 	{MOVER_OP_EJECT, "eject", WHO_OWNER, sizeof(struct disks_disc) + 8, false, op_discs},
 	{MOVER_OP_PLAN, "plan", WHO_KITHD, MOVER_PLAN_ASK_MAX, false, op_plan},
 	{MOVER_OP_ROAM, "roam", WHO_OWNER, ROAM_DATA_MAX + 64, false, op_roam},
+	{MOVER_OP_SHOW, "show", WHO_KITHD, HID_LEN, false, op_show},
+	{MOVER_OP_CONSOLE, "console", WHO_OWNER, HID_LEN, true, op_console},
+	{MOVER_OP_ATTACH, "attach", WHO_OWNER, HID_LEN, true, op_forward},
 };
 
 static void on_request(struct supervisor *s, size_t conn, struct ipc_msg *m)
@@ -622,6 +696,8 @@ static void on_child_message(struct supervisor *s, size_t child, const struct ip
 		on_child_reply(s, child, m);
 		return;
 	}
+	if (c->kind == CHILD_CONSOLE && m->op == MOVER_EVENT_DIAL)
+		send_event(s, c, m);
 	if (c->kind != CHILD_WORKER || !(m->flags & IPC_FLAG_EVENT))
 		return;
 	if (m->op == MOVER_EVENT_PROGRESS && mover_progress_get(&r, &p) == 0) {
@@ -677,9 +753,10 @@ static void child_end(struct supervisor *s, size_t child, int status)
 
 	on_child(s, child);
 	kerr_set(&err, EIO, KCODE_NOT_READY, "%s",
-		 c->kind == CHILD_WORKER   ? "The hand-off's worker died."
-		 : c->kind == CHILD_OFFERS ? "libvirt at the destination does not answer."
-					   : "libvirt on this device does not answer.");
+		 c->kind == CHILD_WORKER    ? "The hand-off's worker died."
+		 : c->kind == CHILD_CONSOLE ? "The console's process ended."
+		 : c->kind == CHILD_OFFERS  ? "libvirt at the destination does not answer."
+					    : "libvirt on this device does not answer.");
 	for (size_t i = 0; i < PENDING_MAX; i++)
 		if (s->pending[i].used && s->pending[i].child == child) {
 			s->pending[i].used = false;
@@ -841,11 +918,11 @@ static void on_signal(struct supervisor *s)
 static void supervisor_tick(struct supervisor *s)
 {
 	static const uint64_t patience[] = {
-		[CHILD_NONE] = UINT64_MAX,  [CHILD_WORKER] = UINT64_MAX,
-		[CHILD_VMS] = VMS_MS,	    [CHILD_RECOVER] = RECOVERY_MS,
-		[CHILD_DISKS] = DISKS_MS,   [CHILD_OFFERS] = OFFERS_MS,
-		[CHILD_PLAN] = PLAN_MS,	    [CHILD_ROAM] = ROAM_MS,
-		[CHILD_WARM] = RECOVERY_MS,
+		[CHILD_NONE] = UINT64_MAX,     [CHILD_WORKER] = UINT64_MAX,
+		[CHILD_CONSOLE] = UINT64_MAX,  [CHILD_VMS] = VMS_MS,
+		[CHILD_RECOVER] = RECOVERY_MS, [CHILD_DISKS] = DISKS_MS,
+		[CHILD_OFFERS] = OFFERS_MS,    [CHILD_PLAN] = PLAN_MS,
+		[CHILD_ROAM] = ROAM_MS,	       [CHILD_WARM] = RECOVERY_MS,
 	};
 	uint64_t now = worker_now_ms();
 

@@ -36,6 +36,7 @@ UNIT_TESTS = \
 	tests/unit/test-leaf \
 	tests/unit/test-link \
 	tests/unit/test-link-codec \
+	tests/unit/test-link-console \
 	tests/unit/test-lockout \
 	tests/unit/test-luggage \
 	tests/unit/test-marker \

@@ -481,6 +481,19 @@ int policyd_client_grant_take(struct ipc_client *c, const uint8_t hid[HID_LEN], 
 	return call(c, POLICYD_OP_GRANT_TAKE, &q, ret, err);
 }
 
+int policyd_client_console_take(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				struct policyd_console_grant *ret, struct kerr *err)
+{
+	return call_hid(c, POLICYD_OP_CONSOLE_TAKE, hid, ret, err);
+}
+
+int policyd_client_console_check(struct ipc_client *c, const uint8_t hid[HID_LEN], struct kerr *err)
+{
+	struct policyd_nothing v;
+
+	return call_hid(c, POLICYD_OP_CONSOLE_CHECK, hid, &v, err);
+}
+
 static int call_journal(struct ipc_client *c, const uint8_t hid[HID_LEN],
 			enum custody_record record, const void *proof, size_t proof_len,
 			bool copy_gone, uint8_t **ret_statement, size_t *ret_len, struct kerr *err)

@@ -100,6 +100,10 @@ int policyd_client_custody_outbox(struct ipc_client *c, struct policyd_letter **
 /* -- kith-mover. The grant holds a key: explicit_bzero() it after use. -- */
 int policyd_client_grant_take(struct ipc_client *c, const uint8_t hid[HID_LEN], bool source,
 			      struct policyd_grant *ret, struct kerr *err);
+int policyd_client_console_take(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				struct policyd_console_grant *ret, struct kerr *err);
+int policyd_client_console_check(struct ipc_client *c, const uint8_t hid[HID_LEN],
+				 struct kerr *err);
 int policyd_client_journal(struct ipc_client *c, const uint8_t hid[HID_LEN],
 			   enum custody_record record, const void *proof, size_t proof_len,
 			   uint8_t **ret_statement, size_t *ret_len, struct kerr *err);

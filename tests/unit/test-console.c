@@ -2,6 +2,8 @@
 /* Who may see a VM: cores on TPMs of their own, without network; and the attacks on it. */
 #include "policyd/console.h"
 
+#include "agent/viewings.h"
+#include "mover/filter/display.h"
 #include "tests/unit/policyd-fixture.h"
 
 #define MOVER 9 /* number of the mover's connection */
@@ -326,6 +328,74 @@ static void test_purposes(void)
 	device_free(desktop);
 }
 
+/* -- what kithd remembers -- */
+
+static void test_remembered(void)
+{
+	struct viewings *c = viewings_new();
+	uint8_t hid[HID_LEN] = {0}, peer[DEVICE_ID_LEN] = {1};
+
+	g_assert_null(viewings_find(c, hid, true)); /* zeros are no number */
+	hid[0] = 200;
+	viewings_add(c, hid, true, peer);
+	g_assert_nonnull(viewings_find(c, hid, true));
+	g_assert_null(viewings_find(c, hid, false));
+	/* Peers push out their own only. */
+	for (uint8_t i = 1; i < 100; i++) {
+		hid[0] = i;
+		viewings_add(c, hid, false, peer);
+	}
+	g_assert_null(viewings_find(c, (uint8_t[HID_LEN]){1}, false));
+	g_assert_nonnull(viewings_find(c, (uint8_t[HID_LEN]){99}, false));
+	g_assert_nonnull(viewings_find(c, (uint8_t[HID_LEN]){200}, true));
+	viewings_free(c);
+}
+
+/* -- what of a VM can be seen -- */
+
+#define DOMAIN(devices) \
+	"<domain type='kvm'><name>work</name><devices>" devices "</devices></domain>"
+
+static void test_display(void)
+{
+	static const struct {
+		const char *xml, *serial;
+		enum display_graphics graphics;
+	} rows[] = {
+		{DOMAIN(""), "", DISPLAY_NONE},
+		{DOMAIN("<graphics type='vnc' port='5900'/>"), "", DISPLAY_VNC},
+		{DOMAIN("<graphics type='spice'/><graphics type='vnc'/>"), "", DISPLAY_SPICE},
+		{DOMAIN("<graphics type='sdl'/>"), "", DISPLAY_OTHER},
+		{DOMAIN("<graphics/>"), "", DISPLAY_OTHER},
+		{DOMAIN("<serial type='pty'><alias name='serial0'/></serial>"), "serial0",
+		 DISPLAY_NONE},
+		{DOMAIN("<serial type='file'><alias name='serial0'/></serial>"
+			"<serial type='pty'><alias name='serial1'/></serial>"
+			"<console type='pty'><alias name='console1'/></console>"),
+		 "serial1", DISPLAY_NONE},
+		/* What libvirt could not open: no alias, another kind, too long a name. */
+		{DOMAIN("<serial type='pty'/>"), "", DISPLAY_NONE},
+		{DOMAIN("<serial type='tcp'><alias name='serial0'/></serial>"), "", DISPLAY_NONE},
+		{DOMAIN("<console type='pty'><alias name='"
+			"0123456789012345678901234567890123456789012345678901234567890123"
+			"'/></console>"),
+		 "", DISPLAY_NONE},
+		/* Only what is in <devices> is one. */
+		{"<domain><graphics type='vnc'/></domain>", "", DISPLAY_NONE},
+	};
+	struct display d;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_assert_cmpint(display_read(rows[i].xml, &d), ==, 0);
+		g_assert_cmpint(d.graphics, ==, rows[i].graphics);
+		g_assert_cmpstr(d.serial, ==, rows[i].serial);
+	}
+	g_assert_cmpint(display_read("", &d), ==, -EBADMSG);
+	g_assert_cmpint(display_read("<domain><devices>", &d), ==, -EBADMSG);
+	g_assert_cmpint(display_read("<!DOCTYPE domain [<!ENTITY a 'b'>]><domain>&a;</domain>", &d),
+			==, -EBADMSG);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -339,5 +409,7 @@ int main(int argc, char *argv[])
 	g_test_add_func("/console/S1-15 H26 an untrusted device sees nothing", test_untrusted);
 	g_test_add_func("/console/H5 H26 another person's device sees nothing", test_others);
 	g_test_add_func("/console/its session is no hand-off", test_purposes);
+	g_test_add_func("/console/kithd remembers the last ones of each kind", test_remembered);
+	g_test_add_func("/console/display and port are found", test_display);
 	return g_test_run();
 }

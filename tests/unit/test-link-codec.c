@@ -60,14 +60,15 @@ static void test_rules(void)
 		bool hid, blob;
 		int want;
 	} rows[] = {
-		{LINK_PAIR, false, true, 0},	     {LINK_PAIR, true, true, -EBADMSG},
-		{LINK_SESSION, true, true, 0},	     {LINK_SESSION, false, true, -EBADMSG},
-		{LINK_CUSTODY, false, true, 0},	     {LINK_CUSTODY, true, true, -EBADMSG},
-		{LINK_REFUSED, false, true, 0},	     {LINK_REFUSED, true, true, 0},
-		{LINK_BYE, false, false, 0},	     {LINK_BYE, true, false, 0},
-		{LINK_BYE, false, true, -EBADMSG},   {LINK_PAIR, false, false, 0},
-		{LINK_OFFERS, false, true, 0},	     {LINK_OFFERS, false, false, 0},
-		{LINK_OFFERS, true, true, -EBADMSG},
+		{LINK_PAIR, false, true, 0},	       {LINK_PAIR, true, true, -EBADMSG},
+		{LINK_SESSION, true, true, 0},	       {LINK_SESSION, false, true, -EBADMSG},
+		{LINK_CUSTODY, false, true, 0},	       {LINK_CUSTODY, true, true, -EBADMSG},
+		{LINK_REFUSED, false, true, 0},	       {LINK_REFUSED, true, true, 0},
+		{LINK_BYE, false, false, 0},	       {LINK_BYE, true, false, 0},
+		{LINK_BYE, false, true, -EBADMSG},     {LINK_PAIR, false, false, 0},
+		{LINK_OFFERS, false, true, 0},	       {LINK_OFFERS, false, false, 0},
+		{LINK_OFFERS, true, true, -EBADMSG},   {LINK_CONSOLE, true, true, 0},
+		{LINK_CONSOLE, false, true, -EBADMSG},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -161,6 +162,7 @@ static void test_golden(void)
 	golden_same("link.txt", "custody", wire, encode(LINK_CUSTODY, false, "blob", 4));
 	golden_same("link.txt", "bye", wire, encode(LINK_BYE, true, NULL, 0));
 	golden_same("link.txt", "offers", wire, encode(LINK_OFFERS, false, "blob", 4));
+	golden_same("link.txt", "console", wire, encode(LINK_CONSOLE, true, "blob", 4));
 }
 
 int main(int argc, char **argv)
