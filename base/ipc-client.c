@@ -98,6 +98,12 @@ static int read_reply(struct ipc_msg *m, struct rbuf *ret_reply, struct kerr *er
 int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int timeout_ms,
 	     struct rbuf *ret_reply, struct kerr *err)
 {
+	return ipc_call_fd(c, op, request, -EBADF, timeout_ms, ret_reply, err);
+}
+
+int ipc_call_fd(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd,
+		int timeout_ms, struct rbuf *ret_reply, struct kerr *err)
+{
 	uint32_t serial = ++c->serial;
 	int r;
 
@@ -106,7 +112,7 @@ int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int 
 	if (c->patience_ms >= 0 && (timeout_ms < 0 || timeout_ms > c->patience_ms))
 		timeout_ms = c->patience_ms;
 	r = ipc_send(c->fd, op, 0, serial, request ? request->data : NULL,
-		     request ? request->len : 0, -EBADF);
+		     request ? request->len : 0, fd);
 	if (r < 0)
 		return lost(err, ECONNRESET);
 	for (;;) {

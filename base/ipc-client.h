@@ -23,3 +23,6 @@ int ipc_client_fd(const struct ipc_client *c);
  * server as -ECONNRESET with code INTERRUPTED. */
 int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int timeout_ms,
 	     struct rbuf *ret_reply, struct kerr *err);
+/* The same with a descriptor, which is duplicated. */
+int ipc_call_fd(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd,
+		int timeout_ms, struct rbuf *ret_reply, struct kerr *err);

@@ -3,6 +3,7 @@
 noinst_LIBRARIES += mover/libmoverclient.a
 mover_libmoverclient_a_SOURCES = \
 	mover/client.c mover/client.h \
+	mover/console-client.c mover/console-client.h \
 	mover/disks-client.c mover/disks-client.h \
 	mover/proto.c mover/proto.h \
 	mover/roam-client.c mover/roam-client.h

@@ -92,6 +92,7 @@ LAB_TESTS = \
 	tests/lab/test_oracle.py \
 	tests/integration/discovery/test_agent.py \
 	tests/integration/test_config.py \
+	tests/integration/test_console.py \
 	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \

@@ -103,3 +103,4 @@ extern const struct cli_command cli_vm_commands[];
 extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_disks_commands[];
 extern const struct cli_command cli_roam_commands[];
+extern const struct cli_command cli_console_commands[];

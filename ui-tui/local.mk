@@ -4,12 +4,16 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cli.c ui-tui/cli.h \
 	ui-tui/change.c ui-tui/change.h \
 	ui-tui/cmd-config.c \
+	ui-tui/cmd-console.c \
 	ui-tui/cmd-device.c \
 	ui-tui/cmd-disks.c \
 	ui-tui/cmd-doctor.c \
 	ui-tui/cmd-move.c \
 	ui-tui/cmd-roam.c \
 	ui-tui/cmd-vm.c \
+	ui-tui/console-terminal.c \
+	ui-tui/console-viewer.c \
+	ui-tui/console.c ui-tui/console.h \
 	ui-tui/config-edit.c ui-tui/config-edit.h \
 	ui-tui/config-file.c ui-tui/config-file.h \
 	ui-tui/doctor.h \

@@ -35,6 +35,9 @@ _kith() {
 	1:move)
 		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--all\n--rung\n--eject' -- "$cur"))
 		;;
+	1:console)
+		COMPREPLY=($(compgen -W "$(_kith_names vms)"$'\n--serial\n--print\n--force' -- "$cur"))
+		;;
 	1:plan | 1:claim | 1:cancel)
 		COMPREPLY=($(compgen -W "$(_kith_names vms)" -- "$cur"))
 		;;

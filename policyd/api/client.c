@@ -394,6 +394,12 @@ int policyd_client_audit_read(struct ipc_client *c, uint64_t from, uint16_t max,
 
 DEFINE_LIST_STUB(policyd_client_vms, POLICYD_OP_VMS, struct policyd_vm)
 
+int policyd_client_console_request(struct ipc_client *c, const struct policyd_console_wish *wish,
+				   struct policyd_console_place *ret, struct kerr *err)
+{
+	return call(c, POLICYD_OP_CONSOLE_REQUEST, wish, ret, err);
+}
+
 /* -- kithd -- */
 
 int policyd_client_tls_leaf(struct ipc_client *c, const void *spki, size_t spki_len,

@@ -97,6 +97,10 @@ int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_
 int policyd_client_custody_outbox(struct ipc_client *c, struct policyd_letter **ret, size_t *ret_n,
 				  struct kerr *err);
 
+/* Where a console of the VM is to be had, and under which number. */
+int policyd_client_console_request(struct ipc_client *c, const struct policyd_console_wish *wish,
+				   struct policyd_console_place *ret, struct kerr *err);
+
 /* -- kith-mover. The grant holds a key: explicit_bzero() it after use. -- */
 int policyd_client_grant_take(struct ipc_client *c, const uint8_t hid[HID_LEN], bool source,
 			      struct policyd_grant *ret, struct kerr *err);

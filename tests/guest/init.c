@@ -66,6 +66,7 @@ struct tick {
 
 static int serial_fd = -1;
 static volatile int *pressed; /* the power button, shared by all processes */
+static int second_fd = -1; /* a second serial port, if there is one: nobody may be there to read */
 
 /* One line, one write(2): the tty keeps a write whole, so three processes can share the port. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
@@ -84,6 +85,8 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	line[n++] = '\n';
 	if (write(serial_fd, line, (size_t)n) != n)
 		return; /* nobody to tell: the serial port is all there is */
+	if (second_fd >= 0 && write(second_fd, line, (size_t)n) != n)
+		return;
 }
 
 __attribute__((noreturn)) static void die(const char *what)
@@ -114,6 +117,12 @@ static void open_serial(void)
 {
 	struct termios raw;
 
+	/* As a terminal is: the kernel sends back what is typed there. */
+	second_fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (second_fd >= 0 && tcgetattr(second_fd, &raw) < 0) {
+		close(second_fd);
+		second_fd = -1;
+	}
 	serial_fd = open("/dev/ttyS0", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 	if (serial_fd < 0)
 		return;
