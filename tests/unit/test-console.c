@@ -4,6 +4,8 @@
 
 #include "agent/viewings.h"
 #include "mover/filter/display.h"
+#include "mover/proto.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/policyd-fixture.h"
 
 #define MOVER 9 /* number of the mover's connection */
@@ -328,6 +330,86 @@ static void test_purposes(void)
 	device_free(desktop);
 }
 
+/* H26: a device of the owner's own has a bound, too, and what it closes is free again. */
+static void test_many(void)
+{
+	struct device *laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
+	struct device *desktop = device_new("desktop", DEVICE_ROLE_DESKTOP, NULL);
+	struct policyd_console_grant g;
+	struct view *c = g_new0(struct view, 1);
+
+	pair(laptop, desktop, PERSON_ROLE_GUEST);
+	give_policy(laptop, policytext_default);
+	hand_over(laptop, desktop);
+	c->v = laptop;
+	c->h = desktop;
+	for (int i = 0; i < 4; i++) {
+		g_assert_true(prove(c, exporter, exporter));
+		g_assert_cmpint(take(desktop, c->place.hid, &g, &c->err), ==, 0);
+	}
+	g_assert_false(prove(c, exporter, exporter));
+	g_assert_cmpint(c->err.code, ==, KCODE_BUSY);
+	console_connection_gone(desktop->consoles, MOVER);
+	g_assert_true(prove(c, exporter, exporter));
+	g_free(c);
+	device_free(laptop);
+	device_free(desktop);
+}
+
+/* -- on the wire -- */
+
+static void expect_wire(const struct record *record, const void *v, const char *golden)
+{
+	_Alignas(max_align_t) uint8_t again[RECORD_SIZE_MAX] = {0};
+	uint8_t want[512], got[512];
+	struct wbuf w = wbuf_init(got, sizeof(got));
+	size_t n = golden_parse(golden, want, sizeof(want));
+	struct rbuf r;
+
+	g_assert_cmpint(record_put(&w, record, v), ==, 0);
+	g_assert_cmpmem(got, w.len, want, n);
+	r = rbuf_init(got, w.len);
+	g_assert_cmpint(record_get(&r, record, again), ==, 0);
+	g_assert_cmpint(rbuf_end(&r), ==, 0);
+	g_assert_cmpmem(again, record->size, v, record->size);
+	/* N1: cut anywhere it is none. */
+	for (size_t len = 0; len < w.len; len++) {
+		r = rbuf_init(got, len);
+		g_assert_cmpint(record_get(&r, record, again), ==, -EBADMSG);
+	}
+}
+
+static void test_wire(void)
+{
+	static struct policyd_console_wish wish = {.uuid = {1}, .kind = CONSOLE_SERIAL, .force = 1};
+	static struct policyd_console_place place = {
+		.hid = {2}, .here = 1, .device = {3}, .device_name = "desk"};
+	static struct policyd_console_grant grant = {.side = CONSOLE_SIDE_HOLDER,
+						     .wish = {.kind = CONSOLE_GRAPHICS},
+						     .vm = "work",
+						     .peer_name = "lap",
+						     .key = {9}};
+	static struct mover_console console = {.display = MOVER_DISPLAY_SPICE};
+	uint8_t buf[64];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	struct rbuf r;
+
+	expect_wire(&policyd_console_wish_record, &wish, "01 15x00 00 01");
+	expect_wire(&policyd_console_place_record, &place, "02 15x00 01 03 31x00 0400 6465736b");
+	expect_wire(&policyd_console_grant_record, &grant,
+		    "02 16x00 01 00 0400 776f726b 0300 6c6170 09 31x00");
+	expect_wire(&mover_console_record, &console, "02");
+	/* A display is nobody's to take away; neither is it written. */
+	wish.kind = CONSOLE_GRAPHICS;
+	g_assert_cmpint(record_put(&w, &policyd_console_wish_record, &wish), ==, -EINVAL);
+	r = rbuf_init((const uint8_t[18]){[16] = 1, [17] = 1}, 18);
+	g_assert_cmpint(record_get(&r, &policyd_console_wish_record, &wish), ==, -EBADMSG);
+	r = rbuf_init((const uint8_t[18]){[16] = 2}, 18);
+	g_assert_cmpint(record_get(&r, &policyd_console_wish_record, &wish), ==, -EBADMSG);
+	r = rbuf_init((const uint8_t[1]){3}, 1);
+	g_assert_cmpint(record_get(&r, &mover_console_record, &console), ==, -EBADMSG);
+}
+
 /* -- what kithd remembers -- */
 
 static void test_remembered(void)
@@ -408,6 +490,8 @@ int main(int argc, char *argv[])
 	g_test_add_func("/console/B1 B2 on another device: proof, key, audit", test_there);
 	g_test_add_func("/console/S1-15 H26 an untrusted device sees nothing", test_untrusted);
 	g_test_add_func("/console/H5 H26 another person's device sees nothing", test_others);
+	g_test_add_func("/console/H26 not too many for one device", test_many);
+	g_test_add_func("/console/on the wire", test_wire);
 	g_test_add_func("/console/its session is no hand-off", test_purposes);
 	g_test_add_func("/console/kithd remembers the last ones of each kind", test_remembered);
 	g_test_add_func("/console/display and port are found", test_display);

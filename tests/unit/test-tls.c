@@ -379,6 +379,40 @@ static void test_relay_stranger(void)
 	close(wake);
 }
 
+/* A destination without a path: somebody brings its local end when the source has one, and what the
+ * source said before is not lost. */
+static void test_relay_wanted(void)
+{
+	int net[2], source[2], dest[2], wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct relay *s, *d;
+	char got[8];
+
+	pair(net);
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, source), ==, 0);
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, dest), ==, 0);
+	g_assert_cmpint(relay_new(true, HID, 2, KEY, net[0], NULL, 0, wake, &s), ==, 0);
+	g_assert_cmpint(relay_new(false, HID, 2, KEY, net[1], NULL, 0, wake, &d), ==, 0);
+	g_assert_cmpint(wait_state(s, RELAY_IDLE), ==, RELAY_IDLE);
+	g_assert_cmpint(wait_state(d, RELAY_IDLE), ==, RELAY_IDLE);
+	g_assert_cmpint(write(source[0], "early", 5), ==, 5);
+	g_assert_cmpint(relay_attach(s, source[1]), ==, 0);
+	g_assert_cmpint(wait_state(d, RELAY_WANTED), ==, RELAY_WANTED);
+	g_assert_cmpint(relay_attach(d, dest[1]), ==, 0);
+	g_assert_cmpint(wait_state(d, RELAY_OPEN), ==, RELAY_OPEN);
+	g_assert_cmpint(read(dest[0], got, sizeof(got)), ==, 5);
+	g_assert_cmpmem(got, 5, "early", 5);
+	g_assert_cmpint(write(dest[0], "back", 4), ==, 4);
+	g_assert_cmpint(read(source[0], got, sizeof(got)), ==, 4);
+	/* Whoever leaves is missed at the other end. */
+	close(source[0]);
+	g_assert_cmpint(read(dest[0], got, sizeof(got)), ==, 0);
+	close(dest[0]);
+	g_assert_cmpint(wait_state(d, RELAY_ENDED), ==, RELAY_ENDED);
+	relay_free(s);
+	relay_free(d);
+	close(wake);
+}
+
 /* -- H11: a machine in between changes one bit of the stream -- */
 
 static void pump_one(int from, int to, size_t *passed, size_t flip)
@@ -469,5 +503,6 @@ int main(int argc, char *argv[])
 	g_test_add_func("/relay/stopped", test_relay_stops);
 	g_test_add_func("/relay/H18 who may listen", test_relay_foreign_listener);
 	g_test_add_func("/relay/H19 a stranger", test_relay_stranger);
+	g_test_add_func("/relay/a destination without a path", test_relay_wanted);
 	return g_test_run();
 }
