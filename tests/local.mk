@@ -41,6 +41,7 @@ UNIT_TESTS = \
 	tests/unit/test-luggage \
 	tests/unit/test-marker \
 	tests/unit/test-memory \
+	tests/unit/test-model \
 	tests/unit/test-mover-client \
 	tests/unit/test-mover-proto \
 	tests/unit/test-naming \

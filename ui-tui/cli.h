@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/ipc-client.h"
 #include "policyd/api/proto.h"
+#include "ui-tui/model/model.h"
 
 struct agent_client;
 
@@ -65,12 +66,8 @@ int cli_confirm(const struct cli *cli, const char *question, struct kerr *err);
 /* A word that marks what may be trusted, with a glyph so that colour is not needed. */
 const char *cli_mark(bool good);
 
-/* "3 s", "5 min", "2 h", "4 d" */
-void cli_age(uint64_t seconds, char *ret, size_t size);
 /* "2026-11-26 12:00:00", in local time. */
 void cli_time(uint64_t unix_s, char *ret, size_t size);
-/* "512 MiB" */
-void cli_bytes(uint64_t bytes, char *ret, size_t size);
 
 /* A device by name, id or the start (8 digits or more) of its id, from policyd's peers; for one
  * that is only in sight its known part of the id, zeros behind it (policyd then says that it is
@@ -91,8 +88,6 @@ void cli_tell_stale(struct cli *cli, const uint8_t uuid[UUID_LEN]);
 
 /* JSON forms. */
 json_t *cli_kerr_json(const struct kerr *err);
-/* A text member of an object; "" if there is none. Borrowed. */
-const char *cli_text(const json_t *object, const char *key);
 json_t *cli_hex(const uint8_t *data, size_t len);
 
 /* Commands, by file. */

@@ -285,42 +285,19 @@ static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
-/* That it is announced is all that discovery knows: a device whose cable was cut still is, until
- * the announcement runs out. */
-static void announced(const json_t *d, char *ret, size_t size)
+static void print_device(const json_t *row)
 {
-	const json_t *age = json_object_get(d, "age_ms");
-	char ago[32];
+	struct model_device d;
+	char seen[48], standing[KERR_TEXT_MAX + 96];
 
-	if (!json_is_integer(age)) {
-		snprintf(ret, size, "not announced");
-	} else if (json_is_true(json_object_get(d, "nearby"))) {
-		snprintf(ret, size, "announced");
-	} else {
-		cli_age((uint64_t)json_integer_value(age) / 1000, ago, sizeof(ago));
-		snprintf(ret, size, "announced %s ago", ago);
-	}
-}
-
-static void print_device(const json_t *d)
-{
-	bool paired = json_is_true(json_object_get(d, "paired"));
-	bool trusted = strcmp(cli_text(d, "verdict"), "trusted") == 0;
-	const char *reason = cli_text(json_object_get(d, "reason"), "text");
-	char seen[48];
-
-	announced(d, seen, sizeof(seen));
-	if (!paired) {
-		printf("? %-16s %-8s %-10s %-22s %s\n", cli_text(d, "name"), "", "", seen,
-		       json_is_true(json_object_get(d, "pairing")) ? "wants to pair"
-		       : json_is_null(json_object_get(d, "paired"))
-			       ? "not known while this device is locked"
-			       : "not paired");
-		return;
-	}
-	printf("%s %-16s %-8s %-10s %-22s %s, TPM: %s%s%s\n", cli_mark(trusted),
-	       cli_text(d, "name"), cli_text(d, "role"), cli_text(d, "person"), seen,
-	       cli_text(d, "verdict"), cli_text(d, "tier"), *reason ? "; " : "", reason);
+	model_read_device(row, &d);
+	model_announced(&d, seen, sizeof(seen));
+	model_standing(&d, standing, sizeof(standing));
+	if (d.paired == MAYBE_YES)
+		printf("%s %-16s %-8s %-10s %-22s %s\n", cli_mark(model_is_trusted(&d)), d.name,
+		       d.role, d.person, seen, standing);
+	else
+		printf("? %-16s %-8s %-10s %-22s %s\n", d.name, "", "", seen, standing);
 }
 
 /* Paired ones, then strangers that want to pair, then the others. */
@@ -417,7 +394,7 @@ static void print_trust(const struct policyd_trust *t)
 		puts("  It never showed evidence.");
 		return;
 	}
-	cli_age(clock_unix() - p->evidence_time, age, sizeof(age));
+	model_age(clock_unix() - p->evidence_time, age, sizeof(age));
 	printf("  Evidence of %s ago:\n", age);
 	print_pcrs(t);
 	print_versions(t);
@@ -572,7 +549,7 @@ static void print_changes(const struct policyd_trust *t)
 		printf("%s\n", p->reason.text);
 	if (!p->evidence_time)
 		return;
-	cli_age(clock_unix() - p->evidence_time, age, sizeof(age));
+	model_age(clock_unix() - p->evidence_time, age, sizeof(age));
 	printf("What \"%s\" proved %s ago, beside what is accepted:\n", p->name, age);
 	for (unsigned i = 0; i < PCR_COUNT; i++) {
 		char want[2 * HASH_LEN + 1], now[2 * HASH_LEN + 1];

@@ -81,8 +81,8 @@ static void print_place(const struct disks_place *p)
 		printf("! no place for disks of VMs that arrive\n  %s\n", p->why.text);
 		return;
 	}
-	cli_bytes(p->free_bytes, room, sizeof(room));
-	cli_bytes(p->total_bytes, total, sizeof(total));
+	model_bytes(p->free_bytes, room, sizeof(room));
+	model_bytes(p->total_bytes, total, sizeof(total));
 	printf("+ disks of VMs that arrive are made in %s%s%s%s, %s of %s free\n",
 	       p->pool[0] ? "the storage pool \"" : "the folder ", p->pool,
 	       p->pool[0] ? "\", " : "", p->folder, room, total);
@@ -99,7 +99,7 @@ static void print_stale(const struct disks_stale *s)
 	};
 	char size[32], when[32];
 
-	cli_bytes(s->bytes, size, sizeof(size));
+	model_bytes(s->bytes, size, sizeof(size));
 	cli_time(s->time, when, sizeof(when));
 	printf("! %-16s %s, %s\n%18s%s since it went to \"%s\", %s%s\n", s->vm, s->path,
 	       s->state == DISKS_STATE_THERE ? size : words[s->state], "",
@@ -146,7 +146,7 @@ static int ask_remove(struct cli *cli, const struct disks_stale *s, bool forget,
 
 	if (forget)
 		return 0;
-	cli_bytes(s->bytes, size, sizeof(size));
+	model_bytes(s->bytes, size, sizeof(size));
 	cli_time(s->time, when, sizeof(when));
 	snprintf(question, sizeof(question),
 		 "Remove %s%s%s%s, which \"%s\" left here when it went to \"%s\" on %s? It cannot "

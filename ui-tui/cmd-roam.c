@@ -6,6 +6,7 @@
 #include "mover/roam-client.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
+#include "ui-tui/model/model.h"
 
 #define DEVICES_MAX 32
 
@@ -149,7 +150,7 @@ static int visit(struct cli *cli, struct tour *t, struct stop *s, struct kerr *e
 
 	if (r < 0)
 		return r;
-	text = cli_text(answer, "offers");
+	text = model_text(answer, "offers");
 	len = strlen(text) / 2;
 	r = len && len <= sizeof(offers) ? hex_decode(text, offers, len) : -EBADMSG;
 	if (r < 0)

@@ -25,47 +25,24 @@ static void mark_doubt(struct cli *cli, json_t *list)
 			char uuid[2 * UUID_LEN + 1];
 
 			hex_encode(vms[k].uuid, UUID_LEN, uuid);
-			if (strcmp(uuid, cli_text(vm, "uuid")) == 0)
+			if (strcmp(uuid, model_text(vm, "uuid")) == 0)
 				json_object_set_new(vm, "doubt", json_boolean(vms[k].doubt));
 		}
 	}
 }
 
-static void print_custody(const json_t *vm, bool managed, bool here)
+static void print_vm(const json_t *row)
 {
-	const char *name = cli_text(vm, "name"), *holder = cli_text(vm, "holder_name");
+	struct model_vm vm;
+	char size[32] = "", where[384];
 
-	if (json_is_null(json_object_get(vm, "known")))
-		printf("who holds it is not known while this device is locked");
-	else if (!managed)
-		printf("no policy yet: it cannot be moved");
-	else if (json_is_true(json_object_get(vm, "doubt")))
-		printf("in doubt: its state was rolled back. Bring your other devices into "
-		       "sight, or decide with `kith claim %s`",
-		       name);
-	else if (here)
-		printf("held here");
-	else
-		printf("on %s", *holder ? holder : "another device");
-	puts(json_is_string(json_object_get(vm, "hid")) ? ", a hand-off is open" : "");
-}
-
-static void print_vm(const json_t *vm)
-{
-	const json_t *memory = json_object_get(vm, "memory_bytes");
-	bool here = json_is_true(json_object_get(vm, "here"));
-	bool managed = json_integer_value(json_object_get(vm, "policy_version")) > 0;
-	const char *state = cli_text(vm, "state");
-	char size[32] = "";
-
-	if (json_is_integer(memory) && json_integer_value(memory) > 0)
-		cli_bytes((uint64_t)json_integer_value(memory), size, sizeof(size));
-	if (json_is_true(json_object_get(vm, "doubt")))
-		here = false;
-	printf("%s %-16s %-9s %-9s ",
-	       json_is_null(json_object_get(vm, "known")) ? "?" : cli_mark(here || !managed),
-	       cli_text(vm, "name"), *state ? state : "-", size);
-	print_custody(vm, managed, here);
+	model_read_vm(row, &vm);
+	if (vm.memory_bytes)
+		model_bytes(vm.memory_bytes, size, sizeof(size));
+	model_where(&vm, where, sizeof(where));
+	printf("%s %-16s %-9s %-9s %s\n",
+	       vm.locked ? "?" : cli_mark((vm.here && !vm.doubt) || !vm.managed), vm.name,
+	       *vm.state ? vm.state : "-", size, where);
 }
 
 static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -204,8 +181,8 @@ static void cannot_leave(struct cli *cli, const uint8_t uuid[UUID_LEN], struct k
 	if (cli_agent(cli, json_pack("{s:s, s:s}", "op", "plan", "vm", hex), &answer, &ignored) < 0)
 		return;
 	reason = json_object_get(answer, "reason");
-	if (strcmp(cli_text(reason, "code"), kcode_to_string(KCODE_DOMAIN)) == 0)
-		kerr_set(ret, EPERM, KCODE_DOMAIN, "%s", cli_text(reason, "text"));
+	if (strcmp(model_text(reason, "code"), kcode_to_string(KCODE_DOMAIN)) == 0)
+		kerr_set(ret, EPERM, KCODE_DOMAIN, "%s", model_text(reason, "text"));
 	json_decref(answer);
 }
 

@@ -153,7 +153,7 @@ static void see_mover(struct cli *cli, struct facts *f)
 	    cli_agent(cli, json_pack("{s:s}", "op", "vms"), &vms, &ignored) < 0)
 		return;
 	snprintf(f->libvirt_error, sizeof(f->libvirt_error), "%s",
-		 cli_text(json_object_get(vms, "mover_error"), "text"));
+		 model_text(json_object_get(vms, "mover_error"), "text"));
 	if (json_is_null(json_object_get(vms, "mover_error")))
 		f->libvirt = SEEN_YES;
 	json_decref(vms);

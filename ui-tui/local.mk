@@ -19,6 +19,12 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/doctor.h \
 	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
 	ui-tui/lookup.c \
+	ui-tui/model/model.c ui-tui/model/model.h \
+	ui-tui/model/moving.c ui-tui/model/moving.h \
+	ui-tui/model/outlook.c ui-tui/model/outlook.h \
+	ui-tui/model/progress.c ui-tui/model/progress.h \
+	ui-tui/model/sheet.c ui-tui/model/sheet.h \
+	ui-tui/model/style.h \
 	ui-tui/move-all.c ui-tui/move-eject.c ui-tui/move.h \
 	ui-tui/owner.c ui-tui/owner.h \
 	ui-tui/pair.c ui-tui/pair.h \

@@ -8,23 +8,16 @@
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 
-const char *cli_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 void cli_print_locked(struct cli *cli, const json_t *error)
 {
-	int code = kcode_from_string(cli_text(error, "code"));
+	int code = kcode_from_string(model_text(error, "code"));
 
 	if (!json_is_object(error))
 		return;
 	if (code == KCODE_LOCKED)
 		cli->status = kcode_exit_status(KCODE_LOCKED);
 	if (!cli->json)
-		printf("! %s\n  %s\n", cli_text(error, "text"), cli_text(error, "next"));
+		printf("! %s\n  %s\n", model_text(error, "text"), model_text(error, "next"));
 }
 
 json_t *cli_hex(const uint8_t *data, size_t len)
@@ -47,18 +40,6 @@ static int parse_uuid(const char *text, uint8_t ret[UUID_LEN])
 	return *text ? -EBADMSG : hex_decode(hex, ret, UUID_LEN);
 }
 
-void cli_age(uint64_t s, char *ret, size_t size)
-{
-	if (s < 120)
-		snprintf(ret, size, "%llu s", (unsigned long long)s);
-	else if (s < 7200)
-		snprintf(ret, size, "%llu min", (unsigned long long)s / 60);
-	else if (s < 172800)
-		snprintf(ret, size, "%llu h", (unsigned long long)s / 3600);
-	else
-		snprintf(ret, size, "%llu d", (unsigned long long)s / 86400);
-}
-
 void cli_time(uint64_t unix_s, char *ret, size_t size)
 {
 	time_t t = (time_t)unix_s;
@@ -66,19 +47,6 @@ void cli_time(uint64_t unix_s, char *ret, size_t size)
 
 	if (!localtime_r(&t, &tm) || !strftime(ret, size, "%F %T", &tm))
 		snprintf(ret, size, "?");
-}
-
-void cli_bytes(uint64_t bytes, char *ret, size_t size)
-{
-	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-	double v = (double)bytes;
-	size_t u = 0;
-
-	while (v >= 1024 && u + 1 < ARRAY_SIZE(units)) {
-		v /= 1024;
-		u++;
-	}
-	snprintf(ret, size, v < 10 && u ? "%.1f %s" : "%.0f %s", v, units[u]);
 }
 
 const char *cli_mark(bool good)

@@ -49,12 +49,12 @@ static void consider(struct moving *m, const json_t *vm)
 	    !json_is_true(json_object_get(vm, "defined")))
 		return;
 	if (json_integer_value(json_object_get(vm, "policy_version")) <= 0) {
-		json_array_append_new(m->left, json_string(cli_text(vm, "name")));
+		json_array_append_new(m->left, json_string(model_text(vm, "name")));
 		return;
 	}
-	if (hex_decode(cli_text(vm, "uuid"), t->uuid, UUID_LEN) < 0)
+	if (hex_decode(model_text(vm, "uuid"), t->uuid, UUID_LEN) < 0)
 		return;
-	snprintf(t->vm, sizeof(t->vm), "%s", cli_text(vm, "name"));
+	snprintf(t->vm, sizeof(t->vm), "%s", model_text(vm, "name"));
 	try_one(m);
 }
 
@@ -97,11 +97,11 @@ static int check_list(const json_t *result, struct kerr *err)
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		const json_t *error = json_object_get(result, errors[i]);
-		int code = kcode_from_string(cli_text(error, "code"));
+		int code = kcode_from_string(model_text(error, "code"));
 
 		if (json_is_object(error))
 			return kerr_set(err, EAGAIN, code > 0 ? (enum kcode)code : KCODE_NOT_READY,
-					"%s", cli_text(error, "text"));
+					"%s", model_text(error, "text"));
 	}
 	return 0;
 }

@@ -2,15 +2,8 @@
 /* What goes around one move: all of a device, one after another, and discs in drives. */
 #pragma once
 
-#include "policyd/api/proto.h"
 #include "ui-tui/cli.h"
-
-/* The two words of plan and move, and in which way. */
-struct target {
-	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
-	enum move_rung rung;
-	char vm[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
-};
+#include "ui-tui/model/outlook.h"
 
 /* Asks for one move, and follows it to its end. */
 typedef int (*move_fn)(struct cli *cli, const struct target *t, struct kerr *err);

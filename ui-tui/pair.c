@@ -285,7 +285,7 @@ static int read_self(struct pair *p, struct kerr *err)
 	r = cli_agent(p->cli, json_pack("{s:s}", "op", "status"), &result, err);
 	if (r < 0)
 		return r;
-	snprintf(p->self, sizeof(p->self), "%.*s", ID_TEXT, cli_text(result, "id"));
+	snprintf(p->self, sizeof(p->self), "%.*s", ID_TEXT, model_text(result, "id"));
 	json_decref(result);
 	return 0;
 }
@@ -295,7 +295,7 @@ static int read_self(struct pair *p, struct kerr *err)
 static bool wants(const json_t *device)
 {
 	return json_is_true(json_object_get(device, "pairing")) &&
-	       strlen(cli_text(device, "id")) >= ID_TEXT;
+	       strlen(model_text(device, "id")) >= ID_TEXT;
 }
 
 static bool is_paired(const json_t *device)
@@ -315,8 +315,8 @@ static void tell_many(struct pair *p, json_t *devices)
 	json_array_foreach(devices, i, device)
 	{
 		if (wants(device))
-			printf("    %s (%s, id %.*s%s)\n", cli_text(device, "name"),
-			       cli_text(device, "role"), ID_TEXT, cli_text(device, "id"),
+			printf("    %s (%s, id %.*s%s)\n", model_text(device, "name"),
+			       model_text(device, "role"), ID_TEXT, model_text(device, "id"),
 			       is_paired(device) ? ", paired already" : "");
 	}
 	printf("Say which one: stop this with Ctrl-C and run `kith pair NAME`, or run `kith pair "
@@ -331,7 +331,7 @@ static void tell_paired(struct pair *p, const json_t *device)
 		return;
 	p->told_paired = true;
 	printf("\"%s\" is paired with this device already, and wants to pair again.\n",
-	       cli_text(device, "name"));
+	       model_text(device, "name"));
 	fflush(stdout);
 }
 
@@ -357,8 +357,8 @@ static void choose(struct pair *p, json_t *devices, const json_t **ret)
 		p->other[0] = '\0';
 		return;
 	}
-	if (strncmp(p->other, cli_text(only, "id"), ID_TEXT) != 0) {
-		snprintf(p->other, sizeof(p->other), "%.*s", ID_TEXT, cli_text(only, "id"));
+	if (strncmp(p->other, model_text(only, "id"), ID_TEXT) != 0) {
+		snprintf(p->other, sizeof(p->other), "%.*s", ID_TEXT, model_text(only, "id"));
 		tell_paired(p, only);
 		p->call_ms = clock_ms() + SIGHT_MS;
 	}
@@ -373,7 +373,7 @@ static void call_only(struct pair *p, const json_t *device)
 	int r;
 
 	if (!p->called && !p->cli->json) {
-		printf("Pairing with %s ...\n", cli_text(device, "name"));
+		printf("Pairing with %s ...\n", model_text(device, "name"));
 		fflush(stdout);
 	}
 	p->called = true;
@@ -415,13 +415,13 @@ static bool is_named(const json_t *device, const char *word)
 {
 	size_t len;
 
-	if (strcmp(cli_text(device, "name"), word) == 0)
+	if (strcmp(model_text(device, "name"), word) == 0)
 		return true;
 	if (strncmp(word, "device-", strlen("device-")) == 0)
 		word += strlen("device-");
 	len = strlen(word);
-	return len >= 4 && len <= strlen(cli_text(device, "id")) &&
-	       strncasecmp(cli_text(device, "id"), word, len) == 0;
+	return len >= 4 && len <= strlen(model_text(device, "id")) &&
+	       strncasecmp(model_text(device, "id"), word, len) == 0;
 }
 
 /* True if the named device is paired here, as kithd knows it. */

@@ -170,8 +170,8 @@ static void see_kithd(const struct services_said *said, const uint8_t *mark, str
 	uint8_t theirs[CONFIG_MARK_LEN];
 
 	if (said->agent &&
-	    hex_decode(cli_text(said->agent, "config_mark"), theirs, sizeof(theirs)) == 0)
-		set_config(s, mark, theirs, cli_text(said->agent, "config_later"));
+	    hex_decode(model_text(said->agent, "config_mark"), theirs, sizeof(theirs)) == 0)
+		set_config(s, mark, theirs, model_text(said->agent, "config_later"));
 }
 
 /* It has no request for this, but a copy of what it goes by, which changes as a whole. */
