@@ -26,14 +26,14 @@ static int client_gone(struct kerr *err)
 	return kerr_set(err, ECONNRESET, KCODE_INTERRUPTED, "kithd went away or is too slow.");
 }
 
-int agent_client_new(const char *path, struct agent_client **ret, struct kerr *err)
+static int connect_to(const char *path, int flags, struct agent_client **ret, struct kerr *err)
 {
 	_cleanup_(agent_client_freep) struct agent_client *c = calloc(1, sizeof(*c));
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 
 	if (!c)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (strlen(path) >= sizeof(sa.sun_path))
 		return kerr_set(err, ENAMETOOLONG, KCODE_USAGE, "The path %s is too long.", path);
 	memcpy(sa.sun_path, path, strlen(path) + 1);
@@ -43,6 +43,21 @@ int agent_client_new(const char *path, struct agent_client **ret, struct kerr *e
 				strerror(errno));
 	*ret = TAKE_PTR(c);
 	return 0;
+}
+
+int agent_client_new(const char *path, struct agent_client **ret, struct kerr *err)
+{
+	return connect_to(path, 0, ret, err);
+}
+
+int agent_client_new_nowait(const char *path, struct agent_client **ret, struct kerr *err)
+{
+	return connect_to(path, SOCK_NONBLOCK, ret, err);
+}
+
+int agent_client_fd(const struct agent_client *c)
+{
+	return c->fd;
 }
 
 struct agent_client *agent_client_free(struct agent_client *c)
@@ -178,7 +193,7 @@ static int send_request(struct agent_client *c, const char *op, json_t *argument
 	return r < 0 ? client_gone(err) : 0;
 }
 
-static int read_reply(json_t *reply, json_t **ret_result, struct kerr *err)
+int agent_client_result(json_t *reply, json_t **ret_result, struct kerr *err)
 {
 	json_t *error = json_object_get(reply, "error");
 	const char *code = json_string_value(json_object_get(error, "code"));
@@ -220,7 +235,7 @@ int agent_client_call(struct agent_client *c, const char *op, json_t *arguments,
 		/* 0: it could not even tell which request it refuses. */
 		if (json_integer_value(id) == c->id ||
 		    (json_is_integer(id) && json_integer_value(id) == 0)) {
-			r = read_reply(o, ret_result, err);
+			r = agent_client_result(o, ret_result, err);
 			json_decref(o);
 			return r;
 		}
@@ -249,4 +264,32 @@ int agent_client_event(struct agent_client *c, int timeout_ms, json_t **ret, str
 		}
 		json_decref(o);
 	}
+}
+
+int agent_client_ask(struct agent_client *c, const char *op, json_t *arguments, json_int_t *ret_id,
+		     struct kerr *err)
+{
+	int r = send_request(c, op, arguments, err);
+
+	if (r == 0)
+		*ret_id = c->id;
+	return r;
+}
+
+int agent_client_take(struct agent_client *c, json_t **ret, struct kerr *err)
+{
+	int r = take_line(c, ret);
+
+	if (r == 0) {
+		r = read_more(c);
+		/* One read: whoever polls is called again if there is more. */
+		if (r == 0)
+			r = take_line(c, ret);
+		else if (r == -EAGAIN)
+			return 0;
+	}
+	if (r == -EBADMSG)
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
+				"kithd sent something that is no JSON object.");
+	return r < 0 ? client_gone(err) : r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A blocking client of kithd's control socket, for the CLI and the TUI. */
+/* A client of kithd's control socket: one that waits for its answers, and one in a poll loop. */
 #pragma once
 
 #include <jansson.h>
@@ -26,3 +26,17 @@ int agent_client_call(struct agent_client *c, const char *op, json_t *arguments,
 /* The next event (after a "watch"): 1 and a new reference in *ret, 0 after `timeout_ms` without
  * one (-1 = for ever), negative with *err. */
 int agent_client_event(struct agent_client *c, int timeout_ms, json_t **ret, struct kerr *err);
+
+/* -- in a poll loop: nothing of this waits -- */
+
+/* Connects at once or not at all. */
+int agent_client_new_nowait(const char *path, struct agent_client **ret, struct kerr *err);
+int agent_client_fd(const struct agent_client *c);
+
+/* Sends a request; its reply, which agent_client_take() brings, has the id *ret_id. */
+int agent_client_ask(struct agent_client *c, const char *op, json_t *arguments, json_int_t *ret_id,
+		     struct kerr *err);
+/* The next reply or event that is here (new reference): 1, 0 = none yet, negative with *err. */
+int agent_client_take(struct agent_client *c, json_t **ret, struct kerr *err);
+/* What a reply says, as agent_client_call() has it. */
+int agent_client_result(json_t *reply, json_t **ret_result, struct kerr *err);

@@ -67,6 +67,7 @@ UNIT_TESTS = \
 	tests/unit/test-roam \
 	tests/unit/test-roster \
 	tests/unit/test-rpc \
+	tests/unit/test-screen \
 	tests/unit/test-seal \
 	tests/unit/test-session \
 	tests/unit/test-stale \
@@ -106,6 +107,7 @@ LAB_TESTS = \
 	tests/integration/test_pools.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
+	tests/integration/test_screen.py \
 	tests/integration/test_secrets.py
 
 # Not in check: they take what apt brings (./bootstrap domains).
@@ -131,7 +133,7 @@ EXTRA_DIST += $(STATIC_TESTS) $(LAB_ALONE_TESTS) $(LAB_TESTS) $(LAB_LONG_TESTS) 
 UNIT_CFLAGS = -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS) $(JANSSON_CFLAGS)
 UNIT_LIBS = \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
-	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) $(AVAHI_LIBS) $(LWS_LIBS)
+	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) $(AVAHI_LIBS) $(LWS_LIBS) $(NCURSES_LIBS)
 LDADD = \
 	tests/unit/libfixtures.a ui-tui/libui.a \
 	agent/libagent.a agent/libagentclient.a discovery/libdiscovery.a mover/libmover.a \
@@ -207,6 +209,7 @@ EXTRA_DIST += tests/check \
 	tests/lab/serialwatch.py \
 	tests/lab/shell.py \
 	tests/lab/tap.py \
+	tests/lab/terminal.py \
 	tests/lab/tpmmux.py \
 	tests/model/README.md \
 	tests/model/commit.pml \

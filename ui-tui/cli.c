@@ -27,6 +27,7 @@ static const struct {
 static void print_commands(FILE *to)
 {
 	fputs("usage: kith [--json] [--yes] [--no-input] [--config FILE] COMMAND\n"
+	      "       kith [--read-only] [--config FILE]     the full screen\n"
 	      "\n"
 	      "Moves a running virtual machine between your own devices, after they proved\n"
 	      "themselves to each other.\n\n",
@@ -245,13 +246,10 @@ static void print_error(const struct cli *cli, const struct kerr *err)
 }
 
 static const struct option options[] = {
-	{"json", no_argument, NULL, 'j'},
-	{"yes", no_argument, NULL, 'y'},
-	{"no-input", no_argument, NULL, 'n'},
-	{"config", required_argument, NULL, 'c'},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{NULL, 0, NULL, 0},
+	{"json", no_argument, NULL, 'j'},      {"yes", no_argument, NULL, 'y'},
+	{"no-input", no_argument, NULL, 'n'},  {"config", required_argument, NULL, 'c'},
+	{"read-only", no_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},   {NULL, 0, NULL, 0},
 };
 
 /* 0 to go on, 1 if everything was done, negative for a wrong option. */
@@ -259,7 +257,7 @@ static int parse_options(struct cli *cli, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+jync:hV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+jync:rhV", options, NULL)) != -1) {
 		if (c == 'j') {
 			cli->json = true;
 		} else if (c == 'y') {
@@ -268,6 +266,8 @@ static int parse_options(struct cli *cli, int argc, char **argv)
 			cli->input = false;
 		} else if (c == 'c') {
 			cli->path = optarg;
+		} else if (c == 'r') {
+			cli->read_only = true;
 		} else if (c == 'h') {
 			print_commands(stdout);
 			return 1;
@@ -286,6 +286,10 @@ static int run_command(struct cli *cli, int argc, char **argv, struct kerr *err)
 	bool any_config;
 	const struct cli_command *c = find_command(argv[0], &any_config);
 
+	if (cli->read_only)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"--read-only is for the full screen, which comes without a "
+				"command.");
 	if (!c)
 		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no command \"%.40s\".",
 				argv[0]);

@@ -21,10 +21,11 @@ struct cli {
 	const char *path;   /* the file that it was read from */
 	struct kerr broken; /* why it cannot be used; then `config` holds the defaults */
 	bool json;
-	bool terminal; /* stdout is one: progress may redraw its line */
-	bool input;    /* questions may be asked: stdin is open and --no-input was not given */
-	int status;    /* exit status of a command that is not a failure to report */
-	bool yes;      /* --yes: do not ask again before what cannot be undone */
+	bool terminal;	/* stdout is one: progress may redraw its line */
+	bool input;	/* questions may be asked: stdin is open and --no-input was not given */
+	int status;	/* exit status of a command that is not a failure to report */
+	bool read_only; /* --read-only: the full screen changes nothing */
+	bool yes;	/* --yes: do not ask again before what cannot be undone */
 	struct ipc_client *policyd;
 	struct agent_client *agent;
 };
@@ -65,9 +66,6 @@ int cli_confirm(const struct cli *cli, const char *question, struct kerr *err);
 
 /* A word that marks what may be trusted, with a glyph so that colour is not needed. */
 const char *cli_mark(bool good);
-
-/* "2026-11-26 12:00:00", in local time. */
-void cli_time(uint64_t unix_s, char *ret, size_t size);
 
 /* A device by name, id or the start (8 digits or more) of its id, from policyd's peers; for one
  * that is only in sight its known part of the id, zeros behind it (policyd then says that it is

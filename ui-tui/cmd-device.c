@@ -7,6 +7,7 @@
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/doctor.h"
+#include "ui-tui/model/says.h"
 #include "ui-tui/pair.h"
 #include "ui-tui/setup.h"
 
@@ -218,7 +219,7 @@ static void print_alarm(const struct policyd_status *st)
 
 	if (!st->alarm[0])
 		return;
-	cli_time(st->alarm_time, when, sizeof(when));
+	says_time(st->alarm_time, when, sizeof(when));
 	printf("! Alarm of %s: %s\n", when, st->alarm);
 }
 
@@ -353,51 +354,13 @@ static int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
-static void print_pcrs(const struct policyd_trust *t)
-{
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		char now[2 * HASH_LEN + 1];
-
-		if (!(t->pcrs & UINT32_C(1) << i))
-			continue;
-		hex_encode(t->now[i], HASH_LEN, now);
-		printf("  PCR %-2u %.32s... %s\n", i, now,
-		       memcmp(t->now[i], t->want[i], HASH_LEN) == 0 ? "as accepted"
-								    : "DIFFERS from accepted");
-	}
-}
-
-static void print_versions(const struct policyd_trust *t)
-{
-	for (const char *line = t->versions; *line;) {
-		size_t len = strcspn(line, "\n");
-
-		printf("  %.*s\n", (int)len, line);
-		line += len + (line[len] == '\n');
-	}
-}
-
 static void print_trust(const struct policyd_trust *t)
 {
-	const struct policyd_peer *p = &t->peer;
-	char age[32];
+	struct sheet sheet = {0};
 
-	printf("%s %s (%s of %s), TPM: %s, verdict: %s\n", cli_mark(p->verdict == VERDICT_TRUSTED),
-	       p->name, device_role_to_string(p->role), p->person, tpm_tier_to_string(p->tier),
-	       verdict_to_string(p->verdict));
-	if (p->reason.code != KCODE_OK)
-		printf("  %s (code: %s)\n", p->reason.text, kcode_to_string(p->reason.code));
-	if (!p->own)
-		printf("  VMs of %s from it: %s\n", p->person,
-		       p->receive ? "allowed here" : "not taken here");
-	if (!p->evidence_time) {
-		puts("  It never showed evidence.");
-		return;
-	}
-	model_age(clock_unix() - p->evidence_time, age, sizeof(age));
-	printf("  Evidence of %s ago:\n", age);
-	print_pcrs(t);
-	print_versions(t);
+	says_trust(t, clock_unix(), &sheet);
+	sheet_print(&sheet, stdout);
+	sheet_clear(&sheet);
 }
 
 static json_t *trust_json(const struct policyd_trust *t)
@@ -541,29 +504,11 @@ static int trust_forget(struct cli *cli, const char *word, struct kerr *err)
 /* What would be accepted, old and new. */
 static void print_changes(const struct policyd_trust *t)
 {
-	const struct policyd_peer *p = &t->peer;
-	unsigned changed = 0;
-	char age[32];
+	struct sheet sheet = {0};
 
-	if (p->reason.code != KCODE_OK)
-		printf("%s\n", p->reason.text);
-	if (!p->evidence_time)
-		return;
-	model_age(clock_unix() - p->evidence_time, age, sizeof(age));
-	printf("What \"%s\" proved %s ago, beside what is accepted:\n", p->name, age);
-	for (unsigned i = 0; i < PCR_COUNT; i++) {
-		char want[2 * HASH_LEN + 1], now[2 * HASH_LEN + 1];
-
-		if (!(t->pcrs & UINT32_C(1) << i) || memcmp(t->now[i], t->want[i], HASH_LEN) == 0)
-			continue;
-		hex_encode(t->want[i], HASH_LEN, want);
-		hex_encode(t->now[i], HASH_LEN, now);
-		printf("  %s (PCR %u): %.16s... -> %.16s...\n", pcr_meaning(i), i, want, now);
-		changed++;
-	}
-	if (!changed)
-		puts("  No measurement differs.");
-	print_versions(t);
+	says_changes(t, clock_unix(), &sheet);
+	sheet_print(&sheet, stdout);
+	sheet_clear(&sheet);
 }
 
 /* Asked for once more, as it cannot be undone by a key; the yes counts for what was shown (H1). */

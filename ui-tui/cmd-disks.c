@@ -6,6 +6,7 @@
 #include "mover/disks-client.h"
 #include "mover/proto.h"
 #include "ui-tui/cli.h"
+#include "ui-tui/model/says.h"
 
 #define COMMAND_MAX (4 * DISKS_PATH_MAX + 32)
 
@@ -100,7 +101,7 @@ static void print_stale(const struct disks_stale *s)
 	char size[32], when[32];
 
 	model_bytes(s->bytes, size, sizeof(size));
-	cli_time(s->time, when, sizeof(when));
+	says_time(s->time, when, sizeof(when));
 	printf("! %-16s %s, %s\n%18s%s since it went to \"%s\", %s%s\n", s->vm, s->path,
 	       s->state == DISKS_STATE_THERE ? size : words[s->state], "",
 	       s->made ? "Kith could not remove it" : "out of date", s->peer_name, when,
@@ -147,7 +148,7 @@ static int ask_remove(struct cli *cli, const struct disks_stale *s, bool forget,
 	if (forget)
 		return 0;
 	model_bytes(s->bytes, size, sizeof(size));
-	cli_time(s->time, when, sizeof(when));
+	says_time(s->time, when, sizeof(when));
 	snprintf(question, sizeof(question),
 		 "Remove %s%s%s%s, which \"%s\" left here when it went to \"%s\" on %s? It cannot "
 		 "be brought back. [y/N] ",

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
+#include "ui-tui/model/says.h"
 #include "ui-tui/policytext.h"
 
 /* kithd tells of each VM; whether custody of it is in doubt is policyd's to say. */
@@ -248,12 +249,11 @@ static json_t *audit_json(const struct policyd_audit *a)
 
 static void print_audit(const struct policyd_audit *a)
 {
-	char when[32];
+	char when[32], record[320];
 
-	cli_time(a->time, when, sizeof(when));
-	printf("%s %s %-18s %s%s%s%s%s%s%s\n", when, a->allowed ? "+" : "!", a->action,
-	       *a->vm ? a->vm : "", *a->vm ? " " : "", *a->device ? "with " : "", a->device,
-	       *a->person ? " by " : "", a->person, "");
+	says_time(a->time, when, sizeof(when));
+	says_record(a, record, sizeof(record));
+	printf("%s %s %s\n", when, a->allowed ? "+" : "!", record);
 	if (!a->allowed)
 		printf("%22s%s (%s)\n", "", a->reason.text, kcode_to_string(a->reason.code));
 }

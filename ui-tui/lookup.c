@@ -2,7 +2,6 @@
 /* What people call things: devices and VMs by name, id or the start of it; ages and sizes. */
 #include <ctype.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "policyd/api/client.h"
@@ -38,15 +37,6 @@ static int parse_uuid(const char *text, uint8_t ret[UUID_LEN])
 			hex[n++] = *text;
 	hex[n] = '\0';
 	return *text ? -EBADMSG : hex_decode(hex, ret, UUID_LEN);
-}
-
-void cli_time(uint64_t unix_s, char *ret, size_t size)
-{
-	time_t t = (time_t)unix_s;
-	struct tm tm;
-
-	if (!localtime_r(&t, &tm) || !strftime(ret, size, "%F %T", &tm))
-		snprintf(ret, size, "?");
 }
 
 const char *cli_mark(bool good)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "policyd/api/client.h"
+#include "ui-tui/model/says.h"
 
 #define WINDOW_S 120
 #define POLL_MS 250
@@ -142,22 +143,6 @@ static int open_window(struct pair *p, struct kerr *err)
 
 /* -- the question -- */
 
-static const char *past_sentence(enum pair_past past)
-{
-	static const char *const sentences[_PAIR_PAST_MAX] = {
-		[PAIR_PAST_NONE] = "",
-		[PAIR_PAST_PAIRED] = "It is paired with this device already; yes pairs it anew.\n",
-		[PAIR_PAST_FORGOTTEN] =
-			"This device was made to forget it, on purpose (`kith trust "
-			"forget`). Say yes only if you want it back.\n",
-		[PAIR_PAST_REPLACED] =
-			"This device knows it with another TPM or attestation key. Say yes only if "
-			"you replaced its mainboard or cleared its TPM.\n",
-	};
-
-	return sentences[past];
-}
-
 static void prompt(const struct pair *p, const char *question)
 {
 	if (p->cli->json)
@@ -183,11 +168,12 @@ static int ask(struct pair *p, const struct policyd_pair_status *st, struct kerr
 			"peer_owner", st->peer_owner, "peer_tier",
 			tpm_tier_to_string(st->peer_tier), "past", pair_past_to_string(st->past)));
 	else
-		printf("\n    %s\n\n\"%s\" (%s%s%s, TPM: %s) shows a code too.\n%s"
+		printf("\n    %s\n\n\"%s\" (%s%s%s, TPM: %s) shows a code too.\n%s%s"
 		       "If the two differ, somebody is between the devices: answer no.\n",
 		       st->code, st->peer_name, device_role_to_string(st->peer_role),
 		       *st->peer_owner ? " of " : "", st->peer_owner,
-		       tpm_tier_to_string(st->peer_tier), past_sentence(st->past));
+		       tpm_tier_to_string(st->peer_tier), says_past(st->past),
+		       *says_past(st->past) ? "\n" : "");
 	prompt(p, "Is it the same on both screens? Type yes or no: ");
 	/* What was typed before the code was there is no answer to it. */
 	tcflush(STDIN_FILENO, TCIFLUSH);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first screen: what a person wants to see before acting. */
+/* On a terminal the full screen; elsewhere the same facts, once. */
 #include "ui-tui/tui.h"
 
 #include <string.h>
 
 #include "ui-tui/cli.h"
+#include "ui-tui/screen/screen.h"
+#include "ui-tui/screen/term.h"
 
 static int show(struct cli *cli, const struct cli_command *table, const char *name)
 {
@@ -19,7 +21,7 @@ static int show(struct cli *cli, const struct cli_command *table, const char *na
 	return r < 0 ? kcode_exit_status(err.code) : 0;
 }
 
-int tui_main(struct cli *cli)
+static int print_lists(struct cli *cli)
 {
 	int status = show(cli, cli_device_commands, "status");
 
@@ -34,4 +36,16 @@ int tui_main(struct cli *cli)
 	if (!cli->json)
 		puts("\nMove one with `kith move VM DEVICE`; `kith help` lists all commands.");
 	return status ? status : cli->status;
+}
+
+int tui_main(struct cli *cli)
+{
+	struct kerr err = {0};
+
+	if (cli->json || !cli->terminal || !cli->input || isatty(STDIN_FILENO) != 1 || !term_can())
+		return print_lists(cli);
+	if (screen_run(cli, cli->read_only, &err) == 0)
+		return 0;
+	fprintf(stderr, "kith: %s\n", err.text);
+	return kcode_exit_status(err.code);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `kith` without arguments: the place of the full-screen interface. */
+/* `kith` without arguments. */
 #pragma once
 
 struct cli;
 
-/* Until the full-screen interface exists this shows status, devices and VMs once, and says so.
+/* The full screen until it is left; where there is no terminal, status, devices and VMs once.
  * Returns the exit status. */
 int tui_main(struct cli *cli);

@@ -26,7 +26,7 @@ _kith() {
 	case ${#words[@]}:${words[0]} in
 	0:*)
 		if [[ $cur == -* ]]; then
-			COMPREPLY=($(compgen -W $'--json\n--yes\n--no-input\n--config' -- "$cur"))
+			COMPREPLY=($(compgen -W $'--json\n--yes\n--no-input\n--read-only\n--config' -- "$cur"))
 		else
 			COMPREPLY=($(compgen -W "$(kith help 2>/dev/null |
 				sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p' | sort -u)" -- "$cur"))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person at a terminal of a device: `kith` in tmux, keys in, characters out."""
+import re
+import time
+
+from device import Device
+from shell import LabError, wait_for
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*\b(?:3[0-7]|38|9[0-7]|4[0-7]|48)\b[0-9;]*m")
+
+
+class Terminal:
+    """A shell in tmux, in which commands are typed."""
+
+    def __init__(self, device: Device, columns: int = 100, lines: int = 30, name: str = "kith",
+                 env: dict[str, str] | None = None):
+        self.device, self.name = device, name
+        self._tmux("new-session", "-d", "-s", name, "-x", columns, "-y", lines,
+                   "env", *[f"{key}={value}" for key, value in (env or {}).items()],
+                   "PS1=ready> ", "bash", "--norc", "--noprofile")
+        self.wait("ready>")
+
+    def _tmux(self, *words: object) -> str:
+        return self.device.run(["tmux", "-u", "-L", self.name, "-f", "/dev/null", *words]).stdout
+
+    def type(self, text: str, enter: bool = True) -> None:
+        """Types a text as it is."""
+        self._tmux("send-keys", "-t", self.name, "-l", text)
+        if enter:
+            self.press("Enter")
+
+    def press(self, *keys: str) -> None:
+        """Presses keys by their tmux names, such as Enter, Escape, Up, C-c."""
+        self._tmux("send-keys", "-t", self.name, *keys)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """The window gets another size."""
+        self._tmux("resize-window", "-t", self.name, "-x", columns, "-y", lines)
+
+    def screen(self, escapes: bool = False) -> str:
+        """What stands on the screen; with its attributes on demand."""
+        return self._tmux("capture-pane", "-p", "-t", self.name, *(["-e"] if escapes else []))
+
+    def wait(self, *texts: str, timeout: float = 15, gone: bool = False) -> str:
+        """Waits until all of them (gone: none of them) stand on the screen, and returns it."""
+        def there() -> str | None:
+            screen = self.screen()
+            return screen if all((text in screen) != gone for text in texts) else None
+        try:
+            return wait_for(f"{texts} on the screen of {self.device.name}", there, timeout, 0.05)
+        except LabError as error:
+            raise LabError(f"{error}:\n{self.screen()}") from None
+
+    def answered(self, *keys: str) -> float:
+        """Presses keys and returns the seconds until the screen changed."""
+        before = self.screen()
+        self.press(*keys)
+        begin = time.monotonic()
+        wait_for("another screen", lambda: self.screen() != before, 5, 0.005)
+        return time.monotonic() - begin
+
+    def close(self) -> None:
+        """Ends it with all that runs in it."""
+        self._tmux("kill-server")

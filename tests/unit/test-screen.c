@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The screen without a terminal: facts and keys in, characters and wishes out. */
+#include <glib.h>
+#include <locale.h>
+#include <string.h>
+#include <time.h>
+
+#include "ui-tui/model/draw.h"
+
+#define BIDI "\xe2\x80\xae" /* U+202E turns the rest of a line around */
+#define LONG "a-name-that-is-as-long-as-a-name-may-be-and-so-fits-nowhere"
+
+static const char vms[] =
+	"{\"vms\":["
+	"{\"uuid\":\"00112233445566778899aabbccddeeff\",\"name\":\"work\",\"known\":true,"
+	"\"defined\":true,\"policy_version\":1,\"here\":true,\"state\":\"running\",\"hid\":null},"
+	"{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\",\"known\":true,"
+	"\"defined\":false,\"policy_version\":1,\"here\":false,\"holder_name\":\"desktop\"},"
+	"{\"uuid\":\"20112233445566778899aabbccddeeff\",\"name\":\"" LONG "\",\"known\":false,"
+	"\"defined\":true,\"here\":true,\"state\":\"off\"}],"
+	"\"error\":null,\"mover_error\":null}";
+#define DESKTOP "aa112233445566778899aabbccddeeffaa112233445566778899aabbccddeeff"
+static const char devices[] =
+	"{\"devices\":["
+	"{\"id\":\"bb112233445566778899aabbccddeeff\",\"name\":\"device-bb112233\","
+	"\"paired\":false,\"nearby\":true,\"age_ms\":10,\"pairing\":false},"
+	"{\"id\":\"" DESKTOP "\",\"name\":\"desktop\",\"role\":\"desktop\",\"paired\":true,"
+	"\"own\":true,\"person\":\"Tom\",\"verdict\":\"trusted\",\"tier\":\"software\","
+	"\"nearby\":true,\"age_ms\":20,\"reason\":null}],\"error\":null}";
+
+struct desk {
+	struct state state;
+	struct ui ui;
+	struct canvas canvas;
+};
+
+static json_t *load(const char *text)
+{
+	json_error_t e;
+	json_t *v = json_loads(text, 0, &e);
+
+	g_assert_nonnull(v);
+	return v;
+}
+
+static void take(struct state *s, void (*fn)(struct state *s, const json_t *v), const char *text)
+{
+	json_t *v = load(text);
+
+	fn(s, v);
+	json_decref(v);
+}
+
+static void desk_begin(struct desk *d, bool read_only)
+{
+	memset(d, 0, sizeof(*d));
+	d->state.now = 1800000000;
+	ui_begin(&d->ui, &d->state, read_only);
+	state_connected(&d->state);
+	take(&d->state, state_take_here,
+	     "{\"name\":\"laptop\",\"role\":\"laptop\",\"owner\":\"Tom\",\"state\":\"ready\"}");
+	take(&d->state, state_take_vms, vms);
+	take(&d->state, state_take_devices, devices);
+	ui_changed(&d->ui);
+}
+
+static void desk_end(struct desk *d)
+{
+	ui_release(&d->ui);
+	state_release(&d->state);
+	canvas_release(&d->canvas);
+}
+
+static void draw(struct desk *d, unsigned columns, unsigned lines)
+{
+	g_assert_cmpint(canvas_resize(&d->canvas, lines, columns), ==, 0);
+	ui_resized(&d->ui, lines, columns);
+	draw_screen(&d->ui, &d->canvas);
+}
+
+static char *line_text(const struct desk *d, unsigned line)
+{
+	GString *text = g_string_new(NULL);
+
+	for (unsigned i = 0; i < d->canvas.columns; i++)
+		g_string_append(text, canvas_at(&d->canvas, line, i)->text);
+	return g_string_free(text, FALSE);
+}
+
+static bool shows(const struct desk *d, const char *what)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < d->canvas.lines; i++) {
+		char *text = line_text(d, i);
+
+		found = found || strstr(text, what);
+		g_free(text);
+	}
+	return found;
+}
+
+static void press(struct desk *d, const char *keys)
+{
+	for (; *keys; keys++)
+		ui_key(&d->ui, *keys == '\n' ? PRESS_ENTER : *keys == '\t' ? PRESS_TAB : *keys);
+}
+
+static bool wished(struct desk *d, enum wish_kind kind, struct wish *ret)
+{
+	while (ui_take_wish(&d->ui, ret))
+		if (ret->kind == kind)
+			return true;
+	return false;
+}
+
+/* -- words of others -- */
+
+static void test_plain(void)
+{
+	static const struct {
+		const char *text, *plain;
+		unsigned width;
+	} cases[] = {
+		{"work", "work", 4},
+		{"", "", 0},
+		{"a\tb\nc", "a b c", 5},
+		{"\033[2J\033]0;x\007", "?[2J?]0;x?", 10}, /* clears, sets a title */
+		{"a\xc2\x9b"
+		 "31mb",
+		 "a?31mb", 6}, /* C1: the same in one character */
+		{"a" BIDI "cba", "a?cba", 5},
+		{"a\xe2\x80\x8b"
+		 "b",
+		 "a?b", 3}, /* a space of no width */
+		{"\xff\xfe"
+		 "a\xe2\x82",
+		 "??a??", 5},		       /* no UTF-8, and cut */
+		{"\xc0\xaf", "?", 1},	       /* overlong */
+		{"e\xcc\x81", "e\xcc\x81", 1}, /* a mark on a letter */
+		{"\xcc\x81"
+		 "e",
+		 "?e", 2}, /* and on none */
+		{"e\xcc\x81\xcc\x81\xcc\x81\xcc\x81", "e\xcc\x81\xcc\x81", 1},
+		{"\xe6\xbc\xa2\xe5\xad\x97", "\xe6\xbc\xa2\xe5\xad\x97", 4}, /* wide */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[256];
+
+		plain_cut(cases[i].text, 80, text, sizeof(text));
+		g_assert_cmpstr(text, ==, cases[i].plain);
+		g_assert_cmpuint(plain_width(cases[i].text), ==, cases[i].width);
+	}
+}
+
+static void test_cut(void)
+{
+	char text[64];
+
+	g_assert_cmpuint(plain_cut("laptop", 4, text, sizeof(text)), ==, 4);
+	g_assert_cmpstr(text, ==, "lap…");
+	/* Half a wide character is none. */
+	g_assert_cmpuint(plain_cut("\xe6\xbc\xa2\xe5\xad\x97", 3, text, sizeof(text)), ==, 3);
+	g_assert_cmpstr(text, ==, "\xe6\xbc\xa2…");
+	g_assert_cmpuint(plain_cut("laptop", 0, text, sizeof(text)), ==, 0);
+	g_assert_cmpstr(text, ==, "");
+}
+
+/* Whatever it is called, each line has exactly the columns of the screen. */
+static void test_hostile_name(void)
+{
+	static const char *const names[] = {
+		"\033[31mred",
+		"x" BIDI "tac",
+		"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97",
+		"e\xcc\x81\xcc\x81\xcc\x81\xcc\x81\xcc\x81",
+		"a\nb\rc",
+		LONG LONG LONG,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct desk d;
+
+		desk_begin(&d, false);
+		snprintf(d.state.vms[0].name, sizeof(d.state.vms[0].name), "%s", names[i]);
+		snprintf(d.state.devices[1].name, sizeof(d.state.devices[1].name), "%s", names[i]);
+		for (unsigned columns = 60; columns < 130; columns += 3) {
+			draw(&d, columns, 20);
+			for (unsigned line = 0; line < 20; line++) {
+				char *text = line_text(&d, line);
+
+				g_assert_cmpuint(plain_width(text), ==, columns);
+				g_assert_null(strpbrk(text, "\033\n\r\t"));
+				g_assert_null(strstr(text, BIDI));
+				g_free(text);
+			}
+		}
+		desk_end(&d);
+	}
+}
+
+/* -- the first screen -- */
+
+static void test_home(void)
+{
+	struct desk d;
+
+	desk_begin(&d, false);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "kith  laptop (laptop) of Tom"));
+	g_assert_true(shows(&d, "Virtual machines (3)"));
+	g_assert_true(shows(&d, ">* work"));
+	g_assert_true(shows(&d, "here, running"));
+	g_assert_true(shows(&d, "on desktop"));
+	/* The paired one stands first. */
+	g_assert_true(shows(&d, ">+ desktop"));
+	g_assert_true(shows(&d, "trusted, announced"));
+	g_assert_true(shows(&d, "[?] help"));
+	desk_end(&d);
+}
+
+static void test_small(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	draw(&d, 59, 15);
+	g_assert_true(shows(&d, "kith needs 60x16"));
+	press(&d, "\n\ny");
+	g_assert_false(ui_take_wish(&d.ui, &w));
+	press(&d, "q");
+	g_assert_true(wished(&d, WISH_QUIT, &w));
+	/* No size is too small for it. */
+	for (unsigned columns = 0; columns < 60; columns++)
+		for (unsigned lines = 0; lines < 16; lines++)
+			draw(&d, columns, lines);
+	draw(&d, 60, 16);
+	g_assert_true(shows(&d, "work"));
+	desk_end(&d);
+}
+
+static void test_empty(void)
+{
+	struct desk d;
+
+	memset(&d, 0, sizeof(d));
+	ui_begin(&d.ui, &d.state, false);
+	ui_changed(&d.ui);
+	for (int view = '1'; view <= '7'; view++) {
+		ui_key(&d.ui, view);
+		press(&d, "\t\n\nbcaexr");
+		ui_key(&d.ui, PRESS_ESC);
+		ui_key(&d.ui, PRESS_END);
+		draw(&d, 80, 24);
+	}
+	g_assert_true(shows(&d, "Asking kithd"));
+	g_assert_true(shows(&d, "Not known while kithd does not answer."));
+	state_connected(&d.state);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "No device is in sight that is not paired."));
+	desk_end(&d);
+}
+
+static void test_banner(void)
+{
+	struct kerr why = {0};
+	struct desk d;
+
+	desk_begin(&d, false);
+	kerr_set(&why, ECONNREFUSED, KCODE_NOT_READY, "Nobody listens.");
+	state_lost(&d.state, &why);
+	d.state.now += 12;
+	draw(&d, 100, 24);
+	g_assert_true(shows(&d, "kithd does not answer since"));
+	g_assert_true(shows(&d, "(12 s). Start it with `systemctl"));
+	state_connected(&d.state);
+	draw(&d, 100, 24);
+	g_assert_false(shows(&d, "does not answer"));
+	desk_end(&d);
+}
+
+static void test_state(void)
+{
+	static const struct {
+		const char *json, *trouble;
+	} cases[] = {
+		{"{\"state\":\"ready\",\"detail\":\"\",\"error\":null}", ""},
+		{"{\"state\":\"no-cloud\",\"error\":null}", "belongs to nobody yet. Press 7"},
+		{"{\"state\":\"locked\",\"detail\":\"Measured otherwise.\",\"error\":null}",
+		 "Measured otherwise. `kith unlock` opens it"},
+		{"{\"state\":null,\"error\":{\"text\":\"policyd is away.\"}}", "policyd is away."},
+	};
+	struct desk d;
+
+	desk_begin(&d, false);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		take(&d.state, state_take_here, cases[i].json);
+		g_assert_nonnull(strstr(d.state.here.trouble, cases[i].trouble));
+		g_assert_cmpint(!*d.state.here.trouble, ==, i == 0);
+		draw(&d, 120, 24);
+		g_assert_cmpint(shows(&d, cases[i].trouble), ==, true);
+	}
+	desk_end(&d);
+}
+
+/* What is missing, or of another type, or too long, counts as empty or is cut. */
+static void test_odd(void)
+{
+	char name[400];
+	json_t *v;
+	struct desk d;
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	v = json_pack("{s:[{s:s}, {s:i, s:i, s:s}, s, n]}", "vms", "name", name, "name", 7,
+		      "memory_bytes", -1, "here", "yes", "no object");
+	desk_begin(&d, false);
+	state_take_vms(&d.state, v);
+	json_decref(v);
+	g_assert_cmpuint(d.state.vm_count, ==, 4);
+	g_assert_cmpuint(strlen(d.state.vms[0].name), ==, NAME_MAX_LEN);
+	g_assert_cmpstr(d.state.vms[1].name, ==, "");
+	g_assert_cmpuint(d.state.vms[1].memory_bytes, ==, 0);
+	g_assert_false(d.state.vms[1].here);
+	take(&d.state, state_take_devices, "{\"devices\":\"none\"}");
+	g_assert_cmpuint(d.state.device_count, ==, 0);
+	ui_changed(&d.ui);
+	draw(&d, 80, 24);
+	desk_end(&d);
+}
+
+/* -- a move -- */
+
+static void planned(struct desk *d, bool allowed)
+{
+	struct policyd_plan plan = {.allowed = allowed, .verdict = VERDICT_TRUSTED};
+	struct outlook o;
+
+	if (!allowed)
+		kerr_set(&plan.reason, EACCES, KCODE_POLICY, "The policy forbids it.");
+	outlook_begin(&plan, &o);
+	o.rung = "live-disk";
+	o.disk_bytes = 1 << 20;
+	ui_planned(&d->ui, &o);
+}
+
+static void test_move(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	press(&d, "\n\n");
+	g_assert_true(wished(&d, WISH_PLAN, &w));
+	g_assert_cmpstr(w.target.vm, ==, "work");
+	g_assert_cmpstr(w.target.name, ==, "desktop");
+	/* Before the plan is there, nothing is agreed to. */
+	press(&d, "y");
+	g_assert_false(wished(&d, WISH_MOVE, &w));
+	planned(&d, true);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "\"work\" to \"desktop\": allowed"));
+	g_assert_true(shows(&d, "while it runs, with its disks"));
+	g_assert_true(shows(&d, "[ Yes ]"));
+	press(&d, "y");
+	g_assert_true(wished(&d, WISH_MOVE, &w));
+	g_assert_cmpint(w.target.uuid[1], ==, 0x11);
+	g_assert_cmpint(w.target.device[0], ==, 0xaa);
+	desk_end(&d);
+}
+
+static void test_refused(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	press(&d, "\n\n");
+	planned(&d, false);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "The policy forbids it."));
+	g_assert_false(shows(&d, "[ Yes ]"));
+	press(&d, "y\n");
+	g_assert_false(wished(&d, WISH_MOVE, &w));
+	/* No is no, by each of its keys. */
+	for (const char *no = "nq"; *no; no++) {
+		ui_key(&d.ui, PRESS_ESC);
+		press(&d, "\n");
+		planned(&d, true);
+		ui_key(&d.ui, *no);
+		g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+		g_assert_false(wished(&d, WISH_MOVE, &w));
+	}
+	desk_end(&d);
+}
+
+static void test_elsewhere(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	press(&d, "j\n");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "\"mail\" is on \"desktop\": use `kith` there"));
+	g_assert_false(wished(&d, WISH_PLAN, &w));
+	/* One that is not paired is no place to go. */
+	press(&d, "k\nj\n");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "is not paired with this device"));
+	g_assert_false(wished(&d, WISH_PLAN, &w));
+	desk_end(&d);
+}
+
+#define JOB(phase, source)                                                                 \
+	"{\"jobs\":[{\"hid\":\"ff112233445566778899aabbccddeeff\",\"uuid\":"               \
+	"\"00112233445566778899aabbccddeeff\",\"vm\":\"work\",\"device\":\"" DESKTOP "\"," \
+	"\"device_name\":\"desktop\",\"source\":" source ",\"phase\":\"" phase "\","       \
+	"\"ram_bytes\":0,\"ram_total\":100,\"disk_bytes\":40,\"disk_total\":0,"            \
+	"\"rate_bytes_s\":10,\"left_ms\":6000,\"elapsed_ms\":4000}]}"
+
+static void test_progress(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	take(&d.state, state_take_jobs, JOB("copying memory", "true"));
+	ui_changed(&d.ui);
+	draw(&d, 100, 24);
+	g_assert_true(shows(&d, "~ work -> desktop: copying memory  [#########"));
+	g_assert_true(shows(&d, "40 %"));
+	g_assert_true(shows(&d, "to desktop: copying memory"));
+	press(&d, "c");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "Stop the hand-off of \"work\" to \"desktop\"?"));
+	/* The safe choice has the focus. */
+	press(&d, "\n");
+	g_assert_false(wished(&d, WISH_CANCEL, &w));
+	press(&d, "c\t\n");
+	g_assert_true(wished(&d, WISH_CANCEL, &w));
+	g_assert_cmpstr(w.hid, ==, "ff112233445566778899aabbccddeeff");
+	desk_end(&d);
+}
+
+static void test_bring_back(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	press(&d, "b");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "Nobody remembers"));
+	take(&d.state, state_take_jobs, JOB("done", "false"));
+	press(&d, "b");
+	g_assert_true(wished(&d, WISH_PLAN, &w));
+	g_assert_cmpstr(w.target.name, ==, "desktop");
+	desk_end(&d);
+}
+
+static void test_read_only(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, true);
+	take(&d.state, state_take_jobs, JOB("copying memory", "true"));
+	press(&d, "c");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "This is read-only"));
+	press(&d, "\n\n");
+	planned(&d, true);
+	press(&d, "y\n");
+	g_assert_false(wished(&d, WISH_MOVE, &w));
+	draw(&d, 80, 24);
+	g_assert_false(shows(&d, "[ Yes ]"));
+	press(&d, "7p5e2a");
+	g_assert_false(wished(&d, WISH_PAIR, &w));
+	desk_end(&d);
+}
+
+/* -- the other views -- */
+
+static void test_selection(void)
+{
+	struct desk d;
+
+	desk_begin(&d, false);
+	press(&d, "j");
+	/* The list comes in another order. */
+	take(&d.state, state_take_vms,
+	     "{\"vms\":[{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\","
+	     "\"known\":true,\"policy_version\":1,\"here\":true}]}");
+	ui_changed(&d.ui);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, ">* mail"));
+	desk_end(&d);
+}
+
+static void test_filter(void)
+{
+	struct desk d;
+
+	desk_begin(&d, false);
+	press(&d, "/MAI");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "Filter: MAI_"));
+	g_assert_true(shows(&d, "(1 of 3)"));
+	g_assert_false(shows(&d, "* work"));
+	press(&d, "\n");
+	g_assert_true(shows(&d, ">- mail"));
+	ui_key(&d.ui, PRESS_ESC);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "* work"));
+	press(&d, "/zzz");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "No row has these letters"));
+	desk_end(&d);
+}
+
+static void test_help(void)
+{
+	struct desk d;
+
+	desk_begin(&d, false);
+	press(&d, "?bring");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "Search: bring_"));
+	g_assert_true(shows(&d, "sends a VM back"));
+	g_assert_false(shows(&d, "leave; hand-offs go on"));
+	ui_key(&d.ui, PRESS_ESC);
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	desk_end(&d);
+}
+
+static void test_trust(void)
+{
+	struct policyd_trust t = {.pcrs = 1 << 4, .versions = "kernel 6.1\nqemu 7.2"};
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	memset(t.peer.id, 0, sizeof(t.peer.id));
+	press(&d, "2");
+	g_assert_true(wished(&d, WISH_TRUST, &w));
+	memcpy(t.peer.id, w.target.device, DEVICE_ID_LEN);
+	memset(t.hash, 7, sizeof(t.hash));
+	snprintf(t.peer.name, sizeof(t.peer.name), "desktop");
+	t.peer.evidence_time = 1800000000 - 300;
+	t.now[4][0] = 1;
+	state_take_trust(&d.state, &t);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "DIFFERS from accepted"));
+	g_assert_true(shows(&d, "kernel 6.1"));
+	press(&d, "a");
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "the boot loader or kernel (PCR 4)"));
+	/* Enter is no. */
+	press(&d, "\n");
+	g_assert_false(wished(&d, WISH_ACCEPT, &w));
+	press(&d, "ay");
+	g_assert_true(wished(&d, WISH_ACCEPT, &w));
+	g_assert_cmpint(w.shown[0], ==, 7);
+	desk_end(&d);
+}
+
+static void test_pairing(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	press(&d, "7p");
+	g_assert_true(wished(&d, WISH_PAIR, &w));
+	d.state.pairing.running = true;
+	take(&d.state, state_take_pairing,
+	     "{\"event\":\"code\",\"code\":\"586 0280\",\"peer\":\"desktop\",\"peer_owner\":\"\","
+	     "\"peer_role\":\"desktop\",\"peer_tier\":\"software\",\"past\":\"none\"}");
+	ui_changed(&d.ui);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "586 0280"));
+	/* No single key says yes. */
+	press(&d, "y\n\n");
+	g_assert_false(wished(&d, WISH_ANSWER, &w));
+	press(&d, "yes\n");
+	g_assert_true(wished(&d, WISH_ANSWER, &w));
+	g_assert_cmpstr(w.word, ==, "yes");
+	d.state.pairing.answered = true;
+	take(&d.state, state_take_pairing,
+	     "{\"event\":\"paired\",\"peer\":\"desktop\",\"peer_owner\":\"Tom\","
+	     "\"recovery_key\":\"MJ905-AAAAA\"}");
+	state_pairing_over(&d.state, 0);
+	ui_changed(&d.ui);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "Paired with \"desktop\" of Tom."));
+	g_assert_true(shows(&d, "MJ905-AAAAA"));
+	desk_end(&d);
+}
+
+static void test_log(void)
+{
+	struct policyd_audit a[2] = {{.seq = 1, .allowed = 1, .action = "move", .vm = "work"},
+				     {.seq = 2, .action = "attest", .device = "desktop"}};
+	struct desk d;
+
+	desk_begin(&d, false);
+	kerr_set(&a[1].reason, EACCES, KCODE_ATTEST_PCR, "Changed.");
+	press(&d, "4");
+	state_take_log(&d.state, a, 2);
+	ui_changed(&d.ui);
+	draw(&d, 100, 24);
+	g_assert_true(shows(&d, "attest"));
+	g_assert_true(shows(&d, "with desktop: Changed."));
+	for (unsigned i = 0; i < STATE_LOG_MAX; i++) {
+		a[0].seq = i;
+		state_take_log(&d.state, a, 1);
+	}
+	g_assert_cmpuint(d.state.log_count, ==, STATE_LOG_MAX);
+	g_assert_cmpuint(d.state.log[STATE_LOG_MAX - 1].seq, ==, STATE_LOG_MAX - 1);
+	desk_end(&d);
+}
+
+static void test_doctor(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	press(&d, "6");
+	g_assert_true(wished(&d, WISH_DOCTOR, &w));
+	take(&d.state, state_take_checks,
+	     "{\"checks\":[{\"name\":\"kithd\",\"verdict\":\"ok\",\"sentence\":\"It runs.\"},"
+	     "{\"name\":\"tpm\",\"verdict\":\"bad\",\"sentence\":\"No TPM.\",\"remedy\":\"`kith "
+	     "x`\"}]}");
+	ui_changed(&d.ui);
+	draw(&d, 80, 24);
+	g_assert_true(shows(&d, "+ kithd"));
+	g_assert_true(shows(&d, "! tpm"));
+	g_assert_true(shows(&d, "No TPM. `kith x`"));
+	desk_end(&d);
+}
+
+/* 50 VMs and 200 devices: a key is answered at once. */
+static void test_many(void)
+{
+	json_t *list = json_array(), *answer = json_pack("{s:o}", "devices", list);
+	struct desk d;
+	clock_t start;
+
+	desk_begin(&d, false);
+	for (int i = 0; i < 200; i++) {
+		char id[65], name[32];
+
+		snprintf(id, sizeof(id), "%064x", i);
+		snprintf(name, sizeof(name), "device %d", i);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "id", id, "name",
+						      name, "paired", 1, "verdict", "trusted"));
+	}
+	state_take_devices(&d.state, answer);
+	json_decref(answer);
+	start = clock();
+	for (int i = 0; i < 50; i++) {
+		press(&d, "2j");
+		ui_changed(&d.ui);
+		draw(&d, 120, 40);
+	}
+	g_assert_cmpint((clock() - start) / 50, <, CLOCKS_PER_SEC / 20);
+	g_assert_true(shows(&d, "device 49"));
+	desk_end(&d);
+}
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_ALL, "C.UTF-8");
+	g_test_init(&argc, &argv, NULL);
+	g_test_set_nonfatal_assertions();
+	g_test_add_func("/screen/N9 words of others", test_plain);
+	g_test_add_func("/screen/words that are cut", test_cut);
+	g_test_add_func("/screen/N9 hostile names", test_hostile_name);
+	g_test_add_func("/screen/the first screen", test_home);
+	g_test_add_func("/screen/too small", test_small);
+	g_test_add_func("/screen/nothing known", test_empty);
+	g_test_add_func("/screen/kithd is away", test_banner);
+	g_test_add_func("/screen/this device is not ready", test_state);
+	g_test_add_func("/screen/odd answers", test_odd);
+	g_test_add_func("/screen/a move", test_move);
+	g_test_add_func("/screen/a move that is refused", test_refused);
+	g_test_add_func("/screen/a VM that is elsewhere", test_elsewhere);
+	g_test_add_func("/screen/progress and cancel", test_progress);
+	g_test_add_func("/screen/bring it back", test_bring_back);
+	g_test_add_func("/screen/read only", test_read_only);
+	g_test_add_func("/screen/the selection stays", test_selection);
+	g_test_add_func("/screen/filter", test_filter);
+	g_test_add_func("/screen/help", test_help);
+	g_test_add_func("/screen/trust", test_trust);
+	g_test_add_func("/screen/pairing", test_pairing);
+	g_test_add_func("/screen/log", test_log);
+	g_test_add_func("/screen/doctor", test_doctor);
+	g_test_add_func("/screen/many", test_many);
+	return g_test_run();
+}

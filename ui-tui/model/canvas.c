@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cells in rows. */
+#include "ui-tui/model/canvas.h"
+
+#include <string.h>
+
+static struct cell *cell_at(const struct canvas *c, unsigned line, unsigned column)
+{
+	return line < c->lines && column < c->columns ? &c->cells[line * c->columns + column]
+						      : NULL;
+}
+
+const struct cell *canvas_at(const struct canvas *c, unsigned line, unsigned column)
+{
+	return cell_at(c, line, column);
+}
+
+void canvas_blank(struct canvas *c, unsigned line, unsigned column, unsigned room)
+{
+	for (unsigned i = 0; i < room; i++) {
+		struct cell *cell = cell_at(c, line, column + i);
+
+		if (cell)
+			*cell = (struct cell){.text = " "};
+	}
+}
+
+void canvas_reverse(struct canvas *c, unsigned line, unsigned column, unsigned room)
+{
+	for (unsigned i = 0; i < room; i++) {
+		struct cell *cell = cell_at(c, line, column + i);
+
+		if (cell)
+			cell->reverse = true;
+	}
+}
+
+int canvas_resize(struct canvas *c, unsigned lines, unsigned columns)
+{
+	struct cell *cells = c->cells;
+
+	if (lines != c->lines || columns != c->columns) {
+		cells = reallocarray(c->cells, (size_t)lines * columns + 1, sizeof(*cells));
+		if (!cells)
+			return -ENOMEM;
+	}
+	*c = (struct canvas){lines, columns, cells};
+	for (unsigned i = 0; i < lines; i++)
+		canvas_blank(c, i, 0, columns);
+	return 0;
+}
+
+void canvas_release(struct canvas *c)
+{
+	free(c->cells);
+	*c = (struct canvas){0};
+}
+
+/* One character; a wide one leaves an empty cell behind it. */
+static void put_glyph(struct canvas *c, unsigned line, unsigned column, enum style style,
+		      const struct glyph *g)
+{
+	struct cell *cell = cell_at(c, line, column), *second = cell_at(c, line, column + 1);
+
+	if (!cell || (g->width > 1 && !second))
+		return;
+	memcpy(cell->text, g->text, sizeof(cell->text));
+	cell->style = (uint8_t)style;
+	if (g->width > 1)
+		*second = (struct cell){.style = (uint8_t)style};
+}
+
+unsigned canvas_put(struct canvas *c, unsigned line, unsigned column, unsigned room,
+		    enum style style, const char *text)
+{
+	bool cut = plain_width(text) > room;
+	struct glyph g, rest = {.width = 1};
+	unsigned used = 0;
+
+	if (!room)
+		return 0;
+	while (plain_next(&text, &g) && used + g.width <= room - cut) {
+		put_glyph(c, line, column + used, style, &g);
+		used += g.width;
+	}
+	if (cut) {
+		snprintf(rest.text, sizeof(rest.text), "%s", plain_rest());
+		put_glyph(c, line, column + used++, style, &rest);
+	}
+	return used;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A screen in memory: what is drawn is drawn here, and shown by whoever has a terminal. All text
+ * passes through plain_next() on its way in. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "ui-tui/model/plain.h"
+#include "ui-tui/model/style.h"
+
+struct cell {
+	char text[PLAIN_GLYPH_MAX]; /* "": the second half of a wide character before it */
+	uint8_t style;
+	bool reverse; /* what the next key is for */
+};
+
+struct canvas {
+	unsigned lines, columns;
+	struct cell *cells;
+};
+
+/* Blanks everywhere. -ENOMEM, and then it is as it was. */
+int canvas_resize(struct canvas *c, unsigned lines, unsigned columns);
+void canvas_release(struct canvas *c);
+
+const struct cell *canvas_at(const struct canvas *c, unsigned line, unsigned column);
+
+/* Writes at most `room` columns; what does not fit is cut. Outside of the canvas nothing is
+ * written. Returns the columns used. */
+unsigned canvas_put(struct canvas *c, unsigned line, unsigned column, unsigned room,
+		    enum style style, const char *text);
+/* Blanks. */
+void canvas_blank(struct canvas *c, unsigned line, unsigned column, unsigned room);
+/* Reverses what stands there. */
+void canvas_reverse(struct canvas *c, unsigned line, unsigned column, unsigned room);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys while something is asked, shown or typed. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "ui-tui/model/ui-internal.h"
+
+bool ui_type(char *text, size_t size, int key)
+{
+	size_t len = strlen(text);
+	char utf8[5] = "";
+
+	if (key == PRESS_BACK) {
+		while (len && (text[--len] & 0xc0) == 0x80)
+			;
+		text[len] = '\0';
+		return true;
+	}
+	if (key < ' ' || key == 0x7f || key >= PRESS_UP)
+		return false;
+	if (key < 0x80)
+		snprintf(utf8, sizeof(utf8), "%c", key);
+	else if (key < 0x800)
+		snprintf(utf8, sizeof(utf8), "%c%c", 0xc0 | key >> 6, 0x80 | (key & 0x3f));
+	else if (key < 0x10000)
+		snprintf(utf8, sizeof(utf8), "%c%c%c", 0xe0 | key >> 12, 0x80 | (key >> 6 & 0x3f),
+			 0x80 | (key & 0x3f));
+	if (*utf8 && len + strlen(utf8) < size)
+		memcpy(text + len, utf8, strlen(utf8) + 1);
+	return true;
+}
+
+void ui_filter_key(struct ui *ui, int key)
+{
+	struct list *l = ui_selection(ui, ui_list(ui));
+
+	if (key == PRESS_ESC)
+		l->filter[0] = '\0';
+	if (key == PRESS_ESC || key == PRESS_ENTER)
+		ui->filtering = false;
+	else
+		ui_type(l->filter, sizeof(l->filter), key);
+	ui_settle(ui, ui_list(ui));
+}
+
+static void scroll(struct dialog *d, int key)
+{
+	size_t last = d->text.count ? d->text.count - 1 : 0;
+
+	if (key == PRESS_UP && d->top)
+		d->top--;
+	else if (key == PRESS_DOWN)
+		d->top = MIN_OF(d->top + 1, last);
+	else if (key == PRESS_PAGE_UP)
+		d->top -= MIN_OF(d->top, (size_t)8);
+	else if (key == PRESS_PAGE_DOWN)
+		d->top = MIN_OF(d->top + 8, last);
+}
+
+/* Each yes counts for what was shown. */
+static void take_yes(struct ui *ui)
+{
+	const struct dialog *d = &ui->dialog;
+	struct wish *w = NULL;
+
+	if (d->kind == DIALOG_PLAN)
+		w = ui_wish(ui, WISH_MOVE);
+	else if (d->kind == DIALOG_CANCEL)
+		w = ui_wish(ui, WISH_CANCEL);
+	else if (d->kind == DIALOG_ACCEPT)
+		w = ui_wish(ui, WISH_ACCEPT);
+	if (w) {
+		w->target = d->target;
+		memcpy(w->hid, d->hid, sizeof(w->hid));
+		memcpy(w->shown, d->shown, sizeof(w->shown));
+	}
+	ui_close(ui);
+}
+
+static void question_key(struct ui *ui, int key)
+{
+	struct dialog *d = &ui->dialog;
+
+	if (key == 'y' || key == 'Y' || (key == PRESS_ENTER && d->yes))
+		take_yes(ui);
+	else if (key == 'n' || key == 'N' || key == 'q' || key == PRESS_ESC || key == PRESS_ENTER)
+		ui_close(ui);
+	else if (key == PRESS_TAB || key == PRESS_LEFT || key == PRESS_RIGHT || key == 'h' ||
+		 key == 'l')
+		d->yes = !d->yes;
+	else
+		scroll(d, key);
+}
+
+/* Strict on purpose: a key hit by reflex must not pair. */
+static void code_key(struct ui *ui, int key)
+{
+	struct dialog *d = &ui->dialog;
+	bool yes = strcasecmp(d->typed, "yes") == 0, no = strcasecmp(d->typed, "no") == 0;
+
+	if (key != PRESS_ENTER) {
+		if (!ui_type(d->typed, sizeof(d->typed), key))
+			scroll(d, key);
+		return;
+	}
+	if (!yes && !no) {
+		d->typed[0] = '\0';
+		ui_say(ui, STYLE_WARN, "Type the whole word, yes or no.");
+		return;
+	}
+	snprintf(ui_wish(ui, WISH_ANSWER)->word, NAME_MAX_LEN + 1, "%s", yes ? "yes" : "no");
+	ui_close(ui);
+}
+
+static void help_key(struct ui *ui, int key)
+{
+	struct dialog *d = &ui->dialog;
+
+	if (key == PRESS_ESC || key == PRESS_ENTER)
+		ui_close(ui);
+	else if (ui_type(d->typed, sizeof(d->typed), key))
+		ui_help(ui);
+	else
+		scroll(d, key);
+}
+
+void ui_dialog_key(struct ui *ui, int key)
+{
+	switch (ui->dialog.kind) {
+	case DIALOG_CODE:
+		code_key(ui, key);
+		return;
+	case DIALOG_HELP:
+		help_key(ui, key);
+		return;
+	case DIALOG_PLAN:
+	case DIALOG_CANCEL:
+	case DIALOG_ACCEPT:
+	case DIALOG_TEXT:
+	case DIALOG_NONE:
+		break;
+	}
+	if (ui->dialog.question)
+		question_key(ui, key);
+	else if (key == PRESS_ESC || key == PRESS_ENTER || key == 'q' || key == 'n')
+		ui_close(ui);
+	else
+		scroll(&ui->dialog, key);
+}

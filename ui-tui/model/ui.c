@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Views, selections, messages. */
+#include "ui-tui/model/ui.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/advice.h"
+#include "base/buf.h"
+#include "ui-tui/model/says.h"
+#include "ui-tui/model/ui-internal.h"
+
+static const struct {
+	const char *name;
+	enum list_kind list;
+} views[_VIEW_MAX] = {
+	[VIEW_HOME] = {"Move", LIST_VMS},	   [VIEW_DEVICES] = {"Devices", LIST_DEVICES},
+	[VIEW_JOBS] = {"Hand-offs", LIST_JOBS},	   [VIEW_LOG] = {"Log", LIST_LOG},
+	[VIEW_POLICY] = {"Policy", LIST_POLICIES}, [VIEW_DOCTOR] = {"Doctor", LIST_CHECKS},
+	[VIEW_PAIR] = {"Pair", LIST_STRANGERS},
+};
+
+const char *ui_view_name(enum view view)
+{
+	return views[view].name;
+}
+
+enum list_kind ui_list(const struct ui *ui)
+{
+	return ui->view == VIEW_HOME && ui->pane ? LIST_TARGETS : views[ui->view].list;
+}
+
+void ui_begin(struct ui *ui, const struct state *state, bool read_only)
+{
+	*ui = (struct ui){.state = state, .read_only = read_only};
+}
+
+void ui_release(struct ui *ui)
+{
+	sheet_clear(&ui->dialog.text);
+}
+
+void ui_say(struct ui *ui, enum style style, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(ui->message, sizeof(ui->message), fmt, args);
+	va_end(args);
+	ui->message_style = style;
+}
+
+void ui_resized(struct ui *ui, unsigned lines, unsigned columns)
+{
+	ui->small = lines < UI_LINES_MIN || columns < UI_COLUMNS_MIN;
+}
+
+/* -- selections -- */
+
+struct list *ui_selection(struct ui *ui, enum list_kind kind)
+{
+	return &ui->lists[kind];
+}
+
+bool ui_selected(const struct ui *ui, enum list_kind kind, struct row *ret)
+{
+	const struct list *l = &ui->lists[kind];
+	struct rows rows;
+	bool found;
+
+	rows_make(ui->state, kind, l->filter, &rows);
+	found = l->index < rows.count;
+	if (found)
+		*ret = rows.row[l->index];
+	rows_release(&rows);
+	return found;
+}
+
+/* The row with the same key, or the one that is now where it was. */
+void ui_settle(struct ui *ui, enum list_kind kind)
+{
+	struct list *l = &ui->lists[kind];
+	struct rows rows;
+
+	rows_make(ui->state, kind, l->filter, &rows);
+	for (size_t i = 0; i < rows.count; i++)
+		if (*l->key && strcmp(rows.row[i].key, l->key) == 0)
+			l->index = i;
+	if (l->index >= rows.count)
+		l->index = rows.count ? rows.count - 1 : 0;
+	if (rows.count)
+		snprintf(l->key, sizeof(l->key), "%s", rows.row[l->index].key);
+	rows_release(&rows);
+}
+
+/* What the text beside the list is about has to be asked for. */
+static void want_text(struct ui *ui)
+{
+	const struct state *s = ui->state;
+	struct row row;
+
+	if (ui->view == VIEW_DEVICES && ui_selected(ui, LIST_DEVICES, &row)) {
+		const struct model_device *d = state_device(s, row.key);
+		struct wish *w;
+
+		if (!d || d->paired != MAYBE_YES || strcmp(s->trust_of, row.key) == 0)
+			return;
+		w = ui_wish(ui, WISH_TRUST);
+		if (hex_decode(row.key, w->target.device, DEVICE_ID_LEN) < 0)
+			ui->wish_count--;
+	} else if (ui->view == VIEW_POLICY && ui_selected(ui, LIST_POLICIES, &row) &&
+		   strcmp(s->policy_of, row.key) != 0) {
+		struct wish *w = ui_wish(ui, WISH_POLICY);
+
+		if (hex_decode(row.key, w->target.uuid, UUID_LEN) < 0)
+			ui->wish_count--;
+	}
+}
+
+static void show_code(struct ui *ui)
+{
+	const struct state_pairing *p = &ui->state->pairing;
+	int past = pair_past_from_string(p->past);
+	struct dialog *d;
+
+	if (!p->asking || p->answered) {
+		if (ui->dialog.kind == DIALOG_CODE)
+			ui_close(ui);
+		return;
+	}
+	if (ui->dialog.kind == DIALOG_CODE)
+		return;
+	d = ui_open(ui, DIALOG_CODE, "Is it the same code on both screens?");
+	sheet_add(&d->text, STYLE_TITLE, "     %s", p->code);
+	sheet_add(&d->text, STYLE_PLAIN, " ");
+	sheet_add(&d->text, STYLE_PLAIN, "\"%s\" (%s%s%s, TPM: %s) shows a code too.", p->peer,
+		  p->peer_role, *p->peer_owner ? " of " : "", p->peer_owner, p->peer_tier);
+	if (past > PAIR_PAST_NONE)
+		sheet_add(&d->text, STYLE_WARN, "%s", says_past((enum pair_past)past));
+	sheet_add(&d->text, STYLE_WARN,
+		  "If the two differ, somebody is between the devices: answer no.");
+	sheet_add(&d->text, STYLE_STRONG, "Type yes or no, and Enter.");
+}
+
+void ui_changed(struct ui *ui)
+{
+	for (enum list_kind kind = 0; kind < _LIST_MAX; kind++)
+		ui_settle(ui, kind);
+	want_text(ui);
+	show_code(ui);
+}
+
+/* -- wishes -- */
+
+struct wish *ui_wish(struct ui *ui, enum wish_kind kind)
+{
+	struct wish *w;
+
+	if (ui->wish_count == UI_WISHES_MAX)
+		ui->wish_count--;
+	w = &ui->wishes[ui->wish_count++];
+	*w = (struct wish){.kind = kind};
+	return w;
+}
+
+bool ui_take_wish(struct ui *ui, struct wish *ret)
+{
+	if (!ui->wish_count)
+		return false;
+	*ret = ui->wishes[0];
+	ui->wish_count--;
+	memmove(ui->wishes, ui->wishes + 1, ui->wish_count * sizeof(ui->wishes[0]));
+	return true;
+}
+
+/* -- dialogs -- */
+
+void ui_close(struct ui *ui)
+{
+	sheet_clear(&ui->dialog.text);
+	ui->dialog = (struct dialog){0};
+}
+
+struct dialog *ui_open(struct ui *ui, enum dialog_kind kind, const char *title)
+{
+	ui_close(ui);
+	ui->dialog.kind = kind;
+	snprintf(ui->dialog.title, sizeof(ui->dialog.title), "%s", title);
+	return &ui->dialog;
+}
+
+void ui_planned(struct ui *ui, const struct outlook *o)
+{
+	struct dialog *d = &ui->dialog;
+
+	if (d->kind != DIALOG_PLAN || !d->waiting)
+		return;
+	sheet_clear(&d->text);
+	outlook_say(o, &d->target, &d->text);
+	d->waiting = false;
+	d->question = o->plan.allowed && !ui->read_only;
+	d->yes = d->question;
+	if (ui->read_only && o->plan.allowed)
+		sheet_add(&d->text, STYLE_WARN, "This is read-only (--read-only).");
+}
+
+void ui_failed(struct ui *ui, const char *title, const struct kerr *why)
+{
+	const char *next = kcode_next_step(why->code);
+	struct dialog *d = ui_open(ui, DIALOG_TEXT, title);
+
+	sheet_add(&d->text, STYLE_BAD, "! %s", why->text);
+	if (*next && !strstr(why->text, next))
+		sheet_add(&d->text, STYLE_PLAIN, "  %s", next);
+	sheet_add(&d->text, STYLE_DIM, "  (code: %s)", kcode_to_string(why->code));
+}
+
+/* -- the text of a view -- */
+
+static void pair_text(const struct ui *ui, struct sheet *ret)
+{
+	const struct state_pairing *p = &ui->state->pairing;
+
+	if (p->running && !p->asking)
+		sheet_add(ret, STYLE_STRONG,
+			  "Waiting for another device, for 120 s. Press 7 there too, or run "
+			  "`kith pair`. x stops this.");
+	else if (p->running && p->answered)
+		sheet_add(ret, STYLE_STRONG, "Waiting for the answer at the other one ...");
+	else if (*p->end)
+		sheet_add(ret, p->paired ? STYLE_GOOD : STYLE_BAD, "%s %s", p->paired ? "+" : "!",
+			  p->end);
+	else
+		sheet_add(ret, STYLE_PLAIN,
+			  "Enter pairs with the selected device, p with whichever other one waits. "
+			  "Both show a code, which has to be the same.");
+	if (*p->recovery) {
+		sheet_add(ret, STYLE_WARN,
+			  "Recovery key of this device. Write it down and keep it away from the "
+			  "device; it is shown only this once:");
+		sheet_add(ret, STYLE_TITLE, "    %s", p->recovery);
+	}
+}
+
+/* The selected row, whole. */
+static void row_text(const struct ui *ui, struct sheet *ret)
+{
+	struct row row;
+
+	if (ui_selected(ui, ui_list(ui), &row))
+		sheet_add(ret, row.style, "%c %s: %s", row.mark, row.name, row.text);
+}
+
+static void device_text(const struct ui *ui, struct sheet *ret)
+{
+	const struct state *s = ui->state;
+	struct row row;
+
+	if (!ui_selected(ui, LIST_DEVICES, &row) || strcmp(s->trust_of, row.key) != 0)
+		row_text(ui, ret);
+	else if (s->no_trust.code != KCODE_OK)
+		sheet_add(ret, STYLE_BAD, "! %s", s->no_trust.text);
+	else
+		says_trust(&s->trust, s->now, ret);
+}
+
+bool ui_text(const struct ui *ui, struct sheet *ret)
+{
+	const struct sheet *policy = &ui->state->policy;
+
+	switch (ui->view) {
+	case VIEW_HOME:
+	case VIEW_JOBS:
+	case VIEW_LOG:
+	case VIEW_DOCTOR:
+		row_text(ui, ret);
+		break;
+	case VIEW_DEVICES:
+		device_text(ui, ret);
+		break;
+	case VIEW_POLICY:
+		for (size_t i = 0; i < policy->count; i++)
+			sheet_add(ret, policy->lines[i].style, "%s", policy->lines[i].text);
+		break;
+	case VIEW_PAIR:
+		pair_text(ui, ret);
+		break;
+	case _VIEW_MAX:
+		break;
+	}
+	return ui->view != VIEW_HOME;
+}

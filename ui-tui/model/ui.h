@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The screen's own state: which view, what is selected, which question is open. Keys and answers
+ * in, wishes out; who fulfils them and who draws are others. */
+#pragma once
+
+#include "ui-tui/model/outlook.h"
+#include "ui-tui/model/rows.h"
+
+#define UI_COLUMNS_MIN 60
+#define UI_LINES_MIN 16
+#define UI_FILTER_MAX 64
+#define UI_WISHES_MAX 16
+
+/* Keys that are no character. */
+enum press {
+	PRESS_UP = 0x110000,
+	PRESS_DOWN,
+	PRESS_LEFT,
+	PRESS_RIGHT,
+	PRESS_PAGE_UP,
+	PRESS_PAGE_DOWN,
+	PRESS_HOME,
+	PRESS_END,
+	PRESS_ENTER,
+	PRESS_ESC,
+	PRESS_TAB,
+	PRESS_BACK,
+	PRESS_REDRAW,
+};
+
+enum view {
+	VIEW_HOME,
+	VIEW_DEVICES,
+	VIEW_JOBS,
+	VIEW_LOG,
+	VIEW_POLICY,
+	VIEW_DOCTOR,
+	VIEW_PAIR,
+	_VIEW_MAX,
+};
+
+/* A selection survives that the list changes. */
+struct list {
+	char key[MODEL_ID_TEXT];
+	size_t index;
+	char filter[UI_FILTER_MAX];
+};
+
+enum dialog_kind {
+	DIALOG_NONE,
+	DIALOG_PLAN,   /* the plan of a move; yes begins it */
+	DIALOG_CANCEL, /* of a hand-off */
+	DIALOG_ACCEPT, /* what a device proved */
+	DIALOG_CODE,   /* of a pairing: the whole word has to be typed */
+	DIALOG_TEXT,   /* an error, or more of what is selected */
+	DIALOG_HELP,
+};
+
+struct dialog {
+	enum dialog_kind kind;
+	char title[96];
+	struct sheet text;
+	bool waiting;  /* for an answer that the text is made of */
+	bool question; /* there is a yes and a no */
+	bool yes;      /* which of them Enter takes */
+	size_t top;    /* first line shown */
+	char typed[UI_FILTER_MAX];
+	struct target target;
+	char hid[MODEL_HID_TEXT];
+	uint8_t shown[HASH_LEN]; /* DIALOG_ACCEPT: what the yes counts for */
+};
+
+enum wish_kind {
+	WISH_QUIT,
+	WISH_REFRESH,
+	WISH_PLAN,   /* target */
+	WISH_MOVE,   /* target */
+	WISH_CANCEL, /* hid */
+	WISH_TRUST,  /* target.device */
+	WISH_ACCEPT, /* target.device, shown */
+	WISH_LOG,    /* what is new in it */
+	WISH_POLICY, /* target.uuid */
+	WISH_EDIT,   /* target.uuid */
+	WISH_DOCTOR,
+	WISH_PAIR,   /* word: the device, "" = whoever waits */
+	WISH_ANSWER, /* word: yes or no */
+	WISH_PAIR_STOP,
+};
+
+struct wish {
+	enum wish_kind kind;
+	struct target target;
+	char hid[MODEL_HID_TEXT], word[NAME_MAX_LEN + 1];
+	uint8_t shown[HASH_LEN];
+};
+
+struct ui {
+	const struct state *state;
+	bool read_only;
+	enum view view;
+	unsigned pane; /* 0: the first list; 1: the second one, or the text */
+	struct list lists[_LIST_MAX];
+	size_t top; /* first line of the text shown */
+	bool filtering;
+	bool small; /* nothing of this can be seen */
+	struct dialog dialog;
+	char message[KERR_TEXT_MAX + 128];
+	enum style message_style;
+	struct wish wishes[UI_WISHES_MAX];
+	size_t wish_count;
+};
+
+/* `state` is borrowed; who changes it calls ui_changed(). */
+void ui_begin(struct ui *ui, const struct state *state, bool read_only);
+void ui_release(struct ui *ui);
+
+void ui_changed(struct ui *ui);
+void ui_resized(struct ui *ui, unsigned lines, unsigned columns);
+void ui_key(struct ui *ui, int key);
+/* False if there is none. */
+bool ui_take_wish(struct ui *ui, struct wish *ret);
+
+/* Answers to wishes. */
+void ui_planned(struct ui *ui, const struct outlook *o);
+void ui_failed(struct ui *ui, const char *title, const struct kerr *why);
+void ui_say(struct ui *ui, enum style style, const char *fmt, ...) _printf_(3, 4);
+
+/* -- for who draws -- */
+
+enum list_kind ui_list(const struct ui *ui);
+/* The selected row; false if there is none. */
+bool ui_selected(const struct ui *ui, enum list_kind kind, struct row *ret);
+/* The text beside or below the list; true if this view has one. Appends to *ret. */
+bool ui_text(const struct ui *ui, struct sheet *ret);
+/* "Enter plan the move  c cancel  ...", as many keys as go into `columns`. */
+void ui_hints(const struct ui *ui, unsigned columns, char *ret, size_t size);
+const char *ui_view_name(enum view view);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What takes seconds, asks or owns the terminal runs beside the screen: `kith doctor`, `kith pair`,
+ * `kith policy set`, the editor. */
+#include <fcntl.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "ui-tui/policytext.h"
+#include "ui-tui/screen/session.h"
+#include "ui-tui/screen/term.h"
+
+extern char **environ;
+
+/* This program with our configuration; `words` end with NULL. */
+static bool start(struct session *s, struct child *c, const char *const words[], bool talk)
+{
+	const char *argv[12] = {"kith", "--json", "--config", s->cli->path};
+	struct kerr err = {0};
+	size_t n = 4;
+	int r;
+
+	for (size_t i = 0; words[i] && n + 1 < ARRAY_SIZE(argv); i++)
+		argv[n++] = words[i];
+	child_release(c);
+	r = child_start(c, argv, talk);
+	if (r < 0) {
+		kerr_set(&err, -r, KCODE_FAILED, "It cannot be started: %s.", strerror(-r));
+		ui_failed(&s->ui, words[0], &err);
+	}
+	return r == 0;
+}
+
+void errands_doctor(struct session *s)
+{
+	if (s->doctor.open)
+		return;
+	s->state.checking = start(s, &s->doctor, (const char *const[]){"doctor", NULL}, false);
+	ui_say(&s->ui, STYLE_PLAIN, "Looking at all that Kith needs ...");
+}
+
+void errands_pair(struct session *s, const char *device)
+{
+	const char *const named[] = {"pair", device, NULL}, *const any[] = {"pair", NULL};
+
+	explicit_bzero(&s->state.pairing, sizeof(s->state.pairing));
+	s->state.pairing.running = start(s, &s->pair, *device ? named : any, true);
+	ui_changed(&s->ui);
+}
+
+/* -- policies -- */
+
+static void drop_draft(struct session *s)
+{
+	if (*s->edit.draft)
+		unlink(s->edit.draft);
+	s->edit.draft[0] = '\0';
+	free(s->edit.original);
+	s->edit.original = NULL;
+}
+
+static int write_draft(struct session *s, const char *text)
+{
+	_cleanup_close_ int fd = -EBADF;
+	size_t len = strlen(text);
+
+	drop_draft(s);
+	snprintf(s->edit.draft, sizeof(s->edit.draft), "/tmp/kith-policy-XXXXXX");
+	fd = mkostemp(s->edit.draft, O_CLOEXEC);
+	if (fd < 0) {
+		s->edit.draft[0] = '\0';
+		return -errno;
+	}
+	s->edit.original = strdup(text);
+	return s->edit.original && write(fd, text, len) == (ssize_t)len ? 0 : -EIO;
+}
+
+/* The person's own editor, with the words that he gave it. */
+static int start_editor(struct session *s)
+{
+	static const char script[] = "eval \"${VISUAL:-${EDITOR:-editor}} \\\"\\$1\\\"\"";
+	const char *const argv[] = {"sh", "-c", script, "kith", s->edit.draft, NULL};
+
+	return -posix_spawn(&s->edit.editor, "/bin/sh", NULL, NULL, (char **)(uintptr_t)argv,
+			    environ);
+}
+
+void errands_edit(struct session *s, const struct target *target, const char *text)
+{
+	struct kerr err = {0};
+	int r = text ? write_draft(s, text) : 0;
+
+	s->edit.target = *target;
+	if (r == 0) {
+		term_leave();
+		r = start_editor(s);
+		if (r < 0)
+			term_return();
+	}
+	if (r < 0) {
+		s->edit.editor = 0;
+		kerr_set(&err, -r, KCODE_FAILED, "The policy cannot be edited: %s.", strerror(-r));
+		ui_failed(&s->ui, "Policy", &err);
+	}
+}
+
+static void sign(struct session *s)
+{
+	char uuid[MODEL_UUID_TEXT];
+
+	hex_encode(s->edit.target.uuid, UUID_LEN, uuid);
+	start(s, &s->sign, (const char *const[]){"policy", "set", uuid, s->edit.draft, NULL},
+	      false);
+}
+
+static void editor_ended(struct session *s)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	int status;
+	size_t len;
+
+	if (!s->edit.editor || waitpid(s->edit.editor, &status, WNOHANG) != s->edit.editor)
+		return;
+	s->edit.editor = 0;
+	term_return();
+	s->dirty = s->anew = true;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		ui_say(&s->ui, STYLE_BAD,
+		       "! The editor failed, and nothing was changed. Set VISUAL or EDITOR.");
+		drop_draft(s);
+	} else if (file_read(AT_FDCWD, s->edit.draft, POLICYTEXT_MAX, &data, &len) == 0 &&
+		   len == strlen(s->edit.original) && memcmp(data, s->edit.original, len) == 0) {
+		ui_say(&s->ui, STYLE_PLAIN, "Nothing was changed.");
+		drop_draft(s);
+	} else {
+		sign(s);
+	}
+}
+
+static void take_signed(struct session *s, const json_t *document)
+{
+	struct kerr err;
+
+	model_error(json_object_get(document, "error"), &err);
+	if (err.code == KCODE_OK) {
+		ui_say(&s->ui, STYLE_GOOD, "+ Policy version %llu of \"%s\" is signed.",
+		       (unsigned long long)model_number(document, "version"), s->edit.target.vm);
+		drop_draft(s);
+		news_refresh(s);
+		return;
+	}
+	ui_failed(&s->ui, "The policy is not in force", &err);
+	sheet_add(&s->ui.dialog.text, STYLE_PLAIN,
+		  "  Your text is kept: press e to go on with it.");
+}
+
+/* -- what they say -- */
+
+static void run_doctor(struct session *s)
+{
+	json_t *document;
+	int status;
+	bool ended = child_ended(&s->doctor, &status);
+
+	while (child_take(&s->doctor, &document)) {
+		state_take_checks(&s->state, document);
+		s->ui.message[0] = '\0';
+		json_decref(document);
+		s->dirty = true;
+	}
+	if (ended) {
+		s->state.checking = false;
+		child_release(&s->doctor);
+	}
+}
+
+static void run_pair(struct session *s)
+{
+	json_t *event;
+	int status;
+	bool ended = child_ended(&s->pair, &status);
+
+	while (child_take(&s->pair, &event)) {
+		state_take_pairing(&s->state, event);
+		json_decref(event);
+		s->dirty = true;
+	}
+	if (!ended)
+		return;
+	child_release(&s->pair);
+	state_pairing_over(&s->state, status);
+	news_refresh(s);
+	s->dirty = true;
+}
+
+static void run_sign(struct session *s)
+{
+	json_t *document;
+	int status;
+	bool ended = child_ended(&s->sign, &status);
+
+	while (child_take(&s->sign, &document)) {
+		take_signed(s, document);
+		json_decref(document);
+		s->dirty = true;
+	}
+	if (ended)
+		child_release(&s->sign);
+}
+
+void errands_run(struct session *s)
+{
+	editor_ended(s);
+	run_doctor(s);
+	run_pair(s);
+	run_sign(s);
+	if (s->dirty)
+		ui_changed(&s->ui);
+}
+
+void errands_release(struct session *s)
+{
+	child_release(&s->doctor);
+	child_release(&s->pair);
+	child_release(&s->sign);
+	free(s->edit.original);
+	s->edit.original = NULL;
+}
