@@ -343,6 +343,7 @@ def warm(tap: Tap, laptop: Device, desktop: Device) -> None:
             tap.equal(guest.state(laptop), "running", "live: it runs, does not end, and that is said")
             kith(laptop, "cancel", guest.name)
             tap.ok(command.wait(60), "live: cancelled")
+        wait_for("rest", lambda: not notes(laptop) and not kithlab.leftovers(desktop, guest), 40)
     for name, strike in (("cancelled", lambda: kith(laptop, "cancel", guest.name)),
                          ("mover of the source dead", lambda: killed(laptop)),
                          ("libvirtd of the source dead", lambda: libvirtd_killed(laptop))):
