@@ -107,6 +107,9 @@ mover_libmover_a_SOURCES = \
 	mover/stale.h \
 	mover/stores.c \
 	mover/stores.h \
+	mover/supervisor-children.c \
+	mover/supervisor-internal.h \
+	mover/supervisor-requests.c \
 	mover/supervisor.c \
 	mover/supervisor.h \
 	mover/task.c \
