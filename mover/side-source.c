@@ -666,9 +666,12 @@ static void source_later(struct worker *w)
 							   : TRANSFER_ACTION_CHECK_COPY);
 }
 
-/* A VM that was shut down for this and died before it could boot is started by recovery. */
+/* Recovery closes what could not be closed here, and goes by the note: whether the VM was off. It
+ * also starts a VM that was shut down for this and died before it could boot. */
 static void forget_images(struct worker *w)
 {
+	if (!w->clean)
+		return;
 	if (goes_again(w) && w->place.copy_gone)
 		w->clean = false;
 	else
