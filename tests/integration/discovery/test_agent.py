@@ -103,8 +103,8 @@ def ended(host: Host, hid: bytes) -> dict:
 
 
 def request_move(source: Host, dest: Host, vm: bytes = VM) -> bytes:
-    """A hand-off as the owner asks policyd for it."""
-    return source.policyd.call("move-request", vm + bytes.fromhex(dest.id)).take(16)
+    """A hand-off as the owner asks policyd for it, on any rung."""
+    return source.policyd.call("move-request", vm + bytes.fromhex(dest.id) + bytes(1)).take(16)
 
 
 @test
