@@ -82,9 +82,10 @@ UNIT_TESTS = \
 	tests/unit/test-warden \
 	tests/unit/test-xdr
 
-# These measure times, so nothing runs beside them.
+# These measure times, or have many labs themselves, so nothing runs beside them.
 LAB_ALONE_TESTS = \
 	tests/lab/test_lab.py \
+	tests/integration/test_crash.py \
 	tests/integration/test_sidebyside.py \
 	tests/integration/test_warden.py \
 	tests/integration/test_wire.py
@@ -95,7 +96,6 @@ LAB_TESTS = \
 	tests/integration/discovery/test_agent.py \
 	tests/integration/test_config.py \
 	tests/integration/test_console.py \
-	tests/integration/test_crash.py \
 	tests/integration/test_faults.py \
 	tests/integration/test_handoff.py \
 	tests/integration/test_hostile.py \

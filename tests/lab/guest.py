@@ -89,7 +89,7 @@ class Guest:
         """Boots the domain."""
         device.virsh("start", self.name)
 
-    def wait_ready(self, device: Device, timeout: float = 60) -> None:
+    def wait_ready(self, device: Device, timeout: float = 180) -> None:
         """Waits until the guest's RAM is filled (it ticks from about 2 s after its start)."""
         wait_for(f"{self.name} to be ready on {device.name}",
                  lambda: b"READY" in self.host_log(device).split(b"BOOT")[-1], timeout, 0.05)
