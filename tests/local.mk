@@ -86,9 +86,7 @@ UNIT_TESTS = \
 LAB_ALONE_TESTS = \
 	tests/lab/test_lab.py \
 	tests/integration/test_crash.py \
-	tests/integration/test_sidebyside.py \
-	tests/integration/test_warden.py \
-	tests/integration/test_wire.py
+	tests/integration/test_warden.py
 
 # Each has a lab of its own, so several run at a time.
 LAB_TESTS = \
@@ -108,7 +106,9 @@ LAB_TESTS = \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
 	tests/integration/test_screen.py \
-	tests/integration/test_secrets.py
+	tests/integration/test_secrets.py \
+	tests/integration/test_sidebyside.py \
+	tests/integration/test_wire.py
 
 # Not in check: they take what apt brings (./bootstrap domains).
 LAB_LONG_TESTS = tests/integration/test_fixtures.py

@@ -154,12 +154,14 @@ class Faults:
 
 
 def body(tap: Tap, lab: Lab) -> None:
-    """All in one lab. Arguments choose some: `test_faults.py libvirtd link`."""
+    """All in one lab, each on one of the sides; `check` has more of them in test_crash.py. Arguments
+    choose some, on both: `test_faults.py libvirtd link`, or `all`."""
     tests = Faults(tap, lab)
-    for fault in FAULTS:
-        if len(sys.argv) > 1 and fault.name not in sys.argv[1:]:
+    chosen = sys.argv[1:]
+    for number, fault in enumerate(FAULTS):
+        if chosen and fault.name not in chosen and "all" not in chosen:
             continue
-        for at_source in (True, False):
+        for at_source in (True, False) if chosen else (number % 2 == 0,):
             tests.case(fault, at_source)
 
 

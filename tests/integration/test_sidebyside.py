@@ -24,7 +24,7 @@ from tap import Tap     # noqa: E402
 
 SLOW = "100mbit"
 MAGIC, VERSION, GONE = 0x4854494B, 1, 6     # base/ipc.h, mover/proto.h
-QUICK = 0.5             # seconds that `kith vms` may take
+QUICK = 2.0             # seconds that `kith vms` may take
 SETTLED = 10            # seconds after a death in which the destination is free again
 
 
