@@ -582,23 +582,27 @@ def polkit(tap: Tap, laptop: Device, desktop: Device) -> None:
 
 
 def body(tap: Tap, lab: Lab) -> None:
-    """All in one lab."""
+    """All in one lab; what takes longest only with "all"."""
+    whole = "all" in sys.argv[1:]
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
     define_pool(desktop)
-    there_and_back(tap, laptop, desktop, "raw")
-    there_and_back(tap, laptop, desktop, "qcow2")
+    for image_format in ("raw", "qcow2") if whole else ("qcow2",):
+        there_and_back(tap, laptop, desktop, image_format)
     guest = kithlab.small_guest("work", memory_mib=128)
     digest = kithlab.run_guest(guest, laptop)
     odd_pools(tap, laptop, desktop, guest)
     full_pool(tap, laptop, desktop, guest)
     broken_off(tap, laptop, desktop, guest)
-    stops_meanwhile(tap, laptop, desktop, guest)
-    kithlab.judge(tap, guest, [laptop, desktop] * ROUNDS + [laptop], "all of it", digest)
+    if whole:
+        stops_meanwhile(tap, laptop, desktop, guest)
+    kithlab.judge(tap, guest, [laptop, desktop] * (ROUNDS if whole else ROUNDS - 1) + [laptop],
+                  "all of it", digest)
     guest.destroy(laptop, undefine=True)
     by_hand(tap, laptop, desktop)
     by_libvirt(tap, laptop, desktop)
     pool_is_away(tap, laptop, desktop)
-    source_dies(tap, laptop, desktop)
+    if whole:
+        source_dies(tap, laptop, desktop)
     shared_storage(tap, lab, laptop, desktop)
     networks(tap, laptop, desktop)
     who_may(tap, laptop)

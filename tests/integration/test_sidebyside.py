@@ -256,10 +256,11 @@ class SideBySide:
 
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab; the oracle first, before guests are rebooted. Arguments choose some:
-    `test_sidebyside.py refusals`."""
+    `test_sidebyside.py refusals`; `deaths` are in none but `all`."""
     tests = SideBySide(tap, lab)
+    chosen = sys.argv[1:] or ["listing", "two_at_once", "refusals", "hijacked"]
     for name in ("listing", "two_at_once", "refusals", "hijacked", "deaths"):
-        if len(sys.argv) < 2 or name in sys.argv[1:]:
+        if name in chosen or "all" in chosen:
             getattr(tests, name)()
 
 
