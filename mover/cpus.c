@@ -21,12 +21,6 @@ static void free_text(char **text)
 	free(*text);
 }
 
-static void free_domain(virDomainPtr *d)
-{
-	if (*d)
-		virDomainFree(*d);
-}
-
 static bool is_named(const xmlNode *node, const char *name)
 {
 	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
@@ -131,15 +125,14 @@ void cpus_of_definition(struct virt *v, const char *xml, const struct cpu *host,
 void cpus_of_guest(struct virt *v, const uint8_t uuid[UUID_LEN], const struct cpu *host,
 		   struct cpu *ret)
 {
-	_cleanup_(free_domain) virDomainPtr dom = NULL;
+	_cleanup_domain_ virDomainPtr dom = NULL;
 	_cleanup_(free_text) char *xml = NULL;
 	struct kerr err = {0};
 
 	*ret = (struct cpu){0};
-	if (virt_ensure(v, &err) < 0)
+	if (virt_lookup(v, uuid, &dom, &err) < 0)
 		return;
-	dom = virDomainLookupByUUID(v->conn, uuid);
-	xml = dom ? virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_UPDATE_CPU) : NULL;
+	xml = virDomainGetXMLDesc(dom, VIR_DOMAIN_XML_UPDATE_CPU);
 	if (xml)
 		cpus_of_definition(v, xml, host, ret);
 }

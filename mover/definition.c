@@ -8,29 +8,11 @@
 #include "mover/filter/roam-xml.h"
 #include "mover/virt-internal.h"
 
-static void free_domain(virDomainPtr *d)
-{
-	if (*d)
-		virDomainFree(*d);
-}
-
-#define _cleanup_domain_ _cleanup_(free_domain)
-
 void definition_done(struct definition *d)
 {
 	free(d->kept);
 	free(d->live);
 	*d = (struct definition){0};
-}
-
-static int lookup(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret, struct kerr *err)
-{
-	int r = virt_ensure(v, err);
-
-	if (r < 0)
-		return r;
-	*ret = virDomainLookupByUUID(v->conn, uuid);
-	return *ret ? 0 : virt_fail(err, "Looking the VM up");
 }
 
 /* Without SECURE a display's password would be lost by writing it back. */
@@ -44,7 +26,7 @@ int definition_read(struct virt *v, const uint8_t uuid[UUID_LEN], struct definit
 {
 	static const char kvm[] = "<domain type='kvm'";
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -73,7 +55,7 @@ int definition_replace(struct virt *v, const uint8_t uuid[UUID_LEN], const char 
 {
 	_cleanup_domain_ virDomainPtr dom = NULL, defined = NULL;
 	_cleanup_free_ char *now = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;

@@ -8,11 +8,11 @@
 #include "base/log.h"
 #include "mover/disk.h"
 #include "mover/disks-client.h"
+#include "mover/oneshot.h"
 #include "mover/stale.h"
 #include "mover/usage.h"
 #include "mover/worker.h"
 
-#define SERIAL 1
 #define STALE_SHOWN_MAX 40 /* of the longest paths, in one frame */
 
 /* -- the list -- */
@@ -223,18 +223,10 @@ void disks_main(const struct config *config, const char *mode, const char *path)
 	static uint8_t body[IPC_MAX_BODY];
 	struct wbuf w = wbuf_init(body, sizeof(body));
 	struct kerr err = {0};
-	uint32_t flags = IPC_FLAG_REPLY;
 	int r;
 
 	log_setup("kith-mover disks");
-	if (disks_answer(config, mode, path, &w, &err) < 0) {
-		if (err.code == KCODE_OK)
-			kerr_set(&err, EIO, KCODE_FAILED, "The disk images cannot be told.");
-		w = wbuf_init(body, sizeof(body));
-		kerr_put(&w, &err);
-		flags |= IPC_FLAG_ERROR;
-	}
-	r = ipc_send(WORKER_FD, path ? MOVER_OP_DISK_REMOVE : MOVER_OP_DISKS, flags, SERIAL, body,
-		     w.len, -EBADF);
-	_exit(r < 0);
+	r = disks_answer(config, mode, path, &w, &err);
+	oneshot_answer(path ? MOVER_OP_DISK_REMOVE : MOVER_OP_DISKS, r, &w, &err,
+		       "The disk images cannot be told.");
 }

@@ -9,11 +9,11 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "mover/oneshot.h"
 #include "mover/virt.h"
 #include "mover/worker.h"
 #include "policyd/api/client.h"
 
-#define SERIAL 1
 #define SIZES_MS 200 /* for all disks together; sizes that come later are for the next listing */
 
 /* What the thread that asks for sizes works on. It may hang with a QEMU, and is left behind then:
@@ -110,19 +110,18 @@ static void put_all(struct wbuf *w, const struct mover_vm *vms, size_t n)
 	record_list_end(&list);
 }
 
-static uint32_t fill(const struct config *config, struct wbuf *w)
+static int fill(const struct config *config, struct wbuf *w, struct kerr *err)
 {
 	struct virt *v = virt_new();
 	struct mover_vm *vms = NULL;
-	struct kerr err = {0};
 	size_t n = 0;
+	int r;
 
 	if (!v || virt_setup() < 0)
-		kerr_set(&err, ENOMEM, KCODE_FAILED, "Out of memory.");
-	if (err.code != KCODE_OK || virt_list(v, &vms, &n, &err) < 0) {
-		kerr_put(w, &err);
-		return IPC_FLAG_ERROR;
-	}
+		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	r = virt_list(v, &vms, &n, err);
+	if (r < 0)
+		return r;
 	fill_sizes(config, v, vms, n);
 	put_all(w, vms, n);
 	return 0;
@@ -168,12 +167,10 @@ void listing_main(const struct config *config)
 {
 	static uint8_t body[IPC_MAX_BODY];
 	struct wbuf w = wbuf_init(body, sizeof(body));
-	uint32_t flags;
+	struct kerr err = {0};
 	int r;
 
 	log_setup("kith-mover");
-	flags = fill(config, &w);
-	r = ipc_send(WORKER_FD, MOVER_OP_VMS, IPC_FLAG_REPLY | flags, SERIAL, body, w.len, -EBADF);
-	/* Not exit(): a thread may be inside libvirt. */
-	_exit(r < 0);
+	r = fill(config, &w, &err);
+	oneshot_answer(MOVER_OP_VMS, r, &w, &err, "The VMs cannot be listed.");
 }

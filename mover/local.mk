@@ -83,6 +83,8 @@ mover_libmover_a_SOURCES = \
 	mover/off.h \
 	mover/offers.c \
 	mover/offers.h \
+	mover/oneshot.c \
+	mover/oneshot.h \
 	mover/plan.c \
 	mover/plan.h \
 	mover/pool.c \

@@ -7,9 +7,10 @@
 #include "base/log.h"
 #include "mover/definition.h"
 #include "mover/departure.h"
+#include "mover/oneshot.h"
 #include "mover/worker.h"
 
-#define SERIAL 1
+#define SORRY "The plan cannot be made."
 #define MADE_UP_PATH "/plan" /* of all images that are not there */
 
 /* -- judging -- */
@@ -79,21 +80,6 @@ void plan_rungs(const struct virt_domain *d, struct mover_plan *ret)
 
 /* -- the two processes -- */
 
-static _Noreturn void send_answer(uint16_t op, int r, struct wbuf *w, struct kerr *err)
-{
-	uint32_t flags = IPC_FLAG_REPLY;
-
-	if (r < 0 || wbuf_error(w) < 0) {
-		kerr_set(err, EIO, KCODE_FAILED, "The plan cannot be made.");
-		*w = wbuf_init(w->data, w->size);
-		kerr_put(w, err);
-		flags |= IPC_FLAG_ERROR;
-	}
-	r = ipc_send(WORKER_FD, op, flags, SERIAL, w->data, w->len, -EBADF);
-	/* Not exit(): a thread may be inside libvirt. */
-	_exit(r < 0);
-}
-
 /* Without policyd nobody is known, which only makes the host more careful. */
 static void read_known(struct workplace *p, struct policyd_vm **ret, size_t *ret_n)
 {
@@ -124,33 +110,26 @@ void plan_offers_main(const struct config *config)
 		offers_look(p.virt, config, known, n, &offers);
 		r = offers_put(&w, &offers);
 	}
-	send_answer(MOVER_OP_OFFERS, r, &w, &err);
-}
-
-static const char *granted_name(const struct policyd_vm *known, size_t n,
-				const uint8_t uuid[UUID_LEN])
-{
-	for (size_t i = 0; i < n; i++)
-		if (memcmp(known[i].uuid, uuid, UUID_LEN) == 0)
-			return known[i].name;
-	return NULL;
+	oneshot_answer(MOVER_OP_OFFERS, r, &w, &err, SORRY);
 }
 
 /* As the source's worker does. */
 static int look_here(struct workplace *p, const uint8_t uuid[UUID_LEN], struct virt_domain *d,
 		     struct plan_vm *vm, struct kerr *err)
 {
-	_cleanup_free_ struct policyd_vm *known = NULL;
-	size_t n = 0;
-	int r = warden_ping(&p->config, err);
+	struct policyd_vm known;
+	struct kerr none = {0};
+	int named, r = warden_ping(&p->config, err);
 
 	if (r == 0)
 		r = virt_domain(p->virt, uuid, d, err);
 	if (r < 0)
 		return r;
 	vm->xml = d->xml;
-	read_known(p, &known, &n);
-	r = departure_check(d, granted_name(known, n, uuid), &vm->facts, err);
+	named = workplace_known(p, uuid, &known, &none);
+	if (named < 0)
+		log_info("plan", "kith-policyd does not tell its VMs: %s", none.text);
+	r = departure_check(d, named > 0 ? known.name : NULL, &vm->facts, err);
 	if (r == 0)
 		r = departure_starts(p->virt, d, &vm->facts, err);
 	return r < 0 ? r : departure_measure(p->virt, &vm->facts, &vm->offer, err);
@@ -206,20 +185,6 @@ static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, str
 	free(d.xml);
 }
 
-static int read_ask(struct mover_plan_ask *ret, struct kerr *err)
-{
-	static uint8_t buf[IPC_MAX_FRAME];
-	struct ipc_msg m = {.fd = -EBADF};
-	struct rbuf r;
-
-	if (ipc_recv(WORKER_FD, buf, &m) != 1)
-		return -ECONNRESET;
-	r = rbuf_init(m.body, m.len);
-	if (record_get(&r, &mover_plan_ask_record, ret) < 0 || rbuf_end(&r) < 0)
-		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
-	return 0;
-}
-
 void plan_main(const struct config *config)
 {
 	static uint8_t body[4096];
@@ -231,12 +196,12 @@ void plan_main(const struct config *config)
 	int r;
 
 	log_setup("kith-mover plan");
-	r = read_ask(&ask, &err);
+	r = oneshot_question(&mover_plan_ask_record, &ask, &err);
 	if (r == 0)
 		r = workplace_open(&p, config, &err);
 	if (r == 0) {
 		plan_make(&p, &ask, &plan);
 		r = record_put(&w, &mover_plan_record, &plan);
 	}
-	send_answer(MOVER_OP_PLAN, r, &w, &err);
+	oneshot_answer(MOVER_OP_PLAN, r, &w, &err, SORRY);
 }

@@ -10,10 +10,9 @@
 #include "mover/definition.h"
 #include "mover/filter/roam-xml.h"
 #include "mover/offers.h"
+#include "mover/oneshot.h"
 #include "mover/roam-client.h"
 #include "mover/worker.h"
-
-#define SERIAL 1
 
 /* What libvirt has of the VM. */
 struct roaming {
@@ -33,30 +32,22 @@ static void roaming_done(struct roaming *m)
 /* A definition is changed where the VM is, and not while that is being decided. */
 static int check_custody(struct roaming *m, struct kerr *err)
 {
-	_cleanup_free_ struct policyd_vm *vms = NULL;
-	const struct policyd_vm *vm = NULL;
-	size_t n = 0;
-	int r = workplace_policyd(m->p);
+	struct policyd_vm vm;
+	int r = workplace_known(m->p, m->wish->uuid, &vm, err);
 
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
-	r = policyd_client_vms(m->p->policyd, &vms, &n, err);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (memcmp(vms[i].uuid, m->wish->uuid, UUID_LEN) == 0)
-			vm = &vms[i];
-	if (r < 0 || !vm)
+	if (r <= 0)
 		return r;
-	if (vm->open)
+	if (vm.open)
 		return kerr_set(err, EBUSY, KCODE_BUSY,
 				"A hand-off of the VM \"%s\" is open; its CPU is not changed "
 				"before that has ended.",
-				vm->name);
-	if (vm->doubt || !vm->here)
+				vm.name);
+	if (vm.doubt || !vm.here)
 		return kerr_set(err, EACCES, KCODE_CUSTODY,
 				"The VM \"%s\" is not on this device; change its CPU where it "
 				"is%s%s.",
-				vm->name, vm->holder_name[0] && !vm->doubt ? ", on " : "",
-				vm->doubt ? "" : vm->holder_name);
+				vm.name, vm.holder_name[0] && !vm.doubt ? ", on " : "",
+				vm.doubt ? "" : vm.holder_name);
 	return 0;
 }
 
@@ -243,20 +234,6 @@ static int answer(struct workplace *p, const struct roam_wish *wish, struct wbuf
 	return r < 0 ? r : roam_answer_put(w, &told);
 }
 
-static int read_wish(struct roam_wish *ret, struct kerr *err)
-{
-	static uint8_t buf[IPC_MAX_FRAME];
-	struct ipc_msg msg = {.fd = -EBADF};
-	struct rbuf r;
-
-	if (ipc_recv(WORKER_FD, buf, &msg) != 1)
-		return -ECONNRESET;
-	r = rbuf_init(msg.body, msg.len);
-	if (roam_wish_get(&r, ret) < 0 || rbuf_end(&r) < 0)
-		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE, "The request is malformed.");
-	return 0;
-}
-
 void roam_main(const struct config *config)
 {
 	static uint8_t body[IPC_MAX_BODY];
@@ -264,21 +241,13 @@ void roam_main(const struct config *config)
 	struct wbuf w = wbuf_init(body, sizeof(body));
 	struct roam_wish wish;
 	struct kerr err = {0};
-	uint32_t flags = IPC_FLAG_REPLY;
 	int r;
 
 	log_setup("kith-mover roam");
-	r = read_wish(&wish, &err);
+	r = oneshot_question(&roam_wish_record, &wish, &err);
 	if (r == 0)
 		r = workplace_open(&p, config, &err);
 	if (r == 0)
 		r = answer(&p, &wish, &w, &err);
-	if (r < 0 || wbuf_error(&w) < 0) {
-		kerr_set(&err, EIO, KCODE_FAILED, "The VM's CPU cannot be changed.");
-		w = wbuf_init(body, sizeof(body));
-		kerr_put(&w, &err);
-		flags |= IPC_FLAG_ERROR;
-	}
-	r = ipc_send(WORKER_FD, MOVER_OP_ROAM, flags, SERIAL, body, w.len, -EBADF);
-	_exit(r < 0);
+	oneshot_answer(MOVER_OP_ROAM, r, &w, &err, "The VM's CPU cannot be changed.");
 }

@@ -20,23 +20,12 @@ static struct pump {
 	atomic_bool over;
 } pump;
 
-static void free_domain(virDomainPtr *d)
-{
-	if (*d)
-		virDomainFree(*d);
-}
-
-#define _cleanup_domain_ _cleanup_(free_domain)
-
 static int find(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret, struct kerr *err)
 {
-	int r = virt_ensure(v, err);
+	int r = virt_lookup(v, uuid, ret, err);
 
 	if (r < 0)
 		return r;
-	*ret = virDomainLookupByUUID(v->conn, uuid);
-	if (!*ret)
-		return virt_fail(err, "Looking the VM up");
 	if (virDomainIsActive(*ret) != 1)
 		return kerr_set(err, EAGAIN, KCODE_NOT_RUNNING,
 				"\"%.63s\" does not run, so there is nothing to see of it.",

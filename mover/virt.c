@@ -32,14 +32,7 @@ static void close_conn(virConnectPtr *c)
 		virConnectClose(*c);
 }
 
-static void free_domain(virDomainPtr *d)
-{
-	if (*d)
-		virDomainFree(*d);
-}
-
 #define _cleanup_conn_ _cleanup_(close_conn)
-#define _cleanup_domain_ _cleanup_(free_domain)
 
 static void on_error(void *ctx _unused_, virErrorPtr e)
 {
@@ -127,7 +120,7 @@ int virt_ensure(struct virt *v, struct kerr *err)
 	return open_local(&v->conn, err);
 }
 
-static int lookup(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret, struct kerr *err)
+int virt_lookup(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret, struct kerr *err)
 {
 	int r = virt_ensure(v, err);
 
@@ -183,7 +176,7 @@ static void copy_get(struct virt *v, const uint8_t uuid[UUID_LEN], bool job, str
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	struct kerr err = {0};
-	int r = lookup(v, uuid, &dom, &err);
+	int r = virt_lookup(v, uuid, &dom, &err);
 
 	*ret = (struct virt_copy){.state = r == -ENOENT ? COPY_GONE : COPY_UNKNOWN};
 	if (r < 0)
@@ -211,7 +204,7 @@ int virt_live_disks(struct virt *v, const uint8_t uuid[UUID_LEN], struct domain_
 		    struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 	char *xml;
 
 	if (r < 0)
@@ -262,7 +255,7 @@ int virt_domain(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_domain
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	struct virt_domain d = {0};
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -287,7 +280,7 @@ int virt_disk_size(struct virt *v, const uint8_t uuid[UUID_LEN], const char *tar
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	virDomainBlockInfo info;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -302,7 +295,7 @@ int virt_peek(struct virt *v, const uint8_t uuid[UUID_LEN], uint64_t at, size_t 
 	      struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -323,7 +316,7 @@ int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	virTypedParameterPtr p = NULL;
-	int n = 0, type = 0, r = lookup(v, uuid, &dom, err);
+	int n = 0, type = 0, r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -345,7 +338,7 @@ int virt_job_get(struct virt *v, const uint8_t uuid[UUID_LEN], struct virt_job *
 int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -355,7 +348,7 @@ int virt_job_abort(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *er
 int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -365,7 +358,7 @@ int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -375,7 +368,7 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -387,7 +380,7 @@ int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct
 int virt_shutdown(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -405,7 +398,7 @@ int virt_could_start(struct virt *v, const char *xml, struct kerr *err)
 static int lookup_or_none(struct virt *v, const uint8_t uuid[UUID_LEN], virDomainPtr *ret,
 			  struct kerr *err)
 {
-	int r = lookup(v, uuid, ret, err);
+	int r = virt_lookup(v, uuid, ret, err);
 
 	if (r != -ENOENT)
 		return r;
@@ -562,7 +555,7 @@ int virt_watch(struct virt *v, const uint8_t uuid[UUID_LEN], virt_cpus_fn fn, vo
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	struct watch *w;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -756,7 +749,7 @@ static int ask_untouched(virDomainPtr dom)
 int virt_untouched(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
-	int r = lookup(v, uuid, &dom, err);
+	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
@@ -792,7 +785,7 @@ uint64_t virt_disk_bytes(struct virt *v, const uint8_t uuid[UUID_LEN])
 	struct kerr err = {0};
 	uint64_t sum = 0;
 
-	if (lookup(v, uuid, &dom, &err) < 0)
+	if (virt_lookup(v, uuid, &dom, &err) < 0)
 		return 0;
 	/* NOWAIT: with a job going on it answers what it knows without one. */
 	if (virDomainListGetStats((virDomainPtr[]){dom, NULL}, VIR_DOMAIN_STATS_BLOCK, &stats,

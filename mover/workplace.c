@@ -57,6 +57,24 @@ void workplace_policyd_drop(struct workplace *p)
 	p->policyd = ipc_client_free(p->policyd);
 }
 
+int workplace_known(struct workplace *p, const uint8_t uuid[UUID_LEN], struct policyd_vm *ret,
+		    struct kerr *err)
+{
+	_cleanup_free_ struct policyd_vm *vms = NULL;
+	size_t n = 0;
+	int r = workplace_policyd(p);
+
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_INTERRUPTED, "kith-policyd cannot be reached.");
+	r = policyd_client_vms(p->policyd, &vms, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (memcmp(vms[i].uuid, uuid, UUID_LEN) == 0) {
+			*ret = vms[i];
+			return 1;
+		}
+	return r;
+}
+
 /* A refusal by rule: the record is not written. Anything else (a TPM that failed half way, a lost
  * connection) leaves it open. */
 static bool is_certain(enum kcode code)

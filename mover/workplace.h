@@ -59,6 +59,10 @@ void workplace_remove(struct workplace *p);
 int workplace_policyd(struct workplace *p);
 void workplace_policyd_drop(struct workplace *p);
 
+/* What policyd knows of a VM: 1, or 0 if nothing; INTERRUPTED if it cannot be asked. */
+int workplace_known(struct workplace *p, const uint8_t uuid[UUID_LEN], struct policyd_vm *ret,
+		    struct kerr *err);
+
 /* This hand-off as the journal has it; -ENOENT if it is closed or unknown there. */
 int workplace_record(struct workplace *p, struct policyd_open *ret);
 
