@@ -2,6 +2,8 @@
 /* The life of a request. */
 #include "agent/call.h"
 
+#include "agent/naming.h"
+
 struct call *call_new(GList **list, const struct requests_parts *parts, const struct asker *asker,
 		      const struct api_request *r)
 {
@@ -40,4 +42,16 @@ void call_forget(struct call *c)
 	asks_forget(c->parts->asks, c);
 	overview_forget(c->parts->overview, c);
 	call_free(c);
+}
+
+const struct policyd_peer *call_find_paired(struct call *c, struct kerr *err)
+{
+	size_t count;
+	const struct policyd_peer *peers = overview_peers(c->parts->overview, &count);
+	int r = naming_paired(peers, count, c->request.device, &c->target, err);
+
+	if (r == 0)
+		kerr_set(err, ENOENT, KCODE_PEER_UNKNOWN,
+			 "No device \"%s\" is paired with this one.", c->request.device);
+	return r > 0 ? overview_peer(c->parts->overview, c->target.id) : NULL;
 }

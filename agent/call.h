@@ -24,6 +24,9 @@ void call_fail(struct call *c, const struct kerr *err);
 /* kithd ends: nobody is told. */
 void call_forget(struct call *c);
 
+/* The paired device that the request names, which is then the target; NULL with *err. */
+const struct policyd_peer *call_find_paired(struct call *c, struct kerr *err);
+
 /* address.c: adds what host[:port] means to the target and calls `next`, perhaps later; or fails
  * the call. */
 void address_resolve(struct call *c, const char *text, void (*next)(struct call *c));

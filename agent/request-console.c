@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "agent/call.h"
-#include "agent/naming.h"
 
 static void on_agreed(void *user, const struct kerr *err)
 {
@@ -19,14 +18,8 @@ static void on_may_ask(void *user)
 {
 	struct call *c = user;
 	struct kerr err = {0};
-	size_t count;
-	const struct policyd_peer *peers = overview_peers(c->parts->overview, &count);
-	int r = naming_paired(peers, count, c->request.device, &c->target, &err);
 
-	if (r == 0)
-		r = kerr_set(&err, ENOENT, KCODE_PEER_UNKNOWN,
-			     "No device \"%s\" is paired with this one.", c->request.device);
-	if (r < 0) {
+	if (!call_find_paired(c, &err)) {
 		call_fail(c, &err);
 		return;
 	}

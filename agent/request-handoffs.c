@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "agent/call.h"
-#include "agent/naming.h"
 #include "agent/now.h"
 #include "agent/view.h"
 
@@ -32,14 +31,8 @@ static void on_may_hand_off(void *user)
 {
 	struct call *c = user;
 	struct kerr err = {0};
-	size_t count;
-	const struct policyd_peer *peers = overview_peers(c->parts->overview, &count);
-	int r = naming_paired(peers, count, c->request.device, &c->target, &err);
 
-	if (r == 0)
-		r = kerr_set(&err, ENOENT, KCODE_PEER_UNKNOWN,
-			     "No device \"%s\" is paired with this one.", c->request.device);
-	if (r < 0)
+	if (!call_find_paired(c, &err))
 		call_fail(c, &err);
 	else if (c->request.address[0])
 		address_resolve(c, c->request.address, handoff_now);

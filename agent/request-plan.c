@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "agent/call.h"
-#include "agent/naming.h"
 #include "agent/view.h"
 
 /* The other device's half, while our mover is asked: the state of the call. */
@@ -95,18 +94,6 @@ static void on_told(void *user, const struct kerr *err, bool theirs, const uint8
 	ask_mover(c, offers, len);
 }
 
-static const struct policyd_peer *find_device(struct call *c, struct kerr *err)
-{
-	size_t count;
-	const struct policyd_peer *peers = overview_peers(c->parts->overview, &count);
-	int r = naming_paired(peers, count, c->request.device, &c->target, err);
-
-	if (r == 0)
-		kerr_set(err, ENOENT, KCODE_PEER_UNKNOWN,
-			 "No device \"%s\" is paired with this one.", c->request.device);
-	return r > 0 ? overview_peer(c->parts->overview, c->target.id) : NULL;
-}
-
 static void begin(struct call *c)
 {
 	c->state = g_new0(struct planning, 1);
@@ -117,7 +104,7 @@ static void on_may_plan(void *user)
 {
 	struct call *c = user;
 	struct kerr err = {0};
-	const struct policyd_peer *peer = find_device(c, &err);
+	const struct policyd_peer *peer = call_find_paired(c, &err);
 
 	if (!peer) {
 		call_fail(c, &err);
@@ -167,7 +154,7 @@ static void on_may_ask(void *user)
 {
 	struct call *c = user;
 	struct kerr err = {0};
-	const struct policyd_peer *peer = find_device(c, &err);
+	const struct policyd_peer *peer = call_find_paired(c, &err);
 
 	if (peer && !peer->own)
 		kerr_set(&err, EPERM, KCODE_NOT_ALLOWED,
