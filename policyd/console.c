@@ -16,7 +16,6 @@
 #define CONSOLES_EACH_MAX 4	/* of one peer */
 #define CONSOLE_ASKED_MS 60000	/* a wish that did not begin by then is void */
 #define CONSOLE_GRANT_MS 30000	/* a grant not taken by then is void */
-#define CONSOLE_SEEN_MAX 64
 
 enum console_state {
 	CONSOLE_FREE,
@@ -51,8 +50,7 @@ struct console {
 struct consoles {
 	struct core *core;
 	struct console list[CONSOLES_MAX];
-	uint8_t seen[CONSOLE_SEEN_MAX][HASH_LEN]; /* nonces and ids of the past (B2) */
-	size_t seen_next;
+	struct replays replays;
 	struct pace pace; /* how often each peer may begin a session here */
 };
 
@@ -314,24 +312,12 @@ static enum verdict on_judge(void *ctx, const struct evidence *ev,
 	return c->verdict = trust_judge(c->all->core, &t, ev, err);
 }
 
-static bool remember(struct consoles *all, const uint8_t *data, size_t len)
-{
-	uint8_t hash[HASH_LEN];
-
-	crypto_hash_sha256(hash, data, len);
-	for (size_t i = 0; i < CONSOLE_SEEN_MAX; i++)
-		if (memcmp(all->seen[i], hash, HASH_LEN) == 0)
-			return true;
-	memcpy(all->seen[all->seen_next++ % CONSOLE_SEEN_MAX], hash, HASH_LEN);
-	return false;
-}
-
 static bool on_seen(void *ctx, const uint8_t *hid, const uint8_t nonce[ATTEST_NONCE_LEN])
 {
 	struct console *c = ctx;
-	bool seen = remember(c->all, nonce, ATTEST_NONCE_LEN);
+	bool seen = replays_seen(&c->all->replays, nonce, ATTEST_NONCE_LEN);
 
-	return (hid && remember(c->all, hid, HID_LEN)) || seen;
+	return (hid && replays_seen(&c->all->replays, hid, HID_LEN)) || seen;
 }
 
 static int on_offer(void *ctx, struct wbuf *w, struct kerr *err)

@@ -8,9 +8,9 @@
 #include "policyd/custody.h"
 #include "policyd/handoff.h"
 #include "policyd/measure.h"
+#include "policyd/replays.h"
 
 #define HANDOFFS_MAX 8
-#define HANDOFF_SEEN_MAX 256
 #define HANDOFF_REQUEST_MS 60000 /* a request not started by then is void */
 #define HANDOFF_GRANT_MS 30000	 /* a grant not taken by then is void */
 
@@ -73,8 +73,7 @@ struct handoffs {
 	struct handoff_wish wishes[STORE_REQUESTS_MAX]; /* the last ones */
 	size_t wish_next;
 	struct handoff list[HANDOFFS_MAX];
-	uint8_t seen[HANDOFF_SEEN_MAX][HASH_LEN]; /* nonces and ids of the past (B2) */
-	size_t seen_next;
+	struct replays replays;
 	struct handoff_news inbox[HANDOFFS_MAX];
 	size_t inbox_next;
 	/* When each peer may begin the next session here (handoff-limits.c) */

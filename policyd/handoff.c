@@ -35,28 +35,16 @@ static enum verdict on_judge(void *ctx, const struct evidence *ev,
 	return ho->verdict = trust_judge(ho->core, &c, ev, err);
 }
 
-static bool remember(struct handoffs *h, const uint8_t *data, size_t len)
-{
-	uint8_t hash[HASH_LEN];
-
-	crypto_hash_sha256(hash, data, len);
-	for (size_t i = 0; i < HANDOFF_SEEN_MAX; i++)
-		if (memcmp(h->seen[i], hash, HASH_LEN) == 0)
-			return true;
-	memcpy(h->seen[h->seen_next++ % HANDOFF_SEEN_MAX], hash, HASH_LEN);
-	return false;
-}
-
 static bool on_seen(void *ctx, const uint8_t hid[HID_LEN], const uint8_t nonce[ATTEST_NONCE_LEN])
 {
 	struct handoff *ho = ctx;
 	struct journal_entry last;
-	bool seen = remember(ho->all, nonce, ATTEST_NONCE_LEN);
+	bool seen = replays_seen(&ho->all->replays, nonce, ATTEST_NONCE_LEN);
 
 	if (ho->source)
 		return seen;
 	/* The journal remembers ids over restarts. */
-	return remember(ho->all, hid, HID_LEN) || seen ||
+	return replays_seen(&ho->all->replays, hid, HID_LEN) || seen ||
 	       store_journal_last(ho->core->store, hid, &last, NULL) == 0;
 }
 

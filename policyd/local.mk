@@ -40,6 +40,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/op-vm.c \
 	policyd/pairdesk.c policyd/pairdesk.h \
 	policyd/policyd.c policyd/policyd.h \
+	policyd/replays.c policyd/replays.h \
 	policyd/sandbox.c policyd/sandbox.h \
 	policyd/recovery-key.c policyd/recovery-key.h \
 	policyd/seal.c policyd/seal.h policyd/seal-recovery.c policyd/seal-recovery.h \
