@@ -233,7 +233,9 @@ EXTRA_DIST += tests/check \
 	tests/model/trace \
 	tests/model/traces \
 	tests/unit/domain-output.h \
+	tests/unit/domain-map.h \
 	tests/unit/gateway-fixtures.h \
+	tests/unit/link-fixture.h \
 	tests/unit/mover-fixtures.h \
 	tests/unit/policyd-fixture.h \
 	tests/unit/store-fixture.h \

@@ -2,6 +2,7 @@
 /* What the domain filter says of files: for each a line "ok FILE", or "no FILE CODE SENTENCE", with
  * tabs between. What it takes must come out as a fixed point on a host that has everything. Ends
  * with 1 if one of its promises is broken. */
+#include "tests/unit/domain-map.h"
 #include "tests/unit/mover-fixtures.h"
 
 static bool broken;
@@ -10,46 +11,6 @@ static void complain(const char *path, const char *what)
 {
 	broken = true;
 	printf("broken\t%s\t%s\n", path, what);
-}
-
-static void fill_map(const struct domain_facts *facts, struct domain_disk_map *map)
-{
-	*map = (struct domain_disk_map){.count = facts->disk_count};
-	for (size_t i = 0; i < facts->disk_count; i++) {
-		g_strlcpy(map->disks[i].target, facts->disks[i].target,
-			  sizeof(map->disks[i].target));
-		g_snprintf(map->disks[i].path, sizeof(map->disks[i].path), "/pool/%zu", i);
-		map->disks[i].format = facts->disks[i].format;
-	}
-}
-
-/* Where a destination has what is on shared storage. `written`: as it wrote that itself. */
-static void share(const struct domain_facts *facts, bool written, struct domain_disk_map *map)
-{
-	static struct domain_store stores[DOMAIN_DISKS_MAX];
-
-	for (size_t i = 0; i < facts->disk_count; i++) {
-		const struct domain_shared *shared = &facts->disks[i].shared;
-		struct domain_disk_target *t = &map->disks[i];
-		bool rbd;
-
-		if (!facts->disks[i].is_shared)
-			continue;
-		rbd = strncmp(shared->store, "rbd", 3) == 0;
-		stores[i] = (struct domain_store){
-			.protocol = rbd ? STORAGE_RBD : STORAGE_ISCSI,
-			.host_count = 1,
-			.hosts = {{"nas", 0}},
-			.name = "iqn.x",
-		};
-		snprintf(stores[i].store, sizeof(stores[i].store), "%s",
-			 !written ? shared->store
-			 : rbd	  ? "rbd://nas:6789/iqn.x"
-				  : "iscsi://nas:3260/iqn.x");
-		snprintf(t->volume, sizeof(t->volume), "%s",
-			 shared->store[0] ? shared->volume : "1");
-		t->store = &stores[i];
-	}
 }
 
 /* As a destination does it, twice. */
@@ -61,8 +22,8 @@ static void rebuild(const char *path, const char *xml, const struct domain_facts
 	struct domain_limits l = fix_limits();
 	struct kerr err = {0};
 
-	fill_map(facts, map);
-	share(facts, false, map);
+	map_disks(facts, "/pool", map);
+	map_shared(facts, false, map);
 	l.expect_name = facts->name;
 	memcpy(l.expect_uuid, facts->uuid, UUID_LEN);
 	l.max_memory_bytes = 0;
@@ -73,7 +34,7 @@ static void rebuild(const char *path, const char *xml, const struct domain_facts
 		printf("no\t%s\t%s\t%s\n", path, kcode_to_string(err.code), err.text);
 		return;
 	}
-	share(facts, true, map);
+	map_shared(facts, true, map);
 	if (domain_rebuild(once, strlen(once), &l, map, &twice, NULL, &err) < 0)
 		complain(path, err.text);
 	else if (strcmp(once, twice) != 0)

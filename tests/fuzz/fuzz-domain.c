@@ -4,50 +4,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "mover/filter/domain.h"
+#include "tests/unit/domain-map.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* The destination's answer to whatever disks the input has. */
-static void make_map(const struct domain_facts *facts, struct domain_disk_map *map)
-{
-	*map = (struct domain_disk_map){.count = facts->disk_count};
-	for (size_t i = 0; i < facts->disk_count; i++) {
-		snprintf(map->disks[i].target, sizeof(map->disks[i].target), "%s",
-			 facts->disks[i].target);
-		snprintf(map->disks[i].path, sizeof(map->disks[i].path), "/KITH/%zu", i);
-		map->disks[i].format = facts->disks[i].format;
-	}
-}
-
-/* Where a destination has what is on shared storage. `written`: as it wrote that itself. */
-static void share(const struct domain_facts *facts, bool written, struct domain_disk_map *map)
-{
-	static struct domain_store stores[DOMAIN_DISKS_MAX];
-
-	for (size_t i = 0; i < facts->disk_count; i++) {
-		const struct domain_shared *shared = &facts->disks[i].shared;
-		struct domain_disk_target *t = &map->disks[i];
-		bool rbd;
-
-		if (!facts->disks[i].is_shared)
-			continue;
-		rbd = strncmp(shared->store, "rbd", 3) == 0;
-		stores[i] = (struct domain_store){
-			.protocol = rbd ? STORAGE_RBD : STORAGE_ISCSI,
-			.host_count = 1,
-			.hosts = {{"nas", 0}},
-			.name = "iqn.x",
-		};
-		snprintf(stores[i].store, sizeof(stores[i].store), "%s",
-			 !written ? shared->store
-			 : rbd	  ? "rbd://nas:6789/iqn.x"
-				  : "iscsi://nas:3260/iqn.x");
-		snprintf(t->volume, sizeof(t->volume), "%s",
-			 shared->store[0] ? shared->volume : "1");
-		t->store = &stores[i];
-	}
-}
 
 /* Every value that begins like a path is one of ours. */
 static void check_paths(const char *xml)
@@ -104,14 +63,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			__builtin_trap();
 		return 0;
 	}
-	make_map(&facts, &map);
-	share(&facts, false, &map);
+	map_disks(&facts, "/KITH", &map);
+	map_shared(&facts, false, &map);
 	limits.expect_name = facts.name;
 	memcpy(limits.expect_uuid, facts.uuid, UUID_LEN);
 	if (domain_rebuild((const char *)data, size, &limits, &map, &xml, NULL, &err) < 0)
 		__builtin_trap();
 	check_paths(xml);
-	share(&facts, true, &map);
+	map_shared(&facts, true, &map);
 	if (domain_rebuild(xml, strlen(xml), &limits, &map, &again, &again_facts, &err) < 0 ||
 	    strcmp(xml, again) != 0 || again_facts.memory_bytes < facts.memory_bytes)
 		__builtin_trap();

@@ -201,12 +201,12 @@ static inline void pair(struct device *a, struct device *b, enum person_role rol
 
 /* -- A hand-off between two cores -- */
 
-static inline void give_policy(struct device *d, const char *text)
+/* Signs these rules for the VM as its owner, and keeps them. */
+static inline void put_policy(struct device *d, const char *text, uint64_t version)
 {
 	g_autofree struct policy *rules = g_new0(struct policy, 1);
 	static uint8_t compiled[STORE_POLICY_MAX];
-	struct store_policy p = {.version = 1, .text = (char *)text, .compiled = compiled};
-	struct custody_view view;
+	struct store_policy p = {.version = version, .text = (char *)text, .compiled = compiled};
 	uint8_t digest[HASH_LEN];
 	struct kerr err = {0};
 
@@ -222,6 +222,14 @@ static inline void give_policy(struct device *d, const char *text)
 		identity_owner_sign(d->core->store, digest, sizeof(digest), p.signature, &err), ==,
 		0);
 	g_assert_cmpint(store_policy_put(d->core->store, &p, &err), ==, 0);
+}
+
+static inline void give_policy(struct device *d, const char *text)
+{
+	struct custody_view view;
+	struct kerr err = {0};
+
+	put_policy(d, text, 1);
 	g_assert_cmpint(store_custody_adopt(d->core->store, vm, "work", d->core->id.id,
 					    d->config.name, &view, &err),
 			==, 0);

@@ -121,29 +121,6 @@ static void test_here(void)
 	device_free(laptop);
 }
 
-/* Another policy for the same VM, as its owner gives it. */
-static void change_policy(struct device *d, const char *text)
-{
-	_cleanup_free_ struct policy *rules = calloc(1, sizeof(*rules));
-	static uint8_t compiled[STORE_POLICY_MAX];
-	struct store_policy p = {.version = 2, .text = (char *)text, .compiled = compiled};
-	uint8_t digest[HASH_LEN];
-	struct kerr err = {0};
-
-	g_assert_cmpint(policytext_compile(text, rules, &err), ==, 0);
-	g_assert_cmpint(policytext_encode(rules, compiled, sizeof(compiled), &p.compiled_len), ==,
-			0);
-	p.text_len = strlen(text);
-	memcpy(p.uuid, vm, UUID_LEN);
-	g_snprintf(p.name, sizeof(p.name), "work");
-	memcpy(p.owner_pk, d->core->id.owner_pk, SIGN_PK_LEN);
-	offer_policy_digest(&p, digest);
-	g_assert_cmpint(
-		identity_owner_sign(d->core->store, digest, sizeof(digest), p.signature, &err), ==,
-		0);
-	g_assert_cmpint(store_policy_put(d->core->store, &p, &err), ==, 0);
-}
-
 static void test_rules(void)
 {
 	struct device *strict = device_new("strict", DEVICE_ROLE_LAPTOP, "Tom");
@@ -163,7 +140,7 @@ static void test_rules(void)
 	g_assert_cmpint(take(laptop, place.hid, &g, &err), ==, 0);
 	/* One that is open ends when the rules change. */
 	g_assert_cmpint(console_check(laptop->consoles, place.hid, MOVER, &err), ==, 0);
-	change_policy(laptop, "allow owner view to own desktop\n");
+	put_policy(laptop, "allow owner view to own desktop\n", 2);
 	kerr_clear(&err);
 	g_assert_cmpint(console_check(laptop->consoles, place.hid, MOVER, &err), ==, -EACCES);
 	device_free(laptop);
