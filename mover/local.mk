@@ -100,6 +100,7 @@ mover_libmover_a_SOURCES = \
 	mover/side-destination-rpc.c \
 	mover/side-destination.c \
 	mover/side-destination.h \
+	mover/side-source-facts.c \
 	mover/side-source-rpc.c \
 	mover/side-source.c \
 	mover/side-source.h \

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "mover/departure.h"
 #include "mover/disk.h"
 #include "mover/off.h"
 
@@ -23,219 +22,6 @@
 static struct source *source_self(struct worker *w)
 {
 	return w->ctx;
-}
-
-/* -- what is moved -- */
-
-struct facts_task {
-	struct worker *w;
-	bool shut_down; /* the guest has to be, before there is more to read */
-	struct domain_disk_map map;
-	int result;
-	struct kerr err;
-};
-
-static void on_cpus(void *ctx, uint64_t stopped_ns)
-{
-	struct source *s = ctx;
-
-	/* Of a guest that was shut down the pause began earlier. */
-	if (!stopped_ns || !atomic_load(&s->stopped_ns))
-		atomic_store(&s->stopped_ns, stopped_ns);
-	if (!stopped_ns)
-		atomic_store(&s->resumed, true);
-}
-
-static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr *err)
-{
-	struct source *s = source_self(w);
-	int r = departure_measure(w->place.virt, &s->facts, &s->offer, err);
-
-	if (r < 0)
-		return r;
-	s->offer.off = w->off;
-	map->count = s->facts.disk_count;
-	for (size_t i = 0; i < s->facts.disk_count; i++) {
-		const struct domain_disk *d = &s->facts.disks[i];
-		struct domain_disk_target *t = &map->disks[i];
-
-		memcpy(t->target, d->target, sizeof(t->target));
-		memcpy(t->path, d->source, sizeof(t->path));
-		t->format = d->format;
-		t->capacity = s->offer.disks[i].capacity;
-		/* Not an image of this host's that could become an old one. */
-		if (d->is_shared)
-			continue;
-		remnant_add(&w->place.remnant, d->source,
-			    disk_was_made(w->place.folder, d->source));
-	}
-	return 0;
-}
-
-/* The file of UEFI variables is an image as well: of Kith's making, or its owner's. */
-static void read_variables(struct worker *w)
-{
-	const char *path = source_self(w)->facts.nvram;
-
-	if (path[0])
-		remnant_add(&w->place.remnant, path, disk_was_made(w->place.folder, path));
-}
-
-/* Was it shut down for this hand-off? Then it goes on as one that runs: it boots. */
-static bool goes_again(const struct worker *w)
-{
-	return w->place.remnant.again_until != 0;
-}
-
-/* A VM that is off is started, paused; from then on it is one that runs, but for its end. */
-static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
-{
-	struct source *s = source_self(w);
-	/* Watched first: nobody resumes it unseen. */
-	int r = virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
-
-	if (r == 0)
-		r = goes_again(w) ? virt_start(w->place.virt, w->place.uuid, true, err)
-				  : off_start(&w->place, err);
-	if (r < 0)
-		return r;
-	w->off = !goes_again(w);
-	free(s->xml);
-	s->xml = NULL;
-	r = virt_domain(w->place.virt, w->place.uuid, d, err);
-	if (r < 0)
-		return r;
-	s->xml = d->xml;
-	/* Of one that runs libvirt tells more: its firmware's files, for one. */
-	return domain_disks(d->xml, strlen(d->xml), &s->facts, err);
-}
-
-static int read_domain(struct worker *w, bool *ret_shut_down, struct kerr *err)
-{
-	struct source *s = source_self(w);
-	struct virt_domain d = {0};
-	int r = virt_domain(w->place.virt, w->place.uuid, &d, err);
-
-	if (r < 0)
-		return r;
-	free(s->xml);
-	s->xml = d.xml;
-	r = departure_check(&d, w->grant.vm, &s->facts, err);
-	if (r == 0)
-		r = departure_rung(&d, w->grant.rung, err);
-	if (r == 0)
-		r = departure_starts(w->place.virt, &d, &s->facts, err);
-	if (r < 0)
-		return r;
-	*ret_shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;
-	if (*ret_shut_down)
-		return 0;
-	return d.copy.state == COPY_GONE
-		       ? start_off(w, &d, err)
-		       : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
-}
-
-static int pack(struct worker *w, struct kerr *err)
-{
-	struct source *s = source_self(w);
-	int r = 0;
-
-	if (w->off && s->facts.uefi)
-		r = off_pack(&w->place, &s->offer.origin, &s->luggage[LUGGAGE_NVRAM], err);
-	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
-		luggage_announce(&s->luggage[i], &s->offer.luggage[i]);
-	return r;
-}
-
-/* What cannot be told of a VM would stop it only after its guest was shut down. */
-static int check_measures(struct worker *w, struct kerr *err)
-{
-	struct source *s = source_self(w);
-
-	return departure_measure(w->place.virt, &s->facts, &s->offer, err);
-}
-
-static int read_facts(struct facts_task *t, struct kerr *err)
-{
-	struct worker *w = t->w;
-	/* Without it the copy could be woken after RELEASED (F2). */
-	int r = warden_ping(&w->place.config, err);
-
-	if (r == 0)
-		r = read_domain(w, &t->shut_down, err);
-	if (r == 0 && t->shut_down)
-		return check_measures(w, err);
-	if (r == 0)
-		r = read_disks(w, &t->map, err);
-	if (r == 0)
-		r = pack(w, err);
-	if (r == 0)
-		read_variables(w);
-	return r;
-}
-
-/* The guest counts as gone from here on; that it boots ends the pause. */
-static int shut_down(struct worker *w, struct kerr *err)
-{
-	int r = off_shut_down(&w->place, err);
-
-	if (r == 0)
-		atomic_store(&source_self(w)->stopped_ns, worker_now_ns());
-	return r;
-}
-
-static void facts_work(void *arg)
-{
-	struct facts_task *t = arg;
-	struct kerr err = {0};
-
-	if (t->shut_down)
-		t->result = shut_down(t->w, &t->err);
-	if (t->result == 0)
-		t->result = read_facts(t, &t->err);
-	/* Where that fails too, recovery has the note. */
-	if (t->result < 0 && t->w->off && off_end(&t->w->place, &err) < 0)
-		log_warning("source", "%s", err.text);
-}
-
-static void facts_done(void *arg);
-
-/* That takes as long as the guest likes: kithd has its answer meanwhile, and the two workers have
- * each other, so that nobody gives the other one up. */
-static void begin_shutdown(struct facts_task *t)
-{
-	struct worker *w = t->w;
-
-	worker_phase(w, PHASE_SHUTTING_DOWN);
-	worker_answer_start(w);
-	worker_dial(w, DATA_CHANNEL_CONTROL);
-	if (tasks_run(w->tasks, facts_work, facts_done, t) == 0)
-		return;
-	side_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
-	free(t);
-}
-
-static void facts_done(void *arg)
-{
-	struct facts_task *t = arg;
-	struct worker *w = t->w;
-	int r;
-
-	if (t->result == 0 && t->shut_down && source_can_stop(source_state(w))) {
-		begin_shutdown(t);
-		return;
-	}
-	if (t->result < 0) {
-		side_stop_err(w, &t->err);
-	} else if ((r = source_rpc_open(w, &t->map)) < 0 ||
-		   (r = remnant_write(w->place.folder, &w->place.remnant)) < 0) {
-		side_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
-			  strerror(-r));
-	} else {
-		w->progress.off = w->off;
-		side_post(w, TRANSFER_EVENT_GRANTED);
-	}
-	free(t);
 }
 
 static int quote_now(struct worker *w, struct kerr *err)
@@ -264,16 +50,13 @@ static void source_quote(struct worker *w)
 static void source_start(struct worker *w)
 {
 	struct source *s = calloc(1, sizeof(*s));
-	struct facts_task *t = calloc(1, sizeof(*t));
 
-	if (!s || !t)
+	if (!s)
 		_exit(1);
 	w->ctx = s;
 	source_rpc_init(w, source_quote);
-	t->w = w;
 	worker_phase(w, PHASE_PREPARING);
-	if (tasks_run(w->tasks, facts_work, facts_done, t) < 0)
-		side_stop(w, ENOMEM, KCODE_FAILED, "Out of memory.");
+	source_facts_read(w);
 }
 
 /* -- libvirt's migration call -- */
@@ -352,21 +135,6 @@ static void fail_rpc(struct worker *w)
 
 /* -- actions -- */
 
-/* The guest of a VM that was off ran: what is in its memory is its owner's. */
-static int keep_touched(struct worker *w)
-{
-	w->off = false;
-	w->keep_paused = true;
-	return off_forget(&w->place);
-}
-
-static int end_off(struct worker *w, struct kerr *err)
-{
-	int r = atomic_load(&source_self(w)->resumed) ? 1 : off_end(&w->place, err);
-
-	return r > 0 ? keep_touched(w) : r;
-}
-
 static int resume_copy(struct worker *w)
 {
 	struct kerr err = {0};
@@ -374,7 +142,8 @@ static int resume_copy(struct worker *w)
 
 	/* A stopped QEMU would keep libvirt waiting; ABORTED or RECLAIM thaws it. */
 	if (r == 0)
-		r = w->off ? end_off(w, &err) : virt_resume(w->place.virt, w->place.uuid, &err);
+		r = w->off ? source_end_off(w, &err)
+			   : virt_resume(w->place.virt, w->place.uuid, &err);
 	if (r < 0)
 		log_warning("source", "%s", err.text);
 	return r;
@@ -672,7 +441,7 @@ static void forget_images(struct worker *w)
 {
 	if (!w->clean)
 		return;
-	if (goes_again(w) && w->place.copy_gone)
+	if (source_goes_again(w) && w->place.copy_gone)
 		w->clean = false;
 	else
 		remnant_remove(w->place.folder, w->place.hid);
@@ -844,7 +613,7 @@ static bool owner_paused(const struct worker *w)
 	const struct source *s = w->ctx;
 	uint64_t stopped = atomic_load(&s->stopped_ns), until = worker_now_ns();
 
-	if (goes_again(w))
+	if (source_goes_again(w))
 		return false;
 	if (w->grant.rung == MOVE_RUNG_WARM && source_rpc_memory_ns(w))
 		until = source_rpc_memory_ns(w);
@@ -883,15 +652,23 @@ static void stats_done(void *arg)
 		worker_send(w, FRAME_PROGRESS, body, b.len);
 }
 
-/* It was offered as off, so the other device would not go on with what is in its memory now. */
+/* It was offered as off, so the other device would not go on with what is in its memory now. Noted
+ * before the hand-off stops: recovery cannot see that a guest ran for a moment and did nothing. */
 static void notice_resume(struct worker *w)
 {
-	if (w->off && atomic_load(&source_self(w)->resumed) && source_can_stop(source_state(w)))
-		side_stop(
-			w, EBUSY, KCODE_INTERRUPTED,
-			"Somebody let the VM \"%s\" run while it was handed over switched off. It "
-			"stays on this device as it is; hand it over again.",
-			w->grant.vm);
+	int r;
+
+	/* Not before the thread that started it is done with the note. */
+	if (!w->progress.off || !atomic_load(&source_self(w)->resumed) ||
+	    !source_can_stop(source_state(w)))
+		return;
+	r = off_forget(&w->place);
+	if (r < 0)
+		log_warning("source", "Cannot note that the VM ran: %s.", strerror(-r));
+	side_stop(w, EBUSY, KCODE_INTERRUPTED,
+		  "Somebody let the VM \"%s\" run while it was handed over switched off. It stays "
+		  "on this device as it is; hand it over again.",
+		  w->grant.vm);
 }
 
 static void deadlines(struct worker *w, uint64_t in_state)

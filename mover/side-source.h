@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to side-source.c and side-source-rpc.c: what the source of a hand-off knows. */
+/* Private to side-source.c, side-source-facts.c and side-source-rpc.c: what the source of a
+ * hand-off knows. */
 #pragma once
 
 #include <stdatomic.h>
@@ -52,6 +53,20 @@ static inline enum source_state source_state(const struct worker *w)
 {
 	return (enum source_state)w->machine.state;
 }
+
+/* Was it shut down for this hand-off? Then it goes on as one that runs: it boots. */
+static inline bool source_goes_again(const struct worker *w)
+{
+	return w->place.remnant.again_until != 0;
+}
+
+/* Reads in a thread what is moved; GRANTED follows once that is known, STOP if it cannot be. A VM
+ * that is off is started for that, paused; one that is to go cold is shut down before. */
+void source_facts_read(struct worker *w);
+
+/* Ends what was started of a VM that was off. If its guest ran meanwhile, what is in its memory is
+ * its owner's: it stays as it is, and is noted as a VM that runs. libvirt's or an I/O error. */
+int source_end_off(struct worker *w, struct kerr *err);
 
 /* `finishing` is called when libvirt's client asked for the end of the copy (Finish3), after the
  * destination was told. */
