@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "mover/definition.h"
 #include "mover/host.h"
 #include "mover/stores.h"
 
@@ -112,6 +113,34 @@ int departure_starts(struct virt *v, const struct virt_domain *d, const struct d
 		return 0;
 	r = check_kvm(v, facts, err);
 	return r < 0 ? r : virt_could_start(v, d->xml, err);
+}
+
+static int check_kept(struct virt *v, const char *kept, struct kerr *err)
+{
+	_cleanup_free_ struct domain_facts *facts = calloc(1, sizeof(*facts));
+	int r = facts ? domain_disks(kept, strlen(kept), facts, err)
+		      : kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+
+	if (r == 0)
+		r = check_kvm(v, facts, err);
+	return r < 0 ? r : virt_could_start(v, kept, err);
+}
+
+int departure_again(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	_cleanup_(definition_done) struct definition d = {0};
+	struct kerr why = {0};
+	int r = definition_read(v, uuid, &d, err);
+
+	if (r < 0)
+		return r;
+	r = check_kept(v, d.kept, &why);
+	return r < 0 ? kerr_set(err, -r, why.code,
+				"Once it is shut down, the VM would not go on as it is defined for "
+				"its "
+				"next start. %s",
+				why.text)
+		     : 0;
 }
 
 /* Of one that is off, libvirt does not ask the server by itself; then the pool may know. */

@@ -19,6 +19,11 @@ int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr
 int departure_starts(struct virt *v, const struct virt_domain *d, const struct domain_facts *facts,
 		     struct kerr *err);
 
+/* Could a VM that runs leave, and start here again, as it is defined for its next start? Asked
+ * before its guest is shut down for a cold move. As domain_disks() and departure_starts();
+ * NOT_FOUND. */
+int departure_again(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
+
 /* What its destination has to make room for. Asks QEMU: not for a copy that may be frozen. */
 int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
 		      struct kerr *err);

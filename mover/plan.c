@@ -174,6 +174,8 @@ static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, str
 	if (r == 0) {
 		plan_count(&vm, d.copy.state, ret);
 		plan_rungs(&d, ret);
+		if (!ret->off && ret->rungs[MOVE_RUNG_COLD].code == KCODE_OK)
+			departure_again(p->virt, ask->uuid, &ret->rungs[MOVE_RUNG_COLD]);
 		ret->roams = look_roams(p, ask->uuid);
 		if (ask->len)
 			r = look_there(&vm, ask, ret);

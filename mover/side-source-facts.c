@@ -110,7 +110,7 @@ static int read_domain(struct worker *w, bool *ret_shut_down, struct kerr *err)
 		return r;
 	*ret_shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;
 	if (*ret_shut_down)
-		return 0;
+		return departure_again(w->place.virt, w->place.uuid, err);
 	return d.copy.state == COPY_GONE
 		       ? start_off(w, &d, err)
 		       : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);

@@ -384,6 +384,23 @@ def booted(tap: Tap, guest: Guest, hosts: list[Device], times: int, name: str) -
            f"{report.sentence()} {epochs()}")
 
 
+FOLDER = """<filesystem type='mount'><source dir='/srv'/><target dir='srv'/></filesystem>"""
+
+
+def other_next_time(tap: Tap, guest: Guest, laptop: Device) -> None:
+    """What runs can move, but what would start next cannot: not shut down for nothing."""
+    laptop.run(["tee", "/tmp/folder.xml"], input=FOLDER)
+    laptop.virsh("attach-device", guest.name, "/tmp/folder.xml", "--config")
+    told = rungs(laptop, guest)
+    tap.ok(not told["live"]["reason"] and "next start" in told["cold"]["reason"],
+           "plan: a definition that cannot move, of a VM that can", str(told))
+    no = refusal(laptop, "move", "--rung", "cold", guest.name, "desktop")
+    tap.ok(no and no.code == "domain" and "filesystem" in no.text and
+           guest.state(laptop) == "running", "cold: refused before it is shut down", str(no))
+    laptop.virsh("detach-device", guest.name, "/tmp/folder.xml", "--config")
+    tap.ok(not rungs(laptop, guest)["cold"]["reason"], "plan: and without it")
+
+
 def cold(tap: Tap, laptop: Device, desktop: Device) -> None:
     """A guest that runs is shut down, carried, and boots at the destination; if the hand-off ends
     before that, where it was."""
@@ -391,6 +408,7 @@ def cold(tap: Tap, laptop: Device, desktop: Device) -> None:
     digest = kithlab.run_guest(guest, laptop)
     tap.equal([name for name, row in rungs(laptop, guest).items() if not row["reason"]],
               ["live", "warm", "cold"], "plan: all rungs of a VM that runs")
+    other_next_time(tap, guest, laptop)
     command = Move(laptop, guest.name, desktop, "cold")
     last = command.done()
     tap.ok("shutting down" in command.phases and not last["off"] and last["ram_bytes"] < 32 << 20,

@@ -122,6 +122,22 @@ static void test_kvm(struct here *h, const void *data)
 	g_assert_cmpint(departure_starts(h->place.virt, &d, &facts, &err), ==, 0);
 }
 
+/* What it would be at its next start is judged before it is shut down, and said to be that. */
+static void test_next_start(struct here *h, const void *data)
+{
+	static const uint8_t nobody[UUID_LEN] = {1};
+	struct kerr err = {0};
+
+	(void)data;
+	/* Its definition is one of libvirt's test driver, which no device could take. */
+	g_assert_cmpint(departure_again(h->place.virt, h->place.uuid, &err), <, 0);
+	g_assert_cmpint(err.code, ==, KCODE_DOMAIN);
+	g_assert_nonnull(strstr(err.text, "next start"));
+	kerr_clear(&err);
+	g_assert_cmpint(departure_again(h->place.virt, nobody, &err), ==, -ENOENT);
+	g_assert_cmpint(err.code, ==, KCODE_NOT_FOUND);
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -134,5 +150,7 @@ int main(int argc, char *argv[])
 	g_test_add("/off/F14 not asked without a note", struct here, NULL, set_up, test_no_note,
 		   tear_down);
 	g_test_add("/off/KVM that is not here", struct here, NULL, set_up, test_kvm, tear_down);
+	g_test_add("/off/F14 what the next start would be", struct here, NULL, set_up,
+		   test_next_start, tear_down);
 	return g_test_run();
 }
