@@ -41,13 +41,6 @@ void evidence_qualifying(const struct evidence_binding *binding, const struct ev
 
 /* -- verdict -- */
 
-/* All bytes zero or all 0xff: nothing was measured, or the bank is off (B8, CVE-2021-42299). */
-static bool pcr_degenerate(const uint8_t value[HASH_LEN])
-{
-	return (value[0] == 0x00 || value[0] == 0xff) &&
-	       memcmp(value, value + 1, HASH_LEN - 1) == 0;
-}
-
 int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *err)
 {
 	for_each_pcr(i, required) {
@@ -56,7 +49,7 @@ int evidence_covers(const struct pcr_set *pcrs, uint32_t required, struct kerr *
 					"That device does not report %s (PCR %u), by which it is "
 					"measured here.",
 					pcr_meaning(i), i);
-		if (pcr_degenerate(pcrs->values[i]))
+		if (!pcrs_extended(1u << i, pcrs->values))
 			return kerr_set(err, EKEYREJECTED, KCODE_ATTEST_PCR,
 					"Nothing was measured into %s (PCR %u) of that device: its "
 					"measured boot is off.",

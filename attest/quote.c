@@ -54,6 +54,23 @@ uint32_t pcr_set_changed(const struct pcr_set *pcrs, const uint8_t now[PCR_COUNT
 	return changed;
 }
 
+/* All bytes zero or all 0xff: nothing was measured, or the bank is off (B8, CVE-2021-42299). */
+static bool pcr_degenerate(const uint8_t value[HASH_LEN])
+{
+	return (value[0] == 0x00 || value[0] == 0xff) &&
+	       memcmp(value, value + 1, HASH_LEN - 1) == 0;
+}
+
+uint32_t pcrs_extended(uint32_t mask, const uint8_t values[PCR_COUNT][HASH_LEN])
+{
+	uint32_t ret = 0;
+
+	for_each_pcr(i, mask)
+		if (!pcr_degenerate(values[i]))
+			ret |= 1u << i;
+	return ret;
+}
+
 void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN])
 {
 	crypto_hash_sha256_state state;

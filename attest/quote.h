@@ -26,6 +26,9 @@ void pcr_set_code(struct coder *c, struct pcr_set *v);
 /* Those of the set that have another value now. */
 uint32_t pcr_set_changed(const struct pcr_set *pcrs, const uint8_t now[PCR_COUNT][HASH_LEN]);
 
+/* Those of `mask` into which something was measured: neither all zeros nor all ones (B8, S1-19). */
+uint32_t pcrs_extended(uint32_t mask, const uint8_t values[PCR_COUNT][HASH_LEN]);
+
 /* SHA-256 over the values, the lowest first: what a TPM quotes and what a policy asks for. */
 void pcr_set_digest(const struct pcr_set *pcrs, uint8_t ret[HASH_LEN]);
 

@@ -20,6 +20,15 @@ uint64_t clock_unix(void)
 	return (uint64_t)ts.tv_sec;
 }
 
+uint32_t clock_minute(void)
+{
+	time_t now = time(NULL);
+	struct tm tm = {0};
+
+	localtime_r(&now, &tm);
+	return (uint32_t)(tm.tm_hour * 60 + tm.tm_min);
+}
+
 bool clock_pace(uint64_t *full_ms, uint64_t every_ms, unsigned at_once, uint64_t now_ms)
 {
 	uint64_t from = *full_ms > now_ms ? *full_ms : now_ms;

@@ -177,6 +177,7 @@ static int decide_local(struct core *core, const struct handoff_case *k, struct 
 		.dest_role = core->config.role,
 		.dest_name = core->config.name,
 		.tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE,
+		.minute = clock_minute(),
 	};
 	int r = check_here(k, err);
 
@@ -196,6 +197,8 @@ static int decide_remote(struct core *core, const struct handoff_case *k, enum v
 		.dest_name = k->peer.name,
 		.verdict = verdict,
 		.tier = k->peer.tier,
+		.minute = clock_minute(),
+		.pcrs = pcrs_extended(k->peer.evidence_mask, k->peer.evidence),
 	};
 	int r = check_here(k, err);
 

@@ -3,6 +3,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "policyd/handoff-internal.h"
 #include "policyd/offer.h"
 
@@ -125,6 +126,8 @@ static int decide_in(const struct handoff *ho, const struct store_peer *peer, st
 		.dest_name = core->config.name,
 		.verdict = ho->verdict,
 		.tier = tpm_facts(core->tpm)->tier,
+		.minute = clock_minute(),
+		.pcrs = pcrs_extended(ho->measured ? core->config.pcrs : 0, ho->own.pcr),
 	};
 	struct policy_decision d;
 	struct policy rules;

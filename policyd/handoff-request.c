@@ -61,6 +61,8 @@ int handoff_decide_out(const struct handoff_case *c, enum person_role person, bo
 		.dest_name = c->peer.name,
 		.verdict = verdict,
 		.tier = c->peer.tier,
+		.minute = clock_minute(),
+		.pcrs = pcrs_extended(c->peer.evidence_mask, c->peer.evidence),
 	};
 
 	*ret = (struct policy_decision){0};

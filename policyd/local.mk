@@ -4,7 +4,7 @@
 noinst_LIBRARIES += policyd/libpolicydapi.a
 policyd_libpolicydapi_a_SOURCES = \
 	policyd/api/client.c policyd/api/client.h \
-	policyd/api/policy.c policyd/api/policy.h policyd/api/policy-wire.c \
+	policyd/api/policy.c policyd/api/policy.h policyd/api/policy-condition.c policyd/api/policy-wire.c \
 	policyd/api/proto.c policyd/api/proto.h policyd/api/requests.h
 policyd_libpolicydapi_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 

@@ -56,6 +56,7 @@ UNIT_TESTS = \
 	tests/unit/test-plan \
 	tests/unit/test-places \
 	tests/unit/test-policy \
+	tests/unit/test-policy-random \
 	tests/unit/test-policyd \
 	tests/unit/test-policyd-proto \
 	tests/unit/test-pool \

@@ -132,27 +132,39 @@ static int destination(struct words *w, struct policy_rule *rule)
 	return 0;
 }
 
-/* -- Conditions: what stands behind each word, in the order of enum policy_condition -- */
+/* -- Conditions: how each kind is written -- */
 
-static bool verdict_read(const char *word, uint32_t *value)
+static bool read_one_of(const struct policy_condition_row *row, const char *word, uint32_t *value)
 {
-	int v = verdict_from_string(word);
+	int v = row->name(word);
 
 	if (v >= 0)
 		*value |= POLICY_BIT(v);
 	return v >= 0;
 }
 
-static bool tier_read(const char *word, uint32_t *value)
+static bool read_all_of(const struct policy_condition_row *row, const char *word, uint32_t *value)
 {
-	int v = tpm_tier_from_string(word);
+	char *end = NULL;
+	unsigned long n = isdigit((unsigned char)*word) ? strtoul(word, &end, 10) : 32;
+
+	if (n >= 32 || *end || !(POLICY_BIT(n) & row->max))
+		return false;
+	*value |= POLICY_BIT(n);
+	return true;
+}
+
+static bool read_at_least(const struct policy_condition_row *row, const char *word, uint32_t *value)
+{
+	int v = row->name(word);
 
 	if (v >= 0)
 		*value = (uint32_t)v;
 	return v >= 0;
 }
 
-static bool age_read(const char *word, uint32_t *value)
+static bool read_seconds(const struct policy_condition_row *row _unused_, const char *word,
+			 uint32_t *value)
 {
 	static const struct {
 		char unit;
@@ -170,16 +182,40 @@ static bool age_read(const char *word, uint32_t *value)
 	return false;
 }
 
-static const struct {
-	const char *word, *relation; /* "" = none */
-	bool (*read)(const char *word, uint32_t *value);
-	const char *expected;
-} conditions[_POLICY_CONDITION_MAX] = {
-	[POLICY_CONDITION_VERDICT] = {"verdict", "", verdict_read,
-				      "a verdict (trusted, stale, unknown or untrusted)"},
-	[POLICY_CONDITION_TIER] = {"tier", ">=", tier_read,
-				   "a tier (software, pinned or hardware)"},
-	[POLICY_CONDITION_AGE] = {"age", "<=", age_read, "a time such as 30s, 10m, 24h or 7d"},
+/* "08:30" to minutes; the end of it, or NULL. */
+static const char *read_time(const char *s, unsigned *ret)
+{
+	unsigned hour, minute;
+
+	for (size_t i = 0; i < 5; i++)
+		if (i == 2 ? s[i] != ':' : !isdigit((unsigned char)s[i]))
+			return NULL;
+	hour = (unsigned)(s[0] - '0') * 10 + (unsigned)(s[1] - '0');
+	minute = (unsigned)(s[3] - '0') * 10 + (unsigned)(s[4] - '0');
+	*ret = hour * 60 + minute;
+	return hour < 24 && minute < 60 ? s + 5 : NULL;
+}
+
+static bool read_hours(const struct policy_condition_row *row _unused_, const char *word,
+		       uint32_t *value)
+{
+	unsigned from, to;
+	const char *end = read_time(word, &from);
+
+	if (!end || *end != '-')
+		return false;
+	end = read_time(end + 1, &to);
+	if (!end || *end || from == to)
+		return false;
+	*value = POLICY_HOURS(from, to);
+	return true;
+}
+
+static bool (*const reads[_POLICY_KIND_MAX])(const struct policy_condition_row *row,
+					     const char *word, uint32_t *value) = {
+	[POLICY_KIND_ONE_OF] = read_one_of,	[POLICY_KIND_ALL_OF] = read_all_of,
+	[POLICY_KIND_AT_LEAST] = read_at_least, [POLICY_KIND_SECONDS] = read_seconds,
+	[POLICY_KIND_HOURS] = read_hours,
 };
 
 static int fail_condition(struct words *w)
@@ -191,7 +227,7 @@ static int fail_condition(struct words *w)
 		size_t more = _POLICY_CONDITION_MAX - 1 - i;
 
 		len += (size_t)snprintf(expected + len, sizeof(expected) - len, "%s%s",
-					conditions[i].word,
+					policy_conditions[i].word,
 					more > 1    ? ", "
 					: more == 1 ? " or "
 						    : ")");
@@ -201,16 +237,16 @@ static int fail_condition(struct words *w)
 
 static int condition(struct words *w, struct policy_rule *rule)
 {
-	size_t i = 0;
+	const struct policy_condition_row *row = policy_conditions;
 
-	while (i < _POLICY_CONDITION_MAX && !take(w, conditions[i].word))
-		i++;
-	if (i == _POLICY_CONDITION_MAX)
+	while (row < policy_conditions + _POLICY_CONDITION_MAX && !take(w, row->word))
+		row++;
+	if (row == policy_conditions + _POLICY_CONDITION_MAX)
 		return fail_condition(w);
-	if (conditions[i].relation[0] && !take(w, conditions[i].relation))
-		return fail(w, conditions[i].relation);
-	if (!conditions[i].read(peek(w), &rule->condition[i]))
-		return fail(w, conditions[i].expected);
+	if (row->relation && !take(w, row->relation))
+		return fail(w, row->relation);
+	if (!reads[row->kind](row, peek(w), &rule->condition[row - policy_conditions]))
+		return fail(w, row->expected);
 	w->at++;
 	return 0;
 }

@@ -4,15 +4,6 @@
 
 #include "policyd/api/policy.h"
 
-static const struct {
-	bool is_byte; /* else a u32 */
-	uint32_t max;
-} forms[_POLICY_CONDITION_MAX] = {
-	[POLICY_CONDITION_VERDICT] = {.max = POLICY_BIT(_VERDICT_MAX) - 1},
-	[POLICY_CONDITION_TIER] = {.is_byte = true, .max = _TPM_TIER_MAX - 1},
-	[POLICY_CONDITION_AGE] = {.max = UINT32_MAX},
-};
-
 /* A bit this version does not know could be a restriction: refuse, never ignore. */
 static void mask_code(struct coder *c, uint32_t *mask, unsigned max)
 {
@@ -20,7 +11,7 @@ static void mask_code(struct coder *c, uint32_t *mask, unsigned max)
 	code_check(c, *mask < POLICY_BIT(max));
 }
 
-static void rule_code(struct coder *c, struct policy_rule *rule)
+static void rule_code(struct coder *c, struct policy_rule *rule, uint8_t version)
 {
 	CODE_ENUM(c, rule->effect, _POLICY_EFFECT_MAX);
 	mask_code(c, &rule->persons, _PERSON_ROLE_MAX);
@@ -30,28 +21,46 @@ static void rule_code(struct coder *c, struct policy_rule *rule)
 	mask_code(c, &rule->dest_roles, _DEVICE_ROLE_MAX);
 	CODE_TEXT(c, rule->dest_name);
 	for (size_t i = 0; i < _POLICY_CONDITION_MAX; i++) {
-		if (forms[i].is_byte)
-			CODE_ENUM(c, rule->condition[i], forms[i].max + 1);
+		if (policy_conditions[i].since > version)
+			continue;
+		if (policy_conditions[i].is_byte)
+			CODE_ENUM(c, rule->condition[i], policy_conditions[i].max + 1);
 		else
 			code_u32(c, &rule->condition[i]);
-		code_check(c, rule->condition[i] <= forms[i].max);
+		code_check(c,
+			   policy_condition_possible((enum policy_condition)i, rule->condition[i]));
 	}
 	CODE_TEXT(c, rule->line);
 	code_check(c, code_good(c) && !strpbrk(rule->line, "\n\t"));
 }
 
+/* The lowest that tells all of it, so that older devices read what they can. */
+static uint8_t lowest_version(const struct policy *p)
+{
+	uint8_t version = 1;
+
+	for (size_t i = 0; i < p->count && i < POLICY_RULES_MAX; i++)
+		for (size_t k = 0; k < _POLICY_CONDITION_MAX; k++)
+			if (p->rules[i].condition[k] && policy_conditions[k].since > version)
+				version = policy_conditions[k].since;
+	return version;
+}
+
 void policy_code(struct coder *c, struct policy *policy)
 {
-	uint8_t version = POLICY_VERSION;
+	uint8_t version = c->r ? 0 : lowest_version(policy);
 	size_t count;
 
 	code_u8(c, &version);
-	code_check(c, version == POLICY_VERSION);
+	code_check(c, version >= 1 && version <= POLICY_VERSION);
 	count = code_count(c, policy->count, POLICY_RULES_MAX);
 	for (size_t i = 0; i < count && code_good(c); i++)
-		rule_code(c, &policy->rules[i]);
-	if (c->r)
-		policy->count = count;
+		rule_code(c, &policy->rules[i], version);
+	if (!c->r)
+		return;
+	policy->count = count;
+	/* One policy has one form. */
+	code_check(c, version == lowest_version(policy));
 }
 
 int policy_decode(const void *data, size_t len, struct policy *ret, struct kerr *err)

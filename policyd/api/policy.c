@@ -17,35 +17,6 @@ static bool in_mask(uint32_t mask, unsigned value)
 	return !mask || mask & POLICY_BIT(value);
 }
 
-/* -- Conditions -- */
-
-static bool verdict_met(uint32_t wanted, const struct policy_facts *f)
-{
-	return in_mask(wanted, f->verdict);
-}
-
-static bool tier_met(uint32_t wanted, const struct policy_facts *f)
-{
-	return f->tier >= wanted;
-}
-
-static bool age_met(uint32_t wanted, const struct policy_facts *f)
-{
-	return f->age_s <= wanted;
-}
-
-/* Their words are in ui-tui/policytext.c, their forms on the wire in policy-wire.c. */
-static const struct condition {
-	bool (*met)(uint32_t wanted, const struct policy_facts *f);
-	bool needs_evidence; /* cannot be judged before it is taken */
-} conditions[_POLICY_CONDITION_MAX] = {
-	[POLICY_CONDITION_VERDICT] = {.met = verdict_met, .needs_evidence = true},
-	[POLICY_CONDITION_TIER] = {.met = tier_met},
-	[POLICY_CONDITION_AGE] = {.met = age_met, .needs_evidence = true},
-};
-
-/* -- Evaluation -- */
-
 /* Who, what and where: the part of a rule that evidence cannot change. */
 static bool rule_is_about(const struct policy_rule *rule, const struct policy_facts *f)
 {
@@ -69,9 +40,9 @@ static enum judgement judge(const struct policy_rule *rule, const struct policy_
 	for (size_t i = 0; j != NOT_ABOUT && i < _POLICY_CONDITION_MAX; i++) {
 		if (!rule->condition[i])
 			continue;
-		if (conditions[i].needs_evidence && !f->fresh)
+		if (policy_conditions[i].needs_evidence && !f->fresh)
 			j = WAITS;
-		else if (!conditions[i].met(rule->condition[i], f))
+		else if (!policy_condition_met((enum policy_condition)i, rule->condition[i], f))
 			return UNMET;
 	}
 	return j;
@@ -81,6 +52,16 @@ static const char *whose(const struct policy_facts *f)
 {
 	return f->dest_person == PERSON_ROLE_OWNER ? "the owner's own"
 						   : person_role_to_string(f->dest_person);
+}
+
+/* Of an allow rule that is not met: the first condition's that has one of its own. */
+static enum kcode unmet_code(const struct policy_rule *rule, const struct policy_facts *f)
+{
+	for (size_t i = 0; i < _POLICY_CONDITION_MAX; i++)
+		if (policy_conditions[i].code != KCODE_OK && rule->condition[i] &&
+		    !policy_condition_met((enum policy_condition)i, rule->condition[i], f))
+			return policy_conditions[i].code;
+	return KCODE_POLICY;
 }
 
 /* Why it is denied: by a deny rule, by an allow rule that is nearly right, or by none (NULL). */
@@ -100,9 +81,7 @@ static void explain(const struct policy_rule *rule, const char *vm, const struct
 			 "The policy of \"%s\" forbids \"%s\" to \"%s\": %s.", vm, action,
 			 f->dest_name, rule->line);
 	else
-		kerr_set(ret, EACCES,
-			 tier_met(rule->condition[POLICY_CONDITION_TIER], f) ? KCODE_POLICY
-									     : KCODE_TIER,
+		kerr_set(ret, EACCES, unmet_code(rule, f),
 			 "The policy of \"%s\" allows \"%s\" to \"%s\" only under a condition that "
 			 "is not met now: %s.",
 			 vm, action, f->dest_name, rule->line);

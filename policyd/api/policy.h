@@ -8,7 +8,7 @@
 
 #define POLICY_RULES_MAX 64
 #define POLICY_LINE_MAX 159 /* text of one rule, without the NUL */
-#define POLICY_VERSION 1
+#define POLICY_VERSION 2    /* the highest that is understood; see struct policy_condition_row */
 #define POLICY_BIT(value) (UINT32_C(1) << (value))
 
 enum policy_action {
@@ -29,14 +29,18 @@ enum policy_effect {
 	_POLICY_EFFECT_MAX,
 };
 
-/* What a rule may depend on besides who, what and where. The order is that on the wire; a new one
- * needs a new POLICY_VERSION, since older devices must refuse what they do not know. */
+/* What a rule may depend on besides who, what and where; policy_conditions[] says the rest. */
 enum policy_condition {
 	POLICY_CONDITION_VERDICT, /* bit set of enum verdict */
 	POLICY_CONDITION_TIER,	  /* the lowest enum tpm_tier */
 	POLICY_CONDITION_AGE,	  /* of the evidence, in seconds: the highest */
+	POLICY_CONDITION_HOURS,	  /* POLICY_HOURS() of the device that decides */
+	POLICY_CONDITION_PCR,	  /* bit set of PCRs into which something was measured (S1-19) */
 	_POLICY_CONDITION_MAX,
 };
+
+/* Two minutes of a day, the second not included. */
+#define POLICY_HOURS(from, to) ((uint32_t)(from) << 16 | (uint32_t)(to))
 
 /* One rule. A zero mask means "any", a condition that is zero is none. Conditions that are not met
  * make an allow rule not apply; for a deny rule they narrow what it denies. */
@@ -68,7 +72,42 @@ struct policy_facts {
 	enum verdict verdict;
 	enum tpm_tier tier;
 	uint64_t age_s;
+	uint32_t minute; /* of the day here, 0 to 1439 */
+	uint32_t pcrs;	 /* bit set: those that hold something, neither all zeros nor all ones */
 };
+
+/* What a condition's number means, and how it is written. */
+enum policy_kind {
+	POLICY_KIND_ONE_OF,   /* bits of a name, a name for each time it is written */
+	POLICY_KIND_ALL_OF,   /* bits of a number */
+	POLICY_KIND_AT_LEAST, /* a name */
+	POLICY_KIND_SECONDS,  /* at most */
+	POLICY_KIND_HOURS,
+	_POLICY_KIND_MAX,
+};
+
+struct policy_condition_row {
+	const char *word, *relation; /* relation NULL = none */
+	enum policy_kind kind;
+	int (*name)(const char *word); /* number of a name, or negative */
+	const char *expected;	       /* for people: what stands behind the word */
+	uint32_t max;		       /* or, of a bit set, all of them */
+	bool is_byte;		       /* on the wire; else a u32 */
+	uint8_t since;	     /* policies that use it have at least this version: older devices must
+				refuse what they do not know */
+	bool needs_evidence; /* cannot be judged before it is taken */
+	enum kcode code;     /* of a denial because of it; KCODE_OK = KCODE_POLICY */
+	uint32_t (*fact)(const struct policy_facts *f);
+};
+
+extern const struct policy_condition_row policy_conditions[_POLICY_CONDITION_MAX];
+
+/* Is it met? `wanted` is not zero. */
+bool policy_condition_met(enum policy_condition which, uint32_t wanted,
+			  const struct policy_facts *f);
+
+/* Could a rule hold this number? Zero, which is no condition, always. */
+bool policy_condition_possible(enum policy_condition which, uint32_t value);
 
 struct policy_decision {
 	bool allowed;
@@ -80,8 +119,8 @@ struct policy_decision {
 void policy_decide(const struct policy *policy, const char *vm, const struct policy_facts *facts,
 		   struct policy_decision *ret);
 
-/* Binary form: u8 version, u16 count, rules. Not const only because one function serves both
- * directions: what is written stays as it is. */
+/* Binary form: u8 version, the lowest that has all of its conditions, u16 count, rules. Not const
+ * only because one function serves both directions: what is written stays as it is. */
 void policy_code(struct coder *c, struct policy *policy);
 
 /* -EBADMSG with a sentence for anything that is not exactly a policy this version understands: an

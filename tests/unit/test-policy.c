@@ -3,6 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "attest/quote.h"
 #include "policyd/api/policy.h"
 #include "tests/unit/golden.h"
 #include "ui-tui/policytext.h"
@@ -119,6 +120,63 @@ static void test_conditions(void)
 		allowed("allow anyone all\ndeny anyone move-out if verdict stale", &f, NULL));
 }
 
+/* By day, and over midnight; judged before there is evidence. */
+static void test_hours(void)
+{
+	static const struct {
+		const char *hours;
+		unsigned minute;
+		bool allowed;
+	} rows[] = {
+		{"08:00-18:30", 479, false},  {"08:00-18:30", 480, true},
+		{"08:00-18:30", 1109, true},  {"08:00-18:30", 1110, false},
+		{"22:00-06:00", 1319, false}, {"22:00-06:00", 1320, true},
+		{"22:00-06:00", 0, true},     {"22:00-06:00", 359, true},
+		{"22:00-06:00", 360, false},  {"00:00-00:01", 0, true},
+		{"00:00-00:01", 1, false},    {"23:59-00:00", 1439, true},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
+		g_autofree char *allow =
+			g_strdup_printf("allow owner all if hours %s", rows[i].hours);
+		g_autofree char *deny = g_strdup_printf(
+			"allow owner all\ndeny owner all if hours %s", rows[i].hours);
+
+		f.fresh = false;
+		f.minute = rows[i].minute;
+		g_assert_true(allowed(allow, &f, NULL) == rows[i].allowed);
+		g_assert_true(allowed(deny, &f, NULL) == !rows[i].allowed);
+	}
+}
+
+/* S1-19: a register that nothing was measured into proves nothing. */
+static void test_s1_19(void)
+{
+	static const char text[] = "allow owner all if pcr 17, pcr 18";
+	struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
+	uint8_t values[PCR_COUNT][HASH_LEN] = {0};
+	struct policy_decision d;
+
+	f.pcrs = pcrs_extended(PCR_MASK_ALL, values);
+	g_assert_false(allowed(text, &f, &d));
+	g_assert_cmpint(d.reason.code, ==, KCODE_POLICY);
+	memset(values[17], 0xff, HASH_LEN);
+	memset(values[18], 0x17, HASH_LEN);
+	values[18][3] = 1;
+	f.pcrs = pcrs_extended(PCR_MASK_ALL, values);
+	g_assert_cmphex(f.pcrs, ==, POLICY_BIT(18));
+	g_assert_false(allowed(text, &f, NULL));
+	values[17][31] = 0;
+	f.pcrs = pcrs_extended(PCR_MASK_ALL, values);
+	g_assert_true(allowed(text, &f, NULL));
+	/* What is not in the evidence is not measured. */
+	f.pcrs = pcrs_extended(POLICY_BIT(17), values);
+	g_assert_false(allowed(text, &f, NULL));
+	f.fresh = false;
+	g_assert_true(allowed(text, &f, NULL));
+}
+
 static void test_default_deny(void)
 {
 	struct policy_facts f = move_to(PERSON_ROLE_OWNER, DEVICE_ROLE_LAPTOP, "l");
@@ -149,6 +207,18 @@ static void test_bad_text(void)
 		"allow owner all if age < 5s",
 		"allow owner all if tier >= gold",
 		"allow owner all if verdict good",
+		"allow owner all if hours 8:00-18:00",
+		"allow owner all if hours 08:00-24:00",
+		"allow owner all if hours 08:60-09:00",
+		"allow owner all if hours 08:00-08:00",
+		"allow owner all if hours 08:00-09:000",
+		"allow owner all if hours 08:00",
+		"allow owner all if pcr 16",
+		"allow owner all if pcr 23",
+		"allow owner all if pcr 24",
+		"allow owner all if pcr -1",
+		"allow owner all if pcr 7x",
+		"allow owner all if pcr",
 		"allow owner all to device \"x",
 		"allow owner all to device\"x",
 		"allow owner, all",
@@ -176,7 +246,8 @@ static void test_expected_condition(void)
 	g_assert_cmpint(policytext_compile("\nallow owner all if weather fine", &p, &err), <, 0);
 	g_assert_cmpstr(
 		err.text, ==,
-		"Line 2 of the policy: \"weather\" where a condition (verdict, tier or age) "
+		"Line 2 of the policy: \"weather\" where a condition (verdict, tier, age, hours or "
+		"pcr) "
 		"is expected.");
 }
 
@@ -201,6 +272,31 @@ static void test_s1_07(void)
 	/* An unknown action bit could be a restriction of a newer version. */
 	buf[3 + 1 + 4 + 3] |= 0x80;
 	g_assert_cmpint(policy_decode(buf, len, back, NULL), <, 0);
+}
+
+/* A policy that older devices could read is not hidden from them, and none has two forms. */
+static void test_version(void)
+{
+	static const char *const texts[] = {"allow owner all if age <= 1m",
+					    "allow owner all if hours 08:00-09:00",
+					    "allow owner all\nallow owner view if pcr 7"};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+		g_autofree struct policy *p = compile(texts[i]);
+		g_autofree struct policy *back = g_new0(struct policy, 1);
+		static uint8_t buf[32768];
+		size_t len;
+
+		g_assert_cmpint(policytext_encode(p, buf, sizeof(buf), &len), ==, 0);
+		g_assert_cmpint(buf[0], ==, i ? 2 : 1);
+		g_assert_cmpint(policy_decode(buf, len, back, NULL), ==, 0);
+		for (int version = 0; version < 256; version++) {
+			if (version == (i ? 2 : 1))
+				continue;
+			buf[0] = (uint8_t)version;
+			g_assert_cmpint(policy_decode(buf, len, back, NULL), <, 0);
+		}
+	}
 }
 
 static int written(const struct policy *good, void (*spoil)(struct policy *p))
@@ -239,6 +335,21 @@ static void unknown_verdict(struct policy *p)
 	p->rules[0].condition[POLICY_CONDITION_VERDICT] = POLICY_BIT(_VERDICT_MAX);
 }
 
+static void no_time(struct policy *p)
+{
+	p->rules[0].condition[POLICY_CONDITION_HOURS] = POLICY_HOURS(0, 1440);
+}
+
+static void never(struct policy *p)
+{
+	p->rules[0].condition[POLICY_CONDITION_HOURS] = POLICY_HOURS(60, 60);
+}
+
+static void weak_pcr(struct policy *p)
+{
+	p->rules[0].condition[POLICY_CONDITION_PCR] = POLICY_BIT(16);
+}
+
 static void two_lines(struct policy *p)
 {
 	memcpy(p->rules[0].line, "a\nb", 4);
@@ -264,8 +375,9 @@ static void far_too_many(struct policy *p)
 static void test_not_written(void)
 {
 	static void (*const bad[])(struct policy * p) = {
-		no_action, unknown_person, unknown_effect, unknown_tier, unknown_verdict,
-		two_lines, no_end,	   too_many,	   far_too_many,
+		no_action,	 unknown_person, unknown_effect, unknown_tier,
+		unknown_verdict, no_time,	 never,		 weak_pcr,
+		two_lines,	 no_end,	 too_many,	 far_too_many,
 	};
 	g_autofree struct policy *p = compile(policytext_default);
 
@@ -318,6 +430,9 @@ static void test_golden(void)
 		 "deny anyone suspend if age <= 10m\n"
 		 "deny anyone stop if age <= 36525d, tier >= none\n"
 		 "allow anyone abort to device x if verdict trusted, age <= 24h"},
+		{"newer", "allow owner move-out to own if hours 22:00-06:00, pcr 17,pcr 18\n"
+			  "deny anyone view if hours 00:00-23:59\n"
+			  "allow owner view if tier >= pinned"},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -341,7 +456,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/policy/S1-17 only the owner initiates", test_s1_17);
 	g_test_add_func("/policy/deny wins in any order", test_deny_wins);
 	g_test_add_func("/policy/conditions on evidence", test_conditions);
+	g_test_add_func("/policy/hours", test_hours);
+	g_test_add_func("/policy/S1-19 registers that hold nothing", test_s1_19);
 	g_test_add_func("/policy/default deny", test_default_deny);
+	g_test_add_func("/policy/S1-07 the lowest version, and no other", test_version);
 	g_test_add_func("/policy/bad text names the line", test_bad_text);
 	g_test_add_func("/policy/an unknown condition is told the known", test_expected_condition);
 	g_test_add_func("/policy/S1-07 malformed binary denies", test_s1_07);
