@@ -107,6 +107,52 @@ int handoff_plan(struct handoffs *h, enum person_role person, const uint8_t uuid
 	return r;
 }
 
+/* Where the question is about this device, it is its VM owner's as the device is. */
+static int question_facts(struct core *core, const struct policyd_question *q,
+			  struct handoff_case *c, struct policy_facts *f, struct kerr *err)
+{
+	int r;
+
+	if (memcmp(q->device, core->id.id, DEVICE_ID_LEN) == 0) {
+		r = handoff_case_vm(core, q->uuid, c, err);
+		f->dest_person = c->foreign ? PERSON_ROLE_GUEST : PERSON_ROLE_OWNER;
+		f->dest_role = core->config.role;
+		f->dest_name = core->config.name;
+		f->tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE;
+		return r;
+	}
+	r = handoff_case_load(core, q->uuid, q->device, c, err);
+	if (r < 0)
+		return r;
+	f->dest_person = handoff_dest_person(c);
+	f->dest_role = c->peer.role;
+	f->dest_name = c->peer.name;
+	f->tier = c->peer.tier;
+	f->verdict = c->peer.verdict;
+	return 0;
+}
+
+int handoff_why(struct core *core, const struct policyd_question *q, struct policyd_plan *ret,
+		struct kerr *err)
+{
+	_cleanup_(handoff_case_clear) struct handoff_case c = {0};
+	struct policy_facts f = {.action = q->action, .minute = clock_minute()};
+	struct policy_decision d;
+	int r = question_facts(core, q, &c, &f, err);
+
+	*ret = (struct policyd_plan){0};
+	if (r < 0)
+		return r;
+	f.person = c.foreign ? PERSON_ROLE_GUEST : q->person;
+	policy_decide(&c.rules, c.view.name, &f, &d);
+	ret->allowed = d.allowed;
+	ret->verdict = f.verdict;
+	ret->reason = d.reason;
+	snprintf(ret->device, sizeof(ret->device), "%s", f.dest_name);
+	snprintf(ret->rule, sizeof(ret->rule), "%s", d.rule);
+	return 0;
+}
+
 /* Remembered for a minute; those of before are forgotten. */
 static int keep_request(struct core *core, const uint8_t uuid[UUID_LEN],
 			const uint8_t device[DEVICE_ID_LEN], uint8_t ret_hid[HID_LEN],

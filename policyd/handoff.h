@@ -16,7 +16,13 @@ struct handoffs *handoffs_free(struct handoffs *h);
 int handoff_plan(struct handoffs *h, enum person_role person, const uint8_t uuid[UUID_LEN],
 		 const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret, struct kerr *err);
 
-/* The same, and on success remembers the request under a fresh hand-off id, for a minute. */
+/* What the VM's policy says to a question, by which rule, whether or not anything else stands in
+ * the way. 0 if *ret is filled; negative if there is no such VM or device. */
+int handoff_why(struct core *core, const struct policyd_question *question,
+		struct policyd_plan *ret, struct kerr *err);
+
+/* As handoff_plan(), and on success remembers the request under a fresh hand-off id, for a minute.
+ */
 int handoff_request(struct handoffs *h, enum person_role person, const struct policyd_move *move,
 		    uint8_t ret_hid[HID_LEN], struct kerr *err);
 

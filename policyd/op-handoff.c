@@ -33,6 +33,11 @@ OP_HANDLER(op_plan)
 	return 0;
 }
 
+OP_HANDLER(op_why)
+{
+	return handoff_why(caller->core, request, reply, err);
+}
+
 OP_HANDLER(op_move_request)
 {
 	const struct policyd_move *q = request;

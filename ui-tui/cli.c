@@ -19,9 +19,9 @@ static const struct {
 	const struct cli_command *rows;
 	bool any_config; /* they work with a configuration that cannot be used, too */
 } command_tables[] = {
-	{cli_device_commands, false}, {cli_config_commands, true},   {cli_doctor_commands, true},
-	{cli_vm_commands, false},     {cli_move_commands, false},    {cli_disks_commands, false},
-	{cli_roam_commands, false},   {cli_console_commands, false},
+	{cli_device_commands, false}, {cli_config_commands, true},  {cli_doctor_commands, true},
+	{cli_vm_commands, false},     {cli_policy_commands, false}, {cli_move_commands, false},
+	{cli_disks_commands, false},  {cli_roam_commands, false},   {cli_console_commands, false},
 };
 
 static void print_commands(FILE *to)

@@ -93,6 +93,7 @@ extern const struct cli_command cli_device_commands[];
 extern const struct cli_command cli_config_commands[];
 extern const struct cli_command cli_doctor_commands[];
 extern const struct cli_command cli_vm_commands[];
+extern const struct cli_command cli_policy_commands[];
 extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_disks_commands[];
 extern const struct cli_command cli_roam_commands[];

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands about virtual machines, their policies, and what was done with them. */
-#include <fcntl.h>
+/* Commands about virtual machines, and what was done with them. */
 #include <string.h>
 
-#include "base/file.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/model/says.h"
-#include "ui-tui/policytext.h"
 
 /* kithd tells of each VM; whether custody of it is in doubt is policyd's to say. */
 static void mark_doubt(struct cli *cli, json_t *list)
@@ -101,144 +98,6 @@ static int cmd_claim(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
-static int policy_show(struct cli *cli, const char *word, struct kerr *err)
-{
-	struct policyd_policy policy;
-	struct ipc_client *policyd;
-	uint8_t uuid[UUID_LEN];
-	char name[NAME_MAX_LEN + 1];
-	int r = cli_policyd(cli, &policyd, err);
-
-	if (r == 0)
-		r = cli_find_vm(cli, word, uuid, name, err);
-	if (r == 0)
-		r = policyd_client_policy_get(policyd, uuid, &policy, err);
-	if (r < 0)
-		return r;
-	if (cli->json)
-		cli_print_json(json_pack("{s:s, s:I, s:s}", "vm", name, "version",
-					 (json_int_t)policy.version, "text", policy.text));
-	else
-		printf("# Policy of \"%s\", version %llu\n%s", name,
-		       (unsigned long long)policy.version, policy.text);
-	policyd_policy_clear(&policy);
-	return 0;
-}
-
-/* The policy to set: a file, "-" for standard input, or the usual one. */
-static int policy_read(const char *path, char **ret, struct kerr *err)
-{
-	uint8_t *data = NULL;
-	size_t len = 0;
-	int r = 0;
-
-	if (!path) {
-		*ret = strdup(policytext_default);
-		return *ret ? 0 : -ENOMEM;
-	}
-	if (strcmp(path, "-") == 0) {
-		data = calloc(1, POLICYTEXT_MAX + 2);
-		if (!data)
-			return -ENOMEM;
-		len = fread(data, 1, POLICYTEXT_MAX + 1, stdin);
-	} else {
-		r = file_read(AT_FDCWD, path, POLICYTEXT_MAX, &data, &len);
-	}
-	if (r < 0)
-		return kerr_set(err, -r, KCODE_USAGE, "Cannot read the policy %.200s: %s.", path,
-				strerror(-r));
-	if (memchr(data, 0, len)) {
-		free(data);
-		return kerr_set(err, EINVAL, KCODE_USAGE, "The policy is not text.");
-	}
-	*ret = (char *)data;
-	return 0;
-}
-
-static int policy_compile(const char *text, uint8_t *buf, size_t size, size_t *ret_len,
-			  struct kerr *err)
-{
-	_cleanup_free_ struct policy *policy = calloc(1, sizeof(*policy));
-	int r;
-
-	if (!policy)
-		return -ENOMEM;
-	r = policytext_compile(text, policy, err);
-	if (r == 0)
-		r = policytext_encode(policy, buf, size, ret_len);
-	return r;
-}
-
-/* Why the VM could go nowhere as it is made, whatever a policy allows; code OK = nothing is known
- * of that. What passes by itself, as that it is off, is no reason. */
-static void cannot_leave(struct cli *cli, const uint8_t uuid[UUID_LEN], struct kerr *ret)
-{
-	char hex[2 * UUID_LEN + 1];
-	struct kerr ignored = {0};
-	const json_t *reason;
-	json_t *answer;
-
-	hex_encode(uuid, UUID_LEN, hex);
-	if (cli_agent(cli, json_pack("{s:s, s:s}", "op", "plan", "vm", hex), &answer, &ignored) < 0)
-		return;
-	reason = json_object_get(answer, "reason");
-	if (strcmp(model_text(reason, "code"), kcode_to_string(KCODE_DOMAIN)) == 0)
-		kerr_set(ret, EPERM, KCODE_DOMAIN, "%s", model_text(reason, "text"));
-	json_decref(answer);
-}
-
-static void print_policy_set(struct cli *cli, const char *vm, uint64_t version,
-			     const struct kerr *warning)
-{
-	if (cli->json) {
-		cli_print_json(json_pack("{s:s, s:I, s:o}", "vm", vm, "version",
-					 (json_int_t)version, "warning", cli_kerr_json(warning)));
-		return;
-	}
-	printf("Policy version %llu of \"%s\" is signed and sealed on this device.\n",
-	       (unsigned long long)version, vm);
-	if (warning->code != KCODE_OK)
-		printf("As it is, it cannot be moved yet: %s\n", warning->text);
-}
-
-static int policy_set(struct cli *cli, const char *word, const char *path, struct kerr *err)
-{
-	_cleanup_free_ char *text = NULL;
-	static uint8_t compiled[POLICYD_POLICY_MAX];
-	struct ipc_client *policyd;
-	uint8_t uuid[UUID_LEN];
-	char name[NAME_MAX_LEN + 1];
-	struct kerr warning = {0};
-	uint64_t version;
-	size_t len;
-	int r = policy_read(path, &text, err);
-
-	if (r == 0)
-		r = policy_compile(text, compiled, sizeof(compiled), &len, err);
-	if (r == 0)
-		r = cli_policyd(cli, &policyd, err);
-	if (r == 0)
-		r = cli_find_vm(cli, word, uuid, name, err);
-	if (r == 0)
-		r = policyd_client_policy_set(policyd, uuid, name, text, compiled, len, &version,
-					      err);
-	if (r < 0)
-		return r;
-	cannot_leave(cli, uuid, &warning);
-	print_policy_set(cli, name, version, &warning);
-	return 0;
-}
-
-static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
-{
-	if (strcmp(argv[0], "show") == 0 && argc == 2)
-		return policy_show(cli, argv[1], err);
-	if (strcmp(argv[0], "set") == 0)
-		return policy_set(cli, argv[1], argc == 3 ? argv[2] : NULL, err);
-	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith policy show VM, or kith policy set VM [FILE].");
-}
-
 static json_t *audit_json(const struct policyd_audit *a)
 {
 	return json_pack("{s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:o, s:o}", "seq", (json_int_t)a->seq,
@@ -291,8 +150,6 @@ static int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
 const struct cli_command cli_vm_commands[] = {
 	{"vms", "vms", "virtual machines: state, and which device holds them", 0, 0, cmd_vms},
 	{"claim", "claim VM", "say that a VM in doubt is on this device", 1, 1, cmd_claim},
-	{"policy", "policy show|set VM [FILE]", "rules of a VM (no FILE: the usual ones)", 2, 3,
-	 cmd_policy},
 	{"log", "log", "what was done and refused, by whom", 0, 0, cmd_log},
 	{0},
 };

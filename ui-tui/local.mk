@@ -10,6 +10,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-doctor.c \
 	ui-tui/cmd-move.c \
 	ui-tui/cmd-roam.c \
+	ui-tui/cmd-policy.c \
 	ui-tui/cmd-vm.c \
 	ui-tui/console-terminal.c \
 	ui-tui/console-viewer.c \

@@ -19,6 +19,7 @@ const char policytext_default[] =
 #define WORDS_MAX 64
 struct words {
 	char word[WORDS_MAX][POLICY_LINE_MAX + 1];
+	unsigned column[WORDS_MAX + 1]; /* of each, from 1; behind them that of the end */
 	size_t count, at;
 	unsigned line;
 	struct kerr *err;
@@ -29,8 +30,8 @@ static int fail(struct words *w, const char *expected)
 	const char *found = w->at < w->count ? w->word[w->at] : "the end of the line";
 
 	return kerr_set(w->err, EINVAL, KCODE_USAGE,
-			"Line %u of the policy: \"%.60s\" where %s is expected.", w->line, found,
-			expected);
+			"Line %u, column %u of the policy: \"%.60s\" where %s is expected.",
+			w->line, w->column[w->at], found, expected);
 }
 
 static const char *peek(const struct words *w)
@@ -48,6 +49,8 @@ static bool take(struct words *w, const char *word)
 
 static int cut(struct words *w, const char *s)
 {
+	const char *line = s;
+
 	if (strlen(s) > POLICY_LINE_MAX)
 		return kerr_set(w->err, EINVAL, KCODE_USAGE,
 				"Line %u of the policy is longer than %d bytes.", w->line,
@@ -64,9 +67,11 @@ static int cut(struct words *w, const char *s)
 		if (w->count == WORDS_MAX)
 			return kerr_set(w->err, EINVAL, KCODE_USAGE,
 					"Line %u of the policy has too many words.", w->line);
-		memcpy(w->word[w->count++], s, len);
+		memcpy(w->word[w->count], s, len);
+		w->column[w->count++] = (unsigned)(s - line) + !quoted;
 		s += len + quoted;
 	}
+	w->column[w->count] = (unsigned)(s - line) + 1;
 	return 0;
 }
 

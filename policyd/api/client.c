@@ -346,6 +346,12 @@ int policyd_client_plan(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 	return call(c, POLICYD_OP_PLAN, &q, ret, err);
 }
 
+int policyd_client_why(struct ipc_client *c, const struct policyd_question *question,
+		       struct policyd_plan *ret, struct kerr *err)
+{
+	return call(c, POLICYD_OP_WHY, question, ret, err);
+}
+
 int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 				const uint8_t device[DEVICE_ID_LEN], enum move_rung rung,
 				uint8_t ret_hid[HID_LEN], struct kerr *err)

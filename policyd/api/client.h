@@ -68,6 +68,9 @@ void policyd_policy_clear(struct policyd_policy *p);
 int policyd_client_plan(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 			const uint8_t device[DEVICE_ID_LEN], struct policyd_plan *ret,
 			struct kerr *err);
+/* What the VM's policy says to a question, before anybody proves anything. */
+int policyd_client_why(struct ipc_client *c, const struct policyd_question *question,
+		       struct policyd_plan *ret, struct kerr *err);
 int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 				const uint8_t device[DEVICE_ID_LEN], enum move_rung rung,
 				uint8_t ret_hid[HID_LEN], struct kerr *err);

@@ -343,6 +343,15 @@ static void policyd_target_code(struct coder *c, struct policyd_target *v)
 }
 DEFINE_RECORD(policyd_target)
 
+static void policyd_question_code(struct coder *c, struct policyd_question *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_BYTES(c, v->device);
+	CODE_ENUM(c, v->action, _POLICY_ACTION_MAX);
+	CODE_ENUM(c, v->person, _PERSON_ROLE_MAX);
+}
+DEFINE_RECORD(policyd_question)
+
 static void policyd_move_code(struct coder *c, struct policyd_move *v)
 {
 	CODE_BYTES(c, v->uuid);

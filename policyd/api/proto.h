@@ -6,6 +6,7 @@
 
 #include "base/code.h"
 #include "base/config.h"
+#include "policyd/api/policy.h"
 #include "policyd/api/requests.h"
 
 #define POLICYD_SOCKET "policyd/policyd.sock" /* below the run directory */
@@ -320,6 +321,12 @@ struct policyd_target {
 	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
 };
 
+struct policyd_question {
+	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN]; /* this device's own, too */
+	enum policy_action action;
+	enum person_role person;
+};
+
 struct policyd_move {
 	uint8_t uuid[UUID_LEN], device[DEVICE_ID_LEN];
 	enum move_rung rung;
@@ -484,6 +491,7 @@ DECLARE_RECORD(policyd_receive);
 DECLARE_RECORD(policyd_rules);
 DECLARE_RECORD(policyd_rules_held);
 DECLARE_RECORD(policyd_target);
+DECLARE_RECORD(policyd_question);
 DECLARE_RECORD(policyd_move);
 DECLARE_RECORD(policyd_range);
 DECLARE_RECORD(policyd_spki);

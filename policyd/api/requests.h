@@ -72,6 +72,8 @@
 	/* The owner wants to see a VM, here or on the device that has it. */                      \
 	R(CONSOLE_REQUEST, 38, "console-request", WHO_OWNER, NEEDS_READY, POLICYD_SMALL,           \
 	  console_wish, console_place, ONE, op_console_request)                                    \
+	/* What the policy says, and by which rule; changes nothing. */                            \
+	R(WHY, 39, "why", WHO_OWNER, NEEDS_READY, POLICYD_SMALL, question, plan, ONE, op_why)      \
                                                                                                    \
 	/* -- kithd -- */                                                                          \
 	R(TLS_LEAF, 64, "tls-leaf", WHO_AGENT, NEEDS_DEVICE, POLICYD_MEDIUM, spki, leaf, ONE,      \

@@ -100,6 +100,56 @@ class Refusals:
         self.tap.ok(kith(self.laptop, "plan", self.guest.name, "desktop")["allowed"],
                     "and allows the desktop")
 
+    def why(self, *words: str) -> tuple[int, dict]:
+        """What `kith policy why` says, and its exit status."""
+        command = kithlab.Kith(self.laptop, "policy", "why", self.guest.name, *words)
+        return command.wait(), command.documents[-1]
+
+    def reasons(self) -> None:
+        """`kith policy`: which rule decides, for whom, and what a change would be."""
+        tap, laptop, vm = self.tap, self.laptop, self.guest.name
+        status, said = self.why("move-out", "desktop")
+        tap.ok(status == 0 and said["allowed"] and said["rule"].startswith("allow owner all"),
+               "why: the owner may, by the rule", str(said))
+        status, said = self.why("move-out", "bob")
+        tap.ok(status == EXIT["policy"] and said["rule"].startswith("deny anyone"),
+               "why: and not to Bob", str(said))
+        tap.ok(self.why("view", "laptop", "family")[1]["allowed"], "why: family may look")
+        tap.ok(not self.why("stop", "laptop", "family")[1]["allowed"], "why: and not stop it")
+        for words, name in ((("fly", "desktop"), "action"), (("view", "desktop", "uncle"), "role")):
+            no = refusal(laptop, "policy", "why", vm, *words)
+            tap.ok(no and no.code == "usage" and words[-1 if name == "role" else 0] in no.text,
+                   f"why: no such {name}", str(no))
+        laptop.run(["tee", "/tmp/other"], input="allow owner all to own\ndeny guest all\n")
+        command = kithlab.Kith(laptop, "policy", "diff", vm, "/tmp/other")
+        command.wait()
+        changes = command.documents[-1]["changes"]
+        tap.ok({"change": "added", "rule": "allow owner all to own"} in changes and
+               "deny guest all" not in [row["rule"] for row in changes],
+               "diff: what a file would change", str(changes))
+        tap.equal(kith(laptop, "policy", "check", "/tmp/other")["rules"], 2, "check: it is one")
+        laptop.run(["tee", "/tmp/other"], input="allow owner all\ndeny guest al\n")
+        no = refusal(laptop, "policy", "check", "/tmp/other")
+        tap.ok(no and no.code == "usage" and "Line 2, column 12" in no.text,
+               "check: where it is wrong", str(no))
+        held = {row["vm"]: row for row in kith(laptop, "policy", "list")["policies"]}
+        tap.ok(held[vm]["version"] >= 2 and held[vm]["here"], "list: what is held", str(held))
+
+    def conditions(self) -> None:
+        """S1-19, and the hours: by both devices' own TPMs and clocks."""
+        hour = int(self.laptop.run(["date", "+%H"]).stdout)
+        later = f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00"
+        around = f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"
+        for text, name in (("pcr 4, pcr 17", "S1-19 PCR 17 is empty there"),
+                           (f"hours {later}", "out of hours")):
+            kithlab.set_policy(self.laptop, self.guest.name, f"allow owner all if {text}\n")
+            self.refused(self.desktop, "policy", name)
+        kithlab.set_policy(self.laptop, self.guest.name,
+                           f"allow owner all if pcr 4, hours {around}\n")
+        self.moved(self.desktop, "S1-19 what was measured there, in hours: there")
+        self.moved(self.laptop, "and back")
+        kithlab.set_policy(self.laptop, self.guest.name)
+
     def planned(self, code: str | None, name: str) -> None:
         """`kith plan` to the desktop says why not, or that it is allowed (None)."""
         plan = kithlab.Kith(self.laptop, "plan", self.guest.name, "desktop")
@@ -199,7 +249,7 @@ class Refusals:
         kith(self.laptop, "--yes", "trust", "accept", "desktop")
         self.planned(None, "accepted by its owner")
         self.moved(self.desktop, "accepted by its owner, the same move succeeds")
-        kithlab.judge(self.tap, self.guest, [self.laptop, self.desktop], "after the refusals")
+        kithlab.judge(self.tap, self.guest, [self.laptop, self.desktop] * 2, "after the refusals")
 
     # -- custody --------------------------------------------------------------------------------
 
@@ -352,6 +402,8 @@ def body(tap: Tap, lab: Lab) -> None:
     tests = Refusals(tap, lab)
     saved = old_memory(tests.laptop, tests.guest)
     tests.policies()
+    tests.reasons()
+    tests.conditions()
     tests.plans()
     tests.strangers()
     tests.neighbours()

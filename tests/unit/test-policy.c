@@ -244,11 +244,11 @@ static void test_expected_condition(void)
 	struct policy p;
 
 	g_assert_cmpint(policytext_compile("\nallow owner all if weather fine", &p, &err), <, 0);
-	g_assert_cmpstr(
-		err.text, ==,
-		"Line 2 of the policy: \"weather\" where a condition (verdict, tier, age, hours or "
-		"pcr) "
-		"is expected.");
+	g_assert_cmpstr(err.text, ==,
+			"Line 2, column 20 of the policy: \"weather\" where a condition (verdict, "
+			"tier, age, hours or "
+			"pcr) "
+			"is expected.");
 }
 
 static void test_s1_07(void)

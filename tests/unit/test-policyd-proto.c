@@ -808,6 +808,7 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 	char recovery[POLICYD_RECOVERY_KEY_MAX];
 	struct policyd_trust t;
 	struct policyd_plan p;
+	const struct policyd_question q = {.device = {1}, .action = POLICY_ACTION_VIEW};
 	bool new_ak;
 
 	for (int lie = 0; lie < 2; lie++) {
@@ -838,6 +839,7 @@ static void test_stub_refusals(struct server *s, const void *data _unused_)
 		CHECK(policyd_client_peer_forget(s->client, id, &err));
 		CHECK(policyd_client_peer_receive(s->client, id, true, &err));
 		CHECK(policyd_client_plan(s->client, id, id, &p, &err));
+		CHECK(policyd_client_why(s->client, &q, &p, &err));
 		CHECK(policyd_client_abort_request(s->client, id, &err));
 		for (unsigned verb = 0; verb < _TALK_VERB_MAX; verb++) {
 			talk.verb = (enum talk_verb)verb;

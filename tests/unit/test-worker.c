@@ -461,11 +461,16 @@ static void test_off_resumed(void)
 {
 	static const struct {
 		int state;
-		bool off, resumed, stops;
+		bool off, read, resumed, stops;
 	} rows[] = {
-		{SOURCE_TRANSFER, true, true, true},   {SOURCE_COMMITTING, true, true, true},
-		{SOURCE_RELEASED, true, true, false},  {SOURCE_TRANSFER, true, false, false},
-		{SOURCE_TRANSFER, false, true, false},
+		{SOURCE_TRANSFER, true, true, true, true},
+		{SOURCE_COMMITTING, true, true, true, true},
+		{SOURCE_RELEASED, true, true, true, false},
+		{SOURCE_TRANSFER, true, true, false, false},
+		{SOURCE_TRANSFER, false, false, true, false},
+		/* The thread that started it writes its note yet. */
+		{SOURCE_NEW, true, false, true, false},
+		{SOURCE_NEW, true, true, true, true},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -474,6 +479,7 @@ static void test_off_resumed(void)
 		uint64_t now = worker_now_ms();
 
 		w->off = rows[i].off;
+		w->progress.off = rows[i].read;
 		s.resumed = rows[i].resumed;
 		s.resend_ms = w->machine.entered_ms = now;
 		w->side->tick(w, now);
