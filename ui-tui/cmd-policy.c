@@ -2,10 +2,12 @@
 /* `kith policy`: the rules of virtual machines. */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/file.h"
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
+#include "ui-tui/editor.h"
 #include "ui-tui/model/says.h"
 #include "ui-tui/policytext.h"
 
@@ -270,6 +272,96 @@ static int policy_diff(struct cli *cli, char **argv, struct kerr *err)
 	return r;
 }
 
+/* -- edit -- */
+
+static int run_editor(const char *path, struct kerr *err)
+{
+	int status, r;
+	pid_t pid;
+
+	r = editor_start(path, &pid);
+	while (r == 0 && waitpid(pid, &status, 0) < 0)
+		r = errno == EINTR ? 0 : -errno;
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The editor cannot be started: %s.",
+				strerror(-r));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	return kerr_set(err, EIO, KCODE_FAILED,
+			"The editor failed, and nothing was changed. Set VISUAL or EDITOR.");
+}
+
+/* What nobody would want to type again stays. */
+static int keep_draft(const char *path, int r, struct kerr *err)
+{
+	struct kerr why = *err;
+
+	kerr_clear(err);
+	return kerr_set(err, -r, why.code, "%s Nothing was changed; what you wrote is in %s.",
+			why.text, path);
+}
+
+static int sign_draft(struct cli *cli, const char *vm, const char *path, const char *before,
+		      struct kerr *err)
+{
+	char *argv[] = {(char *)(uintptr_t)vm, (char *)(uintptr_t)path};
+	_cleanup_free_ char *text = NULL;
+	int r = policy_read(path, &text, err);
+
+	if (r == 0 && strcmp(text, before) == 0) {
+		unlink(path);
+		return kerr_set(err, ECANCELED, KCODE_CANCELLED,
+				"The policy was not edited; nothing was changed.");
+	}
+	if (r == 0)
+		r = policy_set(cli, argv, err);
+	if (r < 0)
+		return keep_draft(path, r, err);
+	unlink(path);
+	return 0;
+}
+
+/* The text that is edited: of the VM's policy, or of the usual one if it has none. */
+static int text_to_edit(struct cli *cli, const char *vm, char **ret, struct kerr *err)
+{
+	struct policyd_policy held = {0};
+	struct ipc_client *policyd;
+	uint8_t uuid[UUID_LEN];
+	char name[NAME_MAX_LEN + 1];
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (r == 0)
+		r = cli_find_vm(cli, vm, uuid, name, err);
+	if (r == 0)
+		r = policyd_client_policy_get(policyd, uuid, &held, err);
+	if (r < 0 && err->code != KCODE_NOT_FOUND)
+		return r;
+	kerr_clear(err);
+	*ret = held.text ? TAKE_PTR(held.text) : strdup(policytext_default);
+	policyd_policy_clear(&held);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int policy_edit(struct cli *cli, char **argv, struct kerr *err)
+{
+	_cleanup_free_ char *before = NULL;
+	char path[EDITOR_PATH_MAX];
+	int r = text_to_edit(cli, argv[0], &before, err);
+
+	if (r < 0)
+		return r;
+	r = editor_draft(before, path);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "A draft cannot be written: %s.",
+				strerror(-r));
+	r = run_editor(path, err);
+	if (r < 0) {
+		unlink(path);
+		return r;
+	}
+	return sign_draft(cli, argv[0], path, before, err);
+}
+
 /* -- why -- */
 
 struct question {
@@ -356,8 +448,9 @@ static const struct {
 	int min, max;
 	int (*run)(struct cli *cli, char **argv, struct kerr *err);
 } verbs[] = {
-	{"list", 0, 0, policy_list},   {"show", 1, 1, policy_show}, {"set", 1, 2, policy_set},
-	{"check", 1, 1, policy_check}, {"diff", 2, 2, policy_diff}, {"why", 3, 4, policy_why},
+	{"list", 0, 0, policy_list}, {"show", 1, 1, policy_show},   {"set", 1, 2, policy_set},
+	{"edit", 1, 1, policy_edit}, {"check", 1, 1, policy_check}, {"diff", 2, 2, policy_diff},
+	{"why", 3, 4, policy_why},
 };
 
 static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -366,14 +459,14 @@ static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
 		if (strcmp(argv[0], verbs[i].word) == 0 && argc - 1 >= verbs[i].min &&
 		    argc - 1 <= verbs[i].max)
 			return verbs[i].run(cli, argv + 1, err);
-	return kerr_set(
-		err, EINVAL, KCODE_USAGE,
-		"Use kith policy list, show VM, set VM [FILE], check FILE, diff VM FILE, or "
-		"why VM ACTION DEVICE [ROLE].");
+	return kerr_set(err, EINVAL, KCODE_USAGE,
+			"Use kith policy list, show VM, set VM [FILE], edit VM, check FILE, diff "
+			"VM FILE, or "
+			"why VM ACTION DEVICE [ROLE].");
 }
 
 const struct cli_command cli_policy_commands[] = {
-	{"policy", "policy list|show|set|check|diff|why [VM] [...]",
+	{"policy", "policy list|show|set|edit|check|diff|why [VM] [...]",
 	 "rules of a VM: kith-policy(7)", 1, 5, cmd_policy},
 	{0},
 };

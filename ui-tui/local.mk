@@ -12,6 +12,8 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-roam.c \
 	ui-tui/cmd-policy.c \
 	ui-tui/cmd-vm.c \
+	ui-tui/editor.c \
+	ui-tui/editor.h \
 	ui-tui/console-terminal.c \
 	ui-tui/console-viewer.c \
 	ui-tui/console.c ui-tui/console.h \

@@ -132,6 +132,19 @@ class Refusals:
         no = refusal(laptop, "policy", "check", "/tmp/other")
         tap.ok(no and no.code == "usage" and "Line 2, column 12" in no.text,
                "check: where it is wrong", str(no))
+        editor = ["env", "EDITOR=sed -i s/family/admin/", "kith", "--json", "policy", "edit", vm]
+        version = kith(laptop, "policy", "show", vm)["version"]
+        laptop.run(editor)
+        said = kith(laptop, "policy", "show", vm)
+        tap.ok(said["version"] == version + 1 and "allow admin view" in said["text"],
+               "edit: signed as it was edited", str(said))
+        for script, words in (("true", "was not edited"), ("false", "failed"),
+                              ("sed -i s/deny/den/", "what you wrote is in /tmp/kith-policy-")):
+            editor[1] = f"EDITOR={script}"
+            done = laptop.run(editor, check=False)
+            tap.ok(done.returncode != 0 and words in done.stdout + done.stderr,
+                   f"edit: by `{script}` nothing is changed", done.stdout + done.stderr)
+        tap.equal(kith(laptop, "policy", "show", vm)["version"], version + 1, "edit: and is not")
         held = {row["vm"]: row for row in kith(laptop, "policy", "list")["policies"]}
         tap.ok(held[vm]["version"] >= 2 and held[vm]["here"], "list: what is held", str(held))
 
