@@ -80,6 +80,7 @@ UNIT_TESTS = \
 	tests/unit/test-transfer \
 	tests/unit/test-trust \
 	tests/unit/test-worker \
+	tests/unit/test-views \
 	tests/unit/test-warden \
 	tests/unit/test-xdr
 
@@ -148,6 +149,7 @@ $(TEST_OBJECTS): AM_CFLAGS += $(UNIT_CFLAGS)
 
 check_LIBRARIES = tests/unit/libfixtures.a
 tests_unit_libfixtures_a_SOURCES = \
+	tests/unit/desk.c tests/unit/desk.h \
 	tests/unit/ends.c tests/unit/ends.h \
 	tests/unit/golden.c tests/unit/golden.h \
 	tests/unit/softtpm.c tests/unit/softtpm.h

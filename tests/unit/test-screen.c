@@ -5,114 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "ui-tui/model/draw.h"
+#include "tests/unit/desk.h"
 
 #define BIDI "\xe2\x80\xae" /* U+202E turns the rest of a line around */
-#define LONG "a-name-that-is-as-long-as-a-name-may-be-and-so-fits-nowhere"
-
-static const char vms[] =
-	"{\"vms\":["
-	"{\"uuid\":\"00112233445566778899aabbccddeeff\",\"name\":\"work\",\"known\":true,"
-	"\"defined\":true,\"policy_version\":1,\"here\":true,\"state\":\"running\",\"hid\":null},"
-	"{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\",\"known\":true,"
-	"\"defined\":false,\"policy_version\":1,\"here\":false,\"holder_name\":\"desktop\"},"
-	"{\"uuid\":\"20112233445566778899aabbccddeeff\",\"name\":\"" LONG "\",\"known\":false,"
-	"\"defined\":true,\"here\":true,\"state\":\"off\"}],"
-	"\"error\":null,\"mover_error\":null}";
-#define DESKTOP "aa112233445566778899aabbccddeeffaa112233445566778899aabbccddeeff"
-static const char devices[] =
-	"{\"devices\":["
-	"{\"id\":\"bb112233445566778899aabbccddeeff\",\"name\":\"device-bb112233\","
-	"\"paired\":false,\"nearby\":true,\"age_ms\":10,\"pairing\":false},"
-	"{\"id\":\"" DESKTOP "\",\"name\":\"desktop\",\"role\":\"desktop\",\"paired\":true,"
-	"\"own\":true,\"person\":\"Tom\",\"verdict\":\"trusted\",\"tier\":\"software\","
-	"\"nearby\":true,\"age_ms\":20,\"reason\":null}],\"error\":null}";
-
-struct desk {
-	struct state state;
-	struct ui ui;
-	struct canvas canvas;
-};
-
-static json_t *load(const char *text)
-{
-	json_error_t e;
-	json_t *v = json_loads(text, 0, &e);
-
-	g_assert_nonnull(v);
-	return v;
-}
-
-static void take(struct state *s, void (*fn)(struct state *s, const json_t *v), const char *text)
-{
-	json_t *v = load(text);
-
-	fn(s, v);
-	json_decref(v);
-}
-
-static void desk_begin(struct desk *d, bool read_only)
-{
-	memset(d, 0, sizeof(*d));
-	d->state.now = 1800000000;
-	ui_begin(&d->ui, &d->state, read_only);
-	state_connected(&d->state);
-	take(&d->state, state_take_here,
-	     "{\"name\":\"laptop\",\"role\":\"laptop\",\"owner\":\"Tom\",\"state\":\"ready\"}");
-	take(&d->state, state_take_vms, vms);
-	take(&d->state, state_take_devices, devices);
-	ui_changed(&d->ui);
-}
-
-static void desk_end(struct desk *d)
-{
-	ui_release(&d->ui);
-	state_release(&d->state);
-	canvas_release(&d->canvas);
-}
-
-static void draw(struct desk *d, unsigned columns, unsigned lines)
-{
-	g_assert_cmpint(canvas_resize(&d->canvas, lines, columns), ==, 0);
-	ui_resized(&d->ui, lines, columns);
-	draw_screen(&d->ui, &d->canvas);
-}
-
-static char *line_text(const struct desk *d, unsigned line)
-{
-	GString *text = g_string_new(NULL);
-
-	for (unsigned i = 0; i < d->canvas.columns; i++)
-		g_string_append(text, canvas_at(&d->canvas, line, i)->text);
-	return g_string_free(text, FALSE);
-}
-
-static bool shows(const struct desk *d, const char *what)
-{
-	bool found = false;
-
-	for (unsigned i = 0; i < d->canvas.lines; i++) {
-		char *text = line_text(d, i);
-
-		found = found || strstr(text, what);
-		g_free(text);
-	}
-	return found;
-}
-
-static void press(struct desk *d, const char *keys)
-{
-	for (; *keys; keys++)
-		ui_key(&d->ui, *keys == '\n' ? PRESS_ENTER : *keys == '\t' ? PRESS_TAB : *keys);
-}
-
-static bool wished(struct desk *d, enum wish_kind kind, struct wish *ret)
-{
-	while (ui_take_wish(&d->ui, ret))
-		if (ret->kind == kind)
-			return true;
-	return false;
-}
 
 /* -- words of others -- */
 
@@ -176,7 +71,7 @@ static void test_hostile_name(void)
 		"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97",
 		"e\xcc\x81\xcc\x81\xcc\x81\xcc\x81\xcc\x81",
 		"a\nb\rc",
-		LONG LONG LONG,
+		DESK_LONG DESK_LONG DESK_LONG,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -186,9 +81,9 @@ static void test_hostile_name(void)
 		snprintf(d.state.vms[0].name, sizeof(d.state.vms[0].name), "%s", names[i]);
 		snprintf(d.state.devices[1].name, sizeof(d.state.devices[1].name), "%s", names[i]);
 		for (unsigned columns = 60; columns < 130; columns += 3) {
-			draw(&d, columns, 20);
+			desk_draw(&d, columns, 20);
 			for (unsigned line = 0; line < 20; line++) {
-				char *text = line_text(&d, line);
+				char *text = desk_line(&d, line);
 
 				g_assert_cmpuint(plain_width(text), ==, columns);
 				g_assert_null(strpbrk(text, "\033\n\r\t"));
@@ -207,16 +102,16 @@ static void test_home(void)
 	struct desk d;
 
 	desk_begin(&d, false);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "kith  laptop (laptop) of Tom"));
-	g_assert_true(shows(&d, "Virtual machines (3)"));
-	g_assert_true(shows(&d, ">* work"));
-	g_assert_true(shows(&d, "here, running"));
-	g_assert_true(shows(&d, "on desktop"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "kith  laptop (laptop) of Tom"));
+	g_assert_true(desk_shows(&d, "Virtual machines (3)"));
+	g_assert_true(desk_shows(&d, ">* work"));
+	g_assert_true(desk_shows(&d, "here, running"));
+	g_assert_true(desk_shows(&d, "on desktop"));
 	/* The paired one stands first. */
-	g_assert_true(shows(&d, ">+ desktop"));
-	g_assert_true(shows(&d, "trusted, announced"));
-	g_assert_true(shows(&d, "[?] help"));
+	g_assert_true(desk_shows(&d, ">+ desktop"));
+	g_assert_true(desk_shows(&d, "trusted, announced"));
+	g_assert_true(desk_shows(&d, "[?] help"));
 	desk_end(&d);
 }
 
@@ -226,18 +121,18 @@ static void test_small(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	draw(&d, 59, 15);
-	g_assert_true(shows(&d, "kith needs 60x16"));
-	press(&d, "\n\ny");
+	desk_draw(&d, 59, 15);
+	g_assert_true(desk_shows(&d, "kith needs 60x16"));
+	desk_press(&d, "\n\ny");
 	g_assert_false(ui_take_wish(&d.ui, &w));
-	press(&d, "q");
-	g_assert_true(wished(&d, WISH_QUIT, &w));
+	desk_press(&d, "q");
+	g_assert_true(desk_wished(&d, WISH_QUIT, &w));
 	/* No size is too small for it. */
 	for (unsigned columns = 0; columns < 60; columns++)
 		for (unsigned lines = 0; lines < 16; lines++)
-			draw(&d, columns, lines);
-	draw(&d, 60, 16);
-	g_assert_true(shows(&d, "work"));
+			desk_draw(&d, columns, lines);
+	desk_draw(&d, 60, 16);
+	g_assert_true(desk_shows(&d, "work"));
 	desk_end(&d);
 }
 
@@ -250,16 +145,16 @@ static void test_empty(void)
 	ui_changed(&d.ui);
 	for (int view = '1'; view <= '7'; view++) {
 		ui_key(&d.ui, view);
-		press(&d, "\t\n\nbcaexr");
+		desk_press(&d, "\t\n\nbcaexr");
 		ui_key(&d.ui, PRESS_ESC);
 		ui_key(&d.ui, PRESS_END);
-		draw(&d, 80, 24);
+		desk_draw(&d, 80, 24);
 	}
-	g_assert_true(shows(&d, "Asking kithd"));
-	g_assert_true(shows(&d, "Not known while kithd does not answer."));
+	g_assert_true(desk_shows(&d, "Asking kithd"));
+	g_assert_true(desk_shows(&d, "Not known while kithd does not answer."));
 	state_connected(&d.state);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "No device is in sight that is not paired."));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "No device is in sight that is not paired."));
 	desk_end(&d);
 }
 
@@ -272,12 +167,12 @@ static void test_banner(void)
 	kerr_set(&why, ECONNREFUSED, KCODE_NOT_READY, "Nobody listens.");
 	state_lost(&d.state, &why);
 	d.state.now += 12;
-	draw(&d, 100, 24);
-	g_assert_true(shows(&d, "kithd does not answer since"));
-	g_assert_true(shows(&d, "(12 s). Start it with `systemctl"));
+	desk_draw(&d, 100, 24);
+	g_assert_true(desk_shows(&d, "kithd does not answer since"));
+	g_assert_true(desk_shows(&d, "(12 s). Start it with `systemctl"));
 	state_connected(&d.state);
-	draw(&d, 100, 24);
-	g_assert_false(shows(&d, "does not answer"));
+	desk_draw(&d, 100, 24);
+	g_assert_false(desk_shows(&d, "does not answer"));
 	desk_end(&d);
 }
 
@@ -296,11 +191,11 @@ static void test_state(void)
 
 	desk_begin(&d, false);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		take(&d.state, state_take_here, cases[i].json);
+		desk_take(&d, state_take_here, cases[i].json);
 		g_assert_nonnull(strstr(d.state.here.trouble, cases[i].trouble));
 		g_assert_cmpint(!*d.state.here.trouble, ==, i == 0);
-		draw(&d, 120, 24);
-		g_assert_cmpint(shows(&d, cases[i].trouble), ==, true);
+		desk_draw(&d, 120, 24);
+		g_assert_cmpint(desk_shows(&d, cases[i].trouble), ==, true);
 	}
 	desk_end(&d);
 }
@@ -324,10 +219,10 @@ static void test_odd(void)
 	g_assert_cmpstr(d.state.vms[1].name, ==, "");
 	g_assert_cmpuint(d.state.vms[1].memory_bytes, ==, 0);
 	g_assert_false(d.state.vms[1].here);
-	take(&d.state, state_take_devices, "{\"devices\":\"none\"}");
+	desk_take(&d, state_take_devices, "{\"devices\":\"none\"}");
 	g_assert_cmpuint(d.state.device_count, ==, 0);
 	ui_changed(&d.ui);
-	draw(&d, 80, 24);
+	desk_draw(&d, 80, 24);
 	desk_end(&d);
 }
 
@@ -352,20 +247,20 @@ static void test_move(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	press(&d, "\n\n");
-	g_assert_true(wished(&d, WISH_PLAN, &w));
+	desk_press(&d, "\n\n");
+	g_assert_true(desk_wished(&d, WISH_PLAN, &w));
 	g_assert_cmpstr(w.target.vm, ==, "work");
 	g_assert_cmpstr(w.target.name, ==, "desktop");
 	/* Before the plan is there, nothing is agreed to. */
-	press(&d, "y");
-	g_assert_false(wished(&d, WISH_MOVE, &w));
+	desk_press(&d, "y");
+	g_assert_false(desk_wished(&d, WISH_MOVE, &w));
 	planned(&d, true);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "\"work\" to \"desktop\": allowed"));
-	g_assert_true(shows(&d, "while it runs, with its disks"));
-	g_assert_true(shows(&d, "[ Yes ]"));
-	press(&d, "y");
-	g_assert_true(wished(&d, WISH_MOVE, &w));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "\"work\" to \"desktop\": allowed"));
+	g_assert_true(desk_shows(&d, "while it runs, with its disks"));
+	g_assert_true(desk_shows(&d, "[ Yes ]"));
+	desk_press(&d, "y");
+	g_assert_true(desk_wished(&d, WISH_MOVE, &w));
 	g_assert_cmpint(w.target.uuid[1], ==, 0x11);
 	g_assert_cmpint(w.target.device[0], ==, 0xaa);
 	desk_end(&d);
@@ -377,21 +272,21 @@ static void test_refused(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	press(&d, "\n\n");
+	desk_press(&d, "\n\n");
 	planned(&d, false);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "The policy forbids it."));
-	g_assert_false(shows(&d, "[ Yes ]"));
-	press(&d, "y\n");
-	g_assert_false(wished(&d, WISH_MOVE, &w));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "The policy forbids it."));
+	g_assert_false(desk_shows(&d, "[ Yes ]"));
+	desk_press(&d, "y\n");
+	g_assert_false(desk_wished(&d, WISH_MOVE, &w));
 	/* No is no, by each of its keys. */
 	for (const char *no = "nq"; *no; no++) {
 		ui_key(&d.ui, PRESS_ESC);
-		press(&d, "\n");
+		desk_press(&d, "\n");
 		planned(&d, true);
 		ui_key(&d.ui, *no);
 		g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
-		g_assert_false(wished(&d, WISH_MOVE, &w));
+		g_assert_false(desk_wished(&d, WISH_MOVE, &w));
 	}
 	desk_end(&d);
 }
@@ -402,23 +297,23 @@ static void test_elsewhere(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	press(&d, "j\n");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "\"mail\" is on \"desktop\": use `kith` there"));
-	g_assert_false(wished(&d, WISH_PLAN, &w));
+	desk_press(&d, "j\n");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "\"mail\" is on \"desktop\": use `kith` there"));
+	g_assert_false(desk_wished(&d, WISH_PLAN, &w));
 	/* One that is not paired is no place to go. */
-	press(&d, "k\nj\n");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "is not paired with this device"));
-	g_assert_false(wished(&d, WISH_PLAN, &w));
+	desk_press(&d, "k\nj\n");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "is not paired with this device"));
+	g_assert_false(desk_wished(&d, WISH_PLAN, &w));
 	desk_end(&d);
 }
 
-#define JOB(phase, source)                                                                 \
-	"{\"jobs\":[{\"hid\":\"ff112233445566778899aabbccddeeff\",\"uuid\":"               \
-	"\"00112233445566778899aabbccddeeff\",\"vm\":\"work\",\"device\":\"" DESKTOP "\"," \
-	"\"device_name\":\"desktop\",\"source\":" source ",\"phase\":\"" phase "\","       \
-	"\"ram_bytes\":0,\"ram_total\":100,\"disk_bytes\":40,\"disk_total\":0,"            \
+#define JOB(phase, source)                                                                      \
+	"{\"jobs\":[{\"hid\":\"ff112233445566778899aabbccddeeff\",\"uuid\":"                    \
+	"\"00112233445566778899aabbccddeeff\",\"vm\":\"work\",\"device\":\"" DESK_DESKTOP "\"," \
+	"\"device_name\":\"desktop\",\"source\":" source ",\"phase\":\"" phase "\","            \
+	"\"ram_bytes\":0,\"ram_total\":100,\"disk_bytes\":40,\"disk_total\":0,"                 \
 	"\"rate_bytes_s\":10,\"left_ms\":6000,\"elapsed_ms\":4000}]}"
 
 static void test_progress(void)
@@ -427,20 +322,20 @@ static void test_progress(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	take(&d.state, state_take_jobs, JOB("copying memory", "true"));
+	desk_take(&d, state_take_jobs, JOB("copying memory", "true"));
 	ui_changed(&d.ui);
-	draw(&d, 100, 24);
-	g_assert_true(shows(&d, "~ work -> desktop: copying memory  [#########"));
-	g_assert_true(shows(&d, "40 %"));
-	g_assert_true(shows(&d, "to desktop: copying memory"));
-	press(&d, "c");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "Stop the hand-off of \"work\" to \"desktop\"?"));
+	desk_draw(&d, 100, 24);
+	g_assert_true(desk_shows(&d, "~ work -> desktop: copying memory  [#########"));
+	g_assert_true(desk_shows(&d, "40 %"));
+	g_assert_true(desk_shows(&d, "to desktop: copying memory"));
+	desk_press(&d, "c");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Stop the hand-off of \"work\" to \"desktop\"?"));
 	/* The safe choice has the focus. */
-	press(&d, "\n");
-	g_assert_false(wished(&d, WISH_CANCEL, &w));
-	press(&d, "c\t\n");
-	g_assert_true(wished(&d, WISH_CANCEL, &w));
+	desk_press(&d, "\n");
+	g_assert_false(desk_wished(&d, WISH_CANCEL, &w));
+	desk_press(&d, "c\t\n");
+	g_assert_true(desk_wished(&d, WISH_CANCEL, &w));
 	g_assert_cmpstr(w.hid, ==, "ff112233445566778899aabbccddeeff");
 	desk_end(&d);
 }
@@ -451,12 +346,12 @@ static void test_bring_back(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	press(&d, "b");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "Nobody remembers"));
-	take(&d.state, state_take_jobs, JOB("done", "false"));
-	press(&d, "b");
-	g_assert_true(wished(&d, WISH_PLAN, &w));
+	desk_press(&d, "b");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Nobody remembers"));
+	desk_take(&d, state_take_jobs, JOB("done", "false"));
+	desk_press(&d, "b");
+	g_assert_true(desk_wished(&d, WISH_PLAN, &w));
 	g_assert_cmpstr(w.target.name, ==, "desktop");
 	desk_end(&d);
 }
@@ -467,18 +362,18 @@ static void test_read_only(void)
 	struct wish w;
 
 	desk_begin(&d, true);
-	take(&d.state, state_take_jobs, JOB("copying memory", "true"));
-	press(&d, "c");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "This is read-only"));
-	press(&d, "\n\n");
+	desk_take(&d, state_take_jobs, JOB("copying memory", "true"));
+	desk_press(&d, "c");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "This is read-only"));
+	desk_press(&d, "\n\n");
 	planned(&d, true);
-	press(&d, "y\n");
-	g_assert_false(wished(&d, WISH_MOVE, &w));
-	draw(&d, 80, 24);
-	g_assert_false(shows(&d, "[ Yes ]"));
-	press(&d, "7p5e2a");
-	g_assert_false(wished(&d, WISH_PAIR, &w));
+	desk_press(&d, "y\n");
+	g_assert_false(desk_wished(&d, WISH_MOVE, &w));
+	desk_draw(&d, 80, 24);
+	g_assert_false(desk_shows(&d, "[ Yes ]"));
+	desk_press(&d, "7p5e2a");
+	g_assert_false(desk_wished(&d, WISH_PAIR, &w));
 	desk_end(&d);
 }
 
@@ -489,14 +384,14 @@ static void test_selection(void)
 	struct desk d;
 
 	desk_begin(&d, false);
-	press(&d, "j");
+	desk_press(&d, "j");
 	/* The list comes in another order. */
-	take(&d.state, state_take_vms,
-	     "{\"vms\":[{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\","
-	     "\"known\":true,\"policy_version\":1,\"here\":true}]}");
+	desk_take(&d, state_take_vms,
+		  "{\"vms\":[{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\","
+		  "\"known\":true,\"policy_version\":1,\"here\":true}]}");
 	ui_changed(&d.ui);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, ">* mail"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, ">* mail"));
 	desk_end(&d);
 }
 
@@ -505,19 +400,19 @@ static void test_filter(void)
 	struct desk d;
 
 	desk_begin(&d, false);
-	press(&d, "/MAI");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "Filter: MAI_"));
-	g_assert_true(shows(&d, "(1 of 3)"));
-	g_assert_false(shows(&d, "* work"));
-	press(&d, "\n");
-	g_assert_true(shows(&d, ">- mail"));
+	desk_press(&d, "/MAI");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Filter: MAI_"));
+	g_assert_true(desk_shows(&d, "(1 of 3)"));
+	g_assert_false(desk_shows(&d, "* work"));
+	desk_press(&d, "\n");
+	g_assert_true(desk_shows(&d, ">- mail"));
 	ui_key(&d.ui, PRESS_ESC);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "* work"));
-	press(&d, "/zzz");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "No row has these letters"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "* work"));
+	desk_press(&d, "/zzz");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "No row has these letters"));
 	desk_end(&d);
 }
 
@@ -526,11 +421,11 @@ static void test_help(void)
 	struct desk d;
 
 	desk_begin(&d, false);
-	press(&d, "?bring");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "Search: bring_"));
-	g_assert_true(shows(&d, "sends a VM back"));
-	g_assert_false(shows(&d, "leave; hand-offs go on"));
+	desk_press(&d, "?bring");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Search: bring_"));
+	g_assert_true(desk_shows(&d, "sends a VM back"));
+	g_assert_false(desk_shows(&d, "leave; hand-offs go on"));
 	ui_key(&d.ui, PRESS_ESC);
 	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
 	desk_end(&d);
@@ -544,25 +439,25 @@ static void test_trust(void)
 
 	desk_begin(&d, false);
 	memset(t.peer.id, 0, sizeof(t.peer.id));
-	press(&d, "2");
-	g_assert_true(wished(&d, WISH_TRUST, &w));
+	desk_press(&d, "2");
+	g_assert_true(desk_wished(&d, WISH_TRUST, &w));
 	memcpy(t.peer.id, w.target.device, DEVICE_ID_LEN);
 	memset(t.hash, 7, sizeof(t.hash));
 	snprintf(t.peer.name, sizeof(t.peer.name), "desktop");
 	t.peer.evidence_time = 1800000000 - 300;
 	t.now[4][0] = 1;
 	state_take_trust(&d.state, &t);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "DIFFERS from accepted"));
-	g_assert_true(shows(&d, "kernel 6.1"));
-	press(&d, "a");
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "the boot loader or kernel (PCR 4)"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "DIFFERS from accepted"));
+	g_assert_true(desk_shows(&d, "kernel 6.1"));
+	desk_press(&d, "a");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "the boot loader or kernel (PCR 4)"));
 	/* Enter is no. */
-	press(&d, "\n");
-	g_assert_false(wished(&d, WISH_ACCEPT, &w));
-	press(&d, "ay");
-	g_assert_true(wished(&d, WISH_ACCEPT, &w));
+	desk_press(&d, "\n");
+	g_assert_false(desk_wished(&d, WISH_ACCEPT, &w));
+	desk_press(&d, "ay");
+	g_assert_true(desk_wished(&d, WISH_ACCEPT, &w));
 	g_assert_cmpint(w.shown[0], ==, 7);
 	desk_end(&d);
 }
@@ -573,30 +468,31 @@ static void test_pairing(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	press(&d, "7p");
-	g_assert_true(wished(&d, WISH_PAIR, &w));
+	desk_press(&d, "7p");
+	g_assert_true(desk_wished(&d, WISH_PAIR, &w));
 	d.state.pairing.running = true;
-	take(&d.state, state_take_pairing,
-	     "{\"event\":\"code\",\"code\":\"586 0280\",\"peer\":\"desktop\",\"peer_owner\":\"\","
-	     "\"peer_role\":\"desktop\",\"peer_tier\":\"software\",\"past\":\"none\"}");
+	desk_take(&d, state_take_pairing,
+		  "{\"event\":\"code\",\"code\":\"586 "
+		  "0280\",\"peer\":\"desktop\",\"peer_owner\":\"\","
+		  "\"peer_role\":\"desktop\",\"peer_tier\":\"software\",\"past\":\"none\"}");
 	ui_changed(&d.ui);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "586 0280"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "586 0280"));
 	/* No single key says yes. */
-	press(&d, "y\n\n");
-	g_assert_false(wished(&d, WISH_ANSWER, &w));
-	press(&d, "yes\n");
-	g_assert_true(wished(&d, WISH_ANSWER, &w));
+	desk_press(&d, "y\n\n");
+	g_assert_false(desk_wished(&d, WISH_ANSWER, &w));
+	desk_press(&d, "yes\n");
+	g_assert_true(desk_wished(&d, WISH_ANSWER, &w));
 	g_assert_cmpstr(w.word, ==, "yes");
 	d.state.pairing.answered = true;
-	take(&d.state, state_take_pairing,
-	     "{\"event\":\"paired\",\"peer\":\"desktop\",\"peer_owner\":\"Tom\","
-	     "\"recovery_key\":\"MJ905-AAAAA\"}");
+	desk_take(&d, state_take_pairing,
+		  "{\"event\":\"paired\",\"peer\":\"desktop\",\"peer_owner\":\"Tom\","
+		  "\"recovery_key\":\"MJ905-AAAAA\"}");
 	state_pairing_over(&d.state, 0);
 	ui_changed(&d.ui);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "Paired with \"desktop\" of Tom."));
-	g_assert_true(shows(&d, "MJ905-AAAAA"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Paired with \"desktop\" of Tom."));
+	g_assert_true(desk_shows(&d, "MJ905-AAAAA"));
 	desk_end(&d);
 }
 
@@ -608,12 +504,12 @@ static void test_log(void)
 
 	desk_begin(&d, false);
 	kerr_set(&a[1].reason, EACCES, KCODE_ATTEST_PCR, "Changed.");
-	press(&d, "4");
+	desk_press(&d, "4");
 	state_take_log(&d.state, a, 2);
 	ui_changed(&d.ui);
-	draw(&d, 100, 24);
-	g_assert_true(shows(&d, "attest"));
-	g_assert_true(shows(&d, "with desktop: Changed."));
+	desk_draw(&d, 100, 24);
+	g_assert_true(desk_shows(&d, "attest"));
+	g_assert_true(desk_shows(&d, "with desktop: Changed."));
 	for (unsigned i = 0; i < STATE_LOG_MAX; i++) {
 		a[0].seq = i;
 		state_take_log(&d.state, a, 1);
@@ -629,17 +525,18 @@ static void test_doctor(void)
 	struct wish w;
 
 	desk_begin(&d, false);
-	press(&d, "6");
-	g_assert_true(wished(&d, WISH_DOCTOR, &w));
-	take(&d.state, state_take_checks,
-	     "{\"checks\":[{\"name\":\"kithd\",\"verdict\":\"ok\",\"sentence\":\"It runs.\"},"
-	     "{\"name\":\"tpm\",\"verdict\":\"bad\",\"sentence\":\"No TPM.\",\"remedy\":\"`kith "
-	     "x`\"}]}");
+	desk_press(&d, "6");
+	g_assert_true(desk_wished(&d, WISH_DOCTOR, &w));
+	desk_take(
+		&d, state_take_checks,
+		"{\"checks\":[{\"name\":\"kithd\",\"verdict\":\"ok\",\"sentence\":\"It runs.\"},"
+		"{\"name\":\"tpm\",\"verdict\":\"bad\",\"sentence\":\"No TPM.\",\"remedy\":\"`kith "
+		"x`\"}]}");
 	ui_changed(&d.ui);
-	draw(&d, 80, 24);
-	g_assert_true(shows(&d, "+ kithd"));
-	g_assert_true(shows(&d, "! tpm"));
-	g_assert_true(shows(&d, "No TPM. `kith x`"));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "+ kithd"));
+	g_assert_true(desk_shows(&d, "! tpm"));
+	g_assert_true(desk_shows(&d, "No TPM. `kith x`"));
 	desk_end(&d);
 }
 
@@ -663,12 +560,12 @@ static void test_many(void)
 	json_decref(answer);
 	start = clock();
 	for (int i = 0; i < 50; i++) {
-		press(&d, "2j");
+		desk_press(&d, "2j");
 		ui_changed(&d.ui);
-		draw(&d, 120, 40);
+		desk_draw(&d, 120, 40);
 	}
 	g_assert_cmpint((clock() - start) / 50, <, CLOCKS_PER_SEC / 20);
-	g_assert_true(shows(&d, "device 49"));
+	g_assert_true(desk_shows(&d, "device 49"));
 	desk_end(&d);
 }
 

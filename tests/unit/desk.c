@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The facts are as kithd tells them. */
+#include "tests/unit/desk.h"
+
+#include <glib.h>
+#include <string.h>
+
+static const char vms[] =
+	"{\"vms\":["
+	"{\"uuid\":\"" DESK_WORK "\",\"name\":\"work\",\"known\":true,"
+	"\"defined\":true,\"policy_version\":1,\"here\":true,\"state\":\"running\",\"hid\":null},"
+	"{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\",\"known\":true,"
+	"\"defined\":false,\"policy_version\":1,\"here\":false,\"holder_name\":\"desktop\"},"
+	"{\"uuid\":\"20112233445566778899aabbccddeeff\",\"name\":\"" DESK_LONG "\",\"known\":false,"
+	"\"defined\":true,\"here\":true,\"state\":\"off\"}],"
+	"\"error\":null,\"mover_error\":null}";
+static const char devices[] =
+	"{\"devices\":["
+	"{\"id\":\"bb112233445566778899aabbccddeeff\",\"name\":\"device-bb112233\","
+	"\"paired\":false,\"nearby\":true,\"age_ms\":10,\"pairing\":false},"
+	"{\"id\":\"" DESK_DESKTOP "\",\"name\":\"desktop\",\"role\":\"desktop\",\"paired\":true,"
+	"\"own\":true,\"person\":\"Tom\",\"verdict\":\"trusted\",\"tier\":\"software\","
+	"\"nearby\":true,\"age_ms\":20,\"reason\":null}],\"error\":null}";
+
+void desk_take(struct desk *d, void (*fn)(struct state *s, const json_t *v), const char *text)
+{
+	json_error_t e;
+	json_t *v = json_loads(text, 0, &e);
+
+	if (!v)
+		g_error("%s in %s", e.text, text);
+	fn(&d->state, v);
+	json_decref(v);
+}
+
+void desk_begin(struct desk *d, bool read_only)
+{
+	memset(d, 0, sizeof(*d));
+	d->state.now = DESK_TIME;
+	ui_begin(&d->ui, &d->state, read_only);
+	state_connected(&d->state);
+	desk_take(
+		d, state_take_here,
+		"{\"name\":\"laptop\",\"role\":\"laptop\",\"owner\":\"Tom\",\"state\":\"ready\"}");
+	desk_take(d, state_take_vms, vms);
+	desk_take(d, state_take_devices, devices);
+	ui_changed(&d->ui);
+}
+
+void desk_end(struct desk *d)
+{
+	ui_release(&d->ui);
+	state_release(&d->state);
+	canvas_release(&d->canvas);
+}
+
+void desk_press(struct desk *d, const char *keys)
+{
+	for (; *keys; keys++)
+		ui_key(&d->ui, *keys == '\n'	 ? PRESS_ENTER
+			       : *keys == '\t'	 ? PRESS_TAB
+			       : *keys == '\033' ? PRESS_ESC
+						 : *keys);
+}
+
+bool desk_wished(struct desk *d, enum wish_kind kind, struct wish *ret)
+{
+	while (ui_take_wish(&d->ui, ret))
+		if (ret->kind == kind)
+			return true;
+	return false;
+}
+
+void desk_draw(struct desk *d, unsigned columns, unsigned lines)
+{
+	g_assert_cmpint(canvas_resize(&d->canvas, lines, columns), ==, 0);
+	ui_resized(&d->ui, lines, columns);
+	draw_screen(&d->ui, &d->canvas);
+}
+
+char *desk_line(const struct desk *d, unsigned line)
+{
+	GString *text = g_string_new(NULL);
+
+	for (unsigned i = 0; i < d->canvas.columns; i++)
+		g_string_append(text, canvas_at(&d->canvas, line, i)->text);
+	return g_string_free(text, FALSE);
+}
+
+bool desk_shows(const struct desk *d, const char *what)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < d->canvas.lines; i++) {
+		g_autofree char *text = desk_line(d, i);
+
+		found = found || strstr(text, what);
+	}
+	return found;
+}
