@@ -71,6 +71,39 @@ bool desk_wished(struct desk *d, enum wish_kind kind, struct wish *ret)
 	return false;
 }
 
+void desk_plan_of(struct desk *d, bool off, const char *why_not_warm)
+{
+	struct policyd_plan plan = {.allowed = 1, .verdict = VERDICT_TRUSTED};
+	json_t *warm = why_not_warm
+			       ? json_pack("{s:s, s:s}", "code", "domain", "text", why_not_warm)
+			       : json_null();
+	json_t *live = off ? json_pack("{s:s, s:s}", "code", "not-running", "text", "It is off.")
+			   : json_null();
+	json_t *answer = json_pack(
+		"{s:s, s:b, s:[{s:s, s:o, s:i}, {s:s, s:o, s:i}, {s:s, s:n, s:i}], s:n, s:I, s:I, "
+		"s:b, s:i, s:i}",
+		"rung", off ? "cold" : "live-disk", "off", off, "rungs", "rung", "live", "reason",
+		live, "pause_ms", 1000, "rung", "warm", "reason", warm, "pause_ms", 21000, "rung",
+		"cold", "reason", "pause_ms", 12000, "reason", "memory_bytes",
+		(json_int_t)(off ? 0 : INT64_C(2147483648)), "disk_bytes", (json_int_t)1073741824,
+		"reached", 1, "least_ms", 11000, "most_ms", 32000);
+	struct outlook o;
+
+	g_assert_nonnull(answer);
+	snprintf(plan.rule, sizeof(plan.rule),
+		 "allow owner all to own laptop, desktop, server if verdict trusted");
+	outlook_begin(&plan, &o);
+	outlook_take(&o, answer);
+	json_decref(answer);
+	ui_planned(&d->ui, &o);
+	outlook_release(&o);
+}
+
+void desk_plan(struct desk *d)
+{
+	desk_plan_of(d, false, NULL);
+}
+
 void desk_draw(struct desk *d, unsigned columns, unsigned lines)
 {
 	g_assert_cmpint(canvas_resize(&d->canvas, lines, columns), ==, 0);

@@ -28,6 +28,10 @@ void desk_press(struct desk *d, const char *keys);
 /* The next wish of that kind; those before it are dropped. False if there is none. */
 bool desk_wished(struct desk *d, enum wish_kind kind, struct wish *ret);
 
+/* Answers the plan that is asked for: it is allowed. Warm is not possible if that says why. */
+void desk_plan(struct desk *d);
+void desk_plan_of(struct desk *d, bool off, const char *why_not_warm);
+
 void desk_draw(struct desk *d, unsigned columns, unsigned lines);
 /* What was drawn in a line, malloced by GLib. */
 char *desk_line(const struct desk *d, unsigned line);

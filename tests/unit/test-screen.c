@@ -291,6 +291,68 @@ static void test_refused(void)
 	desk_end(&d);
 }
 
+/* Up and Down choose among the ways that would work; what counts is the one that was shown. */
+static void test_rungs(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	desk_press(&d, "\n\n");
+	desk_plan(&d);
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "(*) live: would work, while it runs"));
+	g_assert_true(desk_shows(&d, "[Up/Down] how"));
+	desk_press(&d, "j");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "( ) live"));
+	g_assert_true(desk_shows(&d, "(*) warm: would work, it stands still"));
+	desk_press(&d, "\n");
+	g_assert_true(desk_wished(&d, WISH_MOVE, &w));
+	g_assert_cmpint(w.target.rung, ==, MOVE_RUNG_WARM);
+	/* What ends the guest's work is not begun by Enter. */
+	desk_press(&d, "\n");
+	desk_plan(&d);
+	desk_press(&d, "jjj\n");
+	g_assert_false(desk_wished(&d, WISH_MOVE, &w));
+	desk_press(&d, "\n");
+	desk_plan(&d);
+	desk_press(&d, "jjjky");
+	g_assert_true(desk_wished(&d, WISH_MOVE, &w));
+	g_assert_cmpint(w.target.rung, ==, MOVE_RUNG_WARM);
+	desk_end(&d);
+}
+
+static void test_rungs_not_possible(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	desk_press(&d, "\n\n");
+	desk_plan_of(&d, false, "It has a camera.");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "x  warm: It has a camera."));
+	desk_press(&d, "j");
+	/* However small the screen is, the chosen one is on it. */
+	desk_draw(&d, 60, 16);
+	g_assert_true(desk_shows(&d, "(*) cold: would work"));
+	g_assert_true(desk_shows(&d, "[ Yes ]"));
+	desk_press(&d, "y");
+	g_assert_true(desk_wished(&d, WISH_MOVE, &w));
+	g_assert_cmpint(w.target.rung, ==, MOVE_RUNG_COLD);
+	/* One that is off goes as it is: asked to go cold, one that was started meanwhile would be
+	 * shut down. */
+	desk_press(&d, "\n");
+	desk_plan_of(&d, true, "It is off.");
+	desk_draw(&d, 80, 24);
+	g_assert_false(desk_shows(&d, "(*)"));
+	desk_press(&d, "j\n");
+	g_assert_true(desk_wished(&d, WISH_MOVE, &w));
+	g_assert_cmpint(w.target.rung, ==, MOVE_RUNG_ANY);
+	desk_end(&d);
+}
+
 static void test_elsewhere(void)
 {
 	struct desk d;
@@ -585,6 +647,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/odd answers", test_odd);
 	g_test_add_func("/screen/a move", test_move);
 	g_test_add_func("/screen/a move that is refused", test_refused);
+	g_test_add_func("/screen/a way to move is chosen", test_rungs);
+	g_test_add_func("/screen/a way that is not possible", test_rungs_not_possible);
 	g_test_add_func("/screen/a VM that is elsewhere", test_elsewhere);
 	g_test_add_func("/screen/progress and cancel", test_progress);
 	g_test_add_func("/screen/bring it back", test_bring_back);

@@ -176,29 +176,6 @@ static void compare(struct desk *d, const char *name, unsigned columns, unsigned
 	}
 }
 
-static void give_plan(struct desk *d)
-{
-	struct policyd_plan plan = {.allowed = 1, .verdict = VERDICT_TRUSTED};
-	json_t *answer = json_loads(
-		"{\"rung\":\"live-disk\",\"off\":false,\"rungs\":["
-		"{\"rung\":\"live\",\"reason\":null,\"pause_ms\":1000},"
-		"{\"rung\":\"warm\",\"reason\":null,\"pause_ms\":21000},"
-		"{\"rung\":\"cold\",\"reason\":{\"code\":\"domain\",\"text\":\"Its guest does not "
-		"answer, so it cannot be asked to shut down.\"}}],\"reason\":null,"
-		"\"memory_bytes\":2147483648,\"disk_bytes\":1073741824,\"reached\":true,"
-		"\"least_ms\":11000,\"most_ms\":32000}",
-		0, NULL);
-	struct outlook o;
-
-	snprintf(plan.rule, sizeof(plan.rule),
-		 "allow owner all to own laptop, desktop, server if verdict trusted");
-	outlook_begin(&plan, &o);
-	outlook_take(&o, answer);
-	json_decref(answer);
-	ui_planned(&d->ui, &o);
-	outlook_release(&o);
-}
-
 static void give_refusal(struct desk *d)
 {
 	struct policyd_plan plan = {.verdict = VERDICT_UNTRUSTED};
@@ -254,8 +231,9 @@ static const struct {
 	{"policy", "5", NULL, "", false},
 	{"doctor", "6", NULL, "", false},
 	{"pair", "7", NULL, "", false},
-	{"plan", "\n\n", give_plan, "", false},
-	{"plan-read-only", "\n\n", give_plan, "", true},
+	{"plan", "\n\n", desk_plan, "", false},
+	{"plan-cold", "\n\n", desk_plan, "jj", false},
+	{"plan-read-only", "\n\n", desk_plan, "", true},
 	{"refused", "\n\n", give_refusal, "", false},
 	{"cancel", "c", NULL, "", false},
 	{"accept", "2a", NULL, "", false},

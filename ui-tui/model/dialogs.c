@@ -47,6 +47,7 @@ static void scroll(struct dialog *d, int key)
 {
 	size_t last = d->text.count ? d->text.count - 1 : 0;
 
+	d->follow = false;
 	if (key == PRESS_UP && d->top)
 		d->top--;
 	else if (key == PRESS_DOWN)
@@ -77,10 +78,26 @@ static void take_yes(struct ui *ui)
 	ui_close(ui);
 }
 
+/* The rung of the plan by the keys that select rows. */
+static bool choose_rung(struct ui *ui, int key)
+{
+	bool back = key == PRESS_UP || key == 'k', on = key == PRESS_DOWN || key == 'j';
+	struct dialog *d = &ui->dialog;
+
+	if (d->kind != DIALOG_PLAN || d->target.rung == MOVE_RUNG_ANY || (!back && !on))
+		return false;
+	d->target.rung = outlook_next(&d->outlook, d->target.rung, back);
+	d->follow = true;
+	ui_show_plan(ui);
+	return true;
+}
+
 static void question_key(struct ui *ui, int key)
 {
 	struct dialog *d = &ui->dialog;
 
+	if (choose_rung(ui, key))
+		return;
 	if (key == 'y' || key == 'Y' || (key == PRESS_ENTER && d->yes))
 		take_yes(ui);
 	else if (key == 'n' || key == 'N' || key == 'q' || key == PRESS_ESC || key == PRESS_ENTER)

@@ -204,6 +204,15 @@ static void put_buttons(struct canvas *c, const struct dialog *d, unsigned line,
 	canvas_reverse(c, line, d->yes ? column : column + 10, d->yes ? 7 : 6);
 }
 
+/* The first line to show of what the text is wrapped to. */
+static size_t dialog_top(const struct dialog *d, const struct sheet *wrapped, size_t lines)
+{
+	for (size_t i = 0; d->follow && i < wrapped->count; i++)
+		if (strncmp(wrapped->lines[i].text, OUTLOOK_CHOSEN, strlen(OUTLOOK_CHOSEN)) == 0)
+			return i + 2 > lines ? i + 2 - lines : 0;
+	return d->top;
+}
+
 static void put_dialog(const struct ui *ui, struct canvas *c)
 {
 	const struct dialog *d = &ui->dialog;
@@ -221,7 +230,7 @@ static void put_dialog(const struct ui *ui, struct canvas *c)
 	box.column = (c->columns - columns) / 2;
 	put_frame(c, &box, d->title);
 	inner = (struct box){box.line + 1, box.column + 2, inner.lines, columns - 4};
-	pane_text(c, &inner, &d->text, d->top);
+	pane_text(c, &inner, &d->text, dialog_top(d, &wrapped, inner.lines));
 	sheet_clear(&wrapped);
 	if (d->question)
 		put_buttons(c, d, box.line + box.lines - 2, box.column + 2);

@@ -12,6 +12,7 @@
 #define DOCTOR WHERE_VIEW(VIEW_DOCTOR)
 #define PAIR WHERE_VIEW(VIEW_PAIR)
 #define DIALOGS (WHERE_QUESTION | WHERE_CODE | WHERE_TEXT)
+#define QUESTIONS (WHERE_QUESTION | WHERE_CHOICE)
 
 static const struct hint hints[] = {
 	{HOME, false, true, false, "Enter", "choose",
@@ -28,8 +29,11 @@ static const struct hint hints[] = {
 	{PAIR, true, true, false, "Enter", "pair", "pair with the selected device"},
 	{PAIR, true, true, false, "p", "wait", "pair with whichever other device waits"},
 	{PAIR, true, true, false, "x", "stop", "close the pairing window"},
-	{WHERE_QUESTION, false, true, false, "y", "yes", "yes"},
-	{WHERE_QUESTION, false, true, false, "n", "no", "no; Esc is the same"},
+	{QUESTIONS, false, true, false, "y", "yes", "yes"},
+	{QUESTIONS, false, true, false, "n", "no", "no; Esc is the same"},
+	{WHERE_CHOICE, false, true, false, "Up/Down", "how",
+	 "in a plan: choose how the VM goes: live, warm or cold"},
+	{WHERE_CHOICE, false, true, false, "PgUp/PgDn", "scroll", "scroll"},
 	{WHERE_CODE, false, true, false, "yes/no Enter", "answer", "the whole word"},
 	{DIALOGS, false, true, false, "Up/Down", "scroll", "scroll"},
 	{WHERE_TEXT, false, true, false, "Esc", "close", "close this"},
@@ -69,6 +73,9 @@ unsigned ui_where(const struct ui *ui)
 	case DIALOG_CODE:
 		return WHERE_CODE;
 	case DIALOG_PLAN:
+		if (ui->dialog.question && ui->dialog.target.rung != MOVE_RUNG_ANY)
+			return WHERE_CHOICE;
+		return ui->dialog.question ? WHERE_QUESTION : WHERE_TEXT;
 	case DIALOG_CANCEL:
 	case DIALOG_ACCEPT:
 		return ui->dialog.question ? WHERE_QUESTION : WHERE_TEXT;

@@ -87,8 +87,58 @@ static void say_pause(const json_t *row, char *ret, size_t size)
 			 (unsigned long long)(pause + 999) / 1000);
 }
 
+/* As kithd lists it; NULL if it does not. */
+static const json_t *row_of(const struct outlook *o, enum move_rung rung)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(o->rungs, i, row)
+	{
+		if (strcmp(model_text(row, "rung"), move_rung_to_string(rung)) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+bool outlook_can(const struct outlook *o, enum move_rung rung)
+{
+	const json_t *row = row_of(o, rung);
+
+	return row && !json_is_object(json_object_get(row, "reason"));
+}
+
+enum move_rung outlook_first(const struct outlook *o)
+{
+	if (o->off || !o->plan.allowed)
+		return MOVE_RUNG_ANY;
+	for (enum move_rung i = MOVE_RUNG_LIVE; i < _MOVE_RUNG_MAX; i++)
+		if (outlook_can(o, i))
+			return i;
+	return MOVE_RUNG_ANY;
+}
+
+enum move_rung outlook_next(const struct outlook *o, enum move_rung from, bool back)
+{
+	for (int i = (int)from + (back ? -1 : 1); i >= MOVE_RUNG_LIVE && i < _MOVE_RUNG_MAX;
+	     i += back ? -1 : 1)
+		if (outlook_can(o, (enum move_rung)i))
+			return (enum move_rung)i;
+	return from;
+}
+
+/* What stands before a rung: how it is chosen, where it can be. */
+static const char *rung_mark(enum move_rung rung, enum move_rung chosen, bool can)
+{
+	if (chosen == MOVE_RUNG_ANY)
+		return "  ";
+	if (!can)
+		return "   x  ";
+	return rung == chosen ? OUTLOOK_CHOSEN " " : "  ( ) ";
+}
+
 /* Each way in which it can be asked to go. */
-static void say_rungs(const struct outlook *o, struct sheet *ret)
+static void say_rungs(const struct outlook *o, enum move_rung chosen, struct sheet *ret)
 {
 	static const char *const words[_MOVE_RUNG_MAX][2] = {
 		[MOVE_RUNG_LIVE] = {"would work, while it runs"},
@@ -109,10 +159,13 @@ static void say_rungs(const struct outlook *o, struct sheet *ret)
 			continue;
 		say_pause(row, pause, sizeof(pause));
 		if (json_is_object(reason))
-			sheet_add(ret, STYLE_DIM, "  %s: %s", model_text(row, "rung"),
-				  model_text(reason, "text"));
+			sheet_add(ret, STYLE_DIM, "%s%s: %s",
+				  rung_mark((enum move_rung)rung, chosen, false),
+				  model_text(row, "rung"), model_text(reason, "text"));
 		else
-			sheet_add(ret, STYLE_PLAIN, "  %s: %s%s%s.", model_text(row, "rung"),
+			sheet_add(ret, rung == (int)chosen ? STYLE_STRONG : STYLE_PLAIN,
+				  "%s%s: %s%s%s.", rung_mark((enum move_rung)rung, chosen, true),
+				  model_text(row, "rung"),
 				  words[rung][o->off] ? words[rung][o->off] : "would work", pause,
 				  rung == MOVE_RUNG_COLD && !o->off ? ", and as its guest needs"
 								    : "");
@@ -139,7 +192,7 @@ static void say_how(const struct outlook *o, const struct target *t, struct shee
 			  "with \"%s\".",
 			  (unsigned long long)(o->least_ms / 1000),
 			  (unsigned long long)(o->most_ms / 1000 + 1), t->name);
-	say_rungs(o, ret);
+	say_rungs(o, t->rung, ret);
 	if (o->rewired)
 		sheet_add(ret, STYLE_WARN,
 			  "  network: %llu of its cards will be on another network there, which "

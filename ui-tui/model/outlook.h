@@ -36,7 +36,18 @@ json_t *outlook_request(const struct target *t);
 void outlook_take(struct outlook *o, const json_t *answer);
 void outlook_fail(struct outlook *o, const struct kerr *why);
 
-/* In words, line by line; the first says whether it is allowed. */
+/* Whether it would go in that way; what kithd does not name would not. */
+bool outlook_can(const struct outlook *o, enum move_rung rung);
+/* The rung that a person is offered first: what runs goes on running if it can. ANY where there is
+ * nothing to choose, as for a VM that is off; or where kithd names none. */
+enum move_rung outlook_first(const struct outlook *o);
+/* The next one that would work, below `from` or (`back`) above it; `from` if there is none. */
+enum move_rung outlook_next(const struct outlook *o, enum move_rung from, bool back);
+
+#define OUTLOOK_CHOSEN "  (*)" /* how the line of the rung begins that `t` names */
+
+/* In words, line by line; the first says whether it is allowed. If `t` names a rung, they are to
+ * choose from. */
 void outlook_say(const struct outlook *o, const struct target *t, struct sheet *ret);
 /* As `kith --json plan` prints it, without `reason` (new reference). */
 json_t *outlook_json(const struct outlook *o, const struct target *t);

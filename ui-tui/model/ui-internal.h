@@ -11,6 +11,7 @@
 #define WHERE_CODE (1u << 17)
 #define WHERE_TEXT (1u << 18)
 #define WHERE_FILTER (1u << 19)
+#define WHERE_CHOICE (1u << 20) /* a question with more than one yes */
 unsigned ui_where(const struct ui *ui);
 
 /* A row of the help: what a key does in some places. */
@@ -35,6 +36,8 @@ struct dialog *ui_open(struct ui *ui, enum dialog_kind kind, const char *title);
 /* Keys while a dialog is open; while a filter is typed. */
 void ui_dialog_key(struct ui *ui, int key);
 void ui_filter_key(struct ui *ui, int key);
+/* Writes the plan that is open anew, for the rung that is chosen; asks for a yes if it may. */
+void ui_show_plan(struct ui *ui);
 /* Fills the help with the rows in which its filter is. */
 void ui_help(struct ui *ui);
 /* Appends a typed character as UTF-8, or takes the last one away; false for other keys. */

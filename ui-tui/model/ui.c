@@ -37,7 +37,7 @@ void ui_begin(struct ui *ui, const struct state *state, bool read_only)
 
 void ui_release(struct ui *ui)
 {
-	sheet_clear(&ui->dialog.text);
+	ui_close(ui);
 }
 
 void ui_say(struct ui *ui, enum style style, const char *fmt, ...)
@@ -178,6 +178,7 @@ bool ui_take_wish(struct ui *ui, struct wish *ret)
 void ui_close(struct ui *ui)
 {
 	sheet_clear(&ui->dialog.text);
+	outlook_release(&ui->dialog.outlook);
 	ui->dialog = (struct dialog){0};
 }
 
@@ -189,19 +190,32 @@ struct dialog *ui_open(struct ui *ui, enum dialog_kind kind, const char *title)
 	return &ui->dialog;
 }
 
+void ui_show_plan(struct ui *ui)
+{
+	struct dialog *d = &ui->dialog;
+	const struct outlook *o = &d->outlook;
+
+	sheet_clear(&d->text);
+	outlook_say(o, &d->target, &d->text);
+	d->question = o->plan.allowed && !ui->read_only;
+	/* What ends all that runs in the guest is not begun by an Enter too many. */
+	d->yes = d->question && d->target.rung != MOVE_RUNG_COLD;
+	if (ui->read_only && o->plan.allowed)
+		sheet_add(&d->text, STYLE_WARN, "This is read-only (--read-only).");
+}
+
 void ui_planned(struct ui *ui, const struct outlook *o)
 {
 	struct dialog *d = &ui->dialog;
 
 	if (d->kind != DIALOG_PLAN || !d->waiting)
 		return;
-	sheet_clear(&d->text);
-	outlook_say(o, &d->target, &d->text);
 	d->waiting = false;
-	d->question = o->plan.allowed && !ui->read_only;
-	d->yes = d->question;
-	if (ui->read_only && o->plan.allowed)
-		sheet_add(&d->text, STYLE_WARN, "This is read-only (--read-only).");
+	d->outlook = *o;
+	json_incref(d->outlook.rungs);
+	if (!ui->read_only)
+		d->target.rung = outlook_first(o);
+	ui_show_plan(ui);
 }
 
 void ui_failed(struct ui *ui, const char *title, const struct kerr *why)

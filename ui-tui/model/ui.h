@@ -64,8 +64,10 @@ struct dialog {
 	bool question; /* there is a yes and a no */
 	bool yes;      /* which of them Enter takes */
 	size_t top;    /* first line shown */
+	bool follow;   /* show the chosen line instead, wherever it is */
 	char typed[UI_FILTER_MAX];
 	struct target target;
+	struct outlook outlook; /* DIALOG_PLAN: what the text says */
 	char hid[MODEL_HID_TEXT];
 	uint8_t shown[HASH_LEN]; /* DIALOG_ACCEPT: what the yes counts for */
 };
