@@ -135,7 +135,8 @@ EXTRA_DIST += $(STATIC_TESTS) $(LAB_ALONE_TESTS) $(LAB_TESTS) $(LAB_LONG_TESTS) 
 UNIT_CFLAGS = -Wno-conversion $(GLIB_CFLAGS) $(SODIUM_CFLAGS) $(LIBXML_CFLAGS) $(JANSSON_CFLAGS)
 UNIT_LIBS = \
 	$(POLICYD_LIBS) $(ATTEST_LIBS) $(GLIB_LIBS) $(JANSSON_LIBS) $(LIBXML_LIBS) \
-	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) $(AVAHI_LIBS) $(LWS_LIBS) $(NCURSES_LIBS)
+	$(OPENSSL_LIBS) $(LIBVIRT_LIBS) $(SODIUM_LIBS) $(AVAHI_LIBS) $(LWS_LIBS) $(NCURSES_LIBS) \
+	$(QRENCODE_LIBS)
 LDADD = \
 	tests/unit/libfixtures.a ui-tui/libui.a \
 	agent/libagent.a agent/libagentclient.a discovery/libdiscovery.a mover/libmover.a \

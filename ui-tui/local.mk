@@ -23,8 +23,10 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
 	ui-tui/lookup.c \
 	ui-tui/model/canvas.c ui-tui/model/canvas.h \
+	ui-tui/model/changed.c \
 	ui-tui/model/dialogs.c \
 	ui-tui/model/draw.c ui-tui/model/draw.h \
+	ui-tui/model/first.c \
 	ui-tui/model/hints.c \
 	ui-tui/model/keys.c \
 	ui-tui/model/model.c ui-tui/model/model.h \
@@ -33,6 +35,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/model/pane.c ui-tui/model/pane.h \
 	ui-tui/model/plain.c ui-tui/model/plain.h \
 	ui-tui/model/progress.c ui-tui/model/progress.h \
+	ui-tui/model/qr.c ui-tui/model/qr.h \
 	ui-tui/model/rows.c ui-tui/model/rows.h \
 	ui-tui/model/says.c ui-tui/model/says.h \
 	ui-tui/model/sheet.c ui-tui/model/sheet.h \
@@ -54,11 +57,13 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/setup.c ui-tui/setup.h \
 	ui-tui/tool.c ui-tui/tool.h \
 	ui-tui/tui.c ui-tui/tui.h
-ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(NCURSES_CFLAGS)
+ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(NCURSES_CFLAGS) \
+	$(QRENCODE_CFLAGS)
 
 bin_PROGRAMS += kith
 kith_SOURCES = ui-tui/main.c
 kith_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
 kith_LDADD = \
 	ui-tui/libui.a agent/libagentclient.a mover/libmoverclient.a policyd/libpolicydapi.a \
-	base/libbase.a $(JANSSON_LIBS) $(SODIUM_LIBS) $(NCURSES_LIBS)
+	base/libbase.a $(JANSSON_LIBS) $(SODIUM_LIBS) $(NCURSES_LIBS) \
+	$(QRENCODE_LIBS)

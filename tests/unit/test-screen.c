@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tests/unit/desk.h"
+#include "ui-tui/model/qr.h"
 
 #define BIDI "\xe2\x80\xae" /* U+202E turns the rest of a line around */
 
@@ -558,6 +559,98 @@ static void test_pairing(void)
 	desk_end(&d);
 }
 
+static void be_nobodys(struct desk *d)
+{
+	desk_take(d, state_take_here, "{\"name\":\"laptop\",\"state\":\"no-cloud\"}");
+	snprintf(d->state.user, sizeof(d->state.user), "tom");
+	ui_changed(&d->ui);
+}
+
+static void test_first_run(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	be_nobodys(&d);
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_FIRST);
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "(*) Start a new cloud"));
+	g_assert_true(desk_shows(&d, "recovery key"));
+	/* The user's name is offered, and can be another one; an empty one is none. */
+	desk_press(&d, "\n");
+	for (int i = 0; i < 5; i++)
+		ui_key(&d.ui, PRESS_BACK);
+	desk_press(&d, "\n");
+	g_assert_false(desk_wished(&d, WISH_INIT, &w));
+	desk_press(&d, "Tom\n");
+	g_assert_true(desk_wished(&d, WISH_INIT, &w));
+	g_assert_cmpstr(w.word, ==, "Tom");
+	/* It is asked once; s asks again. */
+	ui_changed(&d.ui);
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	desk_press(&d, "sj\n");
+	g_assert_true(desk_wished(&d, WISH_PAIR, &w));
+	g_assert_cmpstr(w.word, ==, "");
+	g_assert_cmpint(d.ui.view, ==, VIEW_PAIR);
+	desk_press(&d, "sjj\n");
+	g_assert_false(ui_take_wish(&d.ui, &w));
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	/* One that has an owner begins no cloud. */
+	desk_take(&d, state_take_here, "{\"owner\":\"Tom\",\"state\":\"ready\"}");
+	desk_press(&d, "s");
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	desk_end(&d);
+	desk_begin(&d, true);
+	be_nobodys(&d);
+	desk_press(&d, "7s");
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	desk_end(&d);
+}
+
+/* A key that was shown is still there when the next pairing begins. */
+static void test_recovery_key(void)
+{
+	struct desk d;
+
+	desk_begin(&d, false);
+	desk_take(&d, state_take_init, "{\"owner\":\"Tom\",\"recovery_key\":\"MJ905-AAAAA\"}");
+	desk_press(&d, "7");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "first one of Tom's cloud"));
+	g_assert_true(desk_shows(&d, "MJ905-AAAAA"));
+	state_pairing_begin(&d.state);
+	desk_take(&d, state_take_pairing,
+		  "{\"event\":\"paired\",\"peer\":\"desktop\",\"peer_owner\":\"Tom\"}");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Paired with \"desktop\""));
+	g_assert_true(desk_shows(&d, "MJ905-AAAAA"));
+	desk_end(&d);
+}
+
+/* Dark and light of a QR code by the standard's corners, for whoever looks at its halves. */
+static void test_picture(void)
+{
+	struct canvas c = {0};
+
+	g_assert_cmpuint(qr_columns("KITH 586 0280"), ==, 25);
+	canvas_resize(&c, 14, 30);
+	/* Not into less room than it needs. */
+	g_assert_cmpuint(qr_draw(&c, 0, 0, 12, 25, "KITH 586 0280"), ==, 0);
+	g_assert_cmpuint(qr_draw(&c, 0, 0, 14, 24, "KITH 586 0280"), ==, 0);
+	g_assert_cmpstr(canvas_at(&c, 1, 2)->text, ==, " ");
+	g_assert_cmpuint(qr_draw(&c, 0, 0, 13, 25, "KITH 586 0280"), ==, 13);
+	g_assert_cmpstr(canvas_at(&c, 0, 2)->text, ==, " ");
+	g_assert_cmpstr(canvas_at(&c, 1, 2)->text, ==, "█");
+	g_assert_cmpstr(canvas_at(&c, 1, 3)->text, ==, "▀");
+	g_assert_cmpstr(canvas_at(&c, 1, 9)->text, ==, " ");
+	g_assert_cmpint(canvas_at(&c, 1, 2)->style, ==, STYLE_PICTURE);
+	/* Nothing that a QR code cannot hold. */
+	g_assert_cmpuint(qr_columns(""), ==, 0);
+	canvas_release(&c);
+}
+
 static void test_log(void)
 {
 	struct policyd_audit a[2] = {{.seq = 1, .allowed = 1, .action = "move", .vm = "work"},
@@ -658,6 +751,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/help", test_help);
 	g_test_add_func("/screen/trust", test_trust);
 	g_test_add_func("/screen/pairing", test_pairing);
+	g_test_add_func("/screen/a device that is nobody's", test_first_run);
+	g_test_add_func("/screen/a recovery key stays", test_recovery_key);
+	g_test_add_func("/screen/a code as a picture", test_picture);
 	g_test_add_func("/screen/log", test_log);
 	g_test_add_func("/screen/doctor", test_doctor);
 	g_test_add_func("/screen/many", test_many);

@@ -208,6 +208,29 @@ static void give_key(struct desk *d)
 	ui_changed(&d->ui);
 }
 
+static void give_nobody(struct desk *d)
+{
+	desk_take(
+		d, state_take_here,
+		"{\"name\":\"laptop\",\"role\":\"laptop\",\"owner\":null,\"state\":\"no-cloud\"}");
+	desk_take(d, state_take_vms, "{\"vms\":[]}");
+	desk_take(d, state_take_jobs, "{\"jobs\":[]}");
+	snprintf(d->state.user, sizeof(d->state.user), "Tom");
+	ui_changed(&d->ui);
+}
+
+static void give_cloud(struct desk *d)
+{
+	give_nobody(d);
+	desk_press(d, "\n\n");
+	desk_take(d, state_take_init,
+		  "{\"owner\":\"Tom\",\"recovery_key\":\"MJ905-AAAAA-BBBBB-CCCCC-DDDDD\"}");
+	desk_take(
+		d, state_take_here,
+		"{\"name\":\"laptop\",\"role\":\"laptop\",\"owner\":\"Tom\",\"state\":\"ready\"}");
+	ui_changed(&d->ui);
+}
+
 static void give_silence(struct desk *d)
 {
 	struct kerr why = {0};
@@ -239,6 +262,10 @@ static const struct {
 	{"accept", "2a", NULL, "", false},
 	{"code", "7p", give_code, "", false},
 	{"paired", "7", give_key, "", false},
+	{"first", "", give_nobody, "j", false},
+	{"first-name", "", give_nobody, "\n", false},
+	{"first-look", "", give_nobody, "\033", false},
+	{"first-key", "", give_cloud, "", false},
 	{"help", "?", NULL, "", false},
 	{"filter", "4/desk", NULL, "", false},
 	{"silence", "", give_silence, "", false},

@@ -5,31 +5,6 @@
 #include "base/buf.h"
 #include "ui-tui/model/ui-internal.h"
 
-bool ui_type(char *text, size_t size, int key)
-{
-	size_t len = strlen(text);
-	char utf8[5] = "";
-
-	if (key == PRESS_BACK) {
-		while (len && (text[--len] & 0xc0) == 0x80)
-			;
-		text[len] = '\0';
-		return true;
-	}
-	if (key < ' ' || key == 0x7f || key >= PRESS_UP)
-		return false;
-	if (key < 0x80)
-		snprintf(utf8, sizeof(utf8), "%c", key);
-	else if (key < 0x800)
-		snprintf(utf8, sizeof(utf8), "%c%c", 0xc0 | key >> 6, 0x80 | (key & 0x3f));
-	else if (key < 0x10000)
-		snprintf(utf8, sizeof(utf8), "%c%c%c", 0xe0 | key >> 12, 0x80 | (key >> 6 & 0x3f),
-			 0x80 | (key & 0x3f));
-	if (*utf8 && len + strlen(utf8) < size)
-		memcpy(text + len, utf8, strlen(utf8) + 1);
-	return true;
-}
-
 void ui_filter_key(struct ui *ui, int key)
 {
 	struct list *l = ui_selection(ui, ui_list(ui));
@@ -149,6 +124,12 @@ void ui_dialog_key(struct ui *ui, int key)
 		return;
 	case DIALOG_HELP:
 		help_key(ui, key);
+		return;
+	case DIALOG_FIRST:
+		ui_first_key(ui, key);
+		return;
+	case DIALOG_NAME:
+		ui_name_key(ui, key);
 		return;
 	case DIALOG_PLAN:
 	case DIALOG_CANCEL:

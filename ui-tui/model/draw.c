@@ -7,10 +7,13 @@
 
 #include "ui-tui/model/pane.h"
 #include "ui-tui/model/progress.h"
+#include "ui-tui/model/qr.h"
 #include "ui-tui/model/says.h"
 
 #define WIDE 100 /* columns from which the text stands beside the list */
 #define DIALOG_COLUMNS 76
+#define TEXT_COLUMNS 40	 /* that a picture leaves beside it at least */
+#define PICTURE_LINES 14 /* of the code of a pairing, with the words below it */
 
 static void put_title(const struct ui *ui, struct canvas *c)
 {
@@ -106,7 +109,8 @@ static void put_home(const struct ui *ui, struct canvas *c, const struct box *bo
 
 static void put_view(const struct ui *ui, struct canvas *c, const struct box *body)
 {
-	bool text_only = ui->view == VIEW_DEVICES || ui->view == VIEW_POLICY;
+	bool text_only =
+		ui->view == VIEW_DEVICES || ui->view == VIEW_POLICY || ui->view == VIEW_PAIR;
 	bool wide = c->columns >= WIDE && text_only;
 	unsigned part = text_only ? body->lines / 2 : body->lines > 12 ? 5 : 4;
 	struct box list = *body, text = *body;
@@ -213,28 +217,48 @@ static size_t dialog_top(const struct dialog *d, const struct sheet *wrapped, si
 	return d->top;
 }
 
+/* The code as a picture beside the text, and below it what it is; the columns that are taken from
+ * the text. On a screen that is too small for both there is only the text. */
+static unsigned put_picture(struct canvas *c, const struct box *inner, const char *text)
+{
+	unsigned columns = *text ? qr_columns(text) : 0, lines;
+	unsigned column = inner->column + inner->columns - columns;
+
+	if (!columns || inner->columns < columns + TEXT_COLUMNS || inner->lines < 2)
+		return 0;
+	lines = qr_draw(c, inner->line, column, inner->lines - 1, columns, text);
+	if (!lines)
+		return 0;
+	canvas_put(c, inner->line + lines, column, columns, STYLE_DIM, "the same for a camera");
+	return columns + 2;
+}
+
 static void put_dialog(const struct ui *ui, struct canvas *c)
 {
 	const struct dialog *d = &ui->dialog;
-	bool asks = d->question || d->kind == DIALOG_CODE;
-	unsigned columns = MIN_OF(c->columns - 4, (unsigned)DIALOG_COLUMNS), most = c->lines - 5;
+	bool asks = d->question || d->typing;
+	unsigned columns = MIN_OF(c->columns - 4, (unsigned)DIALOG_COLUMNS);
+	unsigned most = c->lines - 5 - 2 - 2 * asks;
 	struct sheet wrapped = {0};
-	char typed[UI_FILTER_MAX + 16];
 	struct box box, inner;
+	char typed[UI_FILTER_MAX + 16];
 
 	pane_wrap(&d->text, columns - 4, &wrapped);
-	inner.lines = (unsigned)MIN_OF(wrapped.count, (size_t)(most - 2 - 2 * asks));
+	inner.lines = (unsigned)MIN_OF(wrapped.count, (size_t)most);
+	if (*d->picture && columns == DIALOG_COLUMNS && inner.lines < PICTURE_LINES)
+		inner.lines = MIN_OF(most, (unsigned)PICTURE_LINES);
 	box.lines = inner.lines + 2 + 2 * asks;
 	box.columns = columns;
 	box.line = (c->lines - 1 - box.lines) / 2;
 	box.column = (c->columns - columns) / 2;
 	put_frame(c, &box, d->title);
 	inner = (struct box){box.line + 1, box.column + 2, inner.lines, columns - 4};
+	inner.columns -= put_picture(c, &inner, d->picture);
 	pane_text(c, &inner, &d->text, dialog_top(d, &wrapped, inner.lines));
 	sheet_clear(&wrapped);
 	if (d->question)
 		put_buttons(c, d, box.line + box.lines - 2, box.column + 2);
-	if (d->kind == DIALOG_CODE) {
+	if (d->typing) {
 		snprintf(typed, sizeof(typed), "> %s_", d->typed);
 		canvas_put(c, box.line + box.lines - 2, box.column + 2, columns - 4, STYLE_STRONG,
 			   typed);

@@ -12,6 +12,7 @@
 #define DOCTOR WHERE_VIEW(VIEW_DOCTOR)
 #define PAIR WHERE_VIEW(VIEW_PAIR)
 #define DIALOGS (WHERE_QUESTION | WHERE_CODE | WHERE_TEXT)
+#define FIRST (WHERE_FIRST | WHERE_NAME)
 #define QUESTIONS (WHERE_QUESTION | WHERE_CHOICE)
 
 static const struct hint hints[] = {
@@ -29,6 +30,8 @@ static const struct hint hints[] = {
 	{PAIR, true, true, false, "Enter", "pair", "pair with the selected device"},
 	{PAIR, true, true, false, "p", "wait", "pair with whichever other device waits"},
 	{PAIR, true, true, false, "x", "stop", "close the pairing window"},
+	{PAIR, true, false, false, "s", "start",
+	 "on a device that is nobody's: start a new cloud, or join one"},
 	{QUESTIONS, false, true, false, "y", "yes", "yes"},
 	{QUESTIONS, false, true, false, "n", "no", "no; Esc is the same"},
 	{WHERE_CHOICE, false, true, false, "Up/Down", "how",
@@ -37,6 +40,11 @@ static const struct hint hints[] = {
 	{WHERE_CODE, false, true, false, "yes/no Enter", "answer", "the whole word"},
 	{DIALOGS, false, true, false, "Up/Down", "scroll", "scroll"},
 	{WHERE_TEXT, false, true, false, "Esc", "close", "close this"},
+	{WHERE_FIRST, false, true, false, "Up/Down", "choose", "choose"},
+	{WHERE_FIRST, false, true, false, "Enter", "go on", "go on"},
+	{WHERE_FIRST, false, true, false, "Esc", "look around", "close this"},
+	{WHERE_NAME, false, true, false, "Enter", "start", "start the cloud"},
+	{WHERE_NAME, false, true, false, "Esc", "back", "back"},
 	{WHERE_FILTER, false, true, false, "Enter", "keep", "keep the filter"},
 	{WHERE_FILTER, false, true, false, "Esc", "all", "show all again"},
 	{WHERE_VIEWS, false, true, false, "Tab", "side", "to the other list, or into the text"},
@@ -79,6 +87,10 @@ unsigned ui_where(const struct ui *ui)
 	case DIALOG_CANCEL:
 	case DIALOG_ACCEPT:
 		return ui->dialog.question ? WHERE_QUESTION : WHERE_TEXT;
+	case DIALOG_FIRST:
+		return WHERE_FIRST;
+	case DIALOG_NAME:
+		return WHERE_NAME;
 	case DIALOG_TEXT:
 	case DIALOG_HELP:
 		break;
@@ -131,7 +143,7 @@ void ui_help(struct ui *ui)
 		bool found = strcasestr(h->key, d->typed) || strcasestr(h->word, d->typed) ||
 			     strcasestr(h->help, d->typed);
 
-		if (found && !(h->where & DIALOGS) && !(h->changes && ui->read_only))
+		if (found && !(h->where & (DIALOGS | FIRST)) && !(h->changes && ui->read_only))
 			sheet_add(&d->text, STYLE_PLAIN, "%-14s %s", h->key, h->help);
 	}
 	if (d->text.count == 1)

@@ -78,10 +78,7 @@ static void on_tab(struct ui *ui)
 
 static void enter_view(struct ui *ui, enum view view)
 {
-	ui->view = view;
-	ui->pane = 0;
-	ui->top = 0;
-	ui->message[0] = '\0';
+	ui_goto(ui, view);
 	if (view == VIEW_LOG)
 		ui_wish(ui, WISH_LOG);
 	if (view == VIEW_DOCTOR && !ui->state->check_count)
@@ -296,6 +293,14 @@ static void on_pair_selected(struct ui *ui)
 		snprintf(ui_wish(ui, WISH_PAIR)->word, NAME_MAX_LEN + 1, "%s", row.name);
 }
 
+static void on_start(struct ui *ui)
+{
+	if (ui_is_nobodys(ui))
+		ui_first(ui);
+	else
+		ui_say(ui, STYLE_WARN, "This device has an owner already.");
+}
+
 static void on_pair_stop(struct ui *ui)
 {
 	if (ui->state->pairing.running)
@@ -349,6 +354,7 @@ static const struct {
 	{PRESS_ENTER, WHERE_VIEW(VIEW_PAIR), true, on_pair_selected},
 	{'p', WHERE_VIEW(VIEW_PAIR), true, on_pair},
 	{'x', WHERE_VIEW(VIEW_PAIR), true, on_pair_stop},
+	{'s', WHERE_VIEW(VIEW_PAIR), true, on_start},
 	{PRESS_ENTER, WHERE_VIEWS, false, on_more},
 };
 

@@ -45,7 +45,7 @@ static void say_state(const json_t *status, int state, struct state_here *h)
 	if (state == POLICYD_STATE_NO_CLOUD)
 		snprintf(h->trouble, sizeof(h->trouble),
 			 "This device belongs to nobody yet. Press 7 to join the cloud of another "
-			 "one, or leave and run `kith init` to make a new one.");
+			 "one, and s there to start a new one.");
 	else if (state != POLICYD_STATE_READY)
 		snprintf(h->trouble, sizeof(h->trouble), "It is locked (%s). %s%s", h->state,
 			 detail, told ? "" : " `kith unlock` opens it with its recovery key.");
@@ -215,6 +215,18 @@ void state_take_checks(struct state *s, const json_t *document)
 	s->check_count = n;
 }
 
+void state_take_init(struct state *s, const json_t *document)
+{
+	struct state_pairing *p = &s->pairing;
+
+	TAKE(document, "recovery_key", p->recovery);
+	p->paired = true;
+	snprintf(p->end, sizeof(p->end),
+		 "This device is the first one of %s's cloud. Next: press p here, and run `sudo "
+		 "kith pair` on another device.",
+		 model_text(document, "owner"));
+}
+
 static void take_code(struct state_pairing *p, const json_t *event)
 {
 	p->asking = true;
@@ -236,13 +248,25 @@ void state_take_pairing(struct state *s, const json_t *event)
 		take_code(p, event);
 	} else if (strcmp(kind, "paired") == 0) {
 		p->paired = true;
-		TAKE(event, "recovery_key", p->recovery);
+		/* One that was shown before and is not replaced stays in force. */
+		if (*model_text(event, "recovery_key"))
+			TAKE(event, "recovery_key", p->recovery);
 		snprintf(p->end, sizeof(p->end), "Paired with \"%s\" of %s.",
 			 model_text(event, "peer"), model_text(event, "peer_owner"));
 	} else if (json_is_object(error)) {
 		snprintf(p->end, sizeof(p->end), "%s %s", model_text(error, "text"),
 			 model_text(error, "next"));
 	}
+}
+
+void state_pairing_begin(struct state *s)
+{
+	struct state_pairing *p = &s->pairing;
+	struct state_pairing next = {0};
+
+	memcpy(next.recovery, p->recovery, sizeof(next.recovery));
+	*p = next;
+	explicit_bzero(&next, sizeof(next));
 }
 
 void state_pairing_over(struct state *s, int status)

@@ -33,10 +33,11 @@ struct state_pairing {
 };
 
 struct state {
-	uint64_t now;	    /* Unix seconds */
-	bool kithd;	    /* it answers */
-	uint64_t silent_s;  /* since when it does not, Unix seconds */
-	struct kerr silent; /* why not */
+	uint64_t now;		     /* Unix seconds */
+	char user[NAME_MAX_LEN + 1]; /* who sits here, "" = not known */
+	bool kithd;		     /* it answers */
+	uint64_t silent_s;	     /* since when it does not, Unix seconds */
+	struct kerr silent;	     /* why not */
 	struct state_here here;
 	struct model_vm *vms;
 	size_t vm_count;
@@ -82,9 +83,12 @@ void state_take_policy(struct state *s, const uint8_t uuid[UUID_LEN], uint64_t v
 /* The VM has none, or it cannot be read. */
 void state_no_policy(struct state *s, const char *uuid, const struct kerr *why);
 
-/* The document of `kith --json doctor`, and the events of `kith --json pair`. */
+/* The documents of `kith --json doctor` and `init`, and the events of `kith --json pair`. */
 void state_take_checks(struct state *s, const json_t *document);
+void state_take_init(struct state *s, const json_t *document);
 void state_take_pairing(struct state *s, const json_t *event);
+/* Forgets all of an earlier one but a recovery key, which may not have been written down yet. */
+void state_pairing_begin(struct state *s);
 /* It is over, with this exit status. */
 void state_pairing_over(struct state *s, int status);
 

@@ -11,5 +11,6 @@ enum style {
 	STYLE_GOOD,
 	STYLE_WARN,
 	STYLE_BAD,
+	STYLE_PICTURE, /* dark on light, whatever the terminal's colours are */
 	_STYLE_MAX,
 };

@@ -12,6 +12,8 @@
 #define WHERE_TEXT (1u << 18)
 #define WHERE_FILTER (1u << 19)
 #define WHERE_CHOICE (1u << 20) /* a question with more than one yes */
+#define WHERE_FIRST (1u << 21)
+#define WHERE_NAME (1u << 22)
 unsigned ui_where(const struct ui *ui);
 
 /* A row of the help: what a key does in some places. */
@@ -38,6 +40,17 @@ void ui_dialog_key(struct ui *ui, int key);
 void ui_filter_key(struct ui *ui, int key);
 /* Writes the plan that is open anew, for the rung that is chosen; asks for a yes if it may. */
 void ui_show_plan(struct ui *ui);
+/* This device has no owner yet. */
+bool ui_is_nobodys(const struct ui *ui);
+void ui_goto(struct ui *ui, enum view view);
+
+/* -- first.c -- */
+
+/* Asks what to do about that. */
+void ui_first(struct ui *ui);
+void ui_first_key(struct ui *ui, int key);
+void ui_name_key(struct ui *ui, int key);
+
 /* Fills the help with the rows in which its filter is. */
 void ui_help(struct ui *ui);
 /* Appends a typed character as UTF-8, or takes the last one away; false for other keys. */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/advice.h"
-#include "base/buf.h"
 #include "ui-tui/model/says.h"
 #include "ui-tui/model/ui-internal.h"
 
@@ -93,63 +92,6 @@ void ui_settle(struct ui *ui, enum list_kind kind)
 	rows_release(&rows);
 }
 
-/* What the text beside the list is about has to be asked for. */
-static void want_text(struct ui *ui)
-{
-	const struct state *s = ui->state;
-	struct row row;
-
-	if (ui->view == VIEW_DEVICES && ui_selected(ui, LIST_DEVICES, &row)) {
-		const struct model_device *d = state_device(s, row.key);
-		struct wish *w;
-
-		if (!d || d->paired != MAYBE_YES || strcmp(s->trust_of, row.key) == 0)
-			return;
-		w = ui_wish(ui, WISH_TRUST);
-		if (hex_decode(row.key, w->target.device, DEVICE_ID_LEN) < 0)
-			ui->wish_count--;
-	} else if (ui->view == VIEW_POLICY && ui_selected(ui, LIST_POLICIES, &row) &&
-		   strcmp(s->policy_of, row.key) != 0) {
-		struct wish *w = ui_wish(ui, WISH_POLICY);
-
-		if (hex_decode(row.key, w->target.uuid, UUID_LEN) < 0)
-			ui->wish_count--;
-	}
-}
-
-static void show_code(struct ui *ui)
-{
-	const struct state_pairing *p = &ui->state->pairing;
-	int past = pair_past_from_string(p->past);
-	struct dialog *d;
-
-	if (!p->asking || p->answered) {
-		if (ui->dialog.kind == DIALOG_CODE)
-			ui_close(ui);
-		return;
-	}
-	if (ui->dialog.kind == DIALOG_CODE)
-		return;
-	d = ui_open(ui, DIALOG_CODE, "Is it the same code on both screens?");
-	sheet_add(&d->text, STYLE_TITLE, "     %s", p->code);
-	sheet_add(&d->text, STYLE_PLAIN, " ");
-	sheet_add(&d->text, STYLE_PLAIN, "\"%s\" (%s%s%s, TPM: %s) shows a code too.", p->peer,
-		  p->peer_role, *p->peer_owner ? " of " : "", p->peer_owner, p->peer_tier);
-	if (past > PAIR_PAST_NONE)
-		sheet_add(&d->text, STYLE_WARN, "%s", says_past((enum pair_past)past));
-	sheet_add(&d->text, STYLE_WARN,
-		  "If the two differ, somebody is between the devices: answer no.");
-	sheet_add(&d->text, STYLE_STRONG, "Type yes or no, and Enter.");
-}
-
-void ui_changed(struct ui *ui)
-{
-	for (enum list_kind kind = 0; kind < _LIST_MAX; kind++)
-		ui_settle(ui, kind);
-	want_text(ui);
-	show_code(ui);
-}
-
 /* -- wishes -- */
 
 struct wish *ui_wish(struct ui *ui, enum wish_kind kind)
@@ -229,7 +171,47 @@ void ui_failed(struct ui *ui, const char *title, const struct kerr *why)
 	sheet_add(&d->text, STYLE_DIM, "  (code: %s)", kcode_to_string(why->code));
 }
 
+bool ui_type(char *text, size_t size, int key)
+{
+	size_t len = strlen(text);
+	char utf8[5] = "";
+
+	if (key == PRESS_BACK) {
+		while (len && (text[--len] & 0xc0) == 0x80)
+			;
+		text[len] = '\0';
+		return true;
+	}
+	if (key < ' ' || key == 0x7f || key >= PRESS_UP)
+		return false;
+	if (key < 0x80)
+		snprintf(utf8, sizeof(utf8), "%c", key);
+	else if (key < 0x800)
+		snprintf(utf8, sizeof(utf8), "%c%c", 0xc0 | key >> 6, 0x80 | (key & 0x3f));
+	else if (key < 0x10000)
+		snprintf(utf8, sizeof(utf8), "%c%c%c", 0xe0 | key >> 12, 0x80 | (key >> 6 & 0x3f),
+			 0x80 | (key & 0x3f));
+	if (*utf8 && len + strlen(utf8) < size)
+		memcpy(text + len, utf8, strlen(utf8) + 1);
+	return true;
+}
+
+void ui_goto(struct ui *ui, enum view view)
+{
+	ui->view = view;
+	ui->pane = 0;
+	ui->top = 0;
+	ui->message[0] = '\0';
+}
+
 /* -- the text of a view -- */
+
+bool ui_is_nobodys(const struct ui *ui)
+{
+	const char *none = policyd_state_to_string(POLICYD_STATE_NO_CLOUD);
+
+	return ui->state->kithd && strcmp(ui->state->here.state, none) == 0;
+}
 
 static void pair_text(const struct ui *ui, struct sheet *ret)
 {
@@ -247,11 +229,12 @@ static void pair_text(const struct ui *ui, struct sheet *ret)
 	else
 		sheet_add(ret, STYLE_PLAIN,
 			  "Enter pairs with the selected device, p with whichever other one waits. "
-			  "Both show a code, which has to be the same.");
+			  "Both show a code, which has to be the same.%s",
+			  ui_is_nobodys(ui) ? " s starts a new cloud instead." : "");
 	if (*p->recovery) {
 		sheet_add(ret, STYLE_WARN,
 			  "Recovery key of this device. Write it down and keep it away from the "
-			  "device; it is shown only this once:");
+			  "device; it is shown only until you leave this program:");
 		sheet_add(ret, STYLE_TITLE, "    %s", p->recovery);
 	}
 }

@@ -52,6 +52,8 @@ enum dialog_kind {
 	DIALOG_CANCEL, /* of a hand-off */
 	DIALOG_ACCEPT, /* what a device proved */
 	DIALOG_CODE,   /* of a pairing: the whole word has to be typed */
+	DIALOG_FIRST,  /* what to do with a device that is nobody's */
+	DIALOG_NAME,   /* of the owner of a new cloud */
 	DIALOG_TEXT,   /* an error, or more of what is selected */
 	DIALOG_HELP,
 };
@@ -65,7 +67,10 @@ struct dialog {
 	bool yes;      /* which of them Enter takes */
 	size_t top;    /* first line shown */
 	bool follow;   /* show the chosen line instead, wherever it is */
+	bool typing;   /* there is a line to type in */
 	char typed[UI_FILTER_MAX];
+	char picture[32]; /* shown beside the text as a QR code, "" = none */
+	unsigned choice;  /* DIALOG_FIRST */
 	struct target target;
 	struct outlook outlook; /* DIALOG_PLAN: what the text says */
 	char hid[MODEL_HID_TEXT];
@@ -87,6 +92,7 @@ enum wish_kind {
 	WISH_PAIR,   /* word: the device, "" = whoever waits */
 	WISH_ANSWER, /* word: yes or no */
 	WISH_PAIR_STOP,
+	WISH_INIT, /* word: the owner's name */
 };
 
 struct wish {
@@ -105,6 +111,7 @@ struct ui {
 	size_t top; /* first line of the text shown */
 	bool filtering;
 	bool small; /* nothing of this can be seen */
+	bool first; /* what to do with a device that is nobody's was asked */
 	struct dialog dialog;
 	char message[KERR_TEXT_MAX + 128];
 	enum style message_style;

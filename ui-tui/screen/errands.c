@@ -41,11 +41,17 @@ void errands_doctor(struct session *s)
 	ui_say(&s->ui, STYLE_PLAIN, "Looking at all that Kith needs ...");
 }
 
+void errands_init(struct session *s, const char *person)
+{
+	if (!s->init.open)
+		start(s, &s->init, (const char *const[]){"init", person, NULL}, false);
+}
+
 void errands_pair(struct session *s, const char *device)
 {
 	const char *const named[] = {"pair", device, NULL}, *const any[] = {"pair", NULL};
 
-	explicit_bzero(&s->state.pairing, sizeof(s->state.pairing));
+	state_pairing_begin(&s->state);
 	s->state.pairing.running = start(s, &s->pair, *device ? named : any, true);
 	ui_changed(&s->ui);
 }
@@ -176,6 +182,28 @@ static void run_doctor(struct session *s)
 	}
 }
 
+static void run_init(struct session *s)
+{
+	json_t *document;
+	struct kerr err;
+	int status;
+	bool ended = child_ended(&s->init, &status);
+
+	while (child_take(&s->init, &document)) {
+		model_error(json_object_get(document, "error"), &err);
+		s->ui.message[0] = '\0';
+		if (err.code == KCODE_OK)
+			state_take_init(&s->state, document);
+		else
+			ui_failed(&s->ui, "There is no new cloud", &err);
+		json_decref(document);
+		news_refresh(s);
+		s->dirty = true;
+	}
+	if (ended)
+		child_release(&s->init);
+}
+
 static void run_pair(struct session *s)
 {
 	json_t *event;
@@ -216,6 +244,7 @@ void errands_run(struct session *s)
 	run_doctor(s);
 	run_pair(s);
 	run_sign(s);
+	run_init(s);
 	if (s->dirty)
 		ui_changed(&s->ui);
 }
@@ -225,6 +254,7 @@ void errands_release(struct session *s)
 	child_release(&s->doctor);
 	child_release(&s->pair);
 	child_release(&s->sign);
+	child_release(&s->init);
 	free(s->edit.original);
 	s->edit.original = NULL;
 }

@@ -15,7 +15,7 @@
 
 #define FIRST_LOOK_MS 2000
 
-enum { FD_KEYS, FD_SIGNALS, FD_AGENT, FD_CORE, FD_DOCTOR, FD_PAIR, FD_SIGN, FD_COUNT };
+enum { FD_KEYS, FD_SIGNALS, FD_AGENT, FD_CORE, FD_DOCTOR, FD_PAIR, FD_SIGN, FD_INIT, FD_COUNT };
 
 static void resize(struct session *s)
 {
@@ -94,7 +94,7 @@ static int wait_ms(const struct session *s)
 
 static void set_poll(const struct session *s, struct pollfd fds[FD_COUNT])
 {
-	const struct child *const children[] = {&s->doctor, &s->pair, &s->sign};
+	const struct child *const children[] = {&s->doctor, &s->pair, &s->sign, &s->init};
 
 	for (int i = 0; i < FD_COUNT; i++)
 		fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
@@ -129,6 +129,16 @@ static void turn(struct session *s)
 	errands_run(s);
 }
 
+/* As `kith init` takes it. */
+static const char *user_name(void)
+{
+	const char *sudo = getenv("SUDO_USER"), *user = getenv("USER");
+
+	if (sudo && *sudo)
+		return sudo;
+	return user ? user : "";
+}
+
 static int begin(struct session *s, char *agent, char *core, size_t size, struct kerr *err)
 {
 	if (config_run_path(&s->cli->config, AGENT_SOCKET, agent, size) < 0 ||
@@ -161,6 +171,7 @@ int screen_run(struct cli *cli, bool read_only, struct kerr *err)
 	if (!s)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "There is no memory left.");
 	s->cli = cli;
+	snprintf(s->state.user, sizeof(s->state.user), "%s", user_name());
 	s->state.now = clock_unix();
 	s->key_ms = clock_ms();
 	s->look_ms = s->key_ms + FIRST_LOOK_MS;

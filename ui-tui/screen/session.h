@@ -42,7 +42,7 @@ struct session {
 	char cancelling[MODEL_HID_TEXT];
 	bool asking_trust, asking_policy, asking_log;
 	struct target asked; /* whose trust and policy */
-	struct child doctor, pair, sign;
+	struct child doctor, pair, sign, init;
 	struct errand_edit {
 		pid_t editor;	/* 0: none runs */
 		char draft[64]; /* the file, "" = none */
@@ -74,6 +74,7 @@ void wishes_fulfil(struct session *s);
 /* -- errands.c: other processes -- */
 
 void errands_doctor(struct session *s);
+void errands_init(struct session *s, const char *person);
 void errands_pair(struct session *s, const char *device);
 void errands_edit(struct session *s, const struct target *target, const char *text);
 /* What they print, and that they ended. */

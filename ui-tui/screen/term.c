@@ -119,6 +119,7 @@ static void choose_colours(void)
 	init_pair(STYLE_WARN, many ? 172 : COLOR_MAGENTA, -1);
 	init_pair(STYLE_BAD, many ? 202 : COLOR_RED, -1);
 	init_pair(STYLE_DIM, many ? 244 : -1, -1);
+	init_pair(STYLE_PICTURE, COLOR_BLACK, COLORS >= 16 ? 15 : COLOR_WHITE);
 }
 
 static attr_t attributes(enum style style)
@@ -133,6 +134,9 @@ static attr_t attributes(enum style style)
 	case STYLE_WARN:
 	case STYLE_DIM:
 		return colours ? (attr_t)COLOR_PAIR(style) : A_NORMAL;
+	case STYLE_PICTURE:
+		/* Most terminals without colours are light on dark. */
+		return colours ? (attr_t)COLOR_PAIR(style) : A_REVERSE;
 	case STYLE_PLAIN:
 	case _STYLE_MAX:
 		break;
