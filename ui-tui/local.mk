@@ -41,6 +41,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/model/sheet.c ui-tui/model/sheet.h \
 	ui-tui/model/state.c ui-tui/model/state.h \
 	ui-tui/model/style.h \
+	ui-tui/model/texts.c \
 	ui-tui/model/ui.c ui-tui/model/ui.h ui-tui/model/ui-internal.h \
 	ui-tui/move-all.c ui-tui/move-eject.c ui-tui/move.h \
 	ui-tui/owner.c ui-tui/owner.h \
@@ -50,7 +51,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/screen/child.c ui-tui/screen/child.h \
 	ui-tui/screen/core-wire.c ui-tui/screen/core-wire.h \
 	ui-tui/screen/errands.c ui-tui/screen/moves.c ui-tui/screen/news.c \
-	ui-tui/screen/wishes.c \
+	ui-tui/screen/why.c ui-tui/screen/wishes.c \
 	ui-tui/screen/screen.c ui-tui/screen/screen.h ui-tui/screen/session.h \
 	ui-tui/screen/term.c ui-tui/screen/term.h \
 	ui-tui/services.c ui-tui/services.h \

@@ -344,6 +344,24 @@ int policytext_compile(const char *text, struct policy *ret, struct kerr *err)
 	return 0;
 }
 
+void policytext_explain(const char *text, struct sheet *ret)
+{
+	_cleanup_free_ struct policy *unused = calloc(1, sizeof(*unused));
+	_cleanup_free_ char *copy = strdup(text);
+	char *rest = copy, *line;
+	unsigned number = 0;
+
+	while (unused && (line = strsep(&rest, "\n"))) {
+		struct kerr err = {0};
+
+		unused->count = 0;
+		if (line_compile(unused, line, ++number, &err) == 0)
+			continue;
+		sheet_add(ret, STYLE_STRONG, "%4u  %s", number, line);
+		sheet_add(ret, STYLE_WARN, "      %s", err.text);
+	}
+}
+
 int policytext_encode(struct policy *policy, void *buf, size_t size, size_t *ret_len)
 {
 	struct wbuf w = wbuf_init(buf, size);

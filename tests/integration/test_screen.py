@@ -114,7 +114,8 @@ def views(tap: Tap, terminal: Terminal) -> None:
     """Each of them, the filter and the help."""
     for key, texts in (("2", ["as accepted", "verdict: trusted"]), ("3", ["Hand-offs (3)"]),
                        ("4", ["custody-done", "policy-set"]), ("5", ["allow owner all to own"]),
-                       ("6", ["kith-policyd runs."]), ("7", ["Both show a code"])):
+                       ("6", ["kith-policyd runs."]), ("7", ["Both show a code"]),
+                       ("8", ["owner, this device and 1 device"])):
         terminal.press(key)
         tap.ok(terminal.wait(*texts), f"view {key} shows {texts[0]!r}")
     terminal.press("4")

@@ -7,6 +7,7 @@
 
 #include "tests/unit/desk.h"
 #include "ui-tui/model/qr.h"
+#include "ui-tui/policytext.h"
 
 #define BIDI "\xe2\x80\xae" /* U+202E turns the rest of a line around */
 
@@ -144,14 +145,16 @@ static void test_empty(void)
 	memset(&d, 0, sizeof(d));
 	ui_begin(&d.ui, &d.state, false);
 	ui_changed(&d.ui);
-	for (int view = '1'; view <= '7'; view++) {
+	for (int view = '1'; view <= '8'; view++) {
 		ui_key(&d.ui, view);
-		desk_press(&d, "\t\n\nbcaexr");
+		desk_press(&d, "\t\n\nbcaewxrs");
 		ui_key(&d.ui, PRESS_ESC);
 		ui_key(&d.ui, PRESS_END);
 		desk_draw(&d, 80, 24);
 	}
 	g_assert_true(desk_shows(&d, "Asking kithd"));
+	desk_press(&d, "7");
+	desk_draw(&d, 80, 24);
 	g_assert_true(desk_shows(&d, "Not known while kithd does not answer."));
 	state_connected(&d.state);
 	desk_draw(&d, 80, 24);
@@ -651,6 +654,84 @@ static void test_picture(void)
 	canvas_release(&c);
 }
 
+/* Each wrong line of a policy is shown with its number and what is expected there. */
+static void test_policy_lines(void)
+{
+	struct sheet sheet = {0};
+
+	policytext_explain(policytext_default, &sheet);
+	g_assert_cmpuint(sheet.count, ==, 0);
+	policytext_explain("# mine\nallow ownr all\nallow owner all\ndeny guest to\n", &sheet);
+	g_assert_cmpuint(sheet.count, ==, 4);
+	if (sheet.count == 4) {
+		g_assert_cmpstr(sheet.lines[0].text, ==, "   2  allow ownr all");
+		g_assert_nonnull(strstr(sheet.lines[1].text, "Line 2 of the policy: \"ownr\""));
+		g_assert_cmpstr(sheet.lines[2].text, ==, "   4  deny guest to");
+		g_assert_nonnull(strstr(sheet.lines[3].text, "Line 4 of the policy"));
+	}
+	sheet_clear(&sheet);
+}
+
+static void test_people(void)
+{
+	struct desk d;
+	struct rows rows;
+
+	desk_begin(&d, false);
+	desk_take(
+		&d, state_take_devices,
+		"{\"devices\":["
+		"{\"id\":\"aa\",\"name\":\"one\",\"paired\":true,\"own\":false,\"person\":\"Bob\","
+		"\"person_role\":\"guest\",\"verdict\":\"trusted\"},"
+		"{\"id\":\"bb\",\"name\":\"two\",\"paired\":true,\"own\":false,\"person\":\"Bob\","
+		"\"person_role\":\"guest\",\"verdict\":\"trusted\",\"receive\":true},"
+		/* Another one of that name is another person. */
+		"{\"id\":\"cc\",\"name\":\"three\",\"paired\":true,\"own\":false,"
+		"\"person\":\"Bob\",\"person_role\":\"family\",\"verdict\":\"untrusted\"},"
+		"{\"id\":\"dd\",\"name\":\"four\",\"paired\":false}]}");
+	ui_changed(&d.ui);
+	rows_make(&d.state, LIST_PEOPLE, "", &rows);
+	g_assert_cmpuint(rows.count, ==, 3);
+	g_assert_cmpstr(rows.row[0].text, ==, "owner, this device and 0 devices");
+	g_assert_cmpstr(rows.row[1].text, ==, "guest, 2 devices");
+	g_assert_cmpstr(rows.row[2].text, ==, "family, 1 device");
+	rows_release(&rows);
+	desk_press(&d, "8j");
+	desk_draw(&d, 120, 24);
+	g_assert_true(
+		desk_shows(&d, "+ one (): trusted, not announced; VMs from it are not taken"));
+	g_assert_true(
+		desk_shows(&d, "+ two (): trusted, not announced; VMs from it are taken here"));
+	g_assert_false(desk_shows(&d, "three"));
+	desk_press(&d, "j");
+	desk_draw(&d, 120, 24);
+	g_assert_true(desk_shows(&d, "! three ()"));
+	desk_end(&d);
+}
+
+static void test_why(void)
+{
+	struct policyd_plan no = {0};
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, true);
+	kerr_set(&no.reason, EACCES, KCODE_POLICY, "Forbidden.");
+	desk_press(&d, "5w");
+	g_assert_true(desk_wished(&d, WISH_WHY, &w));
+	g_assert_cmpstr(w.target.vm, ==, "work");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "No device is paired to which \"work\" could go."));
+	snprintf(w.target.name, sizeof(w.target.name), "desktop");
+	g_assert_true(ui_because(&d.ui, &w.target, &no));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "! to desktop: no rule"));
+	g_assert_false(desk_shows(&d, "No device is paired"));
+	desk_press(&d, "\033");
+	g_assert_false(ui_because(&d.ui, &w.target, &no));
+	desk_end(&d);
+}
+
 static void test_log(void)
 {
 	struct policyd_audit a[2] = {{.seq = 1, .allowed = 1, .action = "move", .vm = "work"},
@@ -754,6 +835,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/a device that is nobody's", test_first_run);
 	g_test_add_func("/screen/a recovery key stays", test_recovery_key);
 	g_test_add_func("/screen/a code as a picture", test_picture);
+	g_test_add_func("/screen/people", test_people);
+	g_test_add_func("/screen/why a VM may go somewhere", test_why);
+	g_test_add_func("/screen/wrong lines of a policy", test_policy_lines);
 	g_test_add_func("/screen/log", test_log);
 	g_test_add_func("/screen/doctor", test_doctor);
 	g_test_add_func("/screen/many", test_many);

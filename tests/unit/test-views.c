@@ -70,7 +70,7 @@ static const char checks[] =
 	"right.\"}]}";
 static const char policy[] = "# Mine, and at home.\n"
 			     "allow owner all to own laptop, desktop, server if verdict trusted\n"
-			     "allow family receive to own if verdict trusted\n";
+			     "allow family move-in to own if verdict trusted\n";
 
 static void give_trust(struct desk *d)
 {
@@ -176,6 +176,23 @@ static void compare(struct desk *d, const char *name, unsigned columns, unsigned
 	}
 }
 
+static void give_reasons(struct desk *d)
+{
+	struct policyd_plan yes = {.allowed = 1}, no = {0};
+	struct target t = d->ui.dialog.target;
+
+	snprintf(yes.rule, sizeof(yes.rule),
+		 "allow owner all to own laptop, desktop, server if verdict trusted");
+	kerr_set(&no.reason, EACCES, KCODE_POLICY, "No rule allows \"Tom\" move-out to \"den\".");
+	snprintf(t.name, sizeof(t.name), "server");
+	g_assert_true(ui_because(&d->ui, &t, &yes));
+	snprintf(t.name, sizeof(t.name), "den");
+	g_assert_true(ui_because(&d->ui, &t, &no));
+	/* What is told of another VM is not of this one. */
+	t.uuid[0] ^= 1;
+	g_assert_false(ui_because(&d->ui, &t, &yes));
+}
+
 static void give_refusal(struct desk *d)
 {
 	struct policyd_plan plan = {.verdict = VERDICT_UNTRUSTED};
@@ -254,6 +271,10 @@ static const struct {
 	{"policy", "5", NULL, "", false},
 	{"doctor", "6", NULL, "", false},
 	{"pair", "7", NULL, "", false},
+	{"people", "8", NULL, "", false},
+	{"person", "8j", NULL, "", false},
+	{"why", "5w", give_reasons, "", false},
+	{"record", "4\n", NULL, "", false},
 	{"plan", "\n\n", desk_plan, "", false},
 	{"plan-cold", "\n\n", desk_plan, "jj", false},
 	{"plan-read-only", "\n\n", desk_plan, "", true},

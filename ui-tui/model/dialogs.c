@@ -134,6 +134,7 @@ void ui_dialog_key(struct ui *ui, int key)
 	case DIALOG_PLAN:
 	case DIALOG_CANCEL:
 	case DIALOG_ACCEPT:
+	case DIALOG_WHY:
 	case DIALOG_TEXT:
 	case DIALOG_NONE:
 		break;

@@ -10,7 +10,8 @@
 #include "ui-tui/model/qr.h"
 #include "ui-tui/model/says.h"
 
-#define WIDE 100 /* columns from which the text stands beside the list */
+#define WIDE 100	/* columns from which the text stands beside the list */
+#define TABS_COLUMNS 72 /* that the names of all views need */
 #define DIALOG_COLUMNS 76
 #define TEXT_COLUMNS 40	 /* that a picture leaves beside it at least */
 #define PICTURE_LINES 14 /* of the code of a pairing, with the words below it */
@@ -27,15 +28,18 @@ static void put_title(const struct ui *ui, struct canvas *c)
 	canvas_put(c, 0, c->columns - (unsigned)strlen(right), 9, STYLE_WARN, right);
 }
 
+/* Where there is no room for all names, the others' numbers are enough: ? says what they are. */
 static void put_tabs(const struct ui *ui, struct canvas *c)
 {
 	unsigned column = 0;
 
 	for (enum view view = 0; view < _VIEW_MAX; view++) {
+		bool named = c->columns >= TABS_COLUMNS || view == ui->view;
 		char tab[32];
 		unsigned used;
 
-		snprintf(tab, sizeof(tab), "%u %s", view + 1, ui_view_name(view));
+		snprintf(tab, sizeof(tab), "%u%s%s", view + 1, named ? " " : "",
+			 named ? ui_view_name(view) : "");
 		used = canvas_put(c, 1, column, c->columns - column,
 				  view == ui->view ? STYLE_STRONG : STYLE_DIM, tab);
 		if (view == ui->view)
@@ -109,10 +113,10 @@ static void put_home(const struct ui *ui, struct canvas *c, const struct box *bo
 
 static void put_view(const struct ui *ui, struct canvas *c, const struct box *body)
 {
-	bool text_only =
-		ui->view == VIEW_DEVICES || ui->view == VIEW_POLICY || ui->view == VIEW_PAIR;
-	bool wide = c->columns >= WIDE && text_only;
-	unsigned part = text_only ? body->lines / 2 : body->lines > 12 ? 5 : 4;
+	bool long_text = ui->view == VIEW_DEVICES || ui->view == VIEW_POLICY ||
+			 ui->view == VIEW_PAIR || ui->view == VIEW_PEOPLE;
+	bool wide = c->columns >= WIDE && long_text;
+	unsigned part = long_text ? body->lines / 2 : body->lines > 12 ? 5 : 4;
 	struct box list = *body, text = *body;
 
 	if (wide) {

@@ -24,6 +24,8 @@ static const struct hint hints[] = {
 	 "stop the hand-off of the VM, after a question"},
 	{DEVICES, true, true, false, "a", "accept",
 	 "take what the device proved last as right, after what changed was shown"},
+	{POLICY, false, true, false, "w", "why",
+	 "say of each device which rule lets the VM go there, or keeps it"},
 	{POLICY, true, true, false, "e", "edit",
 	 "edit the VM's policy in $VISUAL or $EDITOR, and sign it"},
 	{DOCTOR, false, true, false, "r", "look again", "run all checks of `kith doctor` again"},
@@ -51,8 +53,8 @@ static const struct hint hints[] = {
 	{WHERE_VIEWS, false, true, false, "/", "filter", "show only rows with these letters"},
 	{WHERE_VIEWS, false, true, true, "?", "help", "all keys; type to search"},
 	{WHERE_VIEWS, false, true, true, "q", "quit", "leave; hand-offs go on"},
-	{WHERE_VIEWS, false, false, false, "1 .. 7", "views",
-	 "Move, Devices, Hand-offs, Log, Policy, Doctor, Pair"},
+	{WHERE_VIEWS, false, false, false, "1 .. 8", "views",
+	 "Move, Devices, Hand-offs, Log, Policy, Doctor, Pair, People"},
 	{WHERE_VIEWS, false, false, false, "Up Down k j", "select",
 	 "one row up, down; in the text: a line"},
 	{WHERE_VIEWS, false, false, false, "Left Right h l", "side",
@@ -91,6 +93,7 @@ unsigned ui_where(const struct ui *ui)
 		return WHERE_FIRST;
 	case DIALOG_NAME:
 		return WHERE_NAME;
+	case DIALOG_WHY:
 	case DIALOG_TEXT:
 	case DIALOG_HELP:
 		break;

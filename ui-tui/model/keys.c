@@ -275,6 +275,24 @@ static void on_edit(struct ui *ui)
 		ui->wish_count--;
 }
 
+static void on_why(struct ui *ui)
+{
+	struct dialog *d;
+	struct row row;
+
+	if (!ui_selected(ui, LIST_POLICIES, &row))
+		return;
+	d = ui_open(ui, DIALOG_WHY, "Where may it go, and why?");
+	if (hex_decode(row.key, d->target.uuid, UUID_LEN) < 0) {
+		ui_close(ui);
+		return;
+	}
+	snprintf(d->target.vm, sizeof(d->target.vm), "%s", row.name);
+	sheet_add(&d->text, STYLE_DIM, "No device is paired to which \"%s\" could go.", row.name);
+	d->waiting = true;
+	ui_wish(ui, WISH_WHY)->target = d->target;
+}
+
 static void on_pair(struct ui *ui)
 {
 	if (ui->state->pairing.running)
@@ -316,10 +334,7 @@ static void on_more(struct ui *ui)
 	if (!ui_selected(ui, ui_list(ui), &row))
 		return;
 	d = ui_open(ui, DIALOG_TEXT, row.name);
-	if (ui->view == VIEW_LOG || ui->view == VIEW_DOCTOR || ui->view == VIEW_JOBS)
-		sheet_add(&d->text, row.style, "%c %s", row.mark, row.text);
-	else
-		ui_text(ui, &d->text);
+	ui_text(ui, &d->text);
 }
 
 static const struct {
@@ -351,6 +366,7 @@ static const struct {
 	{'c', WHERE_VIEW(VIEW_HOME) | WHERE_VIEW(VIEW_JOBS), true, on_cancel},
 	{'a', WHERE_VIEW(VIEW_DEVICES), true, on_accept},
 	{'e', WHERE_VIEW(VIEW_POLICY), true, on_edit},
+	{'w', WHERE_VIEW(VIEW_POLICY), false, on_why},
 	{PRESS_ENTER, WHERE_VIEW(VIEW_PAIR), true, on_pair_selected},
 	{'p', WHERE_VIEW(VIEW_PAIR), true, on_pair},
 	{'x', WHERE_VIEW(VIEW_PAIR), true, on_pair_stop},

@@ -67,6 +67,7 @@ void model_read_device(const json_t *device, struct model_device *ret)
 	TAKE(device, "id", ret->id);
 	TAKE(device, "name", ret->name);
 	TAKE(device, "person", ret->person);
+	TAKE(device, "person_role", ret->person_role);
 	TAKE(device, "role", ret->role);
 	TAKE(device, "verdict", ret->verdict);
 	TAKE(device, "tier", ret->tier);
@@ -74,6 +75,7 @@ void model_read_device(const json_t *device, struct model_device *ret)
 	ret->paired = maybe(json_object_get(device, "paired"));
 	ret->own = model_flag(device, "own");
 	ret->pairing = model_flag(device, "pairing");
+	ret->receive = model_flag(device, "receive");
 	ret->nearby = model_flag(device, "nearby");
 	ret->seen = json_is_integer(json_object_get(device, "age_ms"));
 	ret->age_ms = model_number(device, "age_ms");

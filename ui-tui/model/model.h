@@ -30,9 +30,11 @@ struct model_vm {
 struct model_device {
 	char id[MODEL_ID_TEXT], name[NAME_MAX_LEN + 1], person[NAME_MAX_LEN + 1];
 	char role[MODEL_WORD_MAX], verdict[MODEL_WORD_MAX], tier[MODEL_WORD_MAX];
+	char person_role[MODEL_WORD_MAX];
 	char reason[KERR_TEXT_MAX]; /* of the verdict, "" = none */
 	enum maybe paired;
 	bool own, pairing;
+	bool receive;	   /* VMs of another person from it are taken here */
 	bool seen, nearby; /* it was announced; it still is */
 	uint64_t age_ms;   /* since then */
 };

@@ -235,6 +235,16 @@ void outlook_say(const struct outlook *o, const struct target *t, struct sheet *
 	sheet_add(ret, STYLE_PLAIN, "  %s", kcode_next_step(plan->reason.code));
 }
 
+void outlook_because(const struct policyd_plan *plan, const struct target *t, struct sheet *ret)
+{
+	sheet_add(ret, plan->allowed ? STYLE_GOOD : STYLE_BAD, "%c to %s%s%s",
+		  plan->allowed ? '+' : '!', t->name, plan->rule[0] ? ": " : ": no rule",
+		  plan->rule);
+	if (!plan->allowed)
+		sheet_add(ret, STYLE_PLAIN, "  %s (code: %s)", plan->reason.text,
+			  kcode_to_string(plan->reason.code));
+}
+
 static json_t *time_json(const struct outlook *o, uint64_t ms)
 {
 	return o->most_ms ? json_integer((json_int_t)ms) : json_null();

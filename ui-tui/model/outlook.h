@@ -49,5 +49,7 @@ enum move_rung outlook_next(const struct outlook *o, enum move_rung from, bool b
 /* In words, line by line; the first says whether it is allowed. If `t` names a rung, they are to
  * choose from. */
 void outlook_say(const struct outlook *o, const struct target *t, struct sheet *ret);
+/* Which rule decides that, in a line or two. */
+void outlook_because(const struct policyd_plan *plan, const struct target *t, struct sheet *ret);
 /* As `kith --json plan` prints it, without `reason` (new reference). */
 json_t *outlook_json(const struct outlook *o, const struct target *t);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/advice.h"
+
 #define BAR_MAX 24
 #define BAR_MIN 8
 
@@ -97,4 +99,22 @@ void progress_end(const struct model_job *job, char *ret, size_t size)
 			 "%s of disk.",
 			 job->vm, job->device_name, (double)job->elapsed_ms / 1000,
 			 (unsigned long long)job->downtime_ms, ram, disk);
+}
+
+void progress_say(const struct model_job *job, struct sheet *ret)
+{
+	char ram[32], disk[32], total[32];
+
+	model_bytes(job->ram_bytes, ram, sizeof(ram));
+	model_bytes(job->disk_bytes, disk, sizeof(disk));
+	model_bytes(job->total_bytes, total, sizeof(total));
+	if (job->total_bytes && job->phase != PHASE_DONE)
+		sheet_add(ret, STYLE_PLAIN,
+			  "  %s of memory and %s of disk sent, of %s that are known", ram, disk,
+			  total);
+	sheet_add(ret, STYLE_PLAIN, "  %.1f s %s, number %.16s...", (double)job->elapsed_ms / 1000,
+		  model_is_over(job) ? "in all" : "so far", job->hid);
+	if (job->error.code != KCODE_OK)
+		sheet_add(ret, STYLE_PLAIN, "  %s (code: %s)", kcode_next_step(job->error.code),
+			  kcode_to_string(job->error.code));
 }

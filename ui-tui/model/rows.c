@@ -110,6 +110,18 @@ static bool stranger_row(const struct state *s, size_t i, struct row *r)
 	return s->devices[i].paired != MAYBE_YES && device_row(s, i, r);
 }
 
+static bool person_row(const struct state *s, size_t i, struct row *r)
+{
+	const struct state_person *p = &s->people[i];
+
+	snprintf(r->key, sizeof(r->key), "%s", p->key);
+	snprintf(r->name, sizeof(r->name), "%s", p->name);
+	snprintf(r->text, sizeof(r->text), "%s, %s%zu device%s", p->role,
+		 p->own ? "this device and " : "", p->devices, p->devices == 1 ? "" : "s");
+	row_look(r, p->own ? '*' : ' ', p->own ? STYLE_STRONG : STYLE_PLAIN);
+	return true;
+}
+
 /* What can be used now comes first. */
 static int device_rank(const struct model_device *d)
 {
@@ -200,6 +212,8 @@ static const struct {
 	[LIST_LOG] = {COUNT(log_count), log_row, false, "Nothing is in the log."},
 	[LIST_POLICIES] = {COUNT(vm_count), policy_row, false, "No VM is known here."},
 	[LIST_CHECKS] = {COUNT(check_count), check_row, false, "Looking ..."},
+	[LIST_PEOPLE] = {COUNT(person_count), person_row, false,
+			 "This device has no owner yet. Press 7 to join a cloud or start one."},
 	[LIST_STRANGERS] = {COUNT(device_count), stranger_row, true,
 			    "No device is in sight that is not paired. Enter waits for one."},
 };

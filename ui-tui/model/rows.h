@@ -12,6 +12,7 @@ enum list_kind {
 	LIST_LOG,
 	LIST_POLICIES, /* VMs */
 	LIST_CHECKS,
+	LIST_PEOPLE,
 	LIST_STRANGERS, /* devices that are not paired */
 	_LIST_MAX,
 };

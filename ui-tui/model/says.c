@@ -103,6 +103,21 @@ void says_record(const struct policyd_audit *a, char *ret, size_t size)
 		 *a->device ? "with " : "", a->device, *a->person ? " by " : "", a->person);
 }
 
+void says_audit(const struct policyd_audit *a, struct sheet *ret)
+{
+	char record[320], when[32], hash[2 * HASH_LEN + 1];
+
+	says_record(a, record, sizeof(record));
+	says_time(a->time, when, sizeof(when));
+	hex_encode(a->hash, HASH_LEN, hash);
+	sheet_add(ret, a->allowed ? STYLE_PLAIN : STYLE_WARN, "%c %s %s", a->allowed ? '+' : '!',
+		  when, record);
+	if (!a->allowed)
+		sheet_add(ret, STYLE_PLAIN, "  %s (code: %s)", a->reason.text,
+			  kcode_to_string(a->reason.code));
+	sheet_add(ret, STYLE_DIM, "  record %llu, hash %.32s...", (unsigned long long)a->seq, hash);
+}
+
 const char *says_past(enum pair_past past)
 {
 	static const char *const sentences[_PAIR_PAST_MAX] = {

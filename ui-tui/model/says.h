@@ -16,5 +16,8 @@ void says_changes(const struct policyd_trust *t, uint64_t now, struct sheet *ret
 /* A record of the log without its time, and for a refusal the reason below it. */
 void says_record(const struct policyd_audit *a, char *ret, size_t size);
 
+/* All of a record, line by line. */
+void says_audit(const struct policyd_audit *a, struct sheet *ret);
+
 /* What the owner should know of a device that wants to pair and is not new here; "" if it is. */
 const char *says_past(enum pair_past past);

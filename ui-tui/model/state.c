@@ -12,6 +12,7 @@ void state_release(struct state *s)
 {
 	free(s->vms);
 	free(s->devices);
+	free(s->people);
 	free(s->jobs);
 	free(s->log);
 	free(s->checks);
@@ -51,6 +52,52 @@ static void say_state(const json_t *status, int state, struct state_here *h)
 			 detail, told ? "" : " `kith unlock` opens it with its recovery key.");
 }
 
+/* -- people: nobody tells of them but by their devices -- */
+
+bool state_is_of(const struct model_device *d, const struct state_person *p)
+{
+	if (d->paired != MAYBE_YES || d->own != p->own)
+		return false;
+	return d->own || (strcmp(d->person, p->name) == 0 && strcmp(d->person_role, p->role) == 0);
+}
+
+static void add_person(struct state *s, const char *name, const char *role, bool own)
+{
+	struct state_person *p = &s->people[s->person_count++];
+
+	*p = (struct state_person){.own = own};
+	snprintf(p->key, sizeof(p->key), "%c%s", own ? '*' : *role, name);
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	snprintf(p->role, sizeof(p->role), "%s", role);
+}
+
+static struct state_person *person_of(struct state *s, const struct model_device *d)
+{
+	for (size_t i = 0; i < s->person_count; i++)
+		if (state_is_of(d, &s->people[i]))
+			return &s->people[i];
+	add_person(s, d->person, d->person_role, d->own);
+	return &s->people[s->person_count - 1];
+}
+
+static void find_people(struct state *s)
+{
+	struct state_person *people = calloc(s->device_count + 1, sizeof(*people));
+
+	if (!people)
+		return;
+	free(s->people);
+	s->people = people;
+	s->person_count = 0;
+	if (*s->here.owner)
+		add_person(s, s->here.owner, person_role_to_string(PERSON_ROLE_OWNER), true);
+	for (size_t i = 0; i < s->device_count; i++)
+		if (s->devices[i].paired == MAYBE_YES)
+			person_of(s, &s->devices[i])->devices++;
+}
+
+/* -- what kithd says -- */
+
 void state_take_here(struct state *s, const json_t *status)
 {
 	const json_t *error = json_object_get(status, "error");
@@ -67,6 +114,7 @@ void state_take_here(struct state *s, const json_t *status)
 	else
 		say_state(status, policyd_state_from_string(h->state), h);
 	h->mover = model_flag(status, "mover");
+	find_people(s);
 }
 
 #define DEFINE_LIST(name)                                                           \
@@ -99,6 +147,7 @@ void state_take_vms(struct state *s, const json_t *answer)
 void state_take_devices(struct state *s, const json_t *answer)
 {
 	s->device_count = read_devices(json_object_get(answer, "devices"), &s->devices);
+	find_people(s);
 }
 
 void state_take_jobs(struct state *s, const json_t *answer)
@@ -293,6 +342,24 @@ const struct model_device *state_device(const struct state *s, const char *id)
 	for (size_t i = 0; i < s->device_count; i++)
 		if (strcmp(s->devices[i].id, id) == 0)
 			return &s->devices[i];
+	return NULL;
+}
+
+const struct policyd_audit *state_record(const struct state *s, const char *seq)
+{
+	unsigned long long n = strtoull(seq, NULL, 10);
+
+	for (size_t i = 0; i < s->log_count; i++)
+		if (s->log[i].seq == n)
+			return &s->log[i];
+	return NULL;
+}
+
+const struct state_person *state_person(const struct state *s, const char *key)
+{
+	for (size_t i = 0; i < s->person_count; i++)
+		if (strcmp(s->people[i].key, key) == 0)
+			return &s->people[i];
 	return NULL;
 }
 

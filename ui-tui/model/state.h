@@ -21,6 +21,14 @@ struct state_check {
 	char name[MODEL_WORD_MAX], verdict[MODEL_WORD_MAX], sentence[400], remedy[320];
 };
 
+/* Somebody whose devices are paired here, or the owner. */
+struct state_person {
+	char key[MODEL_ID_TEXT];
+	char name[NAME_MAX_LEN + 1], role[MODEL_WORD_MAX];
+	bool own;
+	size_t devices; /* without this one */
+};
+
 /* `kith pair`, as it goes. */
 struct state_pairing {
 	bool running, asking, answered; /* a code is shown; the person has said something */
@@ -35,6 +43,7 @@ struct state_pairing {
 struct state {
 	uint64_t now;		     /* Unix seconds */
 	char user[NAME_MAX_LEN + 1]; /* who sits here, "" = not known */
+	char acts[NAME_MAX_LEN + 1]; /* the user who acts for the owner here, "" = not known */
 	bool kithd;		     /* it answers */
 	uint64_t silent_s;	     /* since when it does not, Unix seconds */
 	struct kerr silent;	     /* why not */
@@ -44,6 +53,8 @@ struct state {
 	char vms_trouble[KERR_TEXT_MAX]; /* what is missing in the list and why, "" = nothing */
 	struct model_device *devices;
 	size_t device_count;
+	struct state_person *people; /* the owner first */
+	size_t person_count;
 	struct model_job *jobs; /* newest first */
 	size_t job_count;
 	struct policyd_audit *log; /* oldest first */
@@ -95,6 +106,11 @@ void state_pairing_over(struct state *s, int status);
 const struct model_vm *state_vm(const struct state *s, const char *uuid);
 const struct model_device *state_device(const struct state *s, const char *id);
 const struct model_job *state_job(const struct state *s, const char *hid);
+/* A record of the log by its number, or NULL. */
+const struct policyd_audit *state_record(const struct state *s, const char *seq);
+const struct state_person *state_person(const struct state *s, const char *key);
+/* Whether the device is paired, and that person's. */
+bool state_is_of(const struct model_device *d, const struct state_person *p);
 /* The hand-off of a VM that is under way, or NULL. */
 const struct model_job *state_job_of(const struct state *s, const char *uuid);
 /* The device from which a VM came here last; NULL if nobody remembers. */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/advice.h"
-#include "ui-tui/model/says.h"
 #include "ui-tui/model/ui-internal.h"
 
 static const struct {
@@ -16,7 +15,7 @@ static const struct {
 	[VIEW_HOME] = {"Move", LIST_VMS},	   [VIEW_DEVICES] = {"Devices", LIST_DEVICES},
 	[VIEW_JOBS] = {"Hand-offs", LIST_JOBS},	   [VIEW_LOG] = {"Log", LIST_LOG},
 	[VIEW_POLICY] = {"Policy", LIST_POLICIES}, [VIEW_DOCTOR] = {"Doctor", LIST_CHECKS},
-	[VIEW_PAIR] = {"Pair", LIST_STRANGERS},
+	[VIEW_PAIR] = {"Pair", LIST_STRANGERS},	   [VIEW_PEOPLE] = {"People", LIST_PEOPLE},
 };
 
 const char *ui_view_name(enum view view)
@@ -160,6 +159,19 @@ void ui_planned(struct ui *ui, const struct outlook *o)
 	ui_show_plan(ui);
 }
 
+bool ui_because(struct ui *ui, const struct target *t, const struct policyd_plan *plan)
+{
+	struct dialog *d = &ui->dialog;
+
+	if (d->kind != DIALOG_WHY || memcmp(d->target.uuid, t->uuid, UUID_LEN) != 0)
+		return false;
+	if (d->waiting)
+		sheet_clear(&d->text);
+	d->waiting = false;
+	outlook_because(plan, t, &d->text);
+	return true;
+}
+
 void ui_failed(struct ui *ui, const char *title, const struct kerr *why)
 {
 	const char *next = kcode_next_step(why->code);
@@ -204,86 +216,9 @@ void ui_goto(struct ui *ui, enum view view)
 	ui->message[0] = '\0';
 }
 
-/* -- the text of a view -- */
-
 bool ui_is_nobodys(const struct ui *ui)
 {
 	const char *none = policyd_state_to_string(POLICYD_STATE_NO_CLOUD);
 
 	return ui->state->kithd && strcmp(ui->state->here.state, none) == 0;
-}
-
-static void pair_text(const struct ui *ui, struct sheet *ret)
-{
-	const struct state_pairing *p = &ui->state->pairing;
-
-	if (p->running && !p->asking)
-		sheet_add(ret, STYLE_STRONG,
-			  "Waiting for another device, for 120 s. Press 7 there too, or run "
-			  "`kith pair`. x stops this.");
-	else if (p->running && p->answered)
-		sheet_add(ret, STYLE_STRONG, "Waiting for the answer at the other one ...");
-	else if (*p->end)
-		sheet_add(ret, p->paired ? STYLE_GOOD : STYLE_BAD, "%s %s", p->paired ? "+" : "!",
-			  p->end);
-	else
-		sheet_add(ret, STYLE_PLAIN,
-			  "Enter pairs with the selected device, p with whichever other one waits. "
-			  "Both show a code, which has to be the same.%s",
-			  ui_is_nobodys(ui) ? " s starts a new cloud instead." : "");
-	if (*p->recovery) {
-		sheet_add(ret, STYLE_WARN,
-			  "Recovery key of this device. Write it down and keep it away from the "
-			  "device; it is shown only until you leave this program:");
-		sheet_add(ret, STYLE_TITLE, "    %s", p->recovery);
-	}
-}
-
-/* The selected row, whole. */
-static void row_text(const struct ui *ui, struct sheet *ret)
-{
-	struct row row;
-
-	if (ui_selected(ui, ui_list(ui), &row))
-		sheet_add(ret, row.style, "%c %s: %s", row.mark, row.name, row.text);
-}
-
-static void device_text(const struct ui *ui, struct sheet *ret)
-{
-	const struct state *s = ui->state;
-	struct row row;
-
-	if (!ui_selected(ui, LIST_DEVICES, &row) || strcmp(s->trust_of, row.key) != 0)
-		row_text(ui, ret);
-	else if (s->no_trust.code != KCODE_OK)
-		sheet_add(ret, STYLE_BAD, "! %s", s->no_trust.text);
-	else
-		says_trust(&s->trust, s->now, ret);
-}
-
-bool ui_text(const struct ui *ui, struct sheet *ret)
-{
-	const struct sheet *policy = &ui->state->policy;
-
-	switch (ui->view) {
-	case VIEW_HOME:
-	case VIEW_JOBS:
-	case VIEW_LOG:
-	case VIEW_DOCTOR:
-		row_text(ui, ret);
-		break;
-	case VIEW_DEVICES:
-		device_text(ui, ret);
-		break;
-	case VIEW_POLICY:
-		for (size_t i = 0; i < policy->count; i++)
-			sheet_add(ret, policy->lines[i].style, "%s", policy->lines[i].text);
-		break;
-	case VIEW_PAIR:
-		pair_text(ui, ret);
-		break;
-	case _VIEW_MAX:
-		break;
-	}
-	return ui->view != VIEW_HOME;
 }

@@ -36,6 +36,7 @@ enum view {
 	VIEW_POLICY,
 	VIEW_DOCTOR,
 	VIEW_PAIR,
+	VIEW_PEOPLE,
 	_VIEW_MAX,
 };
 
@@ -54,6 +55,7 @@ enum dialog_kind {
 	DIALOG_CODE,   /* of a pairing: the whole word has to be typed */
 	DIALOG_FIRST,  /* what to do with a device that is nobody's */
 	DIALOG_NAME,   /* of the owner of a new cloud */
+	DIALOG_WHY,    /* which rule lets a VM go where */
 	DIALOG_TEXT,   /* an error, or more of what is selected */
 	DIALOG_HELP,
 };
@@ -93,6 +95,7 @@ enum wish_kind {
 	WISH_ANSWER, /* word: yes or no */
 	WISH_PAIR_STOP,
 	WISH_INIT, /* word: the owner's name */
+	WISH_WHY,  /* target.uuid: which rule decides, device by device */
 };
 
 struct wish {
@@ -131,6 +134,9 @@ bool ui_take_wish(struct ui *ui, struct wish *ret);
 
 /* Answers to wishes. */
 void ui_planned(struct ui *ui, const struct outlook *o);
+/* One more line of the answer to WISH_WHY; false if nobody waits for it any more: then it is not
+ * shown. */
+bool ui_because(struct ui *ui, const struct target *t, const struct policyd_plan *plan);
 void ui_failed(struct ui *ui, const char *title, const struct kerr *why);
 void ui_say(struct ui *ui, enum style style, const char *fmt, ...) _printf_(3, 4);
 
@@ -139,8 +145,8 @@ void ui_say(struct ui *ui, enum style style, const char *fmt, ...) _printf_(3, 4
 enum list_kind ui_list(const struct ui *ui);
 /* The selected row; false if there is none. */
 bool ui_selected(const struct ui *ui, enum list_kind kind, struct row *ret);
-/* The text beside or below the list; true if this view has one. Appends to *ret. */
-bool ui_text(const struct ui *ui, struct sheet *ret);
+/* The text beside or below the list. Appends to *ret. */
+void ui_text(const struct ui *ui, struct sheet *ret);
 /* "Enter plan the move  c cancel  ...", as many keys as go into `columns`. */
 void ui_hints(const struct ui *ui, unsigned columns, char *ret, size_t size);
 const char *ui_view_name(enum view view);

@@ -145,6 +145,17 @@ static void editor_ended(struct session *s)
 	}
 }
 
+/* All lines that are wrong, not only the first one. */
+static void explain_draft(struct session *s)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len;
+
+	if (file_read(AT_FDCWD, s->edit.draft, POLICYTEXT_MAX, &data, &len) == 0 &&
+	    !memchr(data, 0, len))
+		policytext_explain((const char *)data, &s->ui.dialog.text);
+}
+
 static void take_signed(struct session *s, const json_t *document)
 {
 	struct kerr err;
@@ -158,6 +169,7 @@ static void take_signed(struct session *s, const json_t *document)
 		return;
 	}
 	ui_failed(&s->ui, "The policy is not in force", &err);
+	explain_draft(s);
 	sheet_add(&s->ui.dialog.text, STYLE_PLAIN,
 		  "  Your text is kept: press e to go on with it.");
 }

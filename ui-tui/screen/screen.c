@@ -172,6 +172,7 @@ int screen_run(struct cli *cli, bool read_only, struct kerr *err)
 		return kerr_set(err, ENOMEM, KCODE_FAILED, "There is no memory left.");
 	s->cli = cli;
 	snprintf(s->state.user, sizeof(s->state.user), "%s", user_name());
+	snprintf(s->state.acts, sizeof(s->state.acts), "%s", cli->config.owner);
 	s->state.now = clock_unix();
 	s->key_ms = clock_ms();
 	s->look_ms = s->key_ms + FIRST_LOOK_MS;

@@ -49,6 +49,12 @@ struct session {
 		char *original; /* what was in it at first */
 		struct target target;
 	} edit;
+	struct {
+		struct target target; /* the VM */
+		struct target asked;  /* what the answer that is out is about */
+		size_t next;	      /* of state.devices */
+		bool asking;
+	} why;
 	bool dirty, anew, over;
 	uint64_t look_ms, key_ms; /* when to look again; the last key */
 };
@@ -70,6 +76,10 @@ void moves_tell(struct session *s, const struct model_job *job);
 /* -- wishes.c: what the person wants -- */
 
 void wishes_fulfil(struct session *s);
+
+/* -- why.c: where a VM may go -- */
+
+void why_begin(struct session *s, const struct target *t);
 
 /* -- errands.c: other processes -- */
 

@@ -324,6 +324,9 @@ static void fulfil(struct session *s, const struct wish *w)
 	case WISH_PAIR_STOP:
 		child_stop(&s->pair);
 		break;
+	case WISH_WHY:
+		why_begin(s, &w->target);
+		break;
 	case WISH_INIT:
 		errands_init(s, w->word);
 		break;
