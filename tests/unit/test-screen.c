@@ -732,6 +732,106 @@ static void test_why(void)
 	desk_end(&d);
 }
 
+static void paste(struct desk *d, const char *keys)
+{
+	ui_key(&d->ui, PRESS_PASTE);
+	desk_press(d, keys);
+	ui_key(&d->ui, PRESS_PASTE_END);
+}
+
+/* A clipboard types into a filter, and decides nothing. */
+static void test_paste(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	paste(&d, "\n\nyq7p");
+	g_assert_false(ui_take_wish(&d.ui, &w));
+	g_assert_cmpint(d.ui.view, ==, VIEW_HOME);
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "What was pasted was left out"));
+	/* The same keys, typed, do something. */
+	desk_press(&d, "\n\n");
+	g_assert_true(desk_wished(&d, WISH_PLAN, &w));
+	desk_plan(&d);
+	paste(&d, "y\n");
+	g_assert_false(ui_take_wish(&d.ui, &w));
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_PLAN);
+	desk_press(&d, "\033h/");
+	paste(&d, "ma\nil\033");
+	g_assert_true(d.ui.filtering);
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "(1 of 3)"));
+	desk_end(&d);
+	/* Not even the word that confirms a code. */
+	desk_begin(&d, false);
+	d.state.pairing.running = d.state.pairing.asking = true;
+	ui_changed(&d.ui);
+	paste(&d, "yes\n");
+	g_assert_false(ui_take_wish(&d.ui, &w));
+	desk_press(&d, "yes\n");
+	g_assert_true(desk_wished(&d, WISH_ANSWER, &w));
+	desk_end(&d);
+}
+
+/* Clicks on what is drawn with these words. */
+static void click(struct desk *d, const char *words)
+{
+	desk_draw(d, 80, 24);
+	for (unsigned line = 0; line < 24; line++) {
+		g_autofree char *text = desk_line(d, line);
+		const char *at = strstr(text, words);
+		const struct cell *cell;
+
+		if (!at)
+			continue;
+		*(char *)at = '\0';
+		cell = canvas_at(&d->canvas, line, plain_width(text));
+		ui_click(&d->ui, (enum hit)cell->hit, cell->row);
+		return;
+	}
+	g_test_message("nothing says %s", words);
+	g_test_fail();
+}
+
+static void test_mouse(void)
+{
+	struct desk d;
+	struct wish w;
+	struct row row;
+
+	desk_begin(&d, false);
+	g_assert_false(d.ui.mouse);
+	desk_press(&d, "m");
+	g_assert_true(d.ui.mouse);
+	click(&d, "mail");
+	g_assert_true(ui_selected(&d.ui, LIST_VMS, &row));
+	g_assert_cmpstr(row.name, ==, "mail");
+	click(&d, "work");
+	click(&d, "desktop");
+	g_assert_cmpuint(d.ui.pane, ==, 1);
+	desk_press(&d, "\n");
+	g_assert_true(desk_wished(&d, WISH_PLAN, &w));
+	desk_plan(&d);
+	/* What a dialog covers, or lies beside it, is not clicked. */
+	click(&d, "2 Devices");
+	g_assert_cmpint(d.ui.view, ==, VIEW_HOME);
+	click(&d, "Yes ]");
+	g_assert_true(desk_wished(&d, WISH_MOVE, &w));
+	click(&d, "2 Devices");
+	g_assert_cmpint(d.ui.view, ==, VIEW_DEVICES);
+	click(&d, "--------");
+	g_assert_cmpuint(d.ui.pane, ==, 1);
+	desk_end(&d);
+	desk_begin(&d, true);
+	desk_press(&d, "\n\n");
+	desk_plan(&d);
+	ui_click(&d.ui, HIT_YES, 0);
+	g_assert_false(desk_wished(&d, WISH_MOVE, &w));
+	desk_end(&d);
+}
+
 static void test_log(void)
 {
 	struct policyd_audit a[2] = {{.seq = 1, .allowed = 1, .action = "move", .vm = "work"},
@@ -835,6 +935,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/a device that is nobody's", test_first_run);
 	g_test_add_func("/screen/a recovery key stays", test_recovery_key);
 	g_test_add_func("/screen/a code as a picture", test_picture);
+	g_test_add_func("/screen/a clipboard decides nothing", test_paste);
+	g_test_add_func("/screen/clicks", test_mouse);
 	g_test_add_func("/screen/people", test_people);
 	g_test_add_func("/screen/why a VM may go somewhere", test_why);
 	g_test_add_func("/screen/wrong lines of a policy", test_policy_lines);

@@ -35,6 +35,19 @@ void canvas_reverse(struct canvas *c, unsigned line, unsigned column, unsigned r
 	}
 }
 
+void canvas_hit(struct canvas *c, unsigned line, unsigned column, unsigned room, enum hit hit,
+		size_t row)
+{
+	for (unsigned i = 0; i < room; i++) {
+		struct cell *cell = cell_at(c, line, column + i);
+
+		if (!cell)
+			continue;
+		cell->hit = (uint8_t)hit;
+		cell->row = (uint16_t)row;
+	}
+}
+
 int canvas_resize(struct canvas *c, unsigned lines, unsigned columns)
 {
 	struct cell *cells = c->cells;
@@ -66,8 +79,10 @@ static void put_glyph(struct canvas *c, unsigned line, unsigned column, enum sty
 		return;
 	memcpy(cell->text, g->text, sizeof(cell->text));
 	cell->style = (uint8_t)style;
-	if (g->width > 1)
-		*second = (struct cell){.style = (uint8_t)style};
+	if (g->width > 1) {
+		second->text[0] = '\0';
+		second->style = (uint8_t)style;
+	}
 }
 
 unsigned canvas_put(struct canvas *c, unsigned line, unsigned column, unsigned room,

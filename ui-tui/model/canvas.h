@@ -9,10 +9,23 @@
 #include "ui-tui/model/plain.h"
 #include "ui-tui/model/style.h"
 
+/* What a click is for. */
+enum hit {
+	HIT_NONE,
+	HIT_TAB,   /* `row`: the view */
+	HIT_FIRST, /* `row` of the first list */
+	HIT_OTHER, /* `row` of the list beside it */
+	HIT_TEXT,
+	HIT_YES,
+	HIT_NO,
+};
+
 struct cell {
 	char text[PLAIN_GLYPH_MAX]; /* "": the second half of a wide character before it */
 	uint8_t style;
 	bool reverse; /* what the next key is for */
+	uint8_t hit;
+	uint16_t row;
 };
 
 struct canvas {
@@ -32,5 +45,8 @@ unsigned canvas_put(struct canvas *c, unsigned line, unsigned column, unsigned r
 		    enum style style, const char *text);
 /* Blanks. */
 void canvas_blank(struct canvas *c, unsigned line, unsigned column, unsigned room);
+/* Says what a click there is for. */
+void canvas_hit(struct canvas *c, unsigned line, unsigned column, unsigned room, enum hit hit,
+		size_t row);
 /* Reverses what stands there. */
 void canvas_reverse(struct canvas *c, unsigned line, unsigned column, unsigned room);

@@ -42,6 +42,7 @@ static void put_tabs(const struct ui *ui, struct canvas *c)
 			 named ? ui_view_name(view) : "");
 		used = canvas_put(c, 1, column, c->columns - column,
 				  view == ui->view ? STYLE_STRONG : STYLE_DIM, tab);
+		canvas_hit(c, 1, column, used, HIT_TAB, view);
 		if (view == ui->view)
 			canvas_reverse(c, 1, column, used);
 		column += used + 1 + (c->columns >= 80);
@@ -130,6 +131,8 @@ static void put_view(const struct ui *ui, struct canvas *c, const struct box *bo
 	}
 	pane_list(c, &list, ui, ui_list(ui), ui_view_name(ui->view), ui->pane == 0);
 	put_detail(ui, c, &text);
+	for (unsigned i = 0; i < text.lines; i++)
+		canvas_hit(c, text.line + i, text.column, text.columns, HIT_TEXT, 0);
 	if (ui->pane == 1)
 		canvas_reverse(c, text.line, text.column, text.columns);
 }
@@ -210,6 +213,8 @@ static void put_buttons(struct canvas *c, const struct dialog *d, unsigned line,
 	canvas_put(c, line, column, 9, STYLE_STRONG, "[ Yes ]");
 	canvas_put(c, line, column + 10, 9, STYLE_STRONG, "[ No ]");
 	canvas_reverse(c, line, d->yes ? column : column + 10, d->yes ? 7 : 6);
+	canvas_hit(c, line, column, 7, HIT_YES, 0);
+	canvas_hit(c, line, column + 10, 6, HIT_NO, 0);
 }
 
 /* The first line to show of what the text is wrapped to. */

@@ -112,6 +112,15 @@ static void on_help(struct ui *ui)
 	ui_help(ui);
 }
 
+static void on_mouse(struct ui *ui)
+{
+	ui->mouse = !ui->mouse;
+	ui_say(ui, STYLE_PLAIN,
+	       ui->mouse ? "A click selects, the wheel scrolls; with Shift the terminal selects "
+			   "text as before. m ends this."
+			 : "The mouse is the terminal's again.");
+}
+
 static void on_quit(struct ui *ui)
 {
 	ui_wish(ui, WISH_QUIT);
@@ -359,6 +368,7 @@ static const struct {
 	{PRESS_ESC, WHERE_VIEWS, false, on_escape},
 	{'/', WHERE_VIEWS, false, on_filter},
 	{'?', WHERE_VIEWS, false, on_help},
+	{'m', WHERE_VIEWS, false, on_mouse},
 	{'q', WHERE_VIEWS, false, on_quit},
 	{'r', WHERE_VIEWS, false, on_refresh},
 	{PRESS_ENTER, WHERE_VIEW(VIEW_HOME), false, on_home_enter},
@@ -390,8 +400,79 @@ static void view_key(struct ui *ui, int key)
 		enter_view(ui, (enum view)(key - '1'));
 }
 
+/* A clipboard fills in what is being typed, and decides nothing: not even where it has a newline,
+ * and not the word that confirms a code. */
+static void paste_key(struct ui *ui, int key)
+{
+	bool typed =
+		ui->filtering || ui->dialog.kind == DIALOG_NAME || ui->dialog.kind == DIALOG_HELP;
+
+	if (key == PRESS_PASTE_END) {
+		ui->pasting = false;
+		if (ui->pasted)
+			ui_say(ui, STYLE_WARN,
+			       "What was pasted was left out: keys here have to be typed.");
+		return;
+	}
+	if (!typed || key < ' ' || key >= PRESS_UP)
+		ui->pasted = true;
+	else if (ui->filtering)
+		ui_filter_key(ui, key);
+	else
+		ui_dialog_key(ui, key);
+}
+
+static void click_row(struct ui *ui, unsigned pane, size_t row)
+{
+	ui->pane = pane;
+	ui->message[0] = '\0';
+	if (in_text(ui))
+		return;
+	ui_selection(ui, ui_list(ui))->index = row;
+	ui_selection(ui, ui_list(ui))->key[0] = '\0';
+	ui->top = 0;
+	ui_changed(ui);
+}
+
+void ui_click(struct ui *ui, enum hit hit, size_t row)
+{
+	bool asked = ui->dialog.kind != DIALOG_NONE;
+
+	/* What is under a dialog, or not seen, is not clicked. */
+	if (ui->small || ui->filtering)
+		return;
+	switch (hit) {
+	case HIT_TAB:
+		if (!asked && row < _VIEW_MAX)
+			enter_view(ui, (enum view)row);
+		break;
+	case HIT_FIRST:
+	case HIT_OTHER:
+	case HIT_TEXT:
+		if (!asked)
+			click_row(ui, hit != HIT_FIRST, row);
+		break;
+	case HIT_YES:
+	case HIT_NO:
+		if (ui->dialog.question)
+			ui_dialog_key(ui, hit == HIT_YES ? 'y' : 'n');
+		break;
+	case HIT_NONE:
+		break;
+	}
+}
+
 void ui_key(struct ui *ui, int key)
 {
+	if (key == PRESS_PASTE) {
+		ui->pasting = true;
+		ui->pasted = false;
+		return;
+	}
+	if (ui->pasting) {
+		paste_key(ui, key);
+		return;
+	}
 	/* What is not seen is not answered. */
 	if (ui->small && key == 'q')
 		ui_wish(ui, WISH_QUIT);

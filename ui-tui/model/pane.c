@@ -145,6 +145,8 @@ void pane_list(struct canvas *c, const struct box *box, const struct ui *ui, enu
 		unsigned line = box->line + 1 + (unsigned)(i - top);
 
 		put_row(c, box, line, &rows.row[i], kind, i == l->index);
+		canvas_hit(c, line, box->column, box->columns,
+			   kind == LIST_TARGETS ? HIT_OTHER : HIT_FIRST, i);
 		if (i == l->index && focused)
 			canvas_reverse(c, line, box->column, box->columns);
 	}

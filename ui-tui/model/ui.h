@@ -3,6 +3,7 @@
  * in, wishes out; who fulfils them and who draws are others. */
 #pragma once
 
+#include "ui-tui/model/canvas.h"
 #include "ui-tui/model/outlook.h"
 #include "ui-tui/model/rows.h"
 
@@ -26,6 +27,9 @@ enum press {
 	PRESS_TAB,
 	PRESS_BACK,
 	PRESS_REDRAW,
+	PRESS_PASTE,	 /* what follows comes from a clipboard... */
+	PRESS_PASTE_END, /* ...until here */
+	PRESS_CLICK,	 /* for who has the terminal: see ui_click() */
 };
 
 enum view {
@@ -113,8 +117,10 @@ struct ui {
 	struct list lists[_LIST_MAX];
 	size_t top; /* first line of the text shown */
 	bool filtering;
-	bool small; /* nothing of this can be seen */
-	bool first; /* what to do with a device that is nobody's was asked */
+	bool small;	      /* nothing of this can be seen */
+	bool pasting, pasted; /* a clipboard types; something of it was left out */
+	bool mouse;	      /* clicks are wanted */
+	bool first;	      /* what to do with a device that is nobody's was asked */
 	struct dialog dialog;
 	char message[KERR_TEXT_MAX + 128];
 	enum style message_style;
@@ -129,6 +135,8 @@ void ui_release(struct ui *ui);
 void ui_changed(struct ui *ui);
 void ui_resized(struct ui *ui, unsigned lines, unsigned columns);
 void ui_key(struct ui *ui, int key);
+/* A click on what draw_screen() said that is there. */
+void ui_click(struct ui *ui, enum hit hit, size_t row);
 /* False if there is none. */
 bool ui_take_wish(struct ui *ui, struct wish *ret);
 

@@ -14,6 +14,7 @@
 #include "ui-tui/screen/term.h"
 
 #define FIRST_LOOK_MS 2000
+#define PASTE_PAUSE_MS 1000
 
 enum { FD_KEYS, FD_SIGNALS, FD_AGENT, FD_CORE, FD_DOCTOR, FD_PAIR, FD_SIGN, FD_INIT, FD_COUNT };
 
@@ -50,6 +51,40 @@ static void on_signals(struct session *s)
 	s->dirty = s->dirty || (seen & (TERM_RESIZED | TERM_STOP));
 }
 
+static void on_click(struct session *s)
+{
+	const struct cell *cell;
+	unsigned line, column;
+
+	term_clicked(&line, &column);
+	cell = canvas_at(&s->canvas, line, column);
+	if (cell)
+		ui_click(&s->ui, (enum hit)cell->hit, cell->row);
+}
+
+static void on_key(struct session *s, int key)
+{
+	bool idle = s->look_ms == UINT64_MAX, mouse = s->ui.mouse;
+	uint64_t now = clock_ms();
+
+	/* A clipboard does not pause; whoever does types again, also if its end got lost. */
+	if (s->ui.pasting && now > s->key_ms + PASTE_PAUSE_MS)
+		ui_key(&s->ui, PRESS_PASTE_END);
+	s->key_ms = now;
+	if (idle)
+		s->look_ms = s->key_ms;
+	if (key == PRESS_REDRAW)
+		s->anew = true;
+	else if (key == PRESS_CLICK)
+		on_click(s);
+	else if (key)
+		ui_key(&s->ui, key);
+	if (s->ui.mouse != mouse)
+		term_mouse(s->ui.mouse);
+	s->dirty = true;
+	wishes_fulfil(s);
+}
+
 static void on_keys(struct session *s, short revents)
 {
 	int key, waiting = 0;
@@ -60,19 +95,8 @@ static void on_keys(struct session *s, short revents)
 		s->over = true;
 		return;
 	}
-	while (!s->edit.editor && (key = term_key()) >= 0) {
-		bool idle = s->look_ms == UINT64_MAX;
-
-		s->key_ms = clock_ms();
-		if (idle)
-			s->look_ms = s->key_ms;
-		if (key == PRESS_REDRAW)
-			s->anew = true;
-		else if (key)
-			ui_key(&s->ui, key);
-		s->dirty = true;
-		wishes_fulfil(s);
-	}
+	while (!s->edit.editor && (key = term_key()) >= 0)
+		on_key(s, key);
 }
 
 static int sooner(int a, int b)

@@ -12,6 +12,10 @@
 
 #include "ui-tui/model/ui.h"
 
+#define KEY_PASTE (KEY_MAX + 1)
+#define KEY_PASTE_END (KEY_MAX + 2)
+#define PASTES_ON "\033[?2004h"
+#define MODES_OFF "\033[?2004l\033[?1006l\033[?1000l" /* and those of a mouse */
 #define ESCAPE_WAIT_MS 100 /* for the rest of a key that begins with Esc; enough for ssh */
 
 static SCREEN *screen;
@@ -22,6 +26,9 @@ static struct termios before;
 static char restore[256]; /* what gives the screen back */
 static size_t restore_len;
 static bool colours;
+static attr_t bright; /* dark blue needs it on black, and bears it on white */
+static bool pastes;   /* the terminal tells what comes from a clipboard */
+static MEVENT click;
 
 /* -- signals -- */
 
@@ -104,7 +111,7 @@ unsigned term_signals(void)
 
 /* -- colours -- */
 
-/* Blue and orange differ for nearly all eyes, and show on light and dark. */
+/* Blue and orange or red differ for nearly all eyes, and show on light and dark. */
 static void choose_colours(void)
 {
 	const char *none = getenv("NO_COLOR");
@@ -115,7 +122,8 @@ static void choose_colours(void)
 	if (!colours)
 		return;
 	many = COLORS >= 256;
-	init_pair(STYLE_GOOD, many ? 33 : COLOR_CYAN, -1);
+	bright = many ? 0 : A_BOLD;
+	init_pair(STYLE_GOOD, many ? 33 : COLOR_BLUE, -1);
 	init_pair(STYLE_WARN, many ? 172 : COLOR_MAGENTA, -1);
 	init_pair(STYLE_BAD, many ? 202 : COLOR_RED, -1);
 	init_pair(STYLE_DIM, many ? 244 : -1, -1);
@@ -131,6 +139,7 @@ static attr_t attributes(enum style style)
 	case STYLE_BAD:
 		return A_BOLD | (colours ? (attr_t)COLOR_PAIR(style) : 0);
 	case STYLE_GOOD:
+		return colours ? (attr_t)COLOR_PAIR(style) | bright : A_NORMAL;
 	case STYLE_WARN:
 	case STYLE_DIM:
 		return colours ? (attr_t)COLOR_PAIR(style) : A_NORMAL;
@@ -170,11 +179,21 @@ static void append_string(const char *capability)
 	}
 }
 
+static void append_text(const char *text)
+{
+	size_t len = MIN_OF(strlen(text), sizeof(restore) - restore_len);
+
+	memcpy(restore + restore_len, text, len);
+	restore_len += len;
+}
+
 static void prepare_restore(void)
 {
 	static const char *const capabilities[] = {"sgr0", "op", "rmkx", "cnorm", "rmcup"};
 
 	restore_len = 0;
+	if (pastes)
+		append_text(MODES_OFF);
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
 		append_string(capabilities[i]);
 }
@@ -190,6 +209,27 @@ static void set_modes(void)
 	curs_set(0);
 }
 
+/* Past what ncurses has buffered, which is nothing about these modes. */
+static void tell_terminal(const char *text)
+{
+	if (pastes && write(STDOUT_FILENO, text, strlen(text)) < 0)
+		errno = 0;
+}
+
+/* What comes from a clipboard is marked by those that know a mouse, which are xterm's kin; to
+ * others nothing is sent that they might show. */
+static void mark_pastes(void)
+{
+	const char *mouse = tigetstr("kmous");
+
+	pastes = mouse && mouse != (char *)-1;
+	if (!pastes)
+		return;
+	define_key("\033[200~", KEY_PASTE);
+	define_key("\033[201~", KEY_PASTE_END);
+	tell_terminal(PASTES_ON);
+}
+
 int term_open(struct kerr *err)
 {
 	if (tcgetattr(STDIN_FILENO, &before) < 0 || pipe2(notes, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -203,8 +243,9 @@ int term_open(struct kerr *err)
 				"The terminal \"%.40s\" is not known here; set TERM.",
 				getenv("TERM"));
 	set_term(screen);
-	prepare_restore();
 	set_modes();
+	mark_pastes();
+	prepare_restore();
 	choose_colours();
 	return 0;
 }
@@ -212,6 +253,7 @@ int term_open(struct kerr *err)
 void term_close(void)
 {
 	if (screen) {
+		tell_terminal(MODES_OFF);
 		endwin();
 		delscreen(screen);
 		screen = NULL;
@@ -225,12 +267,14 @@ void term_close(void)
 void term_leave(void)
 {
 	foreign = 1;
+	tell_terminal(MODES_OFF);
 	endwin();
 }
 
 void term_return(void)
 {
 	foreign = 0;
+	tell_terminal(PASTES_ON);
 	refresh();
 	clearok(curscr, TRUE);
 }
@@ -289,10 +333,19 @@ void term_draw(const struct canvas *c, bool anew)
 static const struct {
 	int code, press;
 } keys[] = {
-	{KEY_UP, PRESS_UP},	     {KEY_DOWN, PRESS_DOWN},	 {KEY_LEFT, PRESS_LEFT},
-	{KEY_RIGHT, PRESS_RIGHT},    {KEY_PPAGE, PRESS_PAGE_UP}, {KEY_NPAGE, PRESS_PAGE_DOWN},
-	{KEY_HOME, PRESS_HOME},	     {KEY_END, PRESS_END},	 {KEY_ENTER, PRESS_ENTER},
-	{KEY_BACKSPACE, PRESS_BACK}, {KEY_DC, PRESS_BACK},
+	{KEY_UP, PRESS_UP},
+	{KEY_DOWN, PRESS_DOWN},
+	{KEY_LEFT, PRESS_LEFT},
+	{KEY_RIGHT, PRESS_RIGHT},
+	{KEY_PPAGE, PRESS_PAGE_UP},
+	{KEY_NPAGE, PRESS_PAGE_DOWN},
+	{KEY_HOME, PRESS_HOME},
+	{KEY_END, PRESS_END},
+	{KEY_ENTER, PRESS_ENTER},
+	{KEY_BACKSPACE, PRESS_BACK},
+	{KEY_DC, PRESS_BACK},
+	{KEY_PASTE, PRESS_PASTE},
+	{KEY_PASTE_END, PRESS_PASTE_END},
 };
 static const struct {
 	wint_t character;
@@ -302,6 +355,29 @@ static const struct {
 	{'\b', PRESS_BACK},  {0x7f, PRESS_BACK},  {0x0c, PRESS_REDRAW},
 };
 
+void term_mouse(bool on)
+{
+	mouseinterval(0);
+	mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+}
+
+void term_clicked(unsigned *ret_line, unsigned *ret_column)
+{
+	*ret_line = (unsigned)click.y;
+	*ret_column = (unsigned)click.x;
+}
+
+static int mouse_key(void)
+{
+	if (getmouse(&click) != OK)
+		return 0;
+	if (click.bstate & BUTTON4_PRESSED)
+		return PRESS_UP;
+	if (click.bstate & BUTTON5_PRESSED)
+		return PRESS_DOWN;
+	return click.bstate & BUTTON1_PRESSED ? PRESS_CLICK : 0;
+}
+
 int term_key(void)
 {
 	wint_t c;
@@ -309,6 +385,8 @@ int term_key(void)
 
 	if (kind == ERR)
 		return -1;
+	if (kind == KEY_CODE_YES && c == KEY_MOUSE)
+		return mouse_key();
 	for (size_t i = 0; kind == KEY_CODE_YES && i < ARRAY_SIZE(keys); i++)
 		if (keys[i].code == (int)c)
 			return keys[i].press;

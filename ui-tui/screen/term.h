@@ -34,5 +34,10 @@ unsigned term_signals(void);
 void term_size(unsigned *ret_lines, unsigned *ret_columns);
 
 void term_draw(const struct canvas *c, bool anew);
+/* Clicks and the wheel come as keys, and the terminal's own selection needs Shift; or not. */
+void term_mouse(bool on);
+/* Where the last PRESS_CLICK was. */
+void term_clicked(unsigned *ret_line, unsigned *ret_column);
+
 /* A character, an enum press, 0 for keys that mean nothing here, or -1: none now. */
 int term_key(void);
