@@ -69,6 +69,7 @@ UNIT_TESTS = \
 	tests/unit/test-roster \
 	tests/unit/test-rpc \
 	tests/unit/test-screen \
+	tests/unit/test-screen-odds \
 	tests/unit/test-seal \
 	tests/unit/test-session \
 	tests/unit/test-stale \

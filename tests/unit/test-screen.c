@@ -3,7 +3,6 @@
 #include <glib.h>
 #include <locale.h>
 #include <string.h>
-#include <time.h>
 
 #include "tests/unit/desk.h"
 #include "ui-tui/model/qr.h"
@@ -876,35 +875,6 @@ static void test_doctor(void)
 	desk_end(&d);
 }
 
-/* 50 VMs and 200 devices: a key is answered at once. */
-static void test_many(void)
-{
-	json_t *list = json_array(), *answer = json_pack("{s:o}", "devices", list);
-	struct desk d;
-	clock_t start;
-
-	desk_begin(&d, false);
-	for (int i = 0; i < 200; i++) {
-		char id[65], name[32];
-
-		snprintf(id, sizeof(id), "%064x", i);
-		snprintf(name, sizeof(name), "device %d", i);
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "id", id, "name",
-						      name, "paired", 1, "verdict", "trusted"));
-	}
-	state_take_devices(&d.state, answer);
-	json_decref(answer);
-	start = clock();
-	for (int i = 0; i < 50; i++) {
-		desk_press(&d, "2j");
-		ui_changed(&d.ui);
-		desk_draw(&d, 120, 40);
-	}
-	g_assert_cmpint((clock() - start) / 50, <, CLOCKS_PER_SEC / 20);
-	g_assert_true(desk_shows(&d, "device 49"));
-	desk_end(&d);
-}
-
 int main(int argc, char **argv)
 {
 	setlocale(LC_ALL, "C.UTF-8");
@@ -942,6 +912,5 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/wrong lines of a policy", test_policy_lines);
 	g_test_add_func("/screen/log", test_log);
 	g_test_add_func("/screen/doctor", test_doctor);
-	g_test_add_func("/screen/many", test_many);
 	return g_test_run();
 }

@@ -15,11 +15,27 @@ const struct cell *canvas_at(const struct canvas *c, unsigned line, unsigned col
 	return cell_at(c, line, column);
 }
 
+/* Whatever stood there goes; of a wide character both halves. */
+static void clear_cell(struct canvas *c, unsigned line, unsigned column)
+{
+	struct cell *cell = cell_at(c, line, column), *next = cell_at(c, line, column + 1);
+	struct cell *before = column ? cell_at(c, line, column - 1) : NULL;
+
+	if (!cell)
+		return;
+	if (before && !*cell->text)
+		snprintf(before->text, sizeof(before->text), " ");
+	if (next && !*next->text)
+		snprintf(next->text, sizeof(next->text), " ");
+	snprintf(cell->text, sizeof(cell->text), " ");
+}
+
 void canvas_blank(struct canvas *c, unsigned line, unsigned column, unsigned room)
 {
 	for (unsigned i = 0; i < room; i++) {
 		struct cell *cell = cell_at(c, line, column + i);
 
+		clear_cell(c, line, column + i);
 		if (cell)
 			*cell = (struct cell){.text = " "};
 	}
@@ -58,8 +74,8 @@ int canvas_resize(struct canvas *c, unsigned lines, unsigned columns)
 			return -ENOMEM;
 	}
 	*c = (struct canvas){lines, columns, cells};
-	for (unsigned i = 0; i < lines; i++)
-		canvas_blank(c, i, 0, columns);
+	for (size_t i = 0; i < (size_t)lines * columns; i++)
+		cells[i] = (struct cell){.text = " "};
 	return 0;
 }
 
@@ -77,6 +93,9 @@ static void put_glyph(struct canvas *c, unsigned line, unsigned column, enum sty
 
 	if (!cell || (g->width > 1 && !second))
 		return;
+	clear_cell(c, line, column);
+	if (g->width > 1)
+		clear_cell(c, line, column + 1);
 	memcpy(cell->text, g->text, sizeof(cell->text));
 	cell->style = (uint8_t)style;
 	if (g->width > 1) {
