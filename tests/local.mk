@@ -109,6 +109,7 @@ LAB_TESTS = \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
 	tests/integration/test_screen.py \
+	tests/integration/test_terminal.py \
 	tests/integration/test_secrets.py \
 	tests/integration/test_sidebyside.py \
 	tests/integration/test_wire.py
@@ -202,6 +203,7 @@ EXTRA_DIST += tests/check \
 	tests/lab/config.py \
 	tests/lab/demo \
 	tests/lab/device.py \
+	tests/lab/fakekithd.py \
 	tests/lab/guest.py \
 	tests/lab/holder.py \
 	tests/lab/hostile.py \

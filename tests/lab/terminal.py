@@ -6,7 +6,7 @@ import time
 from device import Device
 from shell import LabError, wait_for
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*\b(?:3[0-7]|38|9[0-7]|4[0-7]|48)\b[0-9;]*m")
+COLOUR = re.compile(r"\x1b\[(?:[0-9]*;)*(?:3[0-8]|9[0-7]|4[0-8])[;m]")
 
 
 class Terminal:
@@ -32,6 +32,15 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Presses keys by their tmux names, such as Enter, Escape, Up, C-c."""
         self._tmux("send-keys", "-t", self.name, *keys)
+
+    def paste(self, text: str) -> None:
+        """The terminal's clipboard, marked as such where the program asked for that."""
+        self._tmux("set-buffer", "--", text)
+        self._tmux("paste-buffer", "-p", "-t", self.name)
+
+    def send(self, text: str) -> None:
+        """Bytes as a terminal sends them, such as those of a mouse."""
+        self._tmux("send-keys", "-t", self.name, "-H", *[f"{byte:02x}" for byte in text.encode()])
 
     def resize(self, columns: int, lines: int) -> None:
         """The window gets another size."""

@@ -86,13 +86,13 @@ static void answer(struct core_wire *w, struct rbuf *reply, const struct kerr *e
 	q.fn(q.user, reply, err);
 }
 
-static void lose(struct core_wire *w, const char *why)
+static void lose(struct core_wire *w, enum kcode code, const char *why)
 {
 	size_t count = w->count;
 	struct kerr err = {0};
 
 	hang_up(w);
-	kerr_set(&err, ECONNRESET, KCODE_INTERRUPTED,
+	kerr_set(&err, ECONNRESET, code,
 		 "kith-policyd does not answer: %s. Start it with `systemctl start kith-policyd`.",
 		 why);
 	/* Those that are asked meanwhile try once more. */
@@ -118,10 +118,13 @@ static void send_first(struct core_wire *w)
 	const struct question *q = &w->queue[0];
 	int r = w->fd < 0 ? dial(w) : 0;
 
-	if (r == 0)
-		r = ipc_send(w->fd, (uint16_t)q->op, 0, ++w->serial, q->body, q->len, -EBADF);
 	if (r < 0) {
-		lose(w, strerror(-r));
+		lose(w, KCODE_NOT_READY, strerror(-r));
+		return;
+	}
+	r = ipc_send(w->fd, (uint16_t)q->op, 0, ++w->serial, q->body, q->len, -EBADF);
+	if (r < 0) {
+		lose(w, KCODE_INTERRUPTED, strerror(-r));
 		return;
 	}
 	w->out = true;
@@ -156,7 +159,7 @@ static void read_all(struct core_wire *w)
 		if (r <= 0) {
 			/* With nothing asked it may go whenever it likes. */
 			if (w->out)
-				lose(w, r ? strerror(-r) : "it went away");
+				lose(w, KCODE_INTERRUPTED, r ? strerror(-r) : "it went away");
 			else
 				hang_up(w);
 			return;
@@ -171,7 +174,7 @@ void core_wire_run(struct core_wire *w, bool readable)
 	if (readable && w->fd >= 0)
 		read_all(w);
 	if (w->out && clock_ms() >= w->end_ms)
-		lose(w, "it is too slow");
+		lose(w, KCODE_INTERRUPTED, "it is too slow");
 	if (w->count && !w->out)
 		send_first(w);
 }

@@ -250,11 +250,20 @@ int term_open(struct kerr *err)
 	return 0;
 }
 
+/* A terminal without a second screen keeps what stands there, with the prompt in its last line. */
+static void give_back(void)
+{
+	tell_terminal(MODES_OFF);
+	move(LINES - 1, 0);
+	clrtoeol();
+	refresh();
+	endwin();
+}
+
 void term_close(void)
 {
 	if (screen) {
-		tell_terminal(MODES_OFF);
-		endwin();
+		give_back();
 		delscreen(screen);
 		screen = NULL;
 	}
@@ -267,8 +276,7 @@ void term_close(void)
 void term_leave(void)
 {
 	foreign = 1;
-	tell_terminal(MODES_OFF);
-	endwin();
+	give_back();
 }
 
 void term_return(void)
