@@ -2,17 +2,15 @@
 /* What takes seconds, asks or owns the terminal runs beside the screen: `kith doctor`, `kith pair`,
  * `kith policy set`, the editor. */
 #include <fcntl.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "ui-tui/editor.h"
 #include "ui-tui/policytext.h"
 #include "ui-tui/screen/session.h"
 #include "ui-tui/screen/term.h"
-
-extern char **environ;
 
 /* This program with our configuration; `words` end with NULL. */
 static bool start(struct session *s, struct child *c, const char *const words[], bool talk)
@@ -69,28 +67,16 @@ static void drop_draft(struct session *s)
 
 static int write_draft(struct session *s, const char *text)
 {
-	_cleanup_close_ int fd = -EBADF;
-	size_t len = strlen(text);
+	int r;
 
 	drop_draft(s);
-	snprintf(s->edit.draft, sizeof(s->edit.draft), "/tmp/kith-policy-XXXXXX");
-	fd = mkostemp(s->edit.draft, O_CLOEXEC);
-	if (fd < 0) {
+	r = editor_draft(text, s->edit.draft);
+	if (r < 0) {
 		s->edit.draft[0] = '\0';
-		return -errno;
+		return r;
 	}
 	s->edit.original = strdup(text);
-	return s->edit.original && write(fd, text, len) == (ssize_t)len ? 0 : -EIO;
-}
-
-/* The person's own editor, with the words that he gave it. */
-static int start_editor(struct session *s)
-{
-	static const char script[] = "eval \"${VISUAL:-${EDITOR:-editor}} \\\"\\$1\\\"\"";
-	const char *const argv[] = {"sh", "-c", script, "kith", s->edit.draft, NULL};
-
-	return -posix_spawn(&s->edit.editor, "/bin/sh", NULL, NULL, (char **)(uintptr_t)argv,
-			    environ);
+	return s->edit.original ? 0 : -ENOMEM;
 }
 
 void errands_edit(struct session *s, const struct target *target, const char *text)
@@ -101,7 +87,7 @@ void errands_edit(struct session *s, const struct target *target, const char *te
 	s->edit.target = *target;
 	if (r == 0) {
 		term_leave();
-		r = start_editor(s);
+		r = editor_start(s->edit.draft, &s->edit.editor);
 		if (r < 0)
 			term_return();
 	}

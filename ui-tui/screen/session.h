@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ui-tui/cli.h"
+#include "ui-tui/editor.h"
 #include "ui-tui/model/canvas.h"
 #include "ui-tui/model/moving.h"
 #include "ui-tui/model/ui.h"
@@ -44,9 +45,9 @@ struct session {
 	struct target asked; /* whose trust and policy */
 	struct child doctor, pair, sign, init;
 	struct errand_edit {
-		pid_t editor;	/* 0: none runs */
-		char draft[64]; /* the file, "" = none */
-		char *original; /* what was in it at first */
+		pid_t editor;		     /* 0: none runs */
+		char draft[EDITOR_PATH_MAX]; /* the file, "" = none */
+		char *original;		     /* what was in it at first */
 		struct target target;
 	} edit;
 	struct {
