@@ -111,9 +111,8 @@ static void print_policy_set(struct cli *cli, const char *vm, uint64_t version,
 		printf("As it is, it cannot be moved yet: %s\n", warning->text);
 }
 
-static int policy_set(struct cli *cli, char **argv, struct kerr *err)
+static int sign_text(struct cli *cli, const char *word, const char *text, struct kerr *err)
 {
-	_cleanup_free_ char *text = NULL;
 	static uint8_t compiled[POLICYD_POLICY_MAX];
 	struct ipc_client *policyd;
 	uint8_t uuid[UUID_LEN];
@@ -121,14 +120,12 @@ static int policy_set(struct cli *cli, char **argv, struct kerr *err)
 	struct kerr warning = {0};
 	uint64_t version;
 	size_t len;
-	int r = policy_read(argv[1], &text, err);
+	int r = policy_compile(text, compiled, sizeof(compiled), &len, err);
 
-	if (r == 0)
-		r = policy_compile(text, compiled, sizeof(compiled), &len, err);
 	if (r == 0)
 		r = cli_policyd(cli, &policyd, err);
 	if (r == 0)
-		r = cli_find_vm(cli, argv[0], uuid, name, err);
+		r = cli_find_vm(cli, word, uuid, name, err);
 	if (r == 0)
 		r = policyd_client_policy_set(policyd, uuid, name, text, compiled, len, &version,
 					      err);
@@ -137,6 +134,21 @@ static int policy_set(struct cli *cli, char **argv, struct kerr *err)
 	cannot_leave(cli, uuid, &warning);
 	print_policy_set(cli, name, version, &warning);
 	return 0;
+}
+
+static int policy_set(struct cli *cli, char **argv, struct kerr *err)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = policy_read(argv[1], &text, err);
+
+	return r < 0 ? r : sign_text(cli, argv[0], text, err);
+}
+
+/* Deleted, its number would begin anew, and devices that knew the old one refuse the new. */
+static int policy_withdraw(struct cli *cli, char **argv, struct kerr *err)
+{
+	return sign_text(cli, argv[0], "# Withdrawn: it stays where it is.\ndeny anyone all\n",
+			 err);
 }
 
 /* -- check: nothing is asked of anybody -- */
@@ -304,7 +316,6 @@ static int keep_draft(const char *path, int r, struct kerr *err)
 static int sign_draft(struct cli *cli, const char *vm, const char *path, const char *before,
 		      struct kerr *err)
 {
-	char *argv[] = {(char *)(uintptr_t)vm, (char *)(uintptr_t)path};
 	_cleanup_free_ char *text = NULL;
 	int r = policy_read(path, &text, err);
 
@@ -314,7 +325,7 @@ static int sign_draft(struct cli *cli, const char *vm, const char *path, const c
 				"The policy was not edited; nothing was changed.");
 	}
 	if (r == 0)
-		r = policy_set(cli, argv, err);
+		r = sign_text(cli, vm, text, err);
 	if (r < 0)
 		return keep_draft(path, r, err);
 	unlink(path);
@@ -448,9 +459,10 @@ static const struct {
 	int min, max;
 	int (*run)(struct cli *cli, char **argv, struct kerr *err);
 } verbs[] = {
-	{"list", 0, 0, policy_list}, {"show", 1, 1, policy_show},   {"set", 1, 2, policy_set},
-	{"edit", 1, 1, policy_edit}, {"check", 1, 1, policy_check}, {"diff", 2, 2, policy_diff},
-	{"why", 3, 4, policy_why},
+	{"list", 0, 0, policy_list},	     {"show", 1, 1, policy_show},
+	{"set", 1, 2, policy_set},	     {"edit", 1, 1, policy_edit},
+	{"withdraw", 1, 1, policy_withdraw}, {"check", 1, 1, policy_check},
+	{"diff", 2, 2, policy_diff},	     {"why", 3, 4, policy_why},
 };
 
 static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -460,13 +472,14 @@ static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
 		    argc - 1 <= verbs[i].max)
 			return verbs[i].run(cli, argv + 1, err);
 	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith policy list, show VM, set VM [FILE], edit VM, check FILE, diff "
+			"Use kith policy list, show VM, set VM [FILE], edit VM, withdraw VM, check "
+			"FILE, diff "
 			"VM FILE, or "
 			"why VM ACTION DEVICE [ROLE].");
 }
 
 const struct cli_command cli_policy_commands[] = {
-	{"policy", "policy list|show|set|edit|check|diff|why [VM] [...]",
+	{"policy", "policy list|show|set|edit|withdraw|check|diff|why [VM] [...]",
 	 "rules of a VM: kith-policy(7)", 1, 5, cmd_policy},
 	{0},
 };

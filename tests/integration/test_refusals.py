@@ -145,6 +145,11 @@ class Refusals:
             tap.ok(done.returncode != 0 and words in done.stdout + done.stderr,
                    f"edit: by `{script}` nothing is changed", done.stdout + done.stderr)
         tap.equal(kith(laptop, "policy", "show", vm)["version"], version + 1, "edit: and is not")
+        kith(laptop, "policy", "withdraw", vm)
+        said = self.why("move-out", "desktop")[1]
+        tap.ok(not said["allowed"] and said["rule"] == "deny anyone all", "withdraw: it stays here",
+               str(said))
+        kithlab.set_policy(laptop, vm)
         held = {row["vm"]: row for row in kith(laptop, "policy", "list")["policies"]}
         tap.ok(held[vm]["version"] >= 2 and held[vm]["here"], "list: what is held", str(held))
 
