@@ -17,6 +17,8 @@ static struct source *source_self(struct worker *w)
 struct facts_task {
 	struct worker *w;
 	bool shut_down; /* the guest has to be, before there is more to read */
+	bool start;	/* it is off, and has to be started for that */
+	bool begun;	/* either is done in this round */
 	struct domain_disk_map map;
 	int result;
 	struct kerr err;
@@ -91,8 +93,9 @@ static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 	return domain_disks(d->xml, strlen(d->xml), &s->facts, err);
 }
 
-static int read_domain(struct worker *w, bool *ret_shut_down, struct kerr *err)
+static int read_domain(struct facts_task *t, struct kerr *err)
 {
+	struct worker *w = t->w;
 	struct source *s = source_self(w);
 	struct virt_domain d = {0};
 	int r = virt_domain(w->place.virt, w->place.uuid, &d, err);
@@ -108,12 +111,18 @@ static int read_domain(struct worker *w, bool *ret_shut_down, struct kerr *err)
 		r = departure_starts(w->place.virt, &d, &s->facts, err);
 	if (r < 0)
 		return r;
-	*ret_shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;
-	if (*ret_shut_down)
+	t->shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;
+	t->start = d.copy.state == COPY_GONE;
+	if (t->shut_down && t->begun)
+		return kerr_set(err, EBUSY, KCODE_INTERRUPTED,
+				"Somebody started the VM \"%s\" while it was made ready for its "
+				"hand-off. It runs on this device; hand it over again.",
+				w->grant.vm);
+	if (t->shut_down)
 		return departure_again(w->place.virt, w->place.uuid, err);
-	return d.copy.state == COPY_GONE
-		       ? start_off(w, &d, err)
-		       : virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
+	if (t->start)
+		return t->begun ? start_off(w, &d, err) : 0;
+	return virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
 }
 
 static int pack(struct worker *w, struct kerr *err)
@@ -136,6 +145,11 @@ static int check_measures(struct worker *w, struct kerr *err)
 	return departure_measure(w->place.virt, &s->facts, &s->offer, err);
 }
 
+static bool takes_time(const struct facts_task *t)
+{
+	return !t->begun && (t->shut_down || t->start);
+}
+
 static int read_facts(struct facts_task *t, struct kerr *err)
 {
 	struct worker *w = t->w;
@@ -143,9 +157,11 @@ static int read_facts(struct facts_task *t, struct kerr *err)
 	int r = warden_ping(&w->place.config, err);
 
 	if (r == 0)
-		r = read_domain(w, &t->shut_down, err);
+		r = read_domain(t, err);
 	if (r == 0 && t->shut_down)
 		return check_measures(w, err);
+	if (r == 0 && takes_time(t))
+		return 0;
 	if (r == 0)
 		r = read_disks(w, &t->map, err);
 	if (r == 0)
@@ -185,7 +201,7 @@ static void facts_work(void *arg)
 	struct facts_task *t = arg;
 	struct kerr err = {0};
 
-	if (t->shut_down)
+	if (t->begun && t->shut_down)
 		t->result = shut_down(t->w, &t->err);
 	if (t->result == 0)
 		t->result = read_facts(t, &t->err);
@@ -196,13 +212,15 @@ static void facts_work(void *arg)
 
 static void facts_done(void *arg);
 
-/* That takes as long as the guest likes: kithd has its answer meanwhile, and the two workers have
- * each other, so that nobody gives the other one up. */
-static void begin_shutdown(struct facts_task *t)
+/* That takes as long as the guest, or a busy computer, likes: kithd has its answer meanwhile, and
+ * the two workers have each other, so that nobody gives the other one up. */
+static void begin(struct facts_task *t)
 {
 	struct worker *w = t->w;
 
-	worker_phase(w, PHASE_SHUTTING_DOWN);
+	t->begun = true;
+	if (t->shut_down)
+		worker_phase(w, PHASE_SHUTTING_DOWN);
 	worker_answer_start(w);
 	worker_dial(w, DATA_CHANNEL_CONTROL);
 	if (tasks_run(w->tasks, facts_work, facts_done, t) == 0)
@@ -217,8 +235,8 @@ static void facts_done(void *arg)
 	struct worker *w = t->w;
 	int r;
 
-	if (t->result == 0 && t->shut_down && source_can_stop(source_state(w))) {
-		begin_shutdown(t);
+	if (t->result == 0 && takes_time(t) && source_can_stop(source_state(w))) {
+		begin(t);
 		return;
 	}
 	if (t->result < 0) {

@@ -16,7 +16,7 @@
 #define LOOK_MS 2000
 #define OWNER_PAUSE_NS 3000000000u /* the switch-over stops the CPUs for much less */
 #define PROGRESS_MS 250
-#define ALIVE_MS 2000 /* kithd hears of a guest that shuts down */
+#define ALIVE_MS 2000 /* kithd hears of what takes its time before there is progress */
 #define ABORT_RETRY_MS 1000
 
 static struct source *source_self(struct worker *w)
@@ -708,7 +708,8 @@ static void source_tick(struct worker *w, uint64_t now)
 	struct source *s = source_self(w);
 
 	deadlines(w, now - w->machine.entered_ms);
-	if (w->progress.phase == PHASE_SHUTTING_DOWN && now - w->progress_ms >= ALIVE_MS)
+	/* Its guest shuts down, or it is started although it was off. */
+	if (source_state(w) == SOURCE_NEW && w->started && now - w->progress_ms >= ALIVE_MS)
 		worker_progress(w);
 	notice_resume(w);
 	if ((source_state(w) == SOURCE_RELEASED || source_state(w) == SOURCE_FORWARD) &&

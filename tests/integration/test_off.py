@@ -188,6 +188,28 @@ def notes(device: Device) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name))
 
 
+SLOW = """#!/bin/sh
+[ "$1 $2" != "slow prepare" ] || sleep 75
+"""
+
+
+def slow(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """A computer on which a start takes longer than the two kithds wait for each other's answer."""
+    guest, digest = off_guest(laptop, "slow")
+    hook = "/etc/libvirt/hooks/qemu.d/50-slow"
+    laptop.run(["mkdir", "-p", "/etc/libvirt/hooks/qemu.d"])
+    laptop.run(["tee", hook], input=SLOW)
+    laptop.run(["chmod", "755", hook])
+    command = Move(laptop, guest.name, desktop)
+    command.done()
+    laptop.run(["rm", hook])
+    tap.ok(command.wall > 75, "slow: the start took its time", str(command.wall))
+    is_off(tap, guest, desktop, laptop, "slow: it arrives")
+    tap.equal(guest.disk_digest(desktop, kithlab.disk_path(desktop, guest)), digest,
+              "slow: the disk is identical")
+    remove(guest, desktop)
+
+
 def resumed(tap: Tap, laptop: Device, desktop: Device) -> None:
     """Somebody wakes it while it is copied: it runs where it is, and nothing of it is lost."""
     for again in (False, True):
@@ -513,7 +535,7 @@ def body(tap: Tap, lab: Lab) -> None:
     """In one lab a sample, "all", or what words choose."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
     chosen = sys.argv[1:] or ["warm", "cold", "chosen_rungs", "qcow2", "snapshots", "resumed", "cancelled"]
-    for part in (warm, cold, disobedient, chosen_rungs, raw, qcow2, elsewhere, refusals, snapshots, resumed, too_late, cancelled, early_death,
+    for part in (warm, cold, disobedient, chosen_rungs, raw, qcow2, elsewhere, refusals, snapshots, slow, resumed, too_late, cancelled, early_death,
                  diskless, everything, crashes):
         if "all" in chosen or part.__name__ in chosen:
             part(tap, laptop, desktop)
