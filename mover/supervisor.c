@@ -403,6 +403,16 @@ static void supervisor_tick(struct supervisor *s)
 			kill(s->children[i].pid, SIGKILL);
 }
 
+/* With no child to look after and no recovery to come it sleeps until somebody calls. */
+static int supervisor_wait_ms(const struct supervisor *s)
+{
+	bool idle = !s->recover_at && !s->stopping;
+
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		idle = idle && s->children[i].kind == CHILD_NONE;
+	return idle ? -1 : TICK_MS;
+}
+
 static bool supervisor_stopped(const struct supervisor *s)
 {
 	return s->stopping && (child_count(s, CHILD_WORKER) == 0 || worker_now_ms() >= s->stop_at);
@@ -432,10 +442,10 @@ static void supervisor_run(struct supervisor *s)
 {
 	while (!supervisor_stopped(s)) {
 		union watched w = {0};
+		int wait_ms = notify_turn(supervisor_wait_ms(s), "Ready.");
 
 		watch_all(s, &w);
-		if (poll(w.all, ARRAY_SIZE(w.all), notify_turn(TICK_MS, "Ready.")) < 0 &&
-		    errno != EINTR)
+		if (poll(w.all, ARRAY_SIZE(w.all), wait_ms) < 0 && errno != EINTR)
 			return;
 		for (size_t i = 0; i < CONNS_MAX; i++)
 			if (w.conns[i].revents && s->conns[i].fd == w.conns[i].fd)
