@@ -203,7 +203,7 @@ static bool changes(enum wish_kind kind)
 
 static int random_key(GRand *rand)
 {
-	static const char some[] = "\n\n\n\t\033yyhjkl12345678bcaewpxsrm/?q";
+	static const char some[] = "\n\n\n\t\033yyhjkl12345678bcaewpxsrmo/?q";
 	int at = g_rand_int_range(rand, 0, 60);
 
 	if (at < (int)sizeof(some) - 1)

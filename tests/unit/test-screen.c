@@ -439,6 +439,17 @@ static void test_read_only(void)
 	g_assert_false(desk_shows(&d, "[ Yes ]"));
 	desk_press(&d, "7p5e2a");
 	g_assert_false(desk_wished(&d, WISH_PAIR, &w));
+	/* It stays so. */
+	desk_press(&d, "o7p");
+	g_assert_false(desk_wished(&d, WISH_PAIR, &w));
+	desk_end(&d);
+	desk_begin(&d, false);
+	desk_press(&d, "o7p");
+	g_assert_false(desk_wished(&d, WISH_PAIR, &w));
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "read-only"));
+	desk_press(&d, "o7p");
+	g_assert_true(desk_wished(&d, WISH_PAIR, &w));
 	desk_end(&d);
 }
 

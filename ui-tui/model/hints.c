@@ -63,6 +63,8 @@ static const struct hint hints[] = {
 	 "a page, or to the end"},
 	{WHERE_VIEWS, false, false, false, "Esc", "back", "no filter; then back to the first view"},
 	{WHERE_VIEWS, false, false, false, "r", "refresh", "ask the services again"},
+	{WHERE_VIEWS, false, false, false, "o", "look only",
+	 "nothing can be changed from here any more, or again"},
 	{WHERE_VIEWS, false, false, false, "m", "mouse",
 	 "clicks select and the wheel scrolls, or not any more"},
 	{WHERE_VIEWS, false, false, false, "Ctrl-L", "redraw", "draw the screen anew"},

@@ -121,6 +121,15 @@ static void on_mouse(struct ui *ui)
 			 : "The mouse is the terminal's again.");
 }
 
+/* Who began it so is held to it. */
+static void on_look_only(struct ui *ui)
+{
+	if (ui->read_only && ui->always_read_only)
+		ui_say(ui, STYLE_WARN, "This is read-only (--read-only) until it ends.");
+	else
+		ui->read_only = !ui->read_only;
+}
+
 static void on_quit(struct ui *ui)
 {
 	ui_wish(ui, WISH_QUIT);
@@ -369,6 +378,7 @@ static const struct {
 	{'/', WHERE_VIEWS, false, on_filter},
 	{'?', WHERE_VIEWS, false, on_help},
 	{'m', WHERE_VIEWS, false, on_mouse},
+	{'o', WHERE_VIEWS, false, on_look_only},
 	{'q', WHERE_VIEWS, false, on_quit},
 	{'r', WHERE_VIEWS, false, on_refresh},
 	{PRESS_ENTER, WHERE_VIEW(VIEW_HOME), false, on_home_enter},
@@ -391,7 +401,8 @@ static void view_key(struct ui *ui, int key)
 		if (bindings[i].key != key || !(bindings[i].where & WHERE_VIEW(ui->view)))
 			continue;
 		if (bindings[i].changes && ui->read_only)
-			ui_say(ui, STYLE_WARN, "This is read-only (--read-only).");
+			ui_say(ui, STYLE_WARN,
+			       "This is read-only: o ends that, unless it was begun so.");
 		else
 			bindings[i].fn(ui);
 		return;

@@ -30,7 +30,7 @@ enum list_kind ui_list(const struct ui *ui)
 
 void ui_begin(struct ui *ui, const struct state *state, bool read_only)
 {
-	*ui = (struct ui){.state = state, .read_only = read_only};
+	*ui = (struct ui){.state = state, .read_only = read_only, .always_read_only = read_only};
 }
 
 void ui_release(struct ui *ui)
@@ -142,7 +142,7 @@ void ui_show_plan(struct ui *ui)
 	/* What ends all that runs in the guest is not begun by an Enter too many. */
 	d->yes = d->question && d->target.rung != MOVE_RUNG_COLD;
 	if (ui->read_only && o->plan.allowed)
-		sheet_add(&d->text, STYLE_WARN, "This is read-only (--read-only).");
+		sheet_add(&d->text, STYLE_WARN, "This is read-only.");
 }
 
 void ui_planned(struct ui *ui, const struct outlook *o)

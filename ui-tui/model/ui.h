@@ -111,7 +111,7 @@ struct wish {
 
 struct ui {
 	const struct state *state;
-	bool read_only;
+	bool read_only, always_read_only;
 	enum view view;
 	unsigned pane; /* 0: the first list; 1: the second one, or the text */
 	struct list lists[_LIST_MAX];
