@@ -675,9 +675,10 @@ static void test_policy_lines(void)
 	g_assert_cmpuint(sheet.count, ==, 4);
 	if (sheet.count == 4) {
 		g_assert_cmpstr(sheet.lines[0].text, ==, "   2  allow ownr all");
-		g_assert_nonnull(strstr(sheet.lines[1].text, "Line 2 of the policy: \"ownr\""));
+		g_assert_nonnull(
+			strstr(sheet.lines[1].text, "Line 2, column 7 of the policy: \"ownr\""));
 		g_assert_cmpstr(sheet.lines[2].text, ==, "   4  deny guest to");
-		g_assert_nonnull(strstr(sheet.lines[3].text, "Line 4 of the policy"));
+		g_assert_nonnull(strstr(sheet.lines[3].text, "Line 4, column "));
 	}
 	sheet_clear(&sheet);
 }
