@@ -18,13 +18,57 @@ from terminal import COLOUR, Terminal   # noqa: E402
 
 ODD = """<domain type="qemu"><name>{}</name><memory unit="MiB">64</memory>
 <os><type arch="x86_64">hvm</type></os></domain>"""
+CODE = re.compile(r"\b(\d{3} \d{4})\b")
+KEY = re.compile(r"[0-9A-Z]{5}(?:-[0-9A-Z]{5}){4,}")
+# Misspells a word; the next time it mends that.
+EDITOR = """#!/bin/sh
+if grep -q alow "$1"; then sed -i 's/alow/allow/; $a # by hand' "$1"
+else sed -i 's/allow/alow/' "$1"; fi
+"""
 WIDE, TURNS = "\u6f22\u5b57-cafe\u0301", "x\u202etac"
+
+
+def first_run(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """Two devices that are nobody's: one begins a cloud, the other one joins it."""
+    mine, other = Terminal(laptop), Terminal(desktop, 80, 24)
+    for terminal in (mine, other):
+        terminal.type("kith")
+        terminal.wait("This device belongs to nobody yet", "(*) Start a new cloud")
+    mine.press("Enter")
+    mine.wait("Whose cloud is it?")
+    mine.press(*["BSpace"] * 16)
+    mine.type("Tom")
+    screen = mine.wait("first one of Tom's cloud", "Recovery key", timeout=30)
+    tap.ok(KEY.search(screen), "a new cloud: its recovery key is shown", screen)
+    mine.press("p")
+    mine.wait("Waiting for another device", "of Tom")
+    other.press("Down", "Enter")
+    codes = []
+    for terminal in (mine, other):
+        screen = terminal.wait("Is it the same code", "the same for a camera", timeout=40)
+        codes.append(CODE.search(screen)[1])
+        terminal.type("y")
+        terminal.wait("Type the whole word, yes or no.")
+    tap.equal(codes[0], codes[1], "both show the same code, as text and as a picture")
+    for terminal in (mine, other):
+        terminal.type("yes")
+    screen = other.wait('Paired with "laptop" of Tom', timeout=30)
+    tap.ok(KEY.search(screen) and "Recovery key" in screen,
+           "they are paired, and the one that joined shows a key of its own", screen)
+    tap.ok(KEY.search(mine.wait('Paired with "desktop" of Tom')),
+           "the other one still shows its own")
+    for terminal in (mine, other):
+        terminal.press("q")
+        terminal.wait("ready>")
+        terminal.close()
 
 
 def first_screen(tap: Tap, laptop: Device) -> Terminal:
     """Who is where, without a key."""
     terminal = Terminal(laptop)
-    terminal.type("stty -g >/tmp/before; kith")
+    laptop.run(["tee", "/tmp/editor"], input=EDITOR)
+    laptop.run(["chmod", "755", "/tmp/editor"])
+    terminal.type("stty -g >/tmp/before; EDITOR=/tmp/editor kith")
     screen = terminal.wait("here, running", "trusted, announced")
     tap.ok("kith  laptop (laptop) of Tom" in screen and ">* work" in screen and
            ">+ desktop" in screen, "the first screen shows the VM and the device, selected", screen)
@@ -67,8 +111,10 @@ def odd_names(tap: Tap, laptop: Device, terminal: Terminal) -> None:
 def move(tap: Tap, source: Terminal, target: Terminal, keys: list[str], name: str) -> None:
     """One move from a screen, seen on both."""
     source.press(*keys)
-    plan = source.wait("allowed", "[ Yes ]")
+    plan = source.wait("allowed", "[ Yes ]", "(*) live")
     tap.ok("while it runs, with its disks" in plan, f"{name}: the plan is shown, and asks", plan)
+    source.press("Down")
+    source.wait("(*) warm: would work", "( ) live")
     source.press("y")
     screen = source.wait(" %, ", "copying", "[#")
     percent = re.search(r"-> \w+: copying \w+ +\[#+\.*\] (\d+) %, .*/s", screen)
@@ -110,12 +156,41 @@ def there_and_back(tap: Tap, laptop: Device, terminal: Terminal, desktop: Device
     return other
 
 
+def new_kernel(tap: Tap, terminal: Terminal, desktop: Device) -> None:
+    """The other device starts other software: refused, looked at, accepted."""
+    desktop.extend_pcr(4, b"another kernel")
+    terminal.press("1", "h", "Enter", "Enter")
+    terminal.wait("[ Yes ]")
+    terminal.press("y")
+    terminal.wait("was not moved", "(code: attest-pcr)", timeout=30)
+    terminal.press("Escape")
+    terminal.wait("! desktop", "untrusted, announced")
+    terminal.press("Enter")
+    screen = terminal.wait("refused", "(code: attest-pcr)")
+    tap.ok("[ Yes ]" not in screen and "PCR 4" in screen,
+           "another kernel: refused, then planned as refused, and why", screen)
+    terminal.press("Escape", "2")
+    terminal.wait("DIFFERS from")
+    terminal.press("a")
+    screen = terminal.wait("Accept it as it runs now?", "(PCR 4): ")
+    tap.ok("->" in screen, "what would be accepted is shown beside what was", screen)
+    terminal.press("Enter")
+    terminal.wait("Accept it as it runs now?", gone=True)
+    terminal.wait("DIFFERS from")
+    terminal.press("a", "y")
+    terminal.wait("It is accepted as it ran")
+    tap.ok(terminal.wait("as accepted", "verdict: trusted"), "Enter is no; y accepts it")
+    terminal.press("5", "w")
+    tap.ok(terminal.wait("+ to desktop: allow owner all to own"), "and w says which rule counts")
+    terminal.press("Escape", "1")
+
+
 def views(tap: Tap, terminal: Terminal) -> None:
     """Each of them, the filter and the help."""
-    for key, texts in (("2", ["as accepted", "verdict: trusted"]), ("3", ["Hand-offs (3)"]),
-                       ("4", ["custody-done", "policy-set"]), ("5", ["allow owner all to own"]),
+    for key, texts in (("2", ["as accepted", "verdict: trusted"]), ("3", ["Hand-offs (4)"]),
+                       ("4", ["custody-done", "trust-accept"]), ("5", ["allow owner all to own"]),
                        ("6", ["kith-policyd runs."]), ("7", ["Both show a code"]),
-                       ("8", ["owner, this device and 1 device"])):
+                       ("8", ["Tom owns this device", "+ desktop (desktop): trusted"])):
         terminal.press(key)
         tap.ok(terminal.wait(*texts), f"view {key} shows {texts[0]!r}")
     terminal.press("4")
@@ -126,6 +201,17 @@ def views(tap: Tap, terminal: Terminal) -> None:
     terminal.type("?bring", enter=False)
     tap.ok(terminal.wait("Search: bring_", "sends a VM back"), "the help can be searched")
     terminal.press("Escape", "1")
+
+
+def edit(tap: Tap, terminal: Terminal) -> None:
+    """A policy in the person's own editor, wrong at first."""
+    terminal.press("5", "e")
+    screen = terminal.wait("The policy is not in force", "alow owner all", '"alow" where')
+    tap.ok("Your text is kept" in screen, "a wrong line of a policy is shown, and why", screen)
+    terminal.press("Escape", "e")
+    terminal.wait("is signed.")
+    tap.ok(terminal.wait("# version 2", "# by hand"), "gone on with, it is signed")
+    terminal.press("1")
 
 
 def restart(tap: Tap, laptop: Device, terminal: Terminal) -> None:
@@ -159,7 +245,7 @@ def endings(tap: Tap, laptop: Device, terminal: Terminal) -> None:
     tap.ok(not COLOUR.search(terminal.screen(escapes=True)) and
            "\x1b[7m" in terminal.screen(escapes=True), "NO_COLOR: no colour, the focus is reversed")
     terminal.press("Enter", "Enter")
-    screen = terminal.wait("allowed", "read-only (--read-only)")
+    screen = terminal.wait("allowed", "This is read-only.")
     tap.ok("[ Yes ]" not in screen, "--read-only shows the plan, and offers no yes", screen)
     terminal.press("Escape", "q")
     terminal.wait("ready>")
@@ -170,7 +256,8 @@ def endings(tap: Tap, laptop: Device, terminal: Terminal) -> None:
 
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab."""
-    laptop, desktop = kithlab.family(lab, "laptop", "desktop")
+    laptop, desktop = kithlab.start(lab, "laptop", "desktop")
+    first_run(tap, laptop, desktop)
     guest = kithlab.small_guest(memory_mib=128)
     digest = kithlab.run_guest(guest, laptop)
     terminal = first_screen(tap, laptop)
@@ -178,7 +265,9 @@ def body(tap: Tap, lab: Lab) -> None:
     odd_names(tap, laptop, terminal)
     other = there_and_back(tap, laptop, terminal, desktop, guest)
     kithlab.judge(tap, guest, [laptop, desktop, laptop], "by the screens", digest)
+    new_kernel(tap, terminal, desktop)
     views(tap, terminal)
+    edit(tap, terminal)
     restart(tap, laptop, terminal)
     endings(tap, laptop, terminal)
     wait_for("the end of both screens", lambda: not laptop.pids("kith"))
