@@ -664,6 +664,25 @@ static void test_picture(void)
 	canvas_release(&c);
 }
 
+static void test_role(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	desk_press(&d, "7p");
+	g_assert_true(desk_wished(&d, WISH_PAIR, &w));
+	g_assert_cmpint(w.role, ==, PERSON_ROLE_GUEST);
+	desk_press(&d, "a");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "that person is \"admin\" to the policies here"));
+	desk_press(&d, "a\n");
+	g_assert_true(desk_wished(&d, WISH_PAIR, &w));
+	g_assert_cmpint(w.role, ==, PERSON_ROLE_FAMILY);
+	g_assert_cmpstr(w.word, ==, "device-bb112233");
+	desk_end(&d);
+}
+
 /* Each wrong line of a policy is shown with its number and what is expected there. */
 static void test_policy_lines(void)
 {
@@ -917,6 +936,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/a device that is nobody's", test_first_run);
 	g_test_add_func("/screen/a recovery key stays", test_recovery_key);
 	g_test_add_func("/screen/a code as a picture", test_picture);
+	g_test_add_func("/screen/another person's device", test_role);
 	g_test_add_func("/screen/a clipboard decides nothing", test_paste);
 	g_test_add_func("/screen/clicks", test_mouse);
 	g_test_add_func("/screen/people", test_people);

@@ -62,7 +62,7 @@ void ui_first_key(struct ui *ui, int key)
 	} else if (key == PRESS_ENTER && d->choice == FIRST_JOIN) {
 		ui_close(ui);
 		ui_goto(ui, VIEW_PAIR);
-		ui_wish(ui, WISH_PAIR);
+		ui_wish(ui, WISH_PAIR)->role = ui->role;
 	} else if (key == PRESS_ENTER || key == PRESS_ESC || key == 'q') {
 		ui_close(ui);
 	} else if (key == PRESS_UP || key == 'k') {

@@ -31,6 +31,8 @@ static const struct hint hints[] = {
 	{DOCTOR, false, true, false, "r", "look again", "run all checks of `kith doctor` again"},
 	{PAIR, true, true, false, "Enter", "pair", "pair with the selected device"},
 	{PAIR, true, true, false, "p", "wait", "pair with whichever other device waits"},
+	{PAIR, true, true, false, "a", "as",
+	 "what the owner of the other device becomes here, if that is another person"},
 	{PAIR, true, true, false, "x", "stop", "close the pairing window"},
 	{PAIR, true, false, false, "s", "start",
 	 "on a device that is nobody's: start a new cloud, or join one"},

@@ -316,17 +316,27 @@ static void on_pair(struct ui *ui)
 	if (ui->state->pairing.running)
 		ui_say(ui, STYLE_WARN, "A pairing window is open already; x closes it.");
 	else
-		ui_wish(ui, WISH_PAIR);
+		ui_wish(ui, WISH_PAIR)->role = ui->role;
 }
 
 static void on_pair_selected(struct ui *ui)
 {
+	struct wish *w;
 	struct row row;
 
-	if (ui->state->pairing.running || !ui_selected(ui, LIST_STRANGERS, &row))
+	if (ui->state->pairing.running || !ui_selected(ui, LIST_STRANGERS, &row)) {
 		on_pair(ui);
-	else
-		snprintf(ui_wish(ui, WISH_PAIR)->word, NAME_MAX_LEN + 1, "%s", row.name);
+		return;
+	}
+	w = ui_wish(ui, WISH_PAIR);
+	w->role = ui->role;
+	snprintf(w->word, sizeof(w->word), "%s", row.name);
+}
+
+/* The next one that another person can have. */
+static void on_role(struct ui *ui)
+{
+	ui->role = ui->role + 1 < _PERSON_ROLE_MAX ? ui->role + 1 : PERSON_ROLE_OWNER + 1;
 }
 
 static void on_start(struct ui *ui)
@@ -390,6 +400,7 @@ static const struct {
 	{PRESS_ENTER, WHERE_VIEW(VIEW_PAIR), true, on_pair_selected},
 	{'p', WHERE_VIEW(VIEW_PAIR), true, on_pair},
 	{'x', WHERE_VIEW(VIEW_PAIR), true, on_pair_stop},
+	{'a', WHERE_VIEW(VIEW_PAIR), true, on_role},
 	{'s', WHERE_VIEW(VIEW_PAIR), true, on_start},
 	{PRESS_ENTER, WHERE_VIEWS, false, on_more},
 };

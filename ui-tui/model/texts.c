@@ -7,6 +7,20 @@
 #include "ui-tui/model/says.h"
 #include "ui-tui/model/ui-internal.h"
 
+static void say_pairing(const struct ui *ui, struct sheet *ret)
+{
+	sheet_add(ret, STYLE_PLAIN,
+		  "Enter pairs with the selected device, p with whichever other one waits. Both "
+		  "show a code, which has to be the same.%s",
+		  ui_is_nobodys(ui) ? " s starts a new cloud instead." : "");
+	if (!ui_is_nobodys(ui))
+		sheet_add(
+			ret, STYLE_PLAIN,
+			"If it is another person's, that person is \"%s\" to the policies here; a "
+			"changes that.",
+			person_role_to_string(ui->role));
+}
+
 static void pair_text(const struct ui *ui, struct sheet *ret)
 {
 	const struct state_pairing *p = &ui->state->pairing;
@@ -21,10 +35,7 @@ static void pair_text(const struct ui *ui, struct sheet *ret)
 		sheet_add(ret, p->paired ? STYLE_GOOD : STYLE_BAD, "%s %s", p->paired ? "+" : "!",
 			  p->end);
 	else
-		sheet_add(ret, STYLE_PLAIN,
-			  "Enter pairs with the selected device, p with whichever other one waits. "
-			  "Both show a code, which has to be the same.%s",
-			  ui_is_nobodys(ui) ? " s starts a new cloud instead." : "");
+		say_pairing(ui, ret);
 	if (*p->recovery) {
 		sheet_add(ret, STYLE_WARN,
 			  "Recovery key of this device. Write it down and keep it away from the "

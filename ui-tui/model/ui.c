@@ -30,7 +30,10 @@ enum list_kind ui_list(const struct ui *ui)
 
 void ui_begin(struct ui *ui, const struct state *state, bool read_only)
 {
-	*ui = (struct ui){.state = state, .read_only = read_only, .always_read_only = read_only};
+	*ui = (struct ui){.state = state,
+			  .read_only = read_only,
+			  .always_read_only = read_only,
+			  .role = PERSON_ROLE_GUEST};
 }
 
 void ui_release(struct ui *ui)

@@ -95,7 +95,7 @@ enum wish_kind {
 	WISH_POLICY, /* target.uuid */
 	WISH_EDIT,   /* target.uuid */
 	WISH_DOCTOR,
-	WISH_PAIR,   /* word: the device, "" = whoever waits */
+	WISH_PAIR,   /* word: the device, "" = whoever waits; role */
 	WISH_ANSWER, /* word: yes or no */
 	WISH_PAIR_STOP,
 	WISH_INIT, /* word: the owner's name */
@@ -107,6 +107,7 @@ struct wish {
 	struct target target;
 	char hid[MODEL_HID_TEXT], word[NAME_MAX_LEN + 1];
 	uint8_t shown[HASH_LEN];
+	enum person_role role;
 };
 
 struct ui {
@@ -115,7 +116,8 @@ struct ui {
 	enum view view;
 	unsigned pane; /* 0: the first list; 1: the second one, or the text */
 	struct list lists[_LIST_MAX];
-	size_t top; /* first line of the text shown */
+	size_t top;	       /* first line of the text shown */
+	enum person_role role; /* of another person whose device is paired with */
 	bool filtering;
 	bool small;	      /* nothing of this can be seen */
 	bool pasting, pasted; /* a clipboard types; something of it was left out */

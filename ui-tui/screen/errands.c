@@ -45,9 +45,11 @@ void errands_init(struct session *s, const char *person)
 		start(s, &s->init, (const char *const[]){"init", person, NULL}, false);
 }
 
-void errands_pair(struct session *s, const char *device)
+void errands_pair(struct session *s, const char *device, enum person_role role)
 {
-	const char *const named[] = {"pair", device, NULL}, *const any[] = {"pair", NULL};
+	const char *as = person_role_to_string(role);
+	const char *const named[] = {"pair", device, "as", as, NULL}, *const any[] = {"pair", "as",
+										      as, NULL};
 
 	state_pairing_begin(&s->state);
 	s->state.pairing.running = start(s, &s->pair, *device ? named : any, true);

@@ -86,7 +86,7 @@ void why_begin(struct session *s, const struct target *t);
 
 void errands_doctor(struct session *s);
 void errands_init(struct session *s, const char *person);
-void errands_pair(struct session *s, const char *device);
+void errands_pair(struct session *s, const char *device, enum person_role role);
 void errands_edit(struct session *s, const struct target *target, const char *text);
 /* What they print, and that they ended. */
 void errands_run(struct session *s);

@@ -316,7 +316,7 @@ static void fulfil(struct session *s, const struct wish *w)
 		errands_doctor(s);
 		break;
 	case WISH_PAIR:
-		errands_pair(s, w->word);
+		errands_pair(s, w->word, w->role);
 		break;
 	case WISH_ANSWER:
 		answer_code(s, w->word);
