@@ -140,10 +140,27 @@ void ui_hints(const struct ui *ui, unsigned columns, char *ret, size_t size)
 	snprintf(ret + len, size - len, "%s", last);
 }
 
+/* "Devices: " before what a key does in some views only. */
+static void say_where(const struct hint *h, char *ret, size_t size)
+{
+	size_t len = 0;
+
+	*ret = '\0';
+	if (!(h->where & WHERE_VIEWS) || (h->where & WHERE_VIEWS) == WHERE_VIEWS)
+		return;
+	for (enum view view = 0; view < _VIEW_MAX; view++)
+		if ((h->where & WHERE_VIEW(view)) && len < size)
+			len += (size_t)snprintf(ret + len, size - len, "%s%s", len ? ", " : "",
+						ui_view_name(view));
+	if (len < size)
+		snprintf(ret + len, size - len, ": ");
+}
+
 void ui_help(struct ui *ui)
 {
 	struct dialog *d = &ui->dialog;
 	const struct hint *h;
+	char where[64];
 
 	sheet_clear(&d->text);
 	d->top = 0;
@@ -152,8 +169,10 @@ void ui_help(struct ui *ui)
 		bool found = strcasestr(h->key, d->typed) || strcasestr(h->word, d->typed) ||
 			     strcasestr(h->help, d->typed);
 
+		say_where(h, where, sizeof(where));
+		found = found || strcasestr(where, d->typed);
 		if (found && !(h->where & (DIALOGS | FIRST)) && !(h->changes && ui->read_only))
-			sheet_add(&d->text, STYLE_PLAIN, "%-14s %s", h->key, h->help);
+			sheet_add(&d->text, STYLE_PLAIN, "%-14s %s%s", h->key, where, h->help);
 	}
 	if (d->text.count == 1)
 		sheet_add(&d->text, STYLE_DIM, "No key is about that.");
