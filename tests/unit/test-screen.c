@@ -937,7 +937,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/a recovery key stays", test_recovery_key);
 	g_test_add_func("/screen/a code as a picture", test_picture);
 	g_test_add_func("/screen/another person's device", test_role);
-	g_test_add_func("/screen/a clipboard decides nothing", test_paste);
+	g_test_add_func("/screen/N12 a clipboard decides nothing", test_paste);
 	g_test_add_func("/screen/clicks", test_mouse);
 	g_test_add_func("/screen/people", test_people);
 	g_test_add_func("/screen/why a VM may go somewhere", test_why);

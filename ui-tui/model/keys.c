@@ -423,7 +423,7 @@ static void view_key(struct ui *ui, int key)
 }
 
 /* A clipboard fills in what is being typed, and decides nothing: not even where it has a newline,
- * and not the word that confirms a code. */
+ * and not the word that confirms a code (N12). */
 static void paste_key(struct ui *ui, int key)
 {
 	bool typed =
