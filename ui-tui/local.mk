@@ -42,6 +42,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/model/state.c ui-tui/model/state.h \
 	ui-tui/model/style.h \
 	ui-tui/model/texts.c \
+	ui-tui/model/trusting.c \
 	ui-tui/model/ui.c ui-tui/model/ui.h ui-tui/model/ui-internal.h \
 	ui-tui/move-all.c ui-tui/move-eject.c ui-tui/move.h \
 	ui-tui/owner.c ui-tui/owner.h \

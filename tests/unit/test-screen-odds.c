@@ -182,6 +182,8 @@ static bool changes(enum wish_kind kind)
 	case WISH_MOVE:
 	case WISH_CANCEL:
 	case WISH_ACCEPT:
+	case WISH_TAKE:
+	case WISH_FORGET:
 	case WISH_EDIT:
 	case WISH_PAIR:
 	case WISH_ANSWER:
@@ -203,7 +205,7 @@ static bool changes(enum wish_kind kind)
 
 static int random_key(GRand *rand)
 {
-	static const char some[] = "\n\n\n\t\033yyhjkl12345678bcaewpxsrmo/?q";
+	static const char some[] = "\n\n\n\t\033yyhjkl12345678bcaewpxsrmotf/?q";
 	int at = g_rand_int_range(rand, 0, 60);
 
 	if (at < (int)sizeof(some) - 1)

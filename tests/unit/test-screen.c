@@ -739,6 +739,56 @@ static void test_people(void)
 	desk_end(&d);
 }
 
+static void test_take(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	/* One's own is asked nothing. */
+	desk_press(&d, "2t");
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	desk_take(&d, state_take_devices,
+		  "{\"devices\":[{\"id\":\"" DESK_DESKTOP "\",\"name\":\"den\",\"paired\":true,"
+		  "\"own\":false,\"person\":\"Bob\",\"verdict\":\"trusted\"}]}");
+	ui_changed(&d.ui);
+	desk_press(&d, "t");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "Take VMs of Bob that come from \"den\"?"));
+	desk_press(&d, "\n");
+	g_assert_false(desk_wished(&d, WISH_TAKE, &w));
+	desk_press(&d, "ty");
+	g_assert_true(desk_wished(&d, WISH_TAKE, &w));
+	g_assert_true(w.on);
+	g_assert_cmpint(w.target.device[0], ==, 0xaa);
+	d.state.devices[0].receive = true;
+	desk_press(&d, "ty");
+	g_assert_true(desk_wished(&d, WISH_TAKE, &w));
+	g_assert_false(w.on);
+	desk_end(&d);
+}
+
+static void test_forget(void)
+{
+	struct desk d;
+	struct wish w;
+
+	desk_begin(&d, false);
+	snprintf(d.state.vms[1].holder, sizeof(d.state.vms[1].holder), "%s", DESK_DESKTOP);
+	desk_press(&d, "2f");
+	desk_draw(&d, 80, 24);
+	g_assert_true(desk_shows(&d, "! It holds \"mail\""));
+	desk_press(&d, "\n");
+	g_assert_false(desk_wished(&d, WISH_FORGET, &w));
+	desk_press(&d, "fy");
+	g_assert_true(desk_wished(&d, WISH_FORGET, &w));
+	g_assert_cmpint(w.target.device[0], ==, 0xaa);
+	/* A stranger is not forgotten. */
+	desk_press(&d, "jf");
+	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);
+	desk_end(&d);
+}
+
 static void test_why(void)
 {
 	struct policyd_plan no = {0};
@@ -940,6 +990,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/screen/N12 a clipboard decides nothing", test_paste);
 	g_test_add_func("/screen/clicks", test_mouse);
 	g_test_add_func("/screen/people", test_people);
+	g_test_add_func("/screen/VMs of another person", test_take);
+	g_test_add_func("/screen/a device is forgotten", test_forget);
 	g_test_add_func("/screen/why a VM may go somewhere", test_why);
 	g_test_add_func("/screen/wrong lines of a policy", test_policy_lines);
 	g_test_add_func("/screen/log", test_log);

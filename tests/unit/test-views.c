@@ -19,7 +19,8 @@ static const char vms[] =
 	"{\"uuid\":\"" DESK_WORK "\",\"name\":\"work\",\"known\":true,\"defined\":true,"
 	"\"policy_version\":1,\"here\":true,\"state\":\"running\",\"memory_bytes\":2147483648},"
 	"{\"uuid\":\"10112233445566778899aabbccddeeff\",\"name\":\"mail\",\"known\":true,"
-	"\"defined\":false,\"policy_version\":3,\"here\":false,\"holder_name\":\"desktop\"},"
+	"\"defined\":false,\"policy_version\":3,\"here\":false,\"holder_name\":\"desktop\","
+	"\"holder\":\"" DESK_DESKTOP "\"},"
 	"{\"uuid\":\"20112233445566778899aabbccddeeff\",\"name\":\"photos\",\"known\":true,"
 	"\"defined\":true,\"policy_version\":1,\"here\":true,\"state\":\"off\","
 	"\"memory_bytes\":536870912},"
@@ -281,6 +282,8 @@ static const struct {
 	{"refused", "\n\n", give_refusal, "", false},
 	{"cancel", "c", NULL, "", false},
 	{"accept", "2a", NULL, "", false},
+	{"take", "2jjt", NULL, "", false},
+	{"forget", "2f", NULL, "", false},
 	{"code", "7p", give_code, "", false},
 	{"paired", "7", give_key, "", false},
 	{"first", "", give_nobody, "j", false},

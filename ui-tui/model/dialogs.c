@@ -36,17 +36,24 @@ static void scroll(struct dialog *d, int key)
 /* Each yes counts for what was shown. */
 static void take_yes(struct ui *ui)
 {
+	static const struct {
+		enum dialog_kind dialog;
+		enum wish_kind wish;
+	} answers[] = {
+		{DIALOG_PLAN, WISH_MOVE},     {DIALOG_CANCEL, WISH_CANCEL},
+		{DIALOG_ACCEPT, WISH_ACCEPT}, {DIALOG_TAKE, WISH_TAKE},
+		{DIALOG_FORGET, WISH_FORGET},
+	};
 	const struct dialog *d = &ui->dialog;
-	struct wish *w = NULL;
 
-	if (d->kind == DIALOG_PLAN)
-		w = ui_wish(ui, WISH_MOVE);
-	else if (d->kind == DIALOG_CANCEL)
-		w = ui_wish(ui, WISH_CANCEL);
-	else if (d->kind == DIALOG_ACCEPT)
-		w = ui_wish(ui, WISH_ACCEPT);
-	if (w) {
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		struct wish *w;
+
+		if (answers[i].dialog != d->kind)
+			continue;
+		w = ui_wish(ui, answers[i].wish);
 		w->target = d->target;
+		w->on = d->on;
 		memcpy(w->hid, d->hid, sizeof(w->hid));
 		memcpy(w->shown, d->shown, sizeof(w->shown));
 	}
@@ -134,6 +141,8 @@ void ui_dialog_key(struct ui *ui, int key)
 	case DIALOG_PLAN:
 	case DIALOG_CANCEL:
 	case DIALOG_ACCEPT:
+	case DIALOG_TAKE:
+	case DIALOG_FORGET:
 	case DIALOG_WHY:
 	case DIALOG_TEXT:
 	case DIALOG_NONE:

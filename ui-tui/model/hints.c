@@ -24,6 +24,10 @@ static const struct hint hints[] = {
 	 "stop the hand-off of the VM, after a question"},
 	{DEVICES, true, true, false, "a", "accept",
 	 "take what the device proved last as right, after what changed was shown"},
+	{DEVICES, true, true, false, "t", "take",
+	 "another person's device: take VMs from it, or not any more, after a question"},
+	{DEVICES, true, true, false, "f", "forget",
+	 "end the pairing with the device, after a question that names what is on it"},
 	{POLICY, false, true, false, "w", "why",
 	 "say of each device which rule lets the VM go there, or keeps it"},
 	{POLICY, true, true, false, "e", "edit",
@@ -94,6 +98,8 @@ unsigned ui_where(const struct ui *ui)
 		return ui->dialog.question ? WHERE_QUESTION : WHERE_TEXT;
 	case DIALOG_CANCEL:
 	case DIALOG_ACCEPT:
+	case DIALOG_TAKE:
+	case DIALOG_FORGET:
 		return ui->dialog.question ? WHERE_QUESTION : WHERE_TEXT;
 	case DIALOG_FIRST:
 		return WHERE_FIRST;

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "ui-tui/model/says.h"
 #include "ui-tui/model/ui-internal.h"
 
 #define PAGE 10
@@ -258,28 +257,6 @@ static void on_cancel(struct ui *ui)
 
 /* -- devices, policies, pairing -- */
 
-static void on_accept(struct ui *ui)
-{
-	const struct state *s = ui->state;
-	const struct policyd_trust *t = &s->trust;
-	struct dialog *d;
-	struct row row;
-
-	if (!ui_selected(ui, LIST_DEVICES, &row) || strcmp(row.key, s->trust_of) != 0 ||
-	    s->no_trust.code != KCODE_OK) {
-		ui_say(ui, STYLE_WARN, "Choose a paired device.");
-		return;
-	}
-	d = ui_open(ui, DIALOG_ACCEPT, "Accept it as it runs now?");
-	says_changes(t, s->now, &d->text);
-	sheet_add(&d->text, STYLE_WARN, "Accept \"%s\"? Only if you changed it yourself.",
-		  t->peer.name);
-	memcpy(d->target.device, t->peer.id, DEVICE_ID_LEN);
-	memcpy(d->target.name, t->peer.name, sizeof(d->target.name));
-	memcpy(d->shown, t->hash, HASH_LEN);
-	d->question = true;
-}
-
 static void on_edit(struct ui *ui)
 {
 	struct row row;
@@ -394,7 +371,9 @@ static const struct {
 	{PRESS_ENTER, WHERE_VIEW(VIEW_HOME), false, on_home_enter},
 	{'b', WHERE_VIEW(VIEW_HOME) | WHERE_VIEW(VIEW_JOBS), true, on_back},
 	{'c', WHERE_VIEW(VIEW_HOME) | WHERE_VIEW(VIEW_JOBS), true, on_cancel},
-	{'a', WHERE_VIEW(VIEW_DEVICES), true, on_accept},
+	{'a', WHERE_VIEW(VIEW_DEVICES), true, ui_ask_accept},
+	{'t', WHERE_VIEW(VIEW_DEVICES), true, ui_ask_take},
+	{'f', WHERE_VIEW(VIEW_DEVICES), true, ui_ask_forget},
 	{'e', WHERE_VIEW(VIEW_POLICY), true, on_edit},
 	{'w', WHERE_VIEW(VIEW_POLICY), false, on_why},
 	{PRESS_ENTER, WHERE_VIEW(VIEW_PAIR), true, on_pair_selected},

@@ -51,6 +51,12 @@ void ui_first(struct ui *ui);
 void ui_first_key(struct ui *ui, int key);
 void ui_name_key(struct ui *ui, int key);
 
+/* -- trusting.c -- */
+
+void ui_ask_accept(struct ui *ui);
+void ui_ask_take(struct ui *ui);
+void ui_ask_forget(struct ui *ui);
+
 /* Fills the help with the rows in which its filter is. */
 void ui_help(struct ui *ui);
 /* Appends a typed character as UTF-8, or takes the last one away; false for other keys. */

@@ -56,6 +56,8 @@ enum dialog_kind {
 	DIALOG_PLAN,   /* the plan of a move; yes begins it */
 	DIALOG_CANCEL, /* of a hand-off */
 	DIALOG_ACCEPT, /* what a device proved */
+	DIALOG_TAKE,   /* VMs of another person from a device */
+	DIALOG_FORGET, /* a device */
 	DIALOG_CODE,   /* of a pairing: the whole word has to be typed */
 	DIALOG_FIRST,  /* what to do with a device that is nobody's */
 	DIALOG_NAME,   /* of the owner of a new cloud */
@@ -81,6 +83,7 @@ struct dialog {
 	struct outlook outlook; /* DIALOG_PLAN: what the text says */
 	char hid[MODEL_HID_TEXT];
 	uint8_t shown[HASH_LEN]; /* DIALOG_ACCEPT: what the yes counts for */
+	bool on;		 /* DIALOG_TAKE: from now on, or not any more */
 };
 
 enum wish_kind {
@@ -91,6 +94,8 @@ enum wish_kind {
 	WISH_CANCEL, /* hid */
 	WISH_TRUST,  /* target.device */
 	WISH_ACCEPT, /* target.device, shown */
+	WISH_TAKE,   /* target.device, on */
+	WISH_FORGET, /* target.device */
 	WISH_LOG,    /* what is new in it */
 	WISH_POLICY, /* target.uuid */
 	WISH_EDIT,   /* target.uuid */
@@ -108,6 +113,7 @@ struct wish {
 	char hid[MODEL_HID_TEXT], word[NAME_MAX_LEN + 1];
 	uint8_t shown[HASH_LEN];
 	enum person_role role;
+	bool on;
 };
 
 struct ui {

@@ -162,6 +162,50 @@ static void accept_device(struct session *s, const struct wish *w)
 	core_wire_ask(s->core, POLICYD_OP_TRUST_ACCEPT, &policyd_accept_record, &q, on_accepted, s);
 }
 
+static void on_taken(void *user, struct rbuf *reply, const struct kerr *err)
+{
+	struct session *s = user;
+
+	if (reply)
+		ui_say(&s->ui, STYLE_GOOD, "+ That is so from now on.");
+	else
+		ui_failed(&s->ui, "Nothing was changed", err);
+	news_refresh(s);
+	ui_changed(&s->ui);
+	s->dirty = true;
+}
+
+static void take_from(struct session *s, const struct wish *w)
+{
+	struct policyd_receive q = {.on = w->on};
+
+	memcpy(q.id, w->target.device, DEVICE_ID_LEN);
+	core_wire_ask(s->core, POLICYD_OP_PEER_RECEIVE, &policyd_receive_record, &q, on_taken, s);
+}
+
+static void on_forgotten(void *user, struct rbuf *reply, const struct kerr *err)
+{
+	struct session *s = user;
+
+	if (reply)
+		ui_say(&s->ui, STYLE_GOOD,
+		       "+ It is forgotten; `kith trust forget` there ends it "
+		       "on that side too.");
+	else
+		ui_failed(&s->ui, "It was not forgotten", err);
+	news_refresh(s);
+	ui_changed(&s->ui);
+	s->dirty = true;
+}
+
+static void forget(struct session *s, const struct target *t)
+{
+	struct policyd_device q;
+
+	memcpy(q.id, t->device, DEVICE_ID_LEN);
+	core_wire_ask(s->core, POLICYD_OP_PEER_FORGET, &policyd_device_record, &q, on_forgotten, s);
+}
+
 /* -- log -- */
 
 static void ask_log(struct session *s);
@@ -302,6 +346,12 @@ static void fulfil(struct session *s, const struct wish *w)
 		break;
 	case WISH_ACCEPT:
 		accept_device(s, w);
+		break;
+	case WISH_TAKE:
+		take_from(s, w);
+		break;
+	case WISH_FORGET:
+		forget(s, &w->target);
 		break;
 	case WISH_LOG:
 		ask_log(s);
