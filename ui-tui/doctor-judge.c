@@ -363,7 +363,7 @@ static void judge_firewall(const struct facts *f, int arg _unused_, struct findi
 	};
 	const struct firewall *w = &f->firewall;
 	bool port = w->port == SEEN_NO, mdns = w->mdns == SEEN_NO;
-	char how[320];
+	char how[336];
 
 	if (w->kind == FIREWALL_UNSEEN) {
 		say(ret, FINDING_UNKNOWN, f->root ? "" : AS_ROOT,
