@@ -32,6 +32,10 @@ ufwdir = $(sysconfdir)/ufw/applications.d
 examplesdir = $(docdir)/examples
 dist_examples_DATA = packaging/firewall/kith.nft
 completiondir = $(datadir)/bash-completion/completions
+zshcompletiondir = $(datadir)/zsh/vendor-completions
+dist_zshcompletion_DATA = packaging/completion/_kith
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+dist_fishcompletion_DATA = packaging/completion/kith.fish
 
 # Files whose name is another one where they go.
 RENAMED = \

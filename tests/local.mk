@@ -3,7 +3,7 @@
 # make devices in namespaces and need root (./bootstrap check runs all; plain `make check` the
 # first two).
 STATIC_TESTS = \
-	tests/lint/lint tests/lint/polkit tests/lint/tidy tests/lint/units tests/model/run
+	tests/lint/completion tests/lint/lint tests/lint/polkit tests/lint/tidy tests/lint/units tests/model/run
 # What tidy reads.
 check_DATA = compile_commands.json
 
@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test-audit \
 	tests/unit/test-base \
 	tests/unit/test-chain \
+	tests/unit/test-cmdline \
 	tests/unit/test-config \
 	tests/unit/test-console \
 	tests/unit/test-cookie \

@@ -1,55 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options, the table of commands, errors and exit statuses of `kith`. */
+/* What the commands share: connections, questions, JSON. */
 #include "ui-tui/cli.h"
 
-#include <getopt.h>
-#include <locale.h>
 #include <signal.h>
 #include <string.h>
 #include <termios.h>
 
 #include "agent/client.h"
-#include "config.h"
 #include "mover/proto.h"
-#include "ui-tui/tui.h"
 
 #define AGENT_WAIT_MS 30000
-
-static const struct {
-	const struct cli_command *rows;
-	bool any_config; /* they work with a configuration that cannot be used, too */
-} command_tables[] = {
-	{cli_device_commands, false}, {cli_config_commands, true},  {cli_doctor_commands, true},
-	{cli_vm_commands, false},     {cli_policy_commands, false}, {cli_move_commands, false},
-	{cli_disks_commands, false},  {cli_roam_commands, false},   {cli_console_commands, false},
-};
-
-static void print_commands(FILE *to)
-{
-	fputs("usage: kith [--json] [--yes] [--no-input] [--config FILE] COMMAND\n"
-	      "       kith [--read-only] [--config FILE]     the full screen\n"
-	      "\n"
-	      "Moves a running virtual machine between your own devices, after they proved\n"
-	      "themselves to each other.\n\n",
-	      to);
-	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
-		for (const struct cli_command *c = command_tables[t].rows; c->name; c++)
-			fprintf(to, "  %-29s %s\n", c->usage, c->help);
-	fputs("  help                          this text; more in kith(1)\n"
-	      "  version                      version of this program\n",
-	      to);
-}
-
-static const struct cli_command *find_command(const char *name, bool *ret_any_config)
-{
-	for (size_t t = 0; t < ARRAY_SIZE(command_tables); t++)
-		for (const struct cli_command *c = command_tables[t].rows; c->name; c++)
-			if (strcmp(c->name, name) == 0) {
-				*ret_any_config = command_tables[t].any_config;
-				return c;
-			}
-	return NULL;
-}
 
 int cli_policyd(struct cli *cli, struct ipc_client **ret, struct kerr *err)
 {
@@ -229,122 +189,4 @@ json_t *cli_kerr_json(const struct kerr *err)
 		return json_null();
 	return json_pack("{s:s, s:s, s:s}", "code", kcode_to_string(err->code), "text", err->text,
 			 "next", kcode_next_step(err->code));
-}
-
-static void print_error(const struct cli *cli, const struct kerr *err)
-{
-	const char *next = kcode_next_step(err->code);
-
-	if (cli->json) {
-		cli_print_json(json_pack("{s:o}", "error", cli_kerr_json(err)));
-		return;
-	}
-	fprintf(stderr, "kith: %s\n", err->text);
-	if (*next && !strstr(err->text, next))
-		fprintf(stderr, "      %s\n", next);
-	fprintf(stderr, "      (code: %s)\n", kcode_to_string(err->code));
-}
-
-static const struct option options[] = {
-	{"json", no_argument, NULL, 'j'},      {"yes", no_argument, NULL, 'y'},
-	{"no-input", no_argument, NULL, 'n'},  {"config", required_argument, NULL, 'c'},
-	{"read-only", no_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},   {NULL, 0, NULL, 0},
-};
-
-/* 0 to go on, 1 if everything was done, negative for a wrong option. */
-static int parse_options(struct cli *cli, int argc, char **argv)
-{
-	int c;
-
-	while ((c = getopt_long(argc, argv, "+jync:rhV", options, NULL)) != -1) {
-		if (c == 'j') {
-			cli->json = true;
-		} else if (c == 'y') {
-			cli->yes = true;
-		} else if (c == 'n') {
-			cli->input = false;
-		} else if (c == 'c') {
-			cli->path = optarg;
-		} else if (c == 'r') {
-			cli->read_only = true;
-		} else if (c == 'h') {
-			print_commands(stdout);
-			return 1;
-		} else if (c == 'V') {
-			puts("kith " PACKAGE_VERSION);
-			return 1;
-		} else {
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static int run_command(struct cli *cli, int argc, char **argv, struct kerr *err)
-{
-	bool any_config;
-	const struct cli_command *c = find_command(argv[0], &any_config);
-
-	if (cli->read_only)
-		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"--read-only is for the full screen, which comes without a "
-				"command.");
-	if (!c)
-		return kerr_set(err, EINVAL, KCODE_USAGE, "There is no command \"%.40s\".",
-				argv[0]);
-	if (argc - 1 < c->min_args || argc - 1 > c->max_args)
-		return kerr_set(err, EINVAL, KCODE_USAGE, "This command is used like this: kith %s",
-				c->usage);
-	if (cli->broken.code != KCODE_OK && !any_config)
-		return kerr_set(err, EINVAL, cli->broken.code, "%s", cli->broken.text);
-	return c->run(cli, argc - 1, argv + 1, err);
-}
-
-static int run(struct cli *cli, int argc, char **argv)
-{
-	struct kerr err = {0};
-	int r = run_command(cli, argc, argv, &err);
-
-	if (cli->agent)
-		agent_client_free(cli->agent);
-	ipc_client_free(cli->policyd);
-	if (r >= 0)
-		return cli->status;
-	if (err.code == KCODE_OK)
-		kerr_set(&err, -r, KCODE_FAILED, "The command failed: %s.", strerror(-r));
-	print_error(cli, &err);
-	return kcode_exit_status(err.code);
-}
-
-int cli_main(int argc, char **argv)
-{
-	struct cli cli = {.terminal = isatty(STDOUT_FILENO) == 1, .input = true};
-	int r;
-
-	setlocale(LC_ALL, "");
-	cli.path = getenv("KITH_CONFIG");
-	if (!cli.path)
-		cli.path = CONFIG_PATH_DEFAULT;
-	r = parse_options(&cli, argc, argv);
-	if (r != 0)
-		return r < 0 ? 2 : 0;
-	argc -= optind;
-	argv += optind;
-	if (argc && strcmp(argv[0], "help") == 0) {
-		print_commands(stdout);
-		return 0;
-	}
-	if (argc && strcmp(argv[0], "version") == 0) {
-		puts("kith " PACKAGE_VERSION);
-		return 0;
-	}
-	/* What the other lines say is enough for those commands that may go on. */
-	(void)config_load(cli.path, &cli.config, &cli.broken);
-	if (argc)
-		return run(&cli, argc, argv);
-	if (cli.broken.code == KCODE_OK)
-		return tui_main(&cli);
-	print_error(&cli, &cli.broken);
-	return kcode_exit_status(cli.broken.code);
 }

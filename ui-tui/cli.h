@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/ipc-client.h"
 #include "policyd/api/proto.h"
+#include "ui-tui/commands.h"
 #include "ui-tui/model/model.h"
 
 struct agent_client;
@@ -26,15 +27,10 @@ struct cli {
 	int status;	/* exit status of a command that is not a failure to report */
 	bool read_only; /* --read-only: the full screen changes nothing */
 	bool yes;	/* --yes: do not ask again before what cannot be undone */
+	const char
+		*given[_OPT_MAX]; /* options: the value, or "" for one without; NULL: not given */
 	struct ipc_client *policyd;
 	struct agent_client *agent;
-};
-
-/* One command. `args` are the words behind its name. Returns 0 or negative with *err. */
-struct cli_command {
-	const char *name, *usage, *help;
-	int min_args, max_args;
-	int (*run)(struct cli *cli, int argc, char **argv, struct kerr *err);
 };
 
 /* Parses the command line, runs the command, prints its refusal; returns the exit status. */
@@ -87,14 +83,3 @@ void cli_tell_stale(struct cli *cli, const uint8_t uuid[UUID_LEN]);
 /* JSON forms. */
 json_t *cli_kerr_json(const struct kerr *err);
 json_t *cli_hex(const uint8_t *data, size_t len);
-
-/* Commands, by file. */
-extern const struct cli_command cli_device_commands[];
-extern const struct cli_command cli_config_commands[];
-extern const struct cli_command cli_doctor_commands[];
-extern const struct cli_command cli_vm_commands[];
-extern const struct cli_command cli_policy_commands[];
-extern const struct cli_command cli_move_commands[];
-extern const struct cli_command cli_disks_commands[];
-extern const struct cli_command cli_roam_commands[];
-extern const struct cli_command cli_console_commands[];

@@ -106,25 +106,22 @@ static int config_change(struct cli *cli, const char *word, const char *value, s
 	return 0;
 }
 
-static int cmd_config(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_config(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err)
 {
-	const char *verb = argc ? argv[0] : "list";
-
-	if (argc <= 1 && strcmp(verb, "list") == 0)
-		return config_list(cli, err);
-	if (argc == 2 && strcmp(verb, "get") == 0)
-		return config_get(cli, argv[1], err);
-	if (argc == 3 && strcmp(verb, "set") == 0)
-		return config_change(cli, argv[1], argv[2], err);
-	if (argc == 2 && strcmp(verb, "unset") == 0)
-		return config_change(cli, argv[1], NULL, err);
-	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith config, kith config get KEY, kith config set KEY VALUE or kith "
-			"config unset KEY.");
+	return config_list(cli, err);
 }
 
-const struct cli_command cli_config_commands[] = {
-	{"config", "config [get|set|unset KEY [VALUE]]", "show or change kith.conf", 0, 3,
-	 cmd_config},
-	{0},
-};
+int cmd_config_get(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
+{
+	return config_get(cli, argv[0], err);
+}
+
+int cmd_config_set(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
+{
+	return config_change(cli, argv[0], argv[1], err);
+}
+
+int cmd_config_unset(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
+{
+	return config_change(cli, argv[0], NULL, err);
+}

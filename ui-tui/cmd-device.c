@@ -48,16 +48,16 @@ static int make_cloud(struct cli *cli, const char *person, bool software,
 	return r < 0 ? first_as_root(cli, "init", r, err) : 0;
 }
 
-static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	bool software = setup_software_asked(&argc, argv);
+	bool software = cli->given[OPT_SOFTWARE_TPM];
 	const char *person = argc ? argv[0] : getenv("SUDO_USER");
 	char recovery[POLICYD_RECOVERY_KEY_MAX];
 	int r;
 
 	if (!person || !*person)
 		person = getenv("USER");
-	if (argc > 1 || !person || !*person)
+	if (!person || !*person)
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"Say whose cloud this is: kith init NAME");
 	r = make_cloud(cli, person, software, recovery, err);
@@ -78,10 +78,9 @@ static int cmd_init(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return r;
 }
 
-static int cmd_pair(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_pair(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	bool software = setup_software_asked(&argc, argv);
-	int r = setup_device(cli, NULL, software, err);
+	int r = setup_device(cli, NULL, cli->given[OPT_SOFTWARE_TPM], err);
 
 	if (r < 0)
 		return r;
@@ -126,7 +125,7 @@ static void print_unlocked(struct cli *cli, struct ipc_client *policyd, bool new
 	print_doubt(policyd);
 }
 
-static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	char recovery[POLICYD_RECOVERY_KEY_MAX] = "";
 	struct ipc_client *policyd;
@@ -151,7 +150,7 @@ static int cmd_unlock(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
-static int cmd_recovery(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_recovery(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	char recovery[POLICYD_RECOVERY_KEY_MAX];
 	struct ipc_client *policyd;
@@ -252,7 +251,7 @@ static void print_status(const struct policyd_status *st, const struct kerr *age
 		     "`systemctl start kithd`.");
 }
 
-static int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	struct services_said said = {.policyd = true};
 	struct policyd_status *st = &said.status;
@@ -329,15 +328,13 @@ static void print_devices(const json_t *list, bool all)
 		       strangers - STRANGERS_SHOWN);
 }
 
-static int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	bool all = argc && strcmp(argv[0], "all") == 0;
+	bool all = argc || cli->given[OPT_ALL];
 	json_t *result;
 	int r;
 
-	if (argc && !all)
-		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"This command is used like this: kith devices [all]");
+	(void)argv;
 	r = cli_agent(cli, json_pack("{s:s}", "op", "devices"), &result, err);
 	if (r < 0)
 		return r;
@@ -474,12 +471,12 @@ static int ask_forget(struct cli *cli, const char *name, const json_t *held, str
 	return cli_confirm(cli, question, err);
 }
 
-static int trust_forget(struct cli *cli, const char *word, struct kerr *err)
+int cmd_trust_forget(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	json_t *held = NULL;
 	uint8_t id[DEVICE_ID_LEN];
 	char name[NAME_MAX_LEN + 1];
-	int r = cli_find_device(cli, word, id, name, err);
+	int r = cli_find_device(cli, argv[0], id, name, err);
 
 	if (r == 0)
 		r = vms_held_by(cli, id, &held, err);
@@ -512,12 +509,12 @@ static void print_changes(const struct policyd_trust *t)
 }
 
 /* Asked for once more, as it cannot be undone by a key; the yes counts for what was shown (H1). */
-static int trust_accept(struct cli *cli, const char *word, struct kerr *err)
+int cmd_trust_accept(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	uint8_t id[DEVICE_ID_LEN];
 	char name[NAME_MAX_LEN + 1], question[256];
 	struct policyd_trust shown;
-	int r = cli_find_device(cli, word, id, name, err);
+	int r = cli_find_device(cli, argv[0], id, name, err);
 
 	if (r == 0)
 		r = policyd_client_trust_show(cli->policyd, id, &shown, err);
@@ -540,17 +537,13 @@ static int trust_accept(struct cli *cli, const char *word, struct kerr *err)
 }
 
 /* Whether VMs of another person may come from a device of theirs. */
-static int trust_receive(struct cli *cli, const char *word, const char *how, struct kerr *err)
+int cmd_trust_receive(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
-	bool on = strcmp(how, "on") == 0;
+	bool on = strcmp(argv[1], "on") == 0;
 	uint8_t id[DEVICE_ID_LEN];
 	char name[NAME_MAX_LEN + 1];
-	int r;
+	int r = cli_find_device(cli, argv[0], id, name, err);
 
-	if (!on && strcmp(how, "off") != 0)
-		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"Say on or off: kith trust receive DEVICE on.");
-	r = cli_find_device(cli, word, id, name, err);
 	if (r == 0)
 		r = policyd_client_peer_receive(cli->policyd, id, on, err);
 	if (r < 0)
@@ -565,34 +558,7 @@ static int trust_receive(struct cli *cli, const char *word, const char *how, str
 	return 0;
 }
 
-static int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_trust(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
-	if (argc == 0)
-		return trust_all(cli, err);
-	if (argc == 1)
-		return trust_show(cli, argv[0], err);
-	if (argc == 3 && strcmp(argv[0], "receive") == 0)
-		return trust_receive(cli, argv[1], argv[2], err);
-	if (argc == 2 && strcmp(argv[0], "accept") == 0)
-		return trust_accept(cli, argv[1], err);
-	if (argc == 2 && strcmp(argv[0], "forget") == 0)
-		return trust_forget(cli, argv[1], err);
-	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith trust [DEVICE], kith trust accept DEVICE, kith trust forget "
-			"DEVICE or kith trust receive DEVICE on|off.");
+	return argc ? trust_show(cli, argv[0], err) : trust_all(cli, err);
 }
-
-const struct cli_command cli_device_commands[] = {
-	{"status", "status", "is this device ready, and if not, what to do", 0, 0, cmd_status},
-	{"init", "init [NAME] [--software-tpm]", "make a new cloud that belongs to NAME", 0, 2,
-	 cmd_init},
-	{"devices", "devices [all]", "other devices: in sight, paired, trusted", 0, 1, cmd_devices},
-	{"pair", "pair [DEVICE [replace]] [as ROLE]", "pair with another device (run it on both)",
-	 0, 5, cmd_pair},
-	{"trust", "trust [accept|forget|receive] [DEVICE] [on|off]", "what other devices proved", 0,
-	 3, cmd_trust},
-	{"unlock", "unlock", "open a locked device with its recovery key", 0, 0, cmd_unlock},
-	{"recovery", "recovery", "make a new recovery key; the earlier one is void", 0, 0,
-	 cmd_recovery},
-	{0},
-};

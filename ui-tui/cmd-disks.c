@@ -228,20 +228,30 @@ static int disks_drop(struct cli *cli, struct disks *d, const char *word, bool f
 	return r;
 }
 
-static int cmd_disks(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_disks(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err)
 {
 	_cleanup_(disks_done) struct disks d = {0};
-	bool forget = argc == 2 && strcmp(argv[0], "forget") == 0;
-	int r;
+	int r = disks_read(cli, &d, err);
 
-	if (argc && !forget && (argc != 2 || strcmp(argv[0], "remove") != 0))
-		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"Use kith disks, kith disks remove VM|PATH, or kith disks forget "
-				"VM|PATH.");
-	r = disks_read(cli, &d, err);
-	if (r < 0)
-		return r;
-	return argc ? disks_drop(cli, &d, argv[1], forget, err) : disks_show(cli, &d);
+	return r < 0 ? r : disks_show(cli, &d);
+}
+
+static int drop(struct cli *cli, const char *word, bool forget, struct kerr *err)
+{
+	_cleanup_(disks_done) struct disks d = {0};
+	int r = disks_read(cli, &d, err);
+
+	return r < 0 ? r : disks_drop(cli, &d, word, forget, err);
+}
+
+int cmd_disks_remove(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
+{
+	return drop(cli, argv[0], false, err);
+}
+
+int cmd_disks_forget(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
+{
+	return drop(cli, argv[0], true, err);
 }
 
 void cli_tell_stale(struct cli *cli, const uint8_t uuid[UUID_LEN])
@@ -256,9 +266,3 @@ void cli_tell_stale(struct cli *cli, const uint8_t uuid[UUID_LEN])
 			printf("Its old image stays here, out of date: %s (see `kith disks`).\n",
 			       d.stale[i].path);
 }
-
-const struct cli_command cli_disks_commands[] = {
-	{"disks", "disks [remove|forget VM|PATH]", "where disks are made, and old ones left here",
-	 0, 2, cmd_disks},
-	{0},
-};

@@ -34,8 +34,7 @@ static void print_sum(unsigned bad, unsigned warn, unsigned unknown)
 		printf("\n%u to mend (!), %u to know (-), %u not seen (?).\n", bad, warn, unknown);
 }
 
-static int cmd_doctor(struct cli *cli, int argc _unused_, char **argv _unused_,
-		      struct kerr *err _unused_)
+int cmd_doctor(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err _unused_)
 {
 	struct services_said said;
 	struct facts facts;
@@ -61,8 +60,3 @@ static int cmd_doctor(struct cli *cli, int argc _unused_, char **argv _unused_,
 	json_decref(list);
 	return 0;
 }
-
-const struct cli_command cli_doctor_commands[] = {
-	{"doctor", "doctor", "what is wrong here, and the command that mends it", 0, 0, cmd_doctor},
-	{0},
-};

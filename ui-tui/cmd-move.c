@@ -53,7 +53,7 @@ static void print_plan(const struct cli *cli, const struct outlook *o, const str
 	sheet_clear(&sheet);
 }
 
-static int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	struct outlook outlook;
 	struct policyd_plan plan;
@@ -240,39 +240,21 @@ static int move_one(struct cli *cli, const struct target *t, struct kerr *err)
 	return finish(cli, &m, err);
 }
 
-/* `--rung RUNG` before the two words; returns how many words it was. */
-static int read_rung(int argc, char **argv, enum move_rung *ret, struct kerr *err)
+int cmd_move(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
-	int rung;
+	const char *rung = cli->given[OPT_RUNG];
+	struct target t = {.rung = MOVE_RUNG_ANY};
+	int r;
 
-	*ret = MOVE_RUNG_ANY;
-	if (argc == 2 && strcmp(argv[0], "--rung") != 0)
-		return 0;
-	rung = argc == 4 && strcmp(argv[0], "--rung") == 0 ? move_rung_from_string(argv[1]) : -1;
-	if (rung < MOVE_RUNG_LIVE)
-		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"It is `kith move [--eject] [--rung live|warm|cold] VM DEVICE`.");
-	*ret = (enum move_rung)rung;
-	return 2;
-}
-
-static int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err)
-{
-	bool eject = strcmp(argv[0], "--eject") == 0;
-	enum move_rung rung;
-	struct target t;
-	int r = read_rung(argc - eject, argv + eject, &rung, err);
-
-	if (r < 0)
-		return r;
-	argv += r + eject;
-	if (strcmp(argv[0], "--all") == 0)
-		return eject ? kerr_set(err, EINVAL, KCODE_USAGE,
-					"--eject is for one VM: `kith move --eject VM DEVICE`.")
-			     : move_all(cli, argv[1], rung, move_one, err);
+	if (rung)
+		t.rung = (enum move_rung)move_rung_from_string(rung);
+	if (cli->given[OPT_ALL])
+		return cli->given[OPT_EJECT]
+			       ? kerr_set(err, EINVAL, KCODE_USAGE,
+					  "--eject is for one VM: `kith move --eject VM DEVICE`.")
+			       : move_all(cli, argv[0], t.rung, move_one, err);
 	r = find_target(cli, argv, &t, err);
-	t.rung = rung;
-	if (r == 0 && eject)
+	if (r == 0 && cli->given[OPT_EJECT])
 		r = move_eject(cli, &t, err);
 	return r < 0 ? r : move_one(cli, &t, err);
 }
@@ -302,7 +284,7 @@ static int find_job(struct cli *cli, const char *word, uint8_t ret_hid[HID_LEN],
 	return 0;
 }
 
-static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	char hid_text[2 * HID_LEN + 1];
 	uint8_t hid[HID_LEN];
@@ -327,11 +309,3 @@ static int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err)
 		puts("Cancelling; the VM goes on where it is.");
 	return 0;
 }
-
-const struct cli_command cli_move_commands[] = {
-	{"plan", "plan VM DEVICE", "would the move be allowed, and would it work", 2, 2, cmd_plan},
-	{"move", "move [--eject] [--rung live|warm|cold] VM|--all DEVICE",
-	 "move a VM, running or off, to another device", 2, 5, cmd_move},
-	{"cancel", "cancel [VM]", "stop a hand-off; the VM goes on where it is", 0, 1, cmd_cancel},
-	{0},
-};

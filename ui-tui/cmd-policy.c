@@ -11,7 +11,7 @@
 #include "ui-tui/model/says.h"
 #include "ui-tui/policytext.h"
 
-static int policy_show(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_show(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	struct policyd_policy policy;
 	struct ipc_client *policyd;
@@ -136,7 +136,7 @@ static int sign_text(struct cli *cli, const char *word, const char *text, struct
 	return 0;
 }
 
-static int policy_set(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_set(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	_cleanup_free_ char *text = NULL;
 	int r = policy_read(argv[1], &text, err);
@@ -145,7 +145,7 @@ static int policy_set(struct cli *cli, char **argv, struct kerr *err)
 }
 
 /* Deleted, its number would begin anew, and devices that knew the old one refuse the new. */
-static int policy_withdraw(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_withdraw(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	return sign_text(cli, argv[0], "# Withdrawn: it stays where it is.\ndeny anyone all\n",
 			 err);
@@ -153,7 +153,7 @@ static int policy_withdraw(struct cli *cli, char **argv, struct kerr *err)
 
 /* -- check: nothing is asked of anybody -- */
 
-static int policy_check(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_check(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	_cleanup_free_ struct policy *policy = calloc(1, sizeof(*policy));
 	_cleanup_free_ char *text = NULL;
@@ -182,7 +182,7 @@ static void print_held(const struct policyd_vm *vm)
 		printf("%s %-16s no policy: it is refused everything\n", cli_mark(false), vm->name);
 }
 
-static int policy_list(struct cli *cli, char **argv _unused_, struct kerr *err)
+int cmd_policy_list(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err)
 {
 	_cleanup_free_ struct policyd_vm *vms = NULL;
 	struct ipc_client *policyd;
@@ -268,7 +268,7 @@ static int read_both(struct cli *cli, char **argv, struct policy both[2],
 	return r;
 }
 
-static int policy_diff(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_diff(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	_cleanup_free_ struct policy *both = calloc(2, sizeof(*both));
 	char name[NAME_MAX_LEN + 1];
@@ -353,7 +353,7 @@ static int text_to_edit(struct cli *cli, const char *vm, char **ret, struct kerr
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int policy_edit(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_edit(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	_cleanup_free_ char *before = NULL;
 	char path[EDITOR_PATH_MAX];
@@ -425,7 +425,7 @@ static int find_device(struct cli *cli, const char *word, struct question *w, st
 	return 0;
 }
 
-static int policy_why(struct cli *cli, char **argv, struct kerr *err)
+int cmd_policy_why(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
 	struct question w = {.q.person = PERSON_ROLE_OWNER};
 	struct policyd_plan plan;
@@ -453,33 +453,3 @@ static int policy_why(struct cli *cli, char **argv, struct kerr *err)
 		print_why(cli, &w, &plan);
 	return r;
 }
-
-static const struct {
-	const char *word;
-	int min, max;
-	int (*run)(struct cli *cli, char **argv, struct kerr *err);
-} verbs[] = {
-	{"list", 0, 0, policy_list},	     {"show", 1, 1, policy_show},
-	{"set", 1, 2, policy_set},	     {"edit", 1, 1, policy_edit},
-	{"withdraw", 1, 1, policy_withdraw}, {"check", 1, 1, policy_check},
-	{"diff", 2, 2, policy_diff},	     {"why", 3, 4, policy_why},
-};
-
-static int cmd_policy(struct cli *cli, int argc, char **argv, struct kerr *err)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		if (strcmp(argv[0], verbs[i].word) == 0 && argc - 1 >= verbs[i].min &&
-		    argc - 1 <= verbs[i].max)
-			return verbs[i].run(cli, argv + 1, err);
-	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith policy list, show VM, set VM [FILE], edit VM, withdraw VM, check "
-			"FILE, diff "
-			"VM FILE, or "
-			"why VM ACTION DEVICE [ROLE].");
-}
-
-const struct cli_command cli_policy_commands[] = {
-	{"policy", "policy list|show|set|edit|withdraw|check|diff|why [VM] [...]",
-	 "rules of a VM: kith-policy(7)", 1, 5, cmd_policy},
-	{0},
-};

@@ -343,25 +343,19 @@ static int vm_show(struct cli *cli, const char *vm, struct kerr *err)
 	return 0;
 }
 
-static int cmd_vm(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_vm_show(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 {
-	bool roam = strcmp(argv[0], "roam") == 0;
-
-	if (strcmp(argv[0], "show") == 0 && argc == 2)
-		return vm_show(cli, argv[1], err);
-	if (roam && argc == 2)
-		return vm_roam(cli, argv[1], NULL, err);
-	if (roam && argc == 3 && strcmp(argv[2], "--undo") == 0)
-		return vm_undo(cli, argv[1], err);
-	if (roam && argc == 4 && strcmp(argv[2], "--devices") == 0)
-		return vm_roam(cli, argv[1], argv[3], err);
-	return kerr_set(err, EINVAL, KCODE_USAGE,
-			"Use kith vm show VM, kith vm roam VM [--devices A,B,...], or kith vm roam "
-			"VM --undo.");
+	return vm_show(cli, argv[0], err);
 }
 
-const struct cli_command cli_roam_commands[] = {
-	{"vm", "vm show|roam VM [...]", "a VM's CPU, and one that all your devices can give", 2, 4,
-	 cmd_vm},
-	{0},
-};
+int cmd_vm_roam(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
+{
+	const char *devices = cli->given[OPT_DEVICES];
+
+	if (!cli->given[OPT_UNDO])
+		return vm_roam(cli, argv[0], devices, err);
+	return devices ? kerr_set(err, EINVAL, KCODE_USAGE,
+				  "--undo brings back the CPU of before, whatever the devices: "
+				  "leave --devices out.")
+		       : vm_undo(cli, argv[0], err);
+}

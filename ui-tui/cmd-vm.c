@@ -43,7 +43,7 @@ static void print_vm(const json_t *row)
 	       *vm.state ? vm.state : "-", size, where);
 }
 
-static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	json_t *result, *vm;
 	size_t i;
@@ -69,7 +69,7 @@ static int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
 	return 0;
 }
 
-static int cmd_claim(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_claim(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	char name[NAME_MAX_LEN + 1], question[384];
 	struct ipc_client *policyd;
@@ -117,7 +117,7 @@ static void print_audit(const struct policyd_audit *a)
 		printf("%22s%s (%s)\n", "", a->reason.text, kcode_to_string(a->reason.code));
 }
 
-static int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
+int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
 {
 	struct ipc_client *policyd;
 	uint64_t from = 0;
@@ -146,10 +146,3 @@ static int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
 	json_decref(list);
 	return r;
 }
-
-const struct cli_command cli_vm_commands[] = {
-	{"vms", "vms", "virtual machines: state, and which device holds them", 0, 0, cmd_vms},
-	{"claim", "claim VM", "say that a VM in doubt is on this device", 1, 1, cmd_claim},
-	{"log", "log", "what was done and refused, by whom", 0, 0, cmd_log},
-	{0},
-};

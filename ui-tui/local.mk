@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += ui-tui/libui.a
 ui_tui_libui_a_SOURCES = \
-	ui-tui/cli.c ui-tui/cli.h \
+	ui-tui/cli.c ui-tui/cli-main.c ui-tui/cli.h \
 	ui-tui/change.c ui-tui/change.h \
 	ui-tui/cmd-config.c \
 	ui-tui/cmd-console.c \
@@ -14,6 +14,9 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-vm.c \
 	ui-tui/editor.c \
 	ui-tui/editor.h \
+	ui-tui/cmdline.c ui-tui/cmdline.h \
+	ui-tui/commands.c ui-tui/commands.h \
+	ui-tui/complete.c ui-tui/complete.h \
 	ui-tui/console-terminal.c \
 	ui-tui/console-viewer.c \
 	ui-tui/console.c ui-tui/console.h \
@@ -21,6 +24,8 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/config-file.c ui-tui/config-file.h \
 	ui-tui/doctor.h \
 	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
+	ui-tui/guess.c ui-tui/guess.h \
+	ui-tui/help.c ui-tui/help.h \
 	ui-tui/lookup.c \
 	ui-tui/model/canvas.c ui-tui/model/canvas.h \
 	ui-tui/model/changed.c \

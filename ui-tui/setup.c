@@ -17,18 +17,6 @@
 #define COME_BACK_TRIES 50
 #define COME_BACK_MS 200
 
-bool setup_software_asked(int *argc, char **argv)
-{
-	for (int i = 0; i < *argc; i++) {
-		if (strcmp(argv[i], SOFTWARE) != 0)
-			continue;
-		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i - 1) * sizeof(*argv));
-		--*argc;
-		return true;
-	}
-	return false;
-}
-
 /* -- what the file leaves open -- */
 
 static bool is_set(const char *text, const char *section, const char *key)

@@ -11,9 +11,6 @@
  * says what is missing, and what an emulated one would mean. */
 int setup_device(struct cli *cli, const char *person, bool software, struct kerr *err);
 
-/* Takes the word --software-tpm out of the arguments; true if it was there. */
-bool setup_software_asked(int *argc, char **argv);
-
 /* What else is wrong here, on standard error, each with its remedy; says nothing to programs. */
 void setup_warn(struct cli *cli);
 

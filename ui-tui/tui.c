@@ -2,50 +2,36 @@
 /* On a terminal the full screen; elsewhere the same facts, once. */
 #include "ui-tui/tui.h"
 
-#include <string.h>
-
 #include "ui-tui/cli.h"
 #include "ui-tui/screen/screen.h"
 #include "ui-tui/screen/term.h"
 
-static int show(struct cli *cli, const struct cli_command *table, const char *name)
+/* In JSON each of the three is a document. */
+static int print_lists(struct cli *cli, struct kerr *err)
 {
-	struct kerr err = {0};
-	int r;
+	static const struct {
+		const char *heading;
+		int (*run)(struct cli *cli, int argc, char **argv, struct kerr *err);
+	} lists[] = {
+		{NULL, cmd_status},
+		{"\nDevices", cmd_devices},
+		{"\nVirtual machines", cmd_vms},
+	};
+	int r = 0;
 
-	while (table->name && strcmp(table->name, name) != 0)
-		table++;
-	r = table->run(cli, 0, NULL, &err);
-	if (r < 0)
-		fprintf(stderr, "kith: %s\n", err.text);
-	return r < 0 ? kcode_exit_status(err.code) : 0;
-}
-
-static int print_lists(struct cli *cli)
-{
-	int status = show(cli, cli_device_commands, "status");
-
-	if (status == 0) {
-		puts("\nDevices");
-		status = show(cli, cli_device_commands, "devices");
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(lists); i++) {
+		if (lists[i].heading && !cli->json)
+			puts(lists[i].heading);
+		r = lists[i].run(cli, 0, NULL, err);
 	}
-	if (status == 0) {
-		puts("\nVirtual machines");
-		status = show(cli, cli_vm_commands, "vms");
-	}
-	if (!cli->json)
+	if (r == 0 && !cli->json)
 		puts("\nMove one with `kith move VM DEVICE`; `kith help` lists all commands.");
-	return status ? status : cli->status;
+	return r;
 }
 
-int tui_main(struct cli *cli)
+int tui_main(struct cli *cli, struct kerr *err)
 {
-	struct kerr err = {0};
-
 	if (cli->json || !cli->terminal || !cli->input || isatty(STDIN_FILENO) != 1 || !term_can())
-		return print_lists(cli);
-	if (screen_run(cli, cli->read_only, &err) == 0)
-		return 0;
-	fprintf(stderr, "kith: %s\n", err.text);
-	return kcode_exit_status(err.code);
+		return print_lists(cli, err);
+	return screen_run(cli, cli->read_only, err);
 }

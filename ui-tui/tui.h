@@ -3,7 +3,8 @@
 #pragma once
 
 struct cli;
+struct kerr;
 
 /* The full screen until it is left; where there is no terminal, status, devices and VMs once.
- * Returns the exit status. */
-int tui_main(struct cli *cli);
+ * 0, or negative with *err. */
+int tui_main(struct cli *cli, struct kerr *err);

@@ -374,21 +374,6 @@ static void test_role(void)
 			g_assert_cmpint(device_role_from_string(setup_role_of(n)), >=, 0);
 }
 
-static void test_software_word(void)
-{
-	char name[] = "tom", word[] = "--software-tpm", other[] = "--software";
-	char *argv[] = {word, name, NULL}, *without[] = {name, other, NULL};
-	int argc = 2;
-
-	g_assert_true(setup_software_asked(&argc, argv));
-	g_assert_cmpint(argc, ==, 1);
-	g_assert_cmpstr(argv[0], ==, "tom");
-	argc = 2;
-	g_assert_false(setup_software_asked(&argc, without));
-	g_assert_cmpint(argc, ==, 2);
-	g_assert_cmpstr(without[1], ==, "--software");
-}
-
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -402,6 +387,5 @@ int main(int argc, char **argv)
 	g_test_add_func("/doctor/nftables", test_nft);
 	g_test_add_func("/doctor/listings that are none", test_hostile_listing);
 	g_test_add_func("/doctor/what a case says of a device", test_role);
-	g_test_add_func("/doctor/an emulated TPM is asked for by its word", test_software_word);
 	return g_test_run();
 }

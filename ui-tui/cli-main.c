@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One invocation of `kith`: its words and options, the command, and how it ends. */
+#include <locale.h>
+#include <string.h>
+
+#include "agent/client.h"
+#include "ui-tui/cli.h"
+#include "ui-tui/cmdline.h"
+#include "ui-tui/complete.h"
+#include "ui-tui/help.h"
+#include "ui-tui/tui.h"
+
+static void print_error(const struct cli *cli, const struct kerr *err)
+{
+	const char *next = kcode_next_step(err->code);
+
+	if (cli->json) {
+		cli_print_json(json_pack("{s:o}", "error", cli_kerr_json(err)));
+		return;
+	}
+	fprintf(stderr, "kith: %s\n", err->text);
+	/* One pointer to the help is enough. */
+	if (*next && !strstr(err->text, next) &&
+	    !(err->code == KCODE_USAGE && strstr(err->text, "`kith help ")))
+		fprintf(stderr, "      %s\n", next);
+	fprintf(stderr, "      (code: %s)\n", kcode_to_string(err->code));
+}
+
+/* The end of a command that was asked for; negative `r`: it failed. */
+static int finish(struct cli *cli, int r, struct kerr *err)
+{
+	if (cli->agent)
+		agent_client_free(cli->agent);
+	ipc_client_free(cli->policyd);
+	if (r >= 0)
+		return cli->status;
+	if (err->code == KCODE_OK)
+		kerr_set(err, -r, KCODE_FAILED, "The command failed: %s.", strerror(-r));
+	print_error(cli, err);
+	return kcode_exit_status(err->code);
+}
+
+/* Without the usual file all defaults count; another one was meant to be read. */
+static bool is_missing(const struct cli *cli)
+{
+	return strcmp(cli->path, CONFIG_PATH_DEFAULT) != 0 && access(cli->path, F_OK) < 0 &&
+	       errno == ENOENT;
+}
+
+static int run(struct cli *cli, const struct cmdline *l, struct kerr *err)
+{
+	if (l->given[OPT_HELP])
+		return help_print(cli, l->count, l->words, err);
+	if (l->given[OPT_VERSION])
+		return cmd_version(cli, 0, NULL, err);
+	if (is_missing(cli))
+		return kerr_set(err, ENOENT, KCODE_USAGE,
+				"There is no configuration %.200s; it was named by --config or "
+				"KITH_CONFIG.",
+				cli->path);
+	/* What the other lines say is enough for those commands that may go on. */
+	(void)config_load(cli->path, &cli->config, &cli->broken);
+	if (cli->broken.code != KCODE_OK && !(l->command && l->command->any_config))
+		return kerr_set(err, EINVAL, cli->broken.code, "%s", cli->broken.text);
+	return l->command ? l->command->run(cli, l->arg_count, l->args, err) : tui_main(cli, err);
+}
+
+static void take_options(struct cli *cli, const struct cmdline *l)
+{
+	memcpy(cli->given, l->given, sizeof(cli->given));
+	cli->json = l->given[OPT_JSON];
+	cli->yes = l->given[OPT_YES];
+	cli->input = !l->given[OPT_NO_INPUT];
+	cli->read_only = l->given[OPT_READ_ONLY];
+	if (l->given[OPT_CONFIG])
+		cli->path = l->given[OPT_CONFIG];
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct cli cli = {.terminal = isatty(STDOUT_FILENO) == 1};
+	struct cmdline line;
+	struct kerr err = {0};
+	int r;
+
+	setlocale(LC_ALL, "");
+	cli.path = getenv("KITH_CONFIG");
+	if (!cli.path)
+		cli.path = CONFIG_PATH_DEFAULT;
+	if (argc > 1 && strcmp(argv[1], COMPLETE_COMMAND) == 0)
+		return complete_main(&cli, argc - 2, argv + 2);
+	r = cmdline_parse(argc, argv, &line, &err);
+	take_options(&cli, &line);
+	return finish(&cli, r < 0 ? r : run(&cli, &line, &err), &err);
+}
