@@ -25,6 +25,8 @@ mover_libmover_a_SOURCES = \
 	mover/discs.h \
 	mover/disk.c \
 	mover/disk.h \
+	mover/estimate.c \
+	mover/estimate.h \
 	mover/disks.c \
 	mover/disks.h \
 	mover/filter/cookie.c \

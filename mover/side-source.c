@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "mover/disk.h"
+#include "mover/estimate.h"
 #include "mover/off.h"
 
 #define CONNECT_MS 30000  /* from START to "images are made" */
@@ -87,11 +88,37 @@ static void migrate_done(void *arg)
 		  s->migrate_result < 0 ? TRANSFER_EVENT_MIGRATE_FAILED : TRANSFER_EVENT_MIGRATED);
 }
 
+#define SIZE_SUMMED (UINT64_C(1) << 56) /* of a disk, so that a sum does not overflow */
+
+/* What was sent, and in all will be; what is left of it. */
+static uint64_t count_bytes(struct worker *w)
+{
+	struct source *s = source_self(w);
+	struct mover_progress *p = &w->progress;
+	struct estimate e = {.memory = p->off ? 0 : s->offer.memory_bytes,
+			     .memory_turn = source_rpc_memory_ns(w) != 0};
+	uint64_t disk_left, ram_left;
+
+	for (size_t i = 0; i < s->offer.count; i++) {
+		if (frame_disk_is_shared(&s->offer.disks[i]))
+			continue;
+		e.capacity += MIN_OF(s->offer.disks[i].capacity, SIZE_SUMMED);
+		e.used += MIN_OF(s->offer.disks[i].used, SIZE_SUMMED);
+	}
+	p->ram_bytes = worker_bytes(w, CHANNEL_RAM);
+	p->disk_bytes = e.disk_sent = worker_bytes(w, CHANNEL_DISK);
+	estimate_left(&e, &s->job, &disk_left, &ram_left);
+	p->ram_total = p->ram_bytes + ram_left;
+	p->disk_total = p->disk_bytes + disk_left;
+	return ram_left + disk_left;
+}
+
 static void source_migrate(struct worker *w)
 {
 	struct source *s = source_self(w);
 
 	s->migrating = true;
+	count_bytes(w); /* so that the first word of this phase has the total */
 	worker_phase(w, domain_facts_copied(&s->facts) ? PHASE_COPYING_DISK : PHASE_COPYING_MEMORY);
 	if (tasks_run(w->long_tasks, migrate_work, migrate_done, w) < 0) {
 		s->migrating = false;
@@ -574,25 +601,8 @@ static void update_progress(struct worker *w, uint64_t now)
 {
 	struct source *s = source_self(w);
 	struct mover_progress *p = &w->progress;
-	uint64_t bytes, left,
-		disk_left = s->job.disk_total - MIN_OF(s->job.disk_done, s->job.disk_total);
-	uint64_t capacity = 0, used = 0;
+	uint64_t left = count_bytes(w), bytes = p->ram_bytes + p->disk_bytes;
 
-	for (size_t i = 0; i < s->offer.count; i++) {
-		if (frame_disk_is_shared(&s->offer.disks[i]))
-			continue;
-		capacity += s->offer.disks[i].capacity >> 10;
-		used += s->offer.disks[i].used >> 10;
-	}
-	/* Holes are not sent: the rest costs what the allocated share of it costs. */
-	if (capacity && used < capacity)
-		disk_left = (uint64_t)((double)disk_left * (double)used / (double)capacity);
-	p->ram_bytes = worker_bytes(w, CHANNEL_RAM);
-	p->disk_bytes = worker_bytes(w, CHANNEL_DISK);
-	p->ram_total = p->ram_bytes + s->job.ram_left;
-	p->disk_total = p->disk_bytes + disk_left;
-	bytes = p->ram_bytes + p->disk_bytes;
-	left = s->job.ram_left + disk_left;
 	if (now > w->rate_ms) {
 		uint64_t fresh = bytes - MIN_OF(bytes, w->rate_bytes);
 		uint64_t rate = fresh * 1000 / (now - w->rate_ms);

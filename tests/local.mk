@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	tests/unit/test-domain-host \
 	tests/unit/test-domain-limits \
 	tests/unit/test-doubt \
+	tests/unit/test-estimate \
 	tests/unit/test-evidence \
 	tests/unit/test-exchange \
 	tests/unit/test-firmware \
