@@ -46,7 +46,7 @@ struct agent {
 
 static void job_changed(struct agent *a, const struct job *job)
 {
-	control_broadcast(a->control, view_progress(job));
+	control_broadcast(a->control, view_progress(job, now_ms()));
 }
 
 static gboolean on_devices_timer(gpointer data)

@@ -22,7 +22,7 @@ static void handoff_now(struct call *c)
 	whereabouts_find(p->whereabouts, c->target.id, c->target.id_len, &c->target);
 	memcpy(job->progress.peer, c->target.id, DEVICE_ID_LEN);
 	snprintf(job->progress.peer_name, sizeof(job->progress.peer_name), "%s", c->target.label);
-	control_broadcast(p->control, view_progress(job));
+	control_broadcast(p->control, view_progress(job, now_ms()));
 	peers_handoff(p->peers, c->request.hid, &c->target);
 	call_reply(c, json_pack("{s:b}", "started", 1));
 }
@@ -51,7 +51,7 @@ void request_jobs(struct call *c)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < jobs_count(jobs); i++)
-		json_array_append_new(list, view_job(jobs_get(jobs, i)));
+		json_array_append_new(list, view_job(jobs_get(jobs, i), now_ms()));
 	call_reply(c, json_pack("{s:o}", "jobs", list));
 }
 

@@ -75,7 +75,7 @@ json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool
 			 view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }
 
-json_t *view_job(const struct job *job)
+json_t *view_job(const struct job *job, int64_t now)
 {
 	const struct mover_progress *p = &job->progress;
 	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:b, s:b, s:s, s:s}", "hid",
@@ -95,13 +95,14 @@ json_t *view_job(const struct job *job)
 	else
 		set_number(o, "left_ms", p->left_ms);
 	set_number(o, "downtime_ms", p->downtime_ms);
+	set_number(o, "age_ms", (uint64_t)(now - job->started));
 	json_object_set_new(o, "error", api_error(&p->error));
 	return o;
 }
 
-char *view_progress(const struct job *job)
+char *view_progress(const struct job *job, int64_t now)
 {
-	return api_event("progress", json_pack("{s:o}", "job", view_job(job)));
+	return api_event("progress", json_pack("{s:o}", "job", view_job(job, now)));
 }
 
 json_t *view_status(const struct view_device *here, const struct policyd_status *st,

@@ -13,9 +13,9 @@
 json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
 		  uint64_t rate);
 
-json_t *view_job(const struct job *job);
+json_t *view_job(const struct job *job, int64_t now);
 /* The event that tells of it: a line for control_broadcast(). */
-char *view_progress(const struct job *job);
+char *view_progress(const struct job *job, int64_t now);
 
 /* What kithd itself knows of the device, beside policyd's word. */
 struct view_device {

@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "agent/client.h"
+#include "base/clock.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/cmdline.h"
 #include "ui-tui/complete.h"
 #include "ui-tui/help.h"
 #include "ui-tui/tui.h"
+
+#define TIMEOUT_MAX 31622400 /* s: a year */
 
 static void print_error(const struct cli *cli, const struct kerr *err)
 {
@@ -40,6 +43,40 @@ static int finish(struct cli *cli, int r, struct kerr *err)
 	return kcode_exit_status(err->code);
 }
 
+static int read_timeout(struct cli *cli, const char *text, struct kerr *err)
+{
+	char *end;
+	unsigned long s = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || s > TIMEOUT_MAX)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"--timeout takes whole seconds, at most %d.", TIMEOUT_MAX);
+	cli->deadline_ms = clock_ms() + s * 1000;
+	return 0;
+}
+
+/* --color, then NO_COLOR, then whether anybody sees it. */
+static void choose_colours(const struct cli *cli)
+{
+	const char *how = cli->given[OPT_COLOR], *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool on = cli->terminal && !(no && *no) && term && strcmp(term, "dumb") != 0;
+
+	if (how && strcmp(how, "never") == 0)
+		setenv("NO_COLOR", "1", 1); /* for the full screen */
+	else if (how && strcmp(how, "always") == 0)
+		unsetenv("NO_COLOR");
+	cli_colours(how && strcmp(how, "auto") != 0 ? strcmp(how, "always") == 0 : on);
+}
+
+/* What is no data is not printed; questions and errors are. */
+static int hush(struct cli *cli)
+{
+	if (!cli->given[OPT_QUIET] || cli->json)
+		return 0;
+	cli->terminal = false;
+	return freopen("/dev/null", "w", stdout) ? 0 : -errno;
+}
+
 /* Without the usual file all defaults count; another one was meant to be read. */
 static bool is_missing(const struct cli *cli)
 {
@@ -49,6 +86,8 @@ static bool is_missing(const struct cli *cli)
 
 static int run(struct cli *cli, const struct cmdline *l, struct kerr *err)
 {
+	int r;
+
 	if (l->given[OPT_HELP])
 		return help_print(cli, l->count, l->words, err);
 	if (l->given[OPT_VERSION])
@@ -58,6 +97,12 @@ static int run(struct cli *cli, const struct cmdline *l, struct kerr *err)
 				"There is no configuration %.200s; it was named by --config or "
 				"KITH_CONFIG.",
 				cli->path);
+	choose_colours(cli);
+	r = l->given[OPT_TIMEOUT] ? read_timeout(cli, l->given[OPT_TIMEOUT], err) : 0;
+	if (r == 0)
+		r = hush(cli);
+	if (r < 0)
+		return r;
 	/* What the other lines say is enough for those commands that may go on. */
 	(void)config_load(cli->path, &cli->config, &cli->broken);
 	if (cli->broken.code != KCODE_OK && !(l->command && l->command->any_config))

@@ -29,6 +29,7 @@ struct cli {
 	bool yes;	/* --yes: do not ask again before what cannot be undone */
 	const char
 		*given[_OPT_MAX]; /* options: the value, or "" for one without; NULL: not given */
+	uint64_t deadline_ms;	  /* of clock_ms(), by --timeout; 0: there is none */
 	struct ipc_client *policyd;
 	struct agent_client *agent;
 };
@@ -47,6 +48,9 @@ int cli_mover_refused(int r, struct kerr *err);
 /* Asks kithd; `request` is stolen, *ret is a new reference to its result. */
 int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err);
 
+/* True while --timeout leaves more than so many ms to wait; always without it. */
+bool cli_left(const struct cli *cli, uint64_t ms);
+
 /* Next event of kithd (new reference), waiting at most `timeout_ms`; *ret NULL if none came. */
 int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *err);
 
@@ -60,8 +64,13 @@ int cli_read_secret(char *buf, size_t size, const char *question);
 /* 0 if the user said y, or --yes; else `cancelled`: nothing was changed. */
 int cli_confirm(const struct cli *cli, const char *question, struct kerr *err);
 
-/* A word that marks what may be trusted, with a glyph so that colour is not needed. */
+/* A glyph in its colour, if there are colours: '+', '!', '-', '?' or '~'. The glyph says all that
+ * the colour does. */
+const char *cli_glyph(char glyph);
+/* What may be trusted, or not. */
 const char *cli_mark(bool good);
+/* Whether there are colours from now on. */
+void cli_colours(bool on);
 
 /* A device by name, id or the start (8 digits or more) of its id, from policyd's peers; for one
  * that is only in sight its known part of the id, zeros behind it (policyd then says that it is

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands about this device, the others, and the trust between them. */
+#include <poll.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -7,10 +8,12 @@
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/doctor.h"
+#include "ui-tui/live.h"
 #include "ui-tui/model/says.h"
 #include "ui-tui/pair.h"
 #include "ui-tui/setup.h"
 
+#define WAIT_MS 500	   /* between looks for a device that becomes ready */
 #define STRANGERS_SHOWN 32 /* devices that are not paired, unless all are wanted */
 
 static void print_recovery(const char *key, const char *what)
@@ -202,7 +205,7 @@ static bool is_locked(const struct policyd_status *st)
 static json_t *status_json(const struct policyd_status *st, json_t *agent,
 			   const struct finding *worst)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o?}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o*}", "state",
 			 policyd_state_to_string(st->state), "name", st->name, "role",
 			 device_role_to_string(st->role), "id",
 			 has_id(st) ? cli_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "tier",
@@ -251,7 +254,7 @@ static void print_status(const struct policyd_status *st, const struct kerr *age
 		     "`systemctl start kithd`.");
 }
 
-int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
+static int show_status(struct cli *cli, struct kerr *err)
 {
 	struct services_said said = {.policyd = true};
 	struct policyd_status *st = &said.status;
@@ -261,8 +264,6 @@ int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 	struct facts facts;
 	int r = cli_policyd(cli, &policyd, err);
 
-	(void)argc;
-	(void)argv;
 	if (r == 0)
 		r = policyd_client_status(policyd, st, err);
 	if (r < 0)
@@ -272,8 +273,7 @@ int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 		said.agent = NULL;
 	doctor_facts(cli, &said, false, &facts);
 	doctor_worst(&facts, &worst);
-	if (is_locked(st))
-		cli->status = kcode_exit_status(KCODE_LOCKED);
+	cli->status = is_locked(st) ? kcode_exit_status(KCODE_LOCKED) : 0;
 	if (cli->json) {
 		cli_print_json(status_json(st, json_incref(said.agent), &worst));
 	} else {
@@ -283,6 +283,38 @@ int cmd_status(struct cli *cli, int argc, char **argv, struct kerr *err)
 	}
 	services_said_release(&said);
 	return 0;
+}
+
+/* Ready is who belongs to somebody and is open. */
+static int wait_ready(struct cli *cli, struct kerr *err)
+{
+	while (cli_left(cli, 0)) {
+		struct policyd_status st;
+		struct ipc_client *policyd;
+		struct kerr away = {0};
+
+		if (cli_policyd(cli, &policyd, &away) == 0 &&
+		    policyd_client_status(policyd, &st, &away) == 0 &&
+		    st.state == POLICYD_STATE_READY)
+			return 0;
+		/* It may come back. */
+		if (away.code != KCODE_OK) {
+			ipc_client_free(cli->policyd);
+			cli->policyd = NULL;
+		}
+		poll(NULL, 0, WAIT_MS);
+	}
+	return kerr_set(err, EAGAIN, KCODE_NOT_READY,
+			"The device did not become ready before --timeout.");
+}
+
+int cmd_status(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err)
+{
+	int r = cli->given[OPT_WAIT] ? wait_ready(cli, err) : 0;
+
+	if (r < 0)
+		return r;
+	return cli->given[OPT_WATCH] ? live_run(cli, show_status, 0, err) : show_status(cli, err);
 }
 
 static void print_device(const json_t *row)
@@ -297,7 +329,8 @@ static void print_device(const json_t *row)
 		printf("%s %-16s %-8s %-10s %-22s %s\n", cli_mark(model_is_trusted(&d)), d.name,
 		       d.role, d.person, seen, standing);
 	else
-		printf("? %-16s %-8s %-10s %-22s %s\n", d.name, "", "", seen, standing);
+		printf("%s %-16s %-8s %-10s %-22s %s\n", cli_glyph('?'), d.name, "", "", seen,
+		       standing);
 }
 
 /* Paired ones, then strangers that want to pair, then the others. */
@@ -328,13 +361,11 @@ static void print_devices(const json_t *list, bool all)
 		       strangers - STRANGERS_SHOWN);
 }
 
-int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
+static int show_devices(struct cli *cli, struct kerr *err)
 {
-	bool all = argc || cli->given[OPT_ALL];
 	json_t *result;
 	int r;
 
-	(void)argv;
 	r = cli_agent(cli, json_pack("{s:s}", "op", "devices"), &result, err);
 	if (r < 0)
 		return r;
@@ -346,9 +377,17 @@ int cmd_devices(struct cli *cli, int argc, char **argv, struct kerr *err)
 	if (!json_array_size(json_object_get(result, "devices")))
 		puts("No other device is paired or in sight. Start kithd on another one in the "
 		     "same network.");
-	print_devices(json_object_get(result, "devices"), all);
+	print_devices(json_object_get(result, "devices"), cli->given[OPT_ALL]);
 	json_decref(result);
 	return 0;
+}
+
+int cmd_devices(struct cli *cli, int argc, char **argv _unused_, struct kerr *err)
+{
+	/* The word is older than the option. */
+	if (argc)
+		cli->given[OPT_ALL] = "";
+	return cli->given[OPT_WATCH] ? live_run(cli, show_devices, 0, err) : show_devices(cli, err);
 }
 
 static void print_trust(const struct policyd_trust *t)

@@ -4,7 +4,10 @@
 
 #include "policyd/api/client.h"
 #include "ui-tui/cli.h"
-#include "ui-tui/model/says.h"
+#include "ui-tui/live.h"
+
+/* What libvirt does by itself nobody tells; the full screen looks as often. */
+#define LOOK_MS 20000
 
 /* kithd tells of each VM; whether custody of it is in doubt is policyd's to say. */
 static void mark_doubt(struct cli *cli, json_t *list)
@@ -39,18 +42,16 @@ static void print_vm(const json_t *row)
 		model_bytes(vm.memory_bytes, size, sizeof(size));
 	model_where(&vm, where, sizeof(where));
 	printf("%s %-16s %-9s %-9s %s\n",
-	       vm.locked ? "?" : cli_mark((vm.here && !vm.doubt) || !vm.managed), vm.name,
-	       *vm.state ? vm.state : "-", size, where);
+	       vm.locked ? cli_glyph('?') : cli_mark((vm.here && !vm.doubt) || !vm.managed),
+	       vm.name, *vm.state ? vm.state : "-", size, where);
 }
 
-int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
+static int show_vms(struct cli *cli, struct kerr *err)
 {
 	json_t *result, *vm;
 	size_t i;
 	int r = cli_agent(cli, json_pack("{s:s}", "op", "vms"), &result, err);
 
-	(void)argc;
-	(void)argv;
 	if (r < 0)
 		return r;
 	mark_doubt(cli, json_object_get(result, "vms"));
@@ -67,6 +68,11 @@ int cmd_vms(struct cli *cli, int argc, char **argv, struct kerr *err)
 	}
 	json_decref(result);
 	return 0;
+}
+
+int cmd_vms(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err)
+{
+	return cli->given[OPT_WATCH] ? live_run(cli, show_vms, LOOK_MS, err) : show_vms(cli, err);
 }
 
 int cmd_claim(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -96,53 +102,4 @@ int cmd_claim(struct cli *cli, int argc, char **argv, struct kerr *err)
 	else
 		printf("\"%s\" is held here, by your word.\n", name);
 	return 0;
-}
-
-static json_t *audit_json(const struct policyd_audit *a)
-{
-	return json_pack("{s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:o, s:o}", "seq", (json_int_t)a->seq,
-			 "time", (json_int_t)a->time, "allowed", a->allowed, "person", a->person,
-			 "device", a->device, "vm", a->vm, "action", a->action, "reason",
-			 cli_kerr_json(&a->reason), "hash", cli_hex(a->hash, HASH_LEN));
-}
-
-static void print_audit(const struct policyd_audit *a)
-{
-	char when[32], record[320];
-
-	says_time(a->time, when, sizeof(when));
-	says_record(a, record, sizeof(record));
-	printf("%s %s %s\n", when, a->allowed ? "+" : "!", record);
-	if (!a->allowed)
-		printf("%22s%s (%s)\n", "", a->reason.text, kcode_to_string(a->reason.code));
-}
-
-int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err)
-{
-	struct ipc_client *policyd;
-	uint64_t from = 0;
-	json_t *list = json_array();
-	int r = cli_policyd(cli, &policyd, err);
-
-	(void)argc;
-	(void)argv;
-	while (r == 0) {
-		_cleanup_free_ struct policyd_audit *records = NULL;
-		size_t n = 0;
-
-		r = policyd_client_audit_read(policyd, from, 64, &records, &n, err);
-		if (r < 0 || !n)
-			break;
-		for (size_t i = 0; i < n; i++) {
-			if (cli->json)
-				json_array_append_new(list, audit_json(&records[i]));
-			else
-				print_audit(&records[i]);
-		}
-		from = records[n - 1].seq + 1;
-	}
-	if (r == 0 && cli->json)
-		cli_print_json(json_pack("{s:O}", "records", list));
-	json_decref(list);
-	return r;
 }

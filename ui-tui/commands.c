@@ -10,9 +10,15 @@ const struct opt_row opt_rows[_OPT_MAX] = {
 	[OPT_NO_INPUT] = {"no-input", 'n', .help = "never ask; fail where an answer is needed"},
 	[OPT_CONFIG] = {"config", 'c', "FILE", .fills = FILLS_FILE,
 			.help = "this configuration, not /etc/kith/kith.conf"},
+	[OPT_COLOR] = {"color", 0, "WHEN", "auto always never", FILLS_LIST,
+		       "colours: auto (a terminal, and no NO_COLOR), always or never"},
+	[OPT_TIMEOUT] = {"timeout", 0, "S", .help = "wait no longer than so many seconds"},
 	[OPT_HELP] = {"help", 'h', .help = "what this command does"},
 	[OPT_VERSION] = {"version", 'V', .help = "version of this program"},
 	[OPT_READ_ONLY] = {"read-only", 'r', .help = "full screen: look, and change nothing"},
+	[OPT_QUIET] = {"quiet", 'q', .help = "print errors only; the exit status tells"},
+	[OPT_WAIT] = {"wait", .help = "wait until it can be done, or is done"},
+	[OPT_WATCH] = {"watch", 'w', .help = "print it again when something changed"},
 	[OPT_ALL] = {"all", .help = "all of them"},
 	[OPT_RUNG] = {"rung", 0, "RUNG", "live warm cold", FILLS_LIST,
 		      "live, warm (its memory goes while it stands still) or cold (off)"},
@@ -25,6 +31,14 @@ const struct opt_row opt_rows[_OPT_MAX] = {
 	[OPT_UNDO] = {"undo", .help = "bring back the CPU of before"},
 	[OPT_SOFTWARE_TPM] = {"software-tpm",
 			      .help = "an emulated TPM; it protects against mistakes only"},
+	[OPT_LINES] = {"lines", 'n', "N", .help = "the newest N records only"},
+	[OPT_SINCE] = {"since", 0, "WHEN",
+		       .help = "from then on: 10m, 2h, 3d, 12:00, 2026-11-28, today"},
+	[OPT_FOLLOW] = {"follow", 'f', .help = "go on with what is recorded from now on"},
+	[OPT_VM] = {"vm", 0, "VM", .fills = FILLS_VM, .help = "of this VM only"},
+	[OPT_DEVICE] = {"device", 0, "DEVICE", .fills = FILLS_DEVICE,
+			.help = "with this device only"},
+	[OPT_REFUSED] = {"refused", .help = "refusals only"},
 };
 
 #define WORD(word, what)                        \
@@ -38,11 +52,15 @@ const struct opt_row opt_rows[_OPT_MAX] = {
 #define MOVES (EXIT_UNTRUSTED | EXIT_UNREACHABLE | EXIT_IMPOSSIBLE | EXIT_CANCELLED)
 
 const struct command commands[] = {
-	{"status", "This device", .run = cmd_status,
-	 .help = "is this device ready, and if not, what to do",
+	{"status", "This device",
+	 .options =
+		 OPT_BIT(OPT_WATCH) | OPT_BIT(OPT_QUIET) | OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_WATCH),
+	 .run = cmd_status, .help = "is this device ready, and if not, what to do",
 	 .more = "Names this device, its owner and its TPM, and the gravest of what `kith doctor` "
-		 "finds. The exit status is 75 while the device is locked."},
-	{"doctor", .any_config = true, .run = cmd_doctor,
+		 "finds. The exit status is 75 while the device is locked. --wait waits until it "
+		 "is "
+		 "ready."},
+	{"doctor", .options = OPT_BIT(OPT_QUIET), .any_config = true, .run = cmd_doctor,
 	 .help = "what is wrong here, and the command that mends it",
 	 .more = "Looks at all that Kith needs on this device and changes nothing. Root sees more "
 		 "than others. The exit status is 0 if nothing is wrong (!), else 1."},
@@ -80,6 +98,7 @@ const struct command commands[] = {
 	 NULL,
 	 {WORD("KEY", FILLS_KEY), WORD("VALUE", FILLS_TEXT)},
 	 .min = 2,
+	 .options = OPT_BIT(OPT_QUIET),
 	 .any_config = true,
 	 .run = cmd_config_set,
 	 .help = "change a value of kith.conf",
@@ -89,11 +108,15 @@ const struct command commands[] = {
 	 NULL,
 	 {WORD("KEY", FILLS_KEY)},
 	 .min = 1,
+	 .options = OPT_BIT(OPT_QUIET),
 	 .any_config = true,
 	 .run = cmd_config_unset,
 	 .help = "take a value out of kith.conf",
 	 .more = "The default counts then."},
-	{"log", .run = cmd_log, .help = "what was done and refused, by whom",
+	{"log",
+	 .options = OPT_BIT(OPT_LINES) | OPT_BIT(OPT_SINCE) | OPT_BIT(OPT_FOLLOW) |
+		    OPT_BIT(OPT_VM) | OPT_BIT(OPT_DEVICE) | OPT_BIT(OPT_REFUSED),
+	 .run = cmd_log, .help = "what was done and refused, by whom",
 	 .more = "Time, action, VM, device and person, and for a refusal the reason."},
 
 	{"devices",
@@ -143,18 +166,20 @@ const struct command commands[] = {
 	 NULL,
 	 {WORD("DEVICE", FILLS_DEVICE), CHOICE("on|off", "on off")},
 	 .min = 2,
+	 .options = OPT_BIT(OPT_QUIET),
 	 .exits = EXIT_UNTRUSTED,
 	 .run = cmd_trust_receive,
 	 .help = "may VMs of another person come from it",
 	 .more = "A VM of your own may always come back, and your own devices need no such word."},
 
-	{"vms", "Virtual machines", .run = cmd_vms,
+	{"vms", "Virtual machines", .options = OPT_BIT(OPT_WATCH), .run = cmd_vms,
 	 .help = "virtual machines: state, and which device holds them",
 	 .more = "Those that libvirt has here and those in Kith's care."},
 	{"policy set",
 	 NULL,
 	 {WORD("VM", FILLS_VM), WORD("FILE", FILLS_FILE)},
 	 .min = 1,
+	 .options = OPT_BIT(OPT_QUIET),
 	 .exits = EXIT_IMPOSSIBLE,
 	 .run = cmd_policy_set,
 	 .help = "take a VM into Kith's care, by these rules",
@@ -174,6 +199,7 @@ const struct command commands[] = {
 	 NULL,
 	 {WORD("VM", FILLS_VM)},
 	 .min = 1,
+	 .options = OPT_BIT(OPT_QUIET),
 	 .exits = EXIT_IMPOSSIBLE | EXIT_CANCELLED,
 	 .run = cmd_policy_edit,
 	 .help = "edit the rules of a VM, and sign them",
@@ -182,6 +208,7 @@ const struct command commands[] = {
 	 NULL,
 	 {WORD("VM", FILLS_VM)},
 	 .min = 1,
+	 .options = OPT_BIT(OPT_QUIET),
 	 .exits = EXIT_IMPOSSIBLE,
 	 .run = cmd_policy_withdraw,
 	 .help = "let a VM stay where it is, whoever asks",
@@ -226,20 +253,42 @@ const struct command commands[] = {
 	 {WORD("VM", FILLS_VM), WORD("DEVICE", FILLS_DEVICE)},
 	 .synopsis = "VM|--all DEVICE",
 	 .min = 2,
-	 .options = OPT_BIT(OPT_RUNG) | OPT_BIT(OPT_EJECT) | OPT_BIT(OPT_ALL),
+	 .options = OPT_BIT(OPT_QUIET) | OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_RUNG) |
+		    OPT_BIT(OPT_EJECT) | OPT_BIT(OPT_ALL),
 	 .exits = MOVES,
 	 .run = cmd_move,
 	 .help = "move a VM, running or off, to another device",
 	 .more = "Shows how it goes until the end. If it is interrupted (Ctrl-C) the hand-off goes "
-		 "on; `kith cancel` stops it. --all moves every VM that is here and in Kith's "
+		 "on; `kith cancel` stops it, `kith watch` shows it again. --wait tries again "
+		 "while "
+		 "it cannot begin: another hand-off, a device that is away. --all moves every VM "
+		 "that is here and in Kith's "
 		 "care, one after another; the exit status is that of the first refusal."},
+	{"jobs", .options = OPT_BIT(OPT_ALL), .run = cmd_jobs,
+	 .help = "hand-offs that are under way, from here and to here",
+	 .more = "VM, other device, phase, percent, what is left, and when it began. --all shows "
+		 "the last ones that ended, too."},
+	{"watch",
+	 NULL,
+	 {WORD("VM", FILLS_JOB)},
+	 .options = OPT_BIT(OPT_QUIET),
+	 .exits = MOVES,
+	 .run = cmd_watch,
+	 .help = "see how a hand-off goes on, from either device",
+	 .more = "As `kith move` shows it, until its end; the exit status is that of the hand-off. "
+		 "Without VM the only one that is under way. Ctrl-C ends the watching, not the "
+		 "hand-off."},
 	{"cancel",
 	 NULL,
 	 {WORD("VM", FILLS_JOB)},
+	 .options = OPT_BIT(OPT_QUIET) | OPT_BIT(OPT_WAIT),
 	 .exits = EXIT_IMPOSSIBLE | EXIT_CANCELLED,
 	 .run = cmd_cancel,
 	 .help = "stop a hand-off; the VM goes on where it is",
-	 .more = "Once it is switching over this is refused."},
+	 .more = "Says which one. Without VM the only one that is under way; if there are several "
+		 "it "
+		 "is refused. Once the VM is switching over it is, too. --wait waits for the end "
+		 "and says whether the VM stayed."},
 	{"claim",
 	 NULL,
 	 {WORD("VM", FILLS_VM)},

@@ -28,11 +28,16 @@ enum opt {
 	OPT_YES,
 	OPT_NO_INPUT,
 	OPT_CONFIG,
+	OPT_COLOR,
+	OPT_TIMEOUT,
 	OPT_HELP,
 	OPT_VERSION,
 	/* Without a command. */
 	OPT_READ_ONLY,
 	/* Of the commands that name them. */
+	OPT_QUIET,
+	OPT_WAIT,
+	OPT_WATCH,
 	OPT_ALL,
 	OPT_RUNG,
 	OPT_EJECT,
@@ -42,6 +47,12 @@ enum opt {
 	OPT_DEVICES,
 	OPT_UNDO,
 	OPT_SOFTWARE_TPM,
+	OPT_LINES,
+	OPT_SINCE,
+	OPT_FOLLOW,
+	OPT_VM,
+	OPT_DEVICE,
+	OPT_REFUSED,
 	_OPT_MAX,
 };
 #define OPT_BIT(opt) (UINT32_C(1) << (opt))
@@ -121,6 +132,8 @@ int cmd_policy_why(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err);
+int cmd_jobs(struct cli *cli, int argc, char **argv, struct kerr *err);
+int cmd_watch(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_vm_show(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_vm_roam(struct cli *cli, int argc, char **argv, struct kerr *err);

@@ -124,7 +124,7 @@ static json_t *options_json(uint32_t bits)
 
 	for (int i = 0; i < _OPT_MAX; i++)
 		if (bits & OPT_BIT(i))
-			json_array_append_new(list, json_pack("{s:s, s:s?, s:s}", "name",
+			json_array_append_new(list, json_pack("{s:s, s:s*, s:s}", "name",
 							      opt_rows[i].name, "value",
 							      opt_rows[i].value, "help",
 							      opt_rows[i].help));

@@ -8,6 +8,8 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-device.c \
 	ui-tui/cmd-disks.c \
 	ui-tui/cmd-doctor.c \
+	ui-tui/cmd-jobs.c \
+	ui-tui/cmd-log.c \
 	ui-tui/cmd-move.c \
 	ui-tui/cmd-roam.c \
 	ui-tui/cmd-policy.c \
@@ -24,8 +26,10 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/config-file.c ui-tui/config-file.h \
 	ui-tui/doctor.h \
 	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
+	ui-tui/follow.c ui-tui/follow.h \
 	ui-tui/guess.c ui-tui/guess.h \
 	ui-tui/help.c ui-tui/help.h \
+	ui-tui/live.c ui-tui/live.h \
 	ui-tui/lookup.c \
 	ui-tui/model/canvas.c ui-tui/model/canvas.h \
 	ui-tui/model/changed.c \
@@ -63,7 +67,8 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/services.c ui-tui/services.h \
 	ui-tui/setup.c ui-tui/setup.h \
 	ui-tui/tool.c ui-tui/tool.h \
-	ui-tui/tui.c ui-tui/tui.h
+	ui-tui/tui.c ui-tui/tui.h \
+	ui-tui/when.c ui-tui/when.h
 ui_tui_libui_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) $(NCURSES_CFLAGS) \
 	$(QRENCODE_CFLAGS)
 

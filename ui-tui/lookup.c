@@ -39,9 +39,31 @@ static int parse_uuid(const char *text, uint8_t ret[UUID_LEN])
 	return *text ? -EBADMSG : hex_decode(hex, ret, UUID_LEN);
 }
 
+static bool colours;
+
+void cli_colours(bool on)
+{
+	colours = on;
+}
+
+const char *cli_glyph(char glyph)
+{
+	static const struct {
+		const char *plain, *coloured;
+	} rows[] = {
+		{"+", "\033[32m+\033[0m"}, {"!", "\033[31m!\033[0m"}, {"-", "\033[33m-\033[0m"},
+		{"?", "\033[33m?\033[0m"}, {"~", "\033[36m~\033[0m"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].plain[0] == glyph)
+			return colours ? rows[i].coloured : rows[i].plain;
+	return " ";
+}
+
 const char *cli_mark(bool good)
 {
-	return good ? "+" : "!";
+	return cli_glyph(good ? '+' : '!');
 }
 
 /* True if `word` is at least 8 hex digits that `id` begins with. */

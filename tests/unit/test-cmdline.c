@@ -2,11 +2,13 @@
 /* The table of commands, the command lines that it takes, and the manual page beside it. */
 #include <glib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/advice.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/cmdline.h"
 #include "ui-tui/guess.h"
+#include "ui-tui/when.h"
 
 static struct cmdline line;
 static struct kerr error;
@@ -63,6 +65,14 @@ static void test_anywhere(void)
 	g_assert_cmpstr(line.given[OPT_CONFIG], ==, "/x");
 	takes("kith -c/x status", "status", 0);
 	g_assert_cmpstr(line.given[OPT_CONFIG], ==, "/x");
+	takes("kith log -n 5 -f", "log", 0);
+	g_assert_cmpstr(line.given[OPT_LINES], ==, "5");
+	g_assert_null(line.given[OPT_NO_INPUT]);
+	takes("kith -n log", "log", 0);
+	g_assert_nonnull(line.given[OPT_NO_INPUT]);
+	g_assert_null(line.given[OPT_LINES]);
+	takes("kith vms -n", "vms", 0);
+	g_assert_nonnull(line.given[OPT_NO_INPUT]);
 	takes("kith", "", 0);
 	takes("kith --read-only", "", 0);
 }
@@ -150,6 +160,49 @@ static void test_guess(void)
 	}
 	guess_try(&g, "move");
 	g_assert_null(g.best);
+}
+
+static void test_when(void)
+{
+	static const struct {
+		const char *text;
+		int64_t at; /* negative: it is no time */
+	} rows[] = {
+		{"30s", 1800000000 - 30},
+		{"10m", 1800000000 - 600},
+		{"2h", 1800000000 - 7200},
+		{"3d", 1800000000 - 3 * 86400},
+		{"00:00", 1799971200},
+		{"08:00", 1800000000},
+		{"today", 1799971200},
+		{"yesterday", 1799971200 - 86400},
+		{"2027-01-14", 1799884800},
+		{"2027-01-15 07:59:59", 1799999999},
+		{"2027-01-15 07:59", 1799999940},
+		{"", -1},
+		{"soon", -1},
+		{"10", -1},
+		{"10x", -1},
+		{"10mm", -1},
+		{"-5m", -1},
+		{"2027-01-15x", -1},
+		{"2027-13-01", -1},
+		{"25:00", -1},
+		{"99999999999999999999d", -1},
+		{"1970-01-01 00:00:00 ", -1},
+	};
+
+	g_setenv("TZ", "UTC0", true);
+	tzset();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t at = 0;
+		bool good = when_read(rows[i].text, 1800000000, &at);
+
+		g_test_message("\"%s\"", rows[i].text);
+		g_assert_cmpint(good, ==, rows[i].at >= 0);
+		if (good)
+			g_assert_cmpint(at, ==, rows[i].at);
+	}
 }
 
 /* -- the table -- */
@@ -263,6 +316,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cmdline/misuse", test_misuse);
 	g_test_add_func("/cmdline/help is not misuse", test_help);
 	g_test_add_func("/cmdline/what is near", test_guess);
+	g_test_add_func("/cmdline/times", test_when);
 	g_test_add_func("/cmdline/each row is whole", test_rows);
 	g_test_add_func("/cmdline/the manual page has all", test_manual);
 	g_test_add_func("/cmdline/its statuses are those of the code", test_statuses);
