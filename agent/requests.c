@@ -49,9 +49,8 @@ void requests_handle(struct requests *q, const struct asker *asker, const struct
 	log_debug("control", "%s may not ask for %s", asker->principal, row->name);
 	kerr_set(
 		&err, EPERM, KCODE_NOT_ALLOWED,
-		"Only this device's owner and root may ask kithd for \"%s\"; this user may ask for "
-		"\"status\" and \"devices\".",
-		row->name);
+		"Only this device's owner and root may ask kithd for this; everybody may see `kith "
+		"status` and `kith devices`.");
 	call_fail(c, &err);
 }
 

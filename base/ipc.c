@@ -19,14 +19,13 @@ const struct ipc_op *ipc_op_check(const struct ipc_op *table, size_t count, unsi
 			continue;
 		if (!(op->who & who)) {
 			kerr_set(err, EPERM, KCODE_NOT_ALLOWED,
-				 "This user or program may not ask for \"%s\" here.", op->name);
+				 "This user or program may not ask for this here.");
 			return NULL;
 		}
 		if (msg->len > op->max_body || (msg->fd >= 0 && !op->fd_allowed)) {
 			kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
-				 "The request \"%s\" is too long or carries a descriptor it may "
-				 "not carry.",
-				 op->name);
+				 "The request is too long or carries a descriptor it may not "
+				 "carry.");
 			return NULL;
 		}
 		return op;

@@ -95,6 +95,15 @@ static int send_reply(int fd, const struct ipc_msg *msg, uint32_t flags, const s
 	return r < 0 ? -ECONNRESET : 0;
 }
 
+/* For the journal: people are told what they may not do, not what it is called here. */
+static const char *name_of(uint16_t number)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].op == number)
+			return table[i].name;
+	return "unknown";
+}
+
 int dispatch(struct caller *caller, int fd, struct ipc_msg *msg, uint8_t *out, size_t size)
 {
 	struct wbuf w = wbuf_init(out, size);
@@ -112,7 +121,7 @@ int dispatch(struct caller *caller, int fd, struct ipc_msg *msg, uint8_t *out, s
 	if (err.code == KCODE_OK)
 		kerr_set(&err, EIO, KCODE_FAILED, "The request failed inside kith-policyd: %s.",
 			 strerror(ret < 0 ? -ret : EIO));
-	log_info("request", "%s of uid %u refused (%s): %s", op ? op->name : "unknown", caller->uid,
+	log_info("request", "%s of uid %u refused (%s): %s", name_of(msg->op), caller->uid,
 		 kcode_to_string(err.code), err.text);
 	w = wbuf_init(out, size);
 	kerr_put(&w, &err);

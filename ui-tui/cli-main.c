@@ -5,32 +5,43 @@
 
 #include "agent/client.h"
 #include "base/clock.h"
+#include "base/user.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/cmdline.h"
 #include "ui-tui/complete.h"
 #include "ui-tui/help.h"
+#include "ui-tui/next.h"
 #include "ui-tui/tui.h"
 
 #define TIMEOUT_MAX 31622400 /* s: a year */
 
-static void print_error(const struct cli *cli, const struct kerr *err)
+static void print_error(const struct cli *cli, const struct command *c, const struct kerr *err)
 {
-	const char *next = kcode_next_step(err->code);
+	const char *owner = *cli->config.owner ? cli->config.owner : "root";
+	uid_t uid;
+	const struct next_facts facts = {c, cli->path, owner,
+					 geteuid() == 0 ||
+						 (user_find(owner, &uid) && uid == geteuid())};
+	char next[400];
 
+	next_step(&facts, err->code, next, sizeof(next));
 	if (cli->json) {
-		cli_print_json(json_pack("{s:o}", "error", cli_kerr_json(err)));
+		json_t *error = cli_kerr_json(err);
+
+		json_object_set_new(error, "next", json_string(next));
+		cli_print_json(json_pack("{s:o}", "error", error));
 		return;
 	}
 	fprintf(stderr, "kith: %s\n", err->text);
 	/* One pointer to the help is enough. */
 	if (*next && !strstr(err->text, next) &&
-	    !(err->code == KCODE_USAGE && strstr(err->text, "`kith help ")))
+	    !(err->code == KCODE_USAGE && strstr(err->text, "`kith ")))
 		fprintf(stderr, "      %s\n", next);
 	fprintf(stderr, "      (code: %s)\n", kcode_to_string(err->code));
 }
 
 /* The end of a command that was asked for; negative `r`: it failed. */
-static int finish(struct cli *cli, int r, struct kerr *err)
+static int finish(struct cli *cli, const struct command *c, int r, struct kerr *err)
 {
 	if (cli->agent)
 		agent_client_free(cli->agent);
@@ -39,7 +50,7 @@ static int finish(struct cli *cli, int r, struct kerr *err)
 		return cli->status;
 	if (err->code == KCODE_OK)
 		kerr_set(err, -r, KCODE_FAILED, "The command failed: %s.", strerror(-r));
-	print_error(cli, err);
+	print_error(cli, c, err);
 	return kcode_exit_status(err->code);
 }
 
@@ -136,5 +147,5 @@ int cli_main(int argc, char **argv)
 		return complete_main(&cli, argc - 2, argv + 2);
 	r = cmdline_parse(argc, argv, &line, &err);
 	take_options(&cli, &line);
-	return finish(&cli, r < 0 ? r : run(&cli, &line, &err), &err);
+	return finish(&cli, line.command, r < 0 ? r : run(&cli, &line, &err), &err);
 }

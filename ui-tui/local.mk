@@ -54,6 +54,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/model/trusting.c \
 	ui-tui/model/ui.c ui-tui/model/ui.h ui-tui/model/ui-internal.h \
 	ui-tui/move-all.c ui-tui/move-eject.c ui-tui/move.h \
+	ui-tui/next.c ui-tui/next.h \
 	ui-tui/owner.c ui-tui/owner.h \
 	ui-tui/pair.c ui-tui/pair.h \
 	ui-tui/policytext.c ui-tui/policytext.h \

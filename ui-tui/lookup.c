@@ -133,6 +133,9 @@ int cli_find_device(struct cli *cli, const char *word, uint8_t ret_id[DEVICE_ID_
 	}
 	if (!found && find_sighting(cli, word, ret_id, ret_name) == 0)
 		return 0;
+	if (!found && strcmp(word, cli->config.name) == 0)
+		return kerr_set(err, EINVAL, KCODE_USAGE,
+				"\"%.63s\" is this device itself; name another one.", word);
 	if (!found)
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
 				"No device called \"%.63s\" is paired or in sight.", word);

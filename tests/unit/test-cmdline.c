@@ -5,9 +5,11 @@
 #include <time.h>
 
 #include "base/advice.h"
+#include "policyd/api/requests.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/cmdline.h"
 #include "ui-tui/guess.h"
+#include "ui-tui/next.h"
 #include "ui-tui/when.h"
 
 static struct cmdline line;
@@ -235,6 +237,55 @@ static void test_rows(void)
 	}
 }
 
+/* -- what to do about errors -- */
+
+/* A sentence about a machine, by a command that knows none, sends people astray. */
+static void test_next(void)
+{
+	static const char *const ops[] = {
+#define NAME(op, number, name, ...) name,
+		POLICYD_REQUESTS(NAME)
+#undef NAME
+	};
+	char next[400];
+
+	for (const struct command *c = commands; c->name; c++) {
+		bool vm = strstr(c->name, "vm") || strcmp(c->name, "disks") == 0;
+
+		for (size_t i = 0; i < COMMAND_WORDS_MAX && c->words[i].name; i++)
+			vm = vm || c->words[i].fills == FILLS_VM || c->words[i].fills == FILLS_JOB;
+		for (int code = KCODE_OK; code < _KCODE_MAX; code++) {
+			const struct next_facts f = {c, "/etc/kith/kith.conf", "tom", false};
+
+			next_step(&f, (enum kcode)code, next, sizeof(next));
+			g_test_message("%s, %s: %s", c->name, kcode_to_string((enum kcode)code),
+				       next);
+			if (!vm) {
+				g_assert_null(strstr(next, "VM"));
+				g_assert_null(strstr(next, "machine"));
+				g_assert_null(strstr(next, "kith move"));
+			}
+			g_assert_true(!*next || g_str_has_suffix(next, ".") ||
+				      g_str_has_suffix(next, ")."));
+			/* Names of the protocol are no words for people. */
+			for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
+				if (strchr(ops[i], '-'))
+					g_assert_null(strstr(next, ops[i]));
+		}
+	}
+}
+
+/* Who may use Kith: the file, the key and the user. */
+static void test_next_owner(void)
+{
+	const struct next_facts f = {commands, "/etc/other.conf", "tom", false};
+	char next[400];
+
+	next_step(&f, KCODE_NOT_ALLOWED, next, sizeof(next));
+	g_assert_nonnull(strstr(next, "[people] owner in /etc/other.conf"));
+	g_assert_nonnull(strstr(next, "tom"));
+}
+
 /* -- the manual page -- */
 
 static char *manual(void)
@@ -318,6 +369,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/cmdline/what is near", test_guess);
 	g_test_add_func("/cmdline/times", test_when);
 	g_test_add_func("/cmdline/each row is whole", test_rows);
+	g_test_add_func("/cmdline/the next step fits the command", test_next);
+	g_test_add_func("/cmdline/who may, with file, key and user", test_next_owner);
 	g_test_add_func("/cmdline/the manual page has all", test_manual);
 	g_test_add_func("/cmdline/its statuses are those of the code", test_statuses);
 	return g_test_run();
