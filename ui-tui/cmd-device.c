@@ -203,16 +203,16 @@ static bool is_locked(const struct policyd_status *st)
 }
 
 static json_t *status_json(const struct policyd_status *st, json_t *agent,
-			   const struct finding *worst)
+			   const struct finding *worst, const struct facts *f)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o*}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o*}", "state",
 			 policyd_state_to_string(st->state), "name", st->name, "role",
 			 device_role_to_string(st->role), "id",
 			 has_id(st) ? cli_hex(st->device_id, DEVICE_ID_LEN) : json_null(), "tier",
 			 tpm_tier_to_string(st->tier), "owner", st->owner, "detail", st->detail,
 			 "ready", st->state == POLICYD_STATE_READY, "alarm", alarm_json(st),
-			 "finding", worst->name ? doctor_finding_json(worst) : json_null(), "agent",
-			 agent);
+			 "finding", worst->name ? doctor_finding_json(worst) : json_null(), "jobs",
+			 f->jobs_known ? json_integer(f->jobs) : json_null(), "agent", agent);
 }
 
 static void print_alarm(const struct policyd_status *st)
@@ -275,9 +275,12 @@ static int show_status(struct cli *cli, struct kerr *err)
 	doctor_worst(&facts, &worst);
 	cli->status = is_locked(st) ? kcode_exit_status(KCODE_LOCKED) : 0;
 	if (cli->json) {
-		cli_print_json(status_json(st, json_incref(said.agent), &worst));
+		cli_print_json(status_json(st, json_incref(said.agent), &worst, &facts));
 	} else {
 		print_status(st, &agent_err);
+		if (facts.jobs)
+			printf("%s %u hand-off%s under way; see `kith jobs`.\n", cli_glyph('~'),
+			       facts.jobs, facts.jobs == 1 ? " is" : "s are");
 		if (worst.name)
 			printf("! %s `kith doctor` tells more.\n", worst.sentence);
 	}

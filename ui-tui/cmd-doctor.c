@@ -15,13 +15,16 @@ static const char marks[] = {'+', '?', '-', '!'};
 
 json_t *doctor_finding_json(const struct finding *f)
 {
-	return json_pack("{s:s, s:s, s:s, s:s}", "name", f->name, "verdict", words[f->verdict],
-			 "sentence", f->sentence, "remedy", f->remedy);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", f->name, "code", f->code, "verdict",
+			 words[f->verdict], "sentence", f->sentence, "remedy", f->remedy);
 }
 
 static void print_finding(const struct finding *f)
 {
-	printf("%c %-14s %s\n", marks[f->verdict], f->name, f->sentence);
+	printf("%s %-14s %s%s%s%s\n", cli_glyph(marks[f->verdict]), f->name, f->sentence,
+	       f->verdict > FINDING_UNKNOWN ? " (code: " : "",
+	       f->verdict > FINDING_UNKNOWN ? f->code : "",
+	       f->verdict > FINDING_UNKNOWN ? ")" : "");
 	if (*f->remedy)
 		printf("%17s%s\n", "", f->remedy);
 }

@@ -185,5 +185,6 @@ void doctor_facts(struct cli *cli, const struct services_said *said, bool all, s
 		if (f.root)
 			firewall_look(f.config.port, &f.firewall);
 	}
+	doctor_life(cli, said, all, &f);
 	*ret = f;
 }

@@ -52,13 +52,22 @@ struct facts {
 	uint64_t images_free;
 	enum network_state network;
 	enum seen clock_kept;
-	uint64_t now; /* Unix seconds */
+	uint16_t port;	 /* at which kithd takes connections; 0: it does not say */
+	bool port_taken; /* kithd is away, and somebody else has its port */
+	bool peers_known, jobs_known, log_known; /* what follows of each */
+	unsigned peers, peers_near, peers_bad;
+	char peers_named[160]; /* those that are not trusted */
+	unsigned jobs, stuck, doubt;
+	char stuck_named[160];
+	char refused[KERR_TEXT_MAX]; /* the last refusal of a day, "" = none */
+	uint64_t now;		     /* Unix seconds */
 };
 
 enum verdict_word { FINDING_OK, FINDING_UNKNOWN, FINDING_WARN, FINDING_BAD };
 
 struct finding {
 	const char *name;
+	const char *code; /* "tpm-missing"; "" = all is well */
 	enum verdict_word verdict;
 	char sentence[400];
 	char remedy[320]; /* a command, or what to do; "" = nothing */
@@ -74,6 +83,9 @@ bool doctor_worst(const struct facts *f, struct finding *ret);
 /* Gathers. `said` is borrowed. All of it may start programs and take seconds; without `all` only
  * what is known at once, the rest is unknown. */
 void doctor_facts(struct cli *cli, const struct services_said *said, bool all, struct facts *ret);
+
+/* The port, the paired devices, hand-offs and refusals, into the facts that are there. */
+void doctor_life(struct cli *cli, const struct services_said *said, bool all, struct facts *ret);
 
 /* What a firewall's own listing says of TCP `port` and of mDNS; pure. */
 void firewall_read_ufw(const char *listing, uint16_t port, struct firewall *ret);

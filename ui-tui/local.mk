@@ -26,6 +26,7 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/config-file.c ui-tui/config-file.h \
 	ui-tui/doctor.h \
 	ui-tui/doctor-facts.c ui-tui/doctor-firewall.c ui-tui/doctor-judge.c \
+	ui-tui/doctor-life.c \
 	ui-tui/follow.c ui-tui/follow.h \
 	ui-tui/guess.c ui-tui/guess.h \
 	ui-tui/help.c ui-tui/help.h \

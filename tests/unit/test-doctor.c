@@ -33,6 +33,13 @@ static struct facts well(void)
 		.images_free = UINT64_C(100) << 30,
 		.network = NETWORK_ON,
 		.clock_kept = SEEN_YES,
+		.port = 4747,
+		.peers_known = true,
+		.jobs_known = true,
+		.log_known = true,
+		.peers = 2,
+		.peers_near = 1,
+		.jobs = 1,
 		.now = 1800000000,
 	};
 	static const char *const names[] = {"kith-policyd", "kithd", "kith-mover", "kith-warden"};
@@ -68,9 +75,10 @@ static void test_well(void)
 		g_test_message("%s: %s", found.name, found.sentence);
 		g_assert_cmpint(found.verdict, ==, FINDING_OK);
 		g_assert_cmpstr(found.remedy, ==, "");
+		g_assert_cmpstr(found.code, ==, "");
 		g_assert_true(strlen(found.sentence) > 10);
 	}
-	g_assert_cmpuint(i, ==, 16);
+	g_assert_cmpuint(i, ==, 20);
 	g_assert_false(doctor_worst(&f, &found));
 }
 
@@ -105,6 +113,11 @@ struct wrong {
 		what;                     \
 	}
 SPOIL(no_policyd, f->services[0].run = SERVICE_AWAY; f->policyd = false)
+SPOIL(port_taken, f->port = 0; f->port_taken = true)
+SPOIL(untrusted, f->peers_bad = 1; strcpy(f->peers_named, "\"desktop\""))
+SPOIL(stuck, f->stuck = 1; strcpy(f->stuck_named, "\"work\""))
+SPOIL(in_doubt, f->doubt = 2)
+SPOIL(refused, strcpy(f->refused, "2026-11-28 01:00:00, move-out work: No."))
 SPOIL(no_warden, f->services[3].run = SERVICE_AWAY)
 SPOIL(broken, strcpy(f->broken, "Line 3 of x is wrong."))
 SPOIL(unread, f->services[1].config = SERVICE_CONFIG_UNREAD)
@@ -148,6 +161,12 @@ static const struct wrong wrongs[] = {
 	 true},
 	{no_policyd, "tpm", "does not say", "", FINDING_UNKNOWN, true},
 	{no_warden, "kith-warden", "no machine can be moved", "kith-warden", FINDING_BAD, true},
+	{port_taken, "port", "Another program has TCP port 4747", "ss -ltnp", FINDING_BAD, true},
+	{untrusted, "peers", "1 of 2 paired devices is not trusted: \"desktop\"", "kith trust",
+	 FINDING_WARN, true},
+	{stuck, "handoffs", "Of \"work\" a hand-off is open", "journalctl", FINDING_WARN, true},
+	{in_doubt, "handoffs", "holds 2 of its VMs", "kith vms", FINDING_WARN, true},
+	{refused, "refusals", "move-out work: No.", "kith log --refused", FINDING_WARN, false},
 	{broken, "configuration", "Line 3 of x", "kith config", FINDING_BAD, true},
 	{unread, "configuration", "kithd has not read it", "reload kithd", FINDING_WARN, true},
 	{all_unread, "configuration", "has not read it",
@@ -209,6 +228,7 @@ static void test_wrong(void)
 		g_assert_cmpint(found.verdict, ==, w->verdict);
 		g_assert_nonnull(strstr(found.sentence, w->says));
 		g_assert_nonnull(strstr(found.remedy, w->remedy));
+		g_assert_cmpuint(strlen(found.code), >=, 6);
 		g_assert_cmpint(doctor_worst(&f, &worst), ==, w->in_status);
 		/* It is the only one, but where no policyd means that others cannot be judged. */
 		for (size_t n = 0; w->spoil != no_policyd && doctor_judge(&f, n, &other); n++)
