@@ -2,7 +2,7 @@
 dist_man1_MANS = packaging/man/kith.1
 dist_man7_MANS = packaging/man/kith-policy.7
 dist_man8_MANS = packaging/man/kithd.8
-dist_doc_DATA = packaging/kith.conf
+dist_doc_DATA = packaging/kith.conf docs/kith.schema.json
 exampledir = $(docdir)/examples
 dist_example_DATA = packaging/polkit/50-kith.rules
 sysusers_DATA = packaging/sysusers/kith.conf

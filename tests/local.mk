@@ -97,6 +97,7 @@ LAB_ALONE_TESTS = \
 LAB_TESTS = \
 	tests/lab/test_oracle.py \
 	tests/integration/discovery/test_agent.py \
+	tests/integration/test_cli.py \
 	tests/integration/test_config.py \
 	tests/integration/test_console.py \
 	tests/integration/test_faults.py \
@@ -203,6 +204,7 @@ EXTRA_DIST += tests/check \
 	tests/lab/bench_virsh.py \
 	tests/lab/capture.py \
 	tests/lab/config.py \
+	tests/lab/contract.py \
 	tests/lab/demo \
 	tests/lab/device.py \
 	tests/lab/fakekithd.py \

@@ -19,6 +19,7 @@ from typing import TextIO
 
 import capture
 import oracle
+from contract import Contract
 from device import Device
 from guest import Guest
 from lab import Lab
@@ -26,6 +27,7 @@ from shell import LabError, wait_for
 from tap import Tap
 
 PEER_PORT = 4747
+CONTRACT = Contract()
 PCR_NAMES = {0: "firmware", 2: "option ROMs", 4: "boot loader and kernel", 7: "secure boot policy"}
 
 
@@ -57,7 +59,9 @@ class Kith:
     def _read(self) -> None:
         for line in self._process.stdout:
             with self._changed:
-                self.documents.append(json.loads(line))
+                document = json.loads(line)
+                CONTRACT.check(self.words, document)
+                self.documents.append(document)
                 self._changed.notify_all()
         status = self._process.wait()
         with self._changed:
@@ -439,6 +443,8 @@ def run_tests(name: str, body: Callable[[Tap, Lab], None]) -> None:
                 if tap.failed or sys.exc_info()[0]:
                     for line in log_tails(lab, 40).splitlines():
                         tap.note(line)
+            if CONTRACT.possible:
+                tap.equal(CONTRACT.broken, [], "every JSON document was as documented")
             tap.equal(sanitizer_words(lab), [], "no sanitizer spoke in a daemon")
             tap.note(f"{name}: {time.monotonic() - begin:.0f} s")
         tap.equal(lab.leftovers(), [], "teardown leaves nothing")
