@@ -249,6 +249,14 @@ def endings(tap: Tap, laptop: Device, terminal: Terminal) -> None:
     tap.ok("[ Yes ]" not in screen, "--read-only shows the plan, and offers no yes", screen)
     terminal.press("Escape", "q")
     terminal.wait("ready>")
+    terminal.type("clear; kith")
+    terminal.wait("here, ", "trusted, announced")
+    terminal.press("2", "f")
+    terminal.wait("Forget it?", '"desktop" of Tom')
+    terminal.press("y")
+    tap.ok(terminal.wait("+ It is forgotten", "not paired"), "a device is forgotten, after a question")
+    terminal.press("q")
+    terminal.wait("ready>")
     lists = laptop.run(["sh", "-c", "kith </dev/null"]).stdout
     tap.ok("Virtual machines\n+ work" in lists and "\x1b" not in lists,
            "without a terminal it prints the lists", lists)

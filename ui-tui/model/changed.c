@@ -60,8 +60,10 @@ static void show_code(struct ui *ui)
 
 void ui_changed(struct ui *ui)
 {
-	for (enum list_kind kind = 0; kind < _LIST_MAX; kind++)
-		ui_settle(ui, kind);
+	/* Those of other views are settled when they are gone to: a log is long. */
+	ui_settle(ui, ui_list(ui));
+	if (ui->view == VIEW_HOME)
+		ui_settle(ui, ui->pane ? LIST_VMS : LIST_TARGETS);
 	want_text(ui);
 	show_code(ui);
 	if (ui_is_nobodys(ui) && !ui->first && !ui->read_only && !ui->small &&
