@@ -77,7 +77,8 @@ static inline void remove_tree(const char *path)
 	while (d && (name = g_dir_read_name(d))) {
 		g_autofree char *sub = g_build_filename(path, name, NULL);
 
-		g_unlink(sub);
+		if (g_unlink(sub) < 0)
+			remove_tree(sub); /* a folder that policyd made */
 	}
 	if (d)
 		g_dir_close(d);
