@@ -8,14 +8,18 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests/lab"))
 from lab import Lab     # noqa: E402  (sets the module path)
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
+from fakekithd import FakeKithd     # noqa: E402
 from guest import Guest     # noqa: E402
 from kithlab import CONTRACT, Kith, Move, kith   # noqa: E402
 from shell import wait_for  # noqa: E402
@@ -209,10 +213,46 @@ class Cli:
         tap.ok(kith(laptop, "status", "--wait", "--timeout", "10")["ready"], "status --wait")
 
 
+def several(tap: Tap) -> None:
+    """Of two hand-offs one has to be named. A kithd that only talks has them."""
+    def job(number: int, name: str, source: bool) -> dict:
+        return {"hid": f"{number:032x}", "uuid": f"{number:032x}", "vm": name,
+                "device": f"{number:064x}", "device_name": "desktop", "source": source,
+                "off": False, "state": "moving", "phase": "copying disk", "ram_bytes": 0,
+                "ram_total": 100 << 20, "disk_bytes": 50 << 20, "disk_total": 100 << 20,
+                "rate_bytes_s": 0, "elapsed_ms": 1, "left_ms": None, "downtime_ms": 0,
+                "age_ms": 65000, "error": None}
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        (place / "kith.conf").write_text(f"[paths]\nrun = {place}\n")
+        kithd = FakeKithd(place)
+        kithd.jobs = [job(1, "work", True), job(2, "mail", False),
+                      {**job(3, "old", True), "phase": "done"}]
+        kithd.start()
+        build = os.environ.get("KITH_BUILD", TOP / "build")
+
+        def run(*words: str) -> subprocess.CompletedProcess:
+            return subprocess.run([f"{build}/kith", "--config", place / "kith.conf", *words],
+                                  text=True, capture_output=True, timeout=20)
+
+        said = run("watch")
+        tap.ok(said.returncode == 2 and '"work" to "desktop"' in said.stderr and
+               '"mail" from "desktop"' in said.stderr and "old" not in said.stderr,
+               "of two hand-offs one has to be named", said.stderr)
+        listed = run("jobs").stdout
+        tap.ok(len(listed.splitlines()) == 2 and "25 %" in listed and "began 65 s ago" in listed,
+               "`kith jobs` has what is under way", listed)
+        tap.equal(len(json.loads(run("--json", "jobs", "--all").stdout)["jobs"]), 3,
+                  "and with --all what has ended")
+        kithd.stop()
+
+
 def body(tap: Tap, lab: Lab) -> None:
     """All in one lab."""
     if not CONTRACT.possible:
         tap.skip("JSON as documented", "python3-jsonschema is not installed")
+    several(tap)
     cli = Cli(tap, lab)
     cli.looks()
     cli.log()
