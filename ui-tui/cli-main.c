@@ -103,7 +103,7 @@ static int run(struct cli *cli, const struct cmdline *l, struct kerr *err)
 		return help_print(cli, l->count, l->words, err);
 	if (l->given[OPT_VERSION])
 		return cmd_version(cli, 0, NULL, err);
-	if (is_missing(cli))
+	if (is_missing(cli) && !(l->command && l->command->any_config))
 		return kerr_set(err, ENOENT, KCODE_USAGE,
 				"There is no configuration %.200s; it was named by --config or "
 				"KITH_CONFIG.",

@@ -246,6 +246,10 @@ def several(tap: Tap) -> None:
         tap.equal(len(json.loads(run("--json", "jobs", "--all").stdout)["jobs"]), 3,
                   "and with --all what has ended")
         kithd.stop()
+        new = [f"{build}/kith", "--config", place / "new.conf"]
+        tap.equal([subprocess.run([*new, *words], capture_output=True, timeout=20).returncode
+                   for words in (["jobs"], ["config", "get", "peer.port"])], [2, 0],
+                  "a configuration that is named has to be there, but for `kith config`")
 
 
 def body(tap: Tap, lab: Lab) -> None:
