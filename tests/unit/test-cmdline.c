@@ -288,15 +288,36 @@ static void test_next_owner(void)
 
 /* -- the manual page -- */
 
-static char *manual(void)
+static char *document(const char *name)
 {
 	const char *top = g_getenv("top_srcdir");
-	g_autofree char *path =
-		g_build_filename(top ? top : ".", "packaging", "man", "kith.1", NULL);
+	g_autofree char *path = g_build_filename(top ? top : ".", name, NULL);
 	char *text = NULL;
 
 	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
 	return text;
+}
+
+static char *manual(void)
+{
+	return document("packaging/man/kith.1");
+}
+
+/* Each command has a schema of what its --json prints, and nothing else has. */
+static void test_schema(void)
+{
+	g_autofree char *text = document("docs/kith.schema.json");
+	json_t *whole = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *schemas = json_object_get(whole, "commands");
+	size_t n = 0;
+
+	for (const struct command *c = commands; c->name; c++, n++) {
+		g_test_message("%s", c->name);
+		g_assert_true(json_is_object(json_object_get(schemas, c->name)));
+	}
+	/* And that of an error. */
+	g_assert_cmpuint(json_object_size(schemas), ==, n + 1);
+	json_decref(whole);
 }
 
 /* Each command has a paragraph, each option is named. */
@@ -372,6 +393,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cmdline/the next step fits the command", test_next);
 	g_test_add_func("/cmdline/who may, with file, key and user", test_next_owner);
 	g_test_add_func("/cmdline/the manual page has all", test_manual);
+	g_test_add_func("/cmdline/the schema has all", test_schema);
 	g_test_add_func("/cmdline/its statuses are those of the code", test_statuses);
 	return g_test_run();
 }
