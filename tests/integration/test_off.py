@@ -414,7 +414,7 @@ def other_next_time(tap: Tap, guest: Guest, laptop: Device) -> None:
     laptop.run(["tee", "/tmp/folder.xml"], input=FOLDER)
     laptop.virsh("attach-device", guest.name, "/tmp/folder.xml", "--config")
     told = rungs(laptop, guest)
-    tap.ok(not told["live"]["reason"] and "next start" in told["cold"]["reason"],
+    tap.ok(not told["live"]["reason"] and "next start" in told["cold"]["reason"]["text"],
            "plan: a definition that cannot move, of a VM that can", str(told))
     no = refusal(laptop, "move", "--rung", "cold", guest.name, "desktop")
     tap.ok(no and no.code == "domain" and "filesystem" in no.text and
