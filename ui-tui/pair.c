@@ -174,9 +174,9 @@ static int ask(struct pair *p, const struct policyd_pair_status *st, struct kerr
 		       *st->peer_owner ? " of " : "", st->peer_owner,
 		       tpm_tier_to_string(st->peer_tier), says_past(st->past),
 		       *says_past(st->past) ? "\n" : "");
-	prompt(p, "Is it the same on both screens? Type yes or no: ");
-	/* What was typed before the code was there is no answer to it. */
+	/* What was typed before the question was there is no answer to it. */
 	tcflush(STDIN_FILENO, TCIFLUSH);
+	prompt(p, "Is it the same on both screens? Type yes or no: ");
 	return p->cli->input ? 0 : not_compared(err);
 }
 

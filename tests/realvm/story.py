@@ -231,7 +231,7 @@ class Story:
         self.tap.note(f"installed in {time.monotonic() - begin:.0f} s")
         self.units_up("install")
         for machine in self.machines:
-            labels = [machine.out(f"tr -d '\\0' </proc/$(pidof {name})/attr/current", check=False)
+            labels = [machine.out(f"tr -d '\\0' </proc/$(pidof -s {name})/attr/current", check=False)
                       for name in CONFINED]
             self.tap.equal(labels, [f"{name} (enforce)" for name in CONFINED],
                            f"install: the daemons on {machine.name} are confined")
