@@ -173,17 +173,11 @@ static int check_rules(const struct handoff_case *k, struct policy_facts facts, 
 /* At the keyboard of the device that has the VM: nobody has to prove anything to it. */
 static int decide_local(struct core *core, const struct handoff_case *k, struct kerr *err)
 {
-	const struct policy_facts facts = {
-		.dest_role = core->config.role,
-		.dest_name = core->config.name,
-		.tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE,
-		.minute = clock_minute(),
-	};
 	int r = check_here(k, err);
 
 	if (r == 0)
 		r = check_owner(k, core->id.owner_pk, err);
-	return r < 0 ? r : check_rules(k, facts, err);
+	return r < 0 ? r : check_rules(k, handoff_facts_here(core), err);
 }
 
 /* From a device that proved itself. Where the VM is lent to this device, its owner is asked as
@@ -191,17 +185,11 @@ static int decide_local(struct core *core, const struct handoff_case *k, struct 
 static int decide_remote(struct core *core, const struct handoff_case *k, enum verdict verdict,
 			 struct kerr *err)
 {
-	const struct policy_facts facts = {
-		.fresh = true,
-		.dest_role = k->peer.role,
-		.dest_name = k->peer.name,
-		.verdict = verdict,
-		.tier = k->peer.tier,
-		.minute = clock_minute(),
-		.pcrs = pcrs_extended(k->peer.evidence_mask, k->peer.evidence),
-	};
+	struct policy_facts facts = handoff_facts_of(&k->peer);
 	int r = check_here(k, err);
 
+	facts.fresh = true;
+	facts.verdict = verdict;
 	if (r == 0)
 		r = check_owner(k, k->peer.owner_pk, err);
 	if (r == 0)

@@ -126,6 +126,12 @@ void handoff_case_clear(struct handoff_case *c);
 
 /* Whose the device is, as the VM's owner sees it. */
 enum person_role handoff_dest_person(const struct handoff_case *c);
+/* What a policy may ask of a paired device, with its last verdict, and of this one. Who asks, what
+ * and whose device it is (person, action, dest_person) is for the caller to say, and `fresh` if the
+ * evidence is of this very session. The names are borrowed. */
+struct policy_facts handoff_facts_of(const struct store_peer *peer);
+struct policy_facts handoff_facts_here(const struct core *core);
+
 /* May the VM leave for that device? `fresh`: the verdict is from this very session. */
 int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
 		       enum verdict verdict, struct policy_decision *ret, struct kerr *err);

@@ -3,7 +3,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "policyd/handoff-internal.h"
 #include "policyd/offer.h"
 
@@ -117,22 +116,17 @@ static int decide_in(const struct handoff *ho, const struct store_peer *peer, st
 	 * itself; that this device is "own" is never taken from it. */
 	enum person_role claimed =
 		ho->dest_person == PERSON_ROLE_OWNER ? PERSON_ROLE_GUEST : ho->dest_person;
-	struct policy_facts facts = {
-		.person = asker(peer, p),
-		.action = POLICY_ACTION_MOVE_IN,
-		.fresh = true,
-		.dest_person = ours ? PERSON_ROLE_OWNER : claimed,
-		.dest_role = core->config.role,
-		.dest_name = core->config.name,
-		.verdict = ho->verdict,
-		.tier = tpm_facts(core->tpm)->tier,
-		.minute = clock_minute(),
-		.pcrs = pcrs_extended(ho->measured ? core->config.pcrs : 0, ho->own.pcr),
-	};
+	struct policy_facts facts = handoff_facts_here(core);
 	struct policy_decision d;
 	struct policy rules;
 	int r;
 
+	facts.person = asker(peer, p);
+	facts.action = POLICY_ACTION_MOVE_IN;
+	facts.fresh = true;
+	facts.dest_person = ours ? PERSON_ROLE_OWNER : claimed;
+	facts.verdict = ho->verdict;
+	facts.pcrs = pcrs_extended(ho->measured ? core->config.pcrs : 0, ho->own.pcr);
 	/* This device's owner is asked before the VM's (H4). */
 	r = ours ? 0 : handoff_may_send(core, peer, err);
 	if (r == 0)

@@ -49,22 +49,38 @@ enum person_role handoff_dest_person(const struct handoff_case *c)
 	return c->foreign || c->peer.own ? PERSON_ROLE_GUEST : c->peer.person_role;
 }
 
+struct policy_facts handoff_facts_of(const struct store_peer *peer)
+{
+	return (struct policy_facts){
+		.dest_role = peer->role,
+		.dest_name = peer->name,
+		.verdict = peer->verdict,
+		.tier = peer->tier,
+		.minute = clock_minute(),
+		.pcrs = pcrs_extended(peer->evidence_mask, peer->evidence),
+	};
+}
+
+struct policy_facts handoff_facts_here(const struct core *core)
+{
+	return (struct policy_facts){
+		.dest_role = core->config.role,
+		.dest_name = core->config.name,
+		.tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE,
+		.minute = clock_minute(),
+	};
+}
+
 int handoff_decide_out(const struct handoff_case *c, enum person_role person, bool fresh,
 		       enum verdict verdict, struct policy_decision *ret, struct kerr *err)
 {
-	struct policy_facts facts = {
-		.person = c->foreign ? PERSON_ROLE_GUEST : person,
-		.action = POLICY_ACTION_MOVE_OUT,
-		.fresh = fresh,
-		.dest_person = handoff_dest_person(c),
-		.dest_role = c->peer.role,
-		.dest_name = c->peer.name,
-		.verdict = verdict,
-		.tier = c->peer.tier,
-		.minute = clock_minute(),
-		.pcrs = pcrs_extended(c->peer.evidence_mask, c->peer.evidence),
-	};
+	struct policy_facts facts = handoff_facts_of(&c->peer);
 
+	facts.person = c->foreign ? PERSON_ROLE_GUEST : person;
+	facts.action = POLICY_ACTION_MOVE_OUT;
+	facts.fresh = fresh;
+	facts.dest_person = handoff_dest_person(c);
+	facts.verdict = verdict;
 	*ret = (struct policy_decision){0};
 	if (c->view.doubt == CUSTODY_ASKING)
 		return kerr_set(
@@ -115,20 +131,15 @@ static int question_facts(struct core *core, const struct policyd_question *q,
 
 	if (memcmp(q->device, core->id.id, DEVICE_ID_LEN) == 0) {
 		r = handoff_case_vm(core, q->uuid, c, err);
+		*f = handoff_facts_here(core);
 		f->dest_person = c->foreign ? PERSON_ROLE_GUEST : PERSON_ROLE_OWNER;
-		f->dest_role = core->config.role;
-		f->dest_name = core->config.name;
-		f->tier = core->tpm ? tpm_facts(core->tpm)->tier : TPM_TIER_NONE;
 		return r;
 	}
 	r = handoff_case_load(core, q->uuid, q->device, c, err);
 	if (r < 0)
 		return r;
+	*f = handoff_facts_of(&c->peer);
 	f->dest_person = handoff_dest_person(c);
-	f->dest_role = c->peer.role;
-	f->dest_name = c->peer.name;
-	f->tier = c->peer.tier;
-	f->verdict = c->peer.verdict;
 	return 0;
 }
 
@@ -136,13 +147,14 @@ int handoff_why(struct core *core, const struct policyd_question *q, struct poli
 		struct kerr *err)
 {
 	_cleanup_(handoff_case_clear) struct handoff_case c = {0};
-	struct policy_facts f = {.action = q->action, .minute = clock_minute()};
+	struct policy_facts f;
 	struct policy_decision d;
 	int r = question_facts(core, q, &c, &f, err);
 
 	*ret = (struct policyd_plan){0};
 	if (r < 0)
 		return r;
+	f.action = q->action;
 	f.person = c.foreign ? PERSON_ROLE_GUEST : q->person;
 	policy_decide(&c.rules, c.view.name, &f, &d);
 	ret->allowed = d.allowed;
