@@ -158,14 +158,13 @@ static int find_watched(struct cli *cli, const char *word, struct moving *ret, s
 	return hex_decode(ret->job.uuid, ret->target.uuid, UUID_LEN) < 0 ? -EBADMSG : 0;
 }
 
-static int follow_all(struct cli *cli, struct moving *m, struct kerr *err)
+static int follow_all(struct cli *cli, struct moving *m, struct followed seen, struct kerr *err)
 {
-	struct followed seen = FOLLOWED_NONE;
+	int r = 0;
 
-	while (m->step != MOVING_OVER)
-		if (follow_step(cli, m, &seen, err) < 0)
-			return -EREMOTEIO;
-	return 0;
+	while (r == 0 && m->step != MOVING_OVER)
+		r = follow_step(cli, m, &seen, err);
+	return r;
 }
 
 int cmd_watch(struct cli *cli, int argc, char **argv, struct kerr *err)
@@ -179,7 +178,7 @@ int cmd_watch(struct cli *cli, int argc, char **argv, struct kerr *err)
 		printf("\"%s\" %s \"%s\"\n", m.job.vm, m.job.source ? "goes to" : "comes from",
 		       m.job.device_name);
 	follow_begin(cli, &m);
-	r = follow_all(cli, &m, err);
+	r = follow_all(cli, &m, FOLLOWED_NONE, err);
 	return r < 0 ? r : follow_end(cli, &m, err);
 }
 
@@ -199,14 +198,10 @@ static void print_cancelling(const struct cli *cli, const struct model_job *job)
 /* With --wait: whether it was stopped is known when it has ended. */
 static int wait_cancelled(struct cli *cli, struct moving *m, struct kerr *err)
 {
-	struct followed seen = {.silent = true};
-	int r;
+	int r = follow_all(cli, m, (struct followed){.silent = true}, err);
 
-	while (m->step != MOVING_OVER) {
-		r = follow_step(cli, m, &seen, err);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	if (m->error.code == KCODE_OK)
 		return kerr_set(err, EBUSY, KCODE_BUSY,
 				"It was too late: \"%s\" has moved. `kith move` brings it back.",

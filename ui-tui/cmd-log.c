@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "policyd/api/client.h"
-#include "ui-tui/cli.h"
+#include "ui-tui/audit.h"
 #include "ui-tui/model/says.h"
 #include "ui-tui/when.h"
 
-#define BATCH 64
 #define LINES_MAX 100000
 #define FOLLOW_MS 1000 /* kith-policyd tells nobody of a new record */
 
@@ -49,8 +47,10 @@ static bool is_wanted(const struct reading *g, const struct policyd_audit *a)
 	       (!g->device || strcmp(a->device, g->device) == 0) && !(g->refused && a->allowed);
 }
 
-static void take(struct reading *g, const struct policyd_audit *a)
+static void take(void *ctx, const struct policyd_audit *a)
 {
+	struct reading *g = ctx;
+
 	if (!is_wanted(g, a))
 		return;
 	g->matched++;
@@ -60,26 +60,6 @@ static void take(struct reading *g, const struct policyd_audit *a)
 		json_array_append_new(g->list, audit_json(a));
 	else
 		print_audit(a);
-}
-
-/* From g->next to the newest. */
-static int read_on(struct cli *cli, struct reading *g, struct kerr *err)
-{
-	struct ipc_client *policyd;
-	int r = cli_policyd(cli, &policyd, err);
-
-	while (r == 0) {
-		_cleanup_free_ struct policyd_audit *records = NULL;
-		size_t n = 0;
-
-		r = policyd_client_audit_read(policyd, g->next, BATCH, &records, &n, err);
-		if (r < 0 || !n)
-			break;
-		for (size_t i = 0; i < n; i++)
-			take(g, &records[i]);
-		g->next = records[n - 1].seq + 1;
-	}
-	return r;
 }
 
 static int read_lines(const char *text, uint64_t *ret, struct kerr *err)
@@ -103,7 +83,7 @@ static int skip_older(struct cli *cli, struct reading *g, struct kerr *err)
 
 	counted.count = true;
 	if (r == 0)
-		r = read_on(cli, &counted, err);
+		r = audit_each(cli, &counted.next, take, &counted, err);
 	if (r == 0)
 		g->skip = counted.matched - MIN_OF(counted.matched, lines);
 	return r;
@@ -115,7 +95,7 @@ static int show(struct cli *cli, struct reading *g, bool always, struct kerr *er
 	int r;
 
 	g->list = cli->json ? json_array() : NULL;
-	r = read_on(cli, g, err);
+	r = audit_each(cli, &g->next, take, g, err);
 	if (r == 0 && cli->json && (always || json_array_size(g->list)))
 		cli_print_json(json_pack("{s:O}", "records", g->list));
 	json_decref(g->list);

@@ -25,8 +25,7 @@ bool cmdline_is_one(const char *list, const char *word)
 	return false;
 }
 
-/* Whether `word` is the first word of a name of two, or the whole name. */
-static bool begins_with(const char *name, const char *word)
+bool cmdline_begins_with(const char *name, const char *word)
 {
 	size_t len = strlen(word);
 
@@ -41,7 +40,7 @@ const struct command *cmdline_find(char *const words[], int count, int *ret_word
 	for (const struct command *c = commands; count && c->name; c++) {
 		const char *second = strchr(c->name, ' ');
 
-		if (!begins_with(c->name, words[0]) ||
+		if (!cmdline_begins_with(c->name, words[0]) ||
 		    (second && (count < 2 || strcmp(second + 1, words[1]) != 0)))
 			continue;
 		/* "trust accept" is no device called "accept". */
@@ -159,7 +158,7 @@ static void forms_of(const char *word, char *ret, size_t size)
 	struct wbuf w = wbuf_init(ret, size - 1);
 
 	for (const struct command *c = commands; c->name; c++) {
-		if (!begins_with(c->name, word))
+		if (!cmdline_begins_with(c->name, word))
 			continue;
 		put(&w, w.len ? ", kith " : "kith ");
 		put(&w, c->name);
@@ -195,7 +194,7 @@ int cmdline_no_command(char *const words[], int count, struct kerr *err)
 
 		if (!second)
 			guess_try(&whole, c->name);
-		else if (begins_with(c->name, words[0]))
+		else if (cmdline_begins_with(c->name, words[0]))
 			guess_try(&part, second + 1);
 	}
 	forms_of(words[0], forms, sizeof(forms));
@@ -384,7 +383,7 @@ static bool is_misspelt_form(const struct cmdline *l)
 	struct guess g = {.typed = l->count > 1 ? l->words[1] : ""};
 
 	for (const struct command *c = commands; l->count > 1 && c->name; c++)
-		if (begins_with(c->name, l->words[0]) && strchr(c->name, ' '))
+		if (cmdline_begins_with(c->name, l->words[0]) && strchr(c->name, ' '))
 			guess_try(&g, strchr(c->name, ' ') + 1);
 	return g.best && l->arg_count > (int)words_max(l->command);
 }

@@ -30,6 +30,9 @@ const struct command *cmdline_find(char *const words[], int count, int *ret_word
 enum opt cmdline_option(const char *name, size_t len);
 enum opt cmdline_letter(const struct command *c, char letter);
 
+/* Whether `word` is the first word of a command's name of two, or the whole name. */
+bool cmdline_begins_with(const char *name, const char *word);
+
 /* Whether `word` is one of the words of `list`, blanks between. */
 bool cmdline_is_one(const char *list, const char *word);
 

@@ -128,8 +128,7 @@ static void offer_commands(const struct asked *a, char *const words[], int count
 		const char *second = strchr(c->name, ' ');
 		size_t len = strcspn(c->name, " ");
 
-		if (count > 1 || (count && (!second || strlen(words[0]) != len ||
-					    strncmp(c->name, words[0], len) != 0)))
+		if (count > 1 || (count && (!second || !cmdline_begins_with(c->name, words[0]))))
 			continue;
 		snprintf(word, sizeof(word), "%.*s", count ? (int)strlen(second + 1) : (int)len,
 			 count ? second + 1 : c->name);

@@ -9,12 +9,12 @@
 #include "base/clock.h"
 #include "base/user.h"
 #include "policyd/api/client.h"
+#include "ui-tui/audit.h"
 #include "ui-tui/cli.h"
 #include "ui-tui/doctor.h"
 #include "ui-tui/model/says.h"
 
 #define DAY_S 86400
-#define BATCH 64
 
 static void add_name(char *list, size_t size, const char *name)
 {
@@ -82,32 +82,20 @@ static void see_near(struct cli *cli, struct facts *f)
 	json_decref(answer);
 }
 
-static bool has_job(const json_t *jobs, const char *hid)
+/* How many go on; with an id, of those with it. */
+static unsigned open_jobs(const json_t *jobs, const char *hid)
 {
 	struct model_job job;
+	unsigned n = 0;
 	json_t *row;
 	size_t i;
 
 	json_array_foreach(jobs, i, row)
 	{
 		model_read_job(row, &job);
-		if (!model_is_over(&job) && strcmp(job.hid, hid) == 0)
-			return true;
+		n += !model_is_over(&job) && (!hid || strcmp(job.hid, hid) == 0);
 	}
-	return false;
-}
-
-static void count_jobs(const json_t *jobs, struct facts *f)
-{
-	struct model_job job;
-	json_t *row;
-	size_t i;
-
-	json_array_foreach(jobs, i, row)
-	{
-		model_read_job(row, &job);
-		f->jobs += !model_is_over(&job);
-	}
+	return n;
 }
 
 /* What policyd has open and kithd does not know of is not worked on. */
@@ -126,13 +114,13 @@ static void see_handoffs(struct cli *cli, struct facts *f)
 		const json_t *jobs = json_object_get(answer, "jobs");
 
 		f->jobs_known = true;
-		count_jobs(jobs, f);
+		f->jobs += open_jobs(jobs, NULL);
 		for (size_t i = 0; i < n; i++) {
 			char hid[MODEL_HID_TEXT];
 
 			hex_encode(vms[i].hid, HID_LEN, hid);
 			f->doubt += vms[i].doubt;
-			if (!vms[i].open || has_job(jobs, hid))
+			if (!vms[i].open || open_jobs(jobs, hid))
 				continue;
 			f->stuck++;
 			add_name(f->stuck_named, sizeof(f->stuck_named), vms[i].name);
@@ -141,41 +129,34 @@ static void see_handoffs(struct cli *cli, struct facts *f)
 	json_decref(answer);
 }
 
-static void take_refusal(const struct policyd_audit *a, struct facts *f)
+struct refusals {
+	struct facts *facts;
+	uint64_t since;
+};
+
+static void take_refusal(void *ctx, const struct policyd_audit *a)
 {
+	const struct refusals *g = ctx;
 	char when[32], record[320];
 
+	if (a->allowed || a->time < g->since)
+		return;
 	says_time(a->time, when, sizeof(when));
 	says_record(a, record, sizeof(record));
 	/* A column of the log has no place in a sentence. */
 	for (char *at = record; (at = strstr(at, "  "));)
 		memmove(at, at + 1, strlen(at));
-	snprintf(f->refused, sizeof(f->refused), "%s, %.120s: %.200s", when, record,
+	snprintf(g->facts->refused, sizeof(g->facts->refused), "%s, %.120s: %.200s", when, record,
 		 a->reason.text);
 }
 
 static void see_refusals(struct cli *cli, struct facts *f)
 {
-	uint64_t from = 0, since = clock_unix() - DAY_S;
+	struct refusals g = {f, clock_unix() - DAY_S};
 	struct kerr ignored = {0};
-	struct ipc_client *policyd;
+	uint64_t from = 0;
 
-	if (cli_policyd(cli, &policyd, &ignored) < 0)
-		return;
-	for (;;) {
-		_cleanup_free_ struct policyd_audit *records = NULL;
-		size_t n = 0;
-
-		if (policyd_client_audit_read(policyd, from, BATCH, &records, &n, &ignored) < 0)
-			return;
-		if (!n)
-			break;
-		for (size_t i = 0; i < n; i++)
-			if (!records[i].allowed && records[i].time >= since)
-				take_refusal(&records[i], f);
-		from = records[n - 1].seq + 1;
-	}
-	f->log_known = true;
+	f->log_known = audit_each(cli, &from, take_refusal, &g, &ignored) == 0;
 }
 
 /* Whose questions are not refused, which would be in the journal. */

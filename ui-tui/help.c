@@ -151,16 +151,6 @@ static json_t *command_json(const struct command *c)
 			 exits_json(c));
 }
 
-/* A command, or all forms of it: `kith help policy`. */
-static bool is_asked(const struct command *c, const struct command *one, const char *word)
-{
-	size_t len = strlen(word);
-
-	if (one)
-		return c == one;
-	return strncmp(c->name, word, len) == 0 && (!c->name[len] || c->name[len] == ' ');
-}
-
 static void print_codes_json(void)
 {
 	json_t *statuses = json_array(), *codes = json_array();
@@ -188,11 +178,13 @@ int help_print(const struct cli *cli, int count, char *const words[], struct ker
 		cli->json ? print_codes_json() : print_statuses();
 		return 0;
 	}
-	/* "trust" alone is a command, and the first of its forms. */
+	/* A command, or all forms of it, as "trust" alone is one and the first of its forms. */
 	if (count > 1)
 		one = cmdline_find(words, count, &name);
+	if (name < 2)
+		one = NULL;
 	for (const struct command *c = commands; c->name; c++) {
-		if (count && !is_asked(c, name == 2 ? one : NULL, words[0]))
+		if (count && !(one ? c == one : cmdline_begins_with(c->name, words[0])))
 			continue;
 		if (cli->json)
 			json_array_append_new(list, command_json(c));

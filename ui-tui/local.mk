@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += ui-tui/libui.a
 ui_tui_libui_a_SOURCES = \
+	ui-tui/audit.c ui-tui/audit.h \
 	ui-tui/cli.c ui-tui/cli-main.c ui-tui/cli.h \
 	ui-tui/change.c ui-tui/change.h \
 	ui-tui/cmd-config.c \
@@ -11,11 +12,10 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-jobs.c \
 	ui-tui/cmd-log.c \
 	ui-tui/cmd-move.c \
-	ui-tui/cmd-roam.c \
 	ui-tui/cmd-policy.c \
+	ui-tui/cmd-roam.c \
 	ui-tui/cmd-vm.c \
-	ui-tui/editor.c \
-	ui-tui/editor.h \
+	ui-tui/editor.c ui-tui/editor.h \
 	ui-tui/cmdline.c ui-tui/cmdline.h \
 	ui-tui/commands.c ui-tui/commands.h \
 	ui-tui/complete.c ui-tui/complete.h \

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "ui-tui/when.h"
 
 const char policytext_default[] =
 	"# Who may do what with this virtual machine. What is not allowed is denied; deny wins.\n"
@@ -171,20 +172,12 @@ static bool read_at_least(const struct policy_condition_row *row, const char *wo
 static bool read_seconds(const struct policy_condition_row *row _unused_, const char *word,
 			 uint32_t *value)
 {
-	static const struct {
-		char unit;
-		unsigned seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-	char *unit = NULL;
-	unsigned long n = isdigit((unsigned char)*word) ? strtoul(word, &unit, 10) : 0;
+	uint64_t seconds;
 
-	for (size_t i = 0; n && n <= 36525 && i < ARRAY_SIZE(units); i++) {
-		if (unit[0] != units[i].unit || unit[1])
-			continue;
-		*value = (uint32_t)(n * units[i].seconds);
-		return true;
-	}
-	return false;
+	if (!when_span(word, 36525, &seconds) || !seconds)
+		return false;
+	*value = (uint32_t)seconds;
+	return true;
 }
 
 /* "08:30" to minutes; the end of it, or NULL. */

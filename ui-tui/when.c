@@ -8,20 +8,22 @@
 
 #include "base/cleanup.h"
 
-static bool read_age(const char *text, uint64_t now, uint64_t *ret)
+#define AGE_MAX 36500 /* of each unit */
+
+bool when_span(const char *text, unsigned long max, uint64_t *ret)
 {
 	static const struct {
 		char unit;
 		uint64_t seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
 	char *end;
-	unsigned long long n = strtoull(text, &end, 10);
+	unsigned long n = strtoul(text, &end, 10);
 
-	if (*text < '0' || *text > '9' || !*end || end[1] || n > 36500)
+	if (*text < '0' || *text > '9' || !*end || end[1] || n > max)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (*end == units[i].unit) {
-			*ret = now - MIN_OF(now, n * units[i].seconds);
+			*ret = n * units[i].seconds;
 			return true;
 		}
 	return false;
@@ -40,9 +42,12 @@ bool when_read(const char *text, uint64_t now, uint64_t *ret)
 					    "%H:%M:%S", "%H:%M"};
 	time_t t = (time_t)now;
 	struct tm day;
+	uint64_t age;
 
-	if (read_age(text, now, ret))
+	if (when_span(text, AGE_MAX, &age)) {
+		*ret = now - MIN_OF(now, age);
 		return true;
+	}
 	if (!localtime_r(&t, &day))
 		return false;
 	day.tm_hour = day.tm_min = day.tm_sec = 0;

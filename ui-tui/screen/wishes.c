@@ -140,17 +140,23 @@ static void show_trust(struct session *s, const struct target *t)
 	core_wire_ask(s->core, POLICYD_OP_TRUST_SHOW, &policyd_device_record, &q, on_trust, s);
 }
 
-static void on_accepted(void *user, struct rbuf *reply, const struct kerr *err)
+/* What the owner decided about a device was done, or not. */
+static void decided(struct session *s, bool done, const struct kerr *err, const char *good,
+		    const char *bad)
 {
-	struct session *s = user;
-
-	if (reply)
-		ui_say(&s->ui, STYLE_GOOD, "+ It is accepted as it ran at its last evidence.");
+	if (done)
+		ui_say(&s->ui, STYLE_GOOD, "%s", good);
 	else
-		ui_failed(&s->ui, "It was not accepted", err);
+		ui_failed(&s->ui, bad, err);
 	news_refresh(s);
 	ui_changed(&s->ui);
 	s->dirty = true;
+}
+
+static void on_accepted(void *user, struct rbuf *reply, const struct kerr *err)
+{
+	decided(user, reply, err, "+ It is accepted as it ran at its last evidence.",
+		"It was not accepted");
 }
 
 static void accept_device(struct session *s, const struct wish *w)
@@ -164,15 +170,7 @@ static void accept_device(struct session *s, const struct wish *w)
 
 static void on_taken(void *user, struct rbuf *reply, const struct kerr *err)
 {
-	struct session *s = user;
-
-	if (reply)
-		ui_say(&s->ui, STYLE_GOOD, "+ That is so from now on.");
-	else
-		ui_failed(&s->ui, "Nothing was changed", err);
-	news_refresh(s);
-	ui_changed(&s->ui);
-	s->dirty = true;
+	decided(user, reply, err, "+ That is so from now on.", "Nothing was changed");
 }
 
 static void take_from(struct session *s, const struct wish *w)
@@ -185,17 +183,9 @@ static void take_from(struct session *s, const struct wish *w)
 
 static void on_forgotten(void *user, struct rbuf *reply, const struct kerr *err)
 {
-	struct session *s = user;
-
-	if (reply)
-		ui_say(&s->ui, STYLE_GOOD,
-		       "+ It is forgotten; `kith trust forget` there ends it "
-		       "on that side too.");
-	else
-		ui_failed(&s->ui, "It was not forgotten", err);
-	news_refresh(s);
-	ui_changed(&s->ui);
-	s->dirty = true;
+	decided(user, reply, err,
+		"+ It is forgotten; `kith trust forget` there ends it on that side too.",
+		"It was not forgotten");
 }
 
 static void forget(struct session *s, const struct target *t)
