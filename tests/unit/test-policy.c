@@ -204,6 +204,7 @@ static void test_bad_text(void)
 		"allow owner all if weather fine",
 		"allow owner all if age <= 0s",
 		"allow owner all if age <= 5",
+		"allow owner all if age <= 36526s",
 		"allow owner all if age < 5s",
 		"allow owner all if tier >= gold",
 		"allow owner all if verdict good",
