@@ -5,6 +5,7 @@
 #include <glib-unix.h>
 #include <string.h>
 
+#include "agent/changes.h"
 #include "agent/channel.h"
 #include "agent/listener.h"
 #include "agent/mail.h"
@@ -17,14 +18,16 @@
 #include "base/log.h"
 #include "base/notify.h"
 
-#define HOUSEKEEPING_MS 2000
-#define OVERVIEW_IDLE_MS 30000 /* between unasked looks at policyd */
+#define HOUSEKEEPING_MS 10000
+#define WINDOW_MS 2000 /* ... while a pairing window is open: nobody tells us when it closes */
+#define OVERVIEW_IDLE_MS 30000 /* between unasked looks at policyd: verdicts and leaves age */
 #define DEVICES_EVENT_MS 250
 
 struct agent {
 	struct config config;
 	GMainLoop *loop;
 	struct asks *asks;
+	struct changes *changes;
 	struct courier *courier;
 	struct overview *overview;
 	struct peers *peers;
@@ -39,6 +42,7 @@ struct agent {
 	struct control *control;
 	bool announced; /* our name is in the TXT record */
 	int64_t last_look;
+	guint house_every; /* milliseconds */
 	guint housekeeping, devices_timer, sigterm, sigint, sighup;
 };
 
@@ -155,7 +159,7 @@ static void on_session(void *ctx, const uint8_t hid[HID_LEN], bool source,
 		job_changed(a, job);
 }
 
-static void after_look(void *user);
+static void agent_look(struct agent *a);
 
 static void on_pairing(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err)
 {
@@ -167,7 +171,7 @@ static void on_pairing(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struc
 								     "error", api_error(err))));
 	devices_changed(a);
 	/* The window may be closed now. */
-	overview_refresh(a->overview, after_look, a);
+	agent_look(a);
 }
 
 static void on_mail(void *ctx, const uint8_t peer[DEVICE_ID_LEN], const struct kerr *err)
@@ -380,26 +384,60 @@ static void on_overview(void *ctx, struct ask *ask)
 
 static const struct overview_hooks overview_hooks = {prepare_overview, on_overview};
 
-static void after_look(void *user _unused_)
+static gboolean on_housekeeping(gpointer data);
+
+static void keep_house(struct agent *a)
 {
+	guint every = overview_window_open(a->overview) ? WINDOW_MS : HOUSEKEEPING_MS;
+
+	/* Begun anew at each change it might never come to its end. */
+	if (a->house_every == every)
+		return;
+	if (a->housekeeping)
+		g_source_remove(a->housekeeping);
+	a->house_every = every;
+	a->housekeeping = g_timeout_add(every, on_housekeeping, a);
+}
+
+static void after_look(void *user)
+{
+	keep_house(user);
+}
+
+static void agent_look(struct agent *a)
+{
+	a->last_look = now_ms();
+	overview_refresh(a->overview, after_look, a);
 }
 
 static gboolean on_housekeeping(gpointer data)
 {
 	struct agent *a = data;
 	bool ready = tls_identity_ready(peers_identity(a->peers), NULL);
-	int64_t now = now_ms();
 
 	notify_turn(-1, ready ? "Ready."
 			      : "It has no certificate yet: kith-policyd does not run, "
 				"is locked, or has no cloud.");
 	discovery_expire(a->discovery);
-	/* Nobody tells us when an open pairing window closes. */
-	if (!ready || overview_window_open(a->overview) || now - a->last_look >= OVERVIEW_IDLE_MS) {
-		a->last_look = now;
-		overview_refresh(a->overview, after_look, a);
-	}
+	if (overview_window_open(a->overview) || now_ms() - a->last_look >= OVERVIEW_IDLE_MS)
+		agent_look(a);
 	return G_SOURCE_CONTINUE;
+}
+
+/* -- policyd -- */
+
+static void on_policyd_changed(void *ctx)
+{
+	struct agent *a = ctx;
+
+	agent_look(a);
+	mail_look(a->mail);
+	control_broadcast(a->control, api_event("changed", json_object()));
+}
+
+static void on_policyd_lost(void *ctx)
+{
+	agent_look(ctx);
 }
 
 /* -- life -- */
@@ -515,11 +553,12 @@ int agent_new(const struct config *config, struct agent **ret, struct kerr *err)
 	if (r < 0)
 		return r;
 	make_requests(a);
+	a->changes = changes_new(policyd, on_policyd_changed, on_policyd_lost, a);
 	a->sigterm = g_unix_signal_add(SIGTERM, on_signal, a);
 	a->sigint = g_unix_signal_add(SIGINT, on_signal, a);
 	a->sighup = g_unix_signal_add(SIGHUP, on_reload, a);
-	a->housekeeping = g_timeout_add(HOUSEKEEPING_MS, on_housekeeping, a);
-	overview_refresh(a->overview, after_look, a);
+	keep_house(a);
+	agent_look(a);
 	*ret = TAKE_PTR(a);
 	return 0;
 }
@@ -541,6 +580,7 @@ struct agent *agent_free(struct agent *a)
 	remove_source(a->devices_timer);
 	listener_free(a->listener);
 	channel_free(a->channel);
+	changes_free(a->changes);
 	mail_free(a->mail);
 	peers_free(a->peers);
 	/* It answers what still waits for the mover, so before those who asked. */

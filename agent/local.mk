@@ -16,6 +16,8 @@ agent_libagent_a_SOURCES = \
 	agent/asks.h \
 	agent/call.c \
 	agent/call.h \
+	agent/changes.c \
+	agent/changes.h \
 	agent/channel.c \
 	agent/channel.h \
 	agent/viewings.c \

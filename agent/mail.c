@@ -10,7 +10,8 @@
 #include "base/log.h"
 
 #define ADDRESSEES_MAX 16
-#define LOOK_S 5 /* between looks for statements to say again */
+#define LOOK_MS 5000 /* between looks, while somebody has to hear something */
+#define SOON_MS 50
 
 enum mail_state {
 	MAIL_NEW,
@@ -39,6 +40,7 @@ struct mail {
 	struct addressee rows[ADDRESSEES_MAX];
 	size_t count;
 	bool asked; /* policyd, for its outbox */
+	bool again; /* there may be more in it than what it will answer */
 	guint timer;
 };
 
@@ -117,11 +119,29 @@ static void mail_drop(struct mail *m, struct addressee *to)
 	*to = m->rows[--m->count];
 }
 
+static gboolean mail_on_timer(gpointer data)
+{
+	struct mail *m = data;
+
+	m->timer = 0;
+	mail_look(m);
+	return G_SOURCE_REMOVE;
+}
+
+static void look_later(struct mail *m)
+{
+	if (!m->timer)
+		m->timer = g_timeout_add(m->again ? SOON_MS : LOOK_MS, mail_on_timer, m);
+	m->again = false;
+}
+
 static void on_outbox(struct ask *ask, void *user)
 {
 	struct mail *m = user;
 
 	m->asked = false;
+	if (m->again || ask->r < 0)
+		look_later(m);
 	if (ask->r < 0)
 		return;
 	for (size_t i = 0; i < m->count; i++)
@@ -136,10 +156,13 @@ static void on_outbox(struct ask *ask, void *user)
 		else if (!to->talking)
 			mail_drop(m, to);
 	}
+	if (m->count)
+		look_later(m);
 }
 
 void mail_look(struct mail *m)
 {
+	m->again |= m->asked;
 	if (m->asked || !tls_identity_ready(peers_identity(m->parts.peers), NULL))
 		return;
 	m->asked = true;
@@ -167,18 +190,11 @@ void mail_sight(struct mail *m, const uint8_t *id, size_t len)
 	mail_look(m);
 }
 
-static gboolean on_timer(gpointer data)
-{
-	mail_look(data);
-	return G_SOURCE_CONTINUE;
-}
-
 struct mail *mail_new(const struct mail_parts *parts)
 {
 	struct mail *m = g_new0(struct mail, 1);
 
 	m->parts = *parts;
-	m->timer = g_timeout_add_seconds(LOOK_S, on_timer, m);
 	return m;
 }
 
@@ -186,7 +202,8 @@ struct mail *mail_free(struct mail *m)
 {
 	if (!m)
 		return NULL;
-	g_source_remove(m->timer);
+	if (m->timer)
+		g_source_remove(m->timer);
 	asks_forget(m->parts.asks, m);
 	g_free(m);
 	return NULL;

@@ -101,20 +101,21 @@ int ipc_call(struct ipc_client *c, uint16_t op, const struct wbuf *request, int 
 	return ipc_call_fd(c, op, request, -EBADF, timeout_ms, ret_reply, err);
 }
 
-int ipc_call_fd(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd,
-		int timeout_ms, struct rbuf *ret_reply, struct kerr *err)
+int ipc_ask(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd, struct kerr *err)
 {
-	uint32_t serial = ++c->serial;
-	int r;
-
 	if (request && wbuf_error(request) < 0)
 		return kerr_set(err, EMSGSIZE, KCODE_USAGE, "The request is too long.");
-	if (c->patience_ms >= 0 && (timeout_ms < 0 || timeout_ms > c->patience_ms))
-		timeout_ms = c->patience_ms;
-	r = ipc_send(c->fd, op, 0, serial, request ? request->data : NULL,
-		     request ? request->len : 0, fd);
-	if (r < 0)
+	if (ipc_send(c->fd, op, 0, ++c->serial, request ? request->data : NULL,
+		     request ? request->len : 0, fd) < 0)
 		return lost(err, ECONNRESET);
+	return 0;
+}
+
+int ipc_answer(struct ipc_client *c, uint16_t op, int timeout_ms, struct rbuf *ret_reply,
+	       struct kerr *err)
+{
+	int r;
+
 	for (;;) {
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
 		struct ipc_msg m = {.fd = -EBADF};
@@ -128,7 +129,17 @@ int ipc_call_fd(struct ipc_client *c, uint16_t op, const struct wbuf *request, i
 		if (r <= 0)
 			return lost(err, ECONNRESET);
 		ipc_msg_release(&m);
-		if ((m.flags & IPC_FLAG_REPLY) && m.serial == serial && m.op == op)
+		if ((m.flags & IPC_FLAG_REPLY) && m.serial == c->serial && m.op == op)
 			return read_reply(&m, ret_reply, err);
 	}
+}
+
+int ipc_call_fd(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd,
+		int timeout_ms, struct rbuf *ret_reply, struct kerr *err)
+{
+	int r = ipc_ask(c, op, request, fd, err);
+
+	if (c->patience_ms >= 0 && (timeout_ms < 0 || timeout_ms > c->patience_ms))
+		timeout_ms = c->patience_ms;
+	return r < 0 ? r : ipc_answer(c, op, timeout_ms, ret_reply, err);
 }

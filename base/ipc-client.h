@@ -17,6 +17,13 @@ struct ipc_client *ipc_client_free(struct ipc_client *c);
 DEFINE_CLEANUP(struct ipc_client *, ipc_client_free)
 int ipc_client_fd(const struct ipc_client *c);
 
+/* A call in two: sends the request; then waits for its reply, which nothing else may be asked
+ * before. -ETIMEDOUT leaves it open, to be waited for again. */
+int ipc_ask(struct ipc_client *c, uint16_t op, const struct wbuf *request, int fd,
+	    struct kerr *err);
+int ipc_answer(struct ipc_client *c, uint16_t op, int timeout_ms, struct rbuf *ret_reply,
+	       struct kerr *err);
+
 /* Sends a request and waits (at most `timeout_ms`, -1 = for ever) for its reply; events that
  * arrive meanwhile are dropped. On success *ret_reply borrows the client's buffer until the next
  * call. A refusal comes back as a negative errno with *err as the server wrote it; a lost

@@ -129,6 +129,15 @@ int warden_apply(struct warden *w, const uint8_t uuid[UUID_LEN], enum warden_req
 	return outcome(w, uuid, aim, r == -ESRCH ? QEMU_GONE : state, ret);
 }
 
+/* May a copy of it come to be that has to be held? */
+static bool is_bound(const struct warden *w, const uint8_t uuid[UUID_LEN])
+{
+	char name[NAME_MAX_LEN + 1];
+
+	return warden_aim(marker_of(w, uuid, name), WARDEN_WORD_NONE, false, WARDEN_WATCH) !=
+	       WARDEN_LEAVE;
+}
+
 static void apply_quietly(struct warden *w, const uint8_t uuid[UUID_LEN], enum warden_word word)
 {
 	enum warden_copy copy;
@@ -139,10 +148,11 @@ static void apply_quietly(struct warden *w, const uint8_t uuid[UUID_LEN], enum w
 		log_error("warden", "%s", err.text);
 }
 
-void warden_round(struct warden *w)
+bool warden_round(struct warden *w)
 {
 	uint8_t uuid[UUID_LEN];
 	struct dirent *entry;
+	bool bound = false;
 	DIR *dir = NULL;
 	int fd;
 
@@ -152,12 +162,15 @@ void warden_round(struct warden *w)
 	if (fd >= 0)
 		dir = fdopendir(fd);
 	while (dir && (entry = readdir(dir)))
-		if (custody_uuid_parse(entry->d_name, uuid) == 0)
+		if (custody_uuid_parse(entry->d_name, uuid) == 0) {
 			apply_quietly(w, uuid, WARDEN_WORD_NONE);
+			bound |= is_bound(w, uuid);
+		}
 	if (dir)
 		closedir(dir);
 	else
 		closep(&fd);
+	return bound;
 }
 
 void warden_obey(struct warden *w, const struct policyd_fence *list, size_t n)

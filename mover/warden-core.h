@@ -23,8 +23,9 @@ int warden_open(struct warden *w, const struct config *config);
 int warden_apply(struct warden *w, const uint8_t uuid[UUID_LEN], enum warden_request request,
 		 enum warden_word word, enum warden_copy *ret, struct kerr *err);
 
-/* All VMs by their markers. */
-void warden_round(struct warden *w);
+/* All VMs by their markers; true if one of them has to be looked for again and again, because its
+ * copy may not run. */
+bool warden_round(struct warden *w);
 /* policyd's list, which is believed at the moment it comes and not later. */
 void warden_obey(struct warden *w, const struct policyd_fence *list, size_t n);
 

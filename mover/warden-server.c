@@ -18,8 +18,9 @@
 #define MOVER_USER "kith-mover"
 #define CLIENTS_MAX 32
 #define ROUND_MS 1000
-#define WATCH_MS 10 /* between two looks at a frozen copy */
-#define STEP_MS 1   /* ... while somebody waits */
+#define IDLE_ROUND_MS 10000 /* while nothing is held or bound, and changed markers are told */
+#define WATCH_MS 10	    /* between two looks at a frozen copy */
+#define STEP_MS 1	    /* ... while somebody waits */
 #define WORD_MS 2000
 
 /* A client has at most one request under way. */
@@ -208,16 +209,19 @@ static void hear_word(struct server *s)
 
 static void round_now(struct server *s)
 {
+	bool watched, bound;
 	char path[160];
 
 	snprintf(path, sizeof(path), "%s/" CUSTODY_MARKER_DIR, s->warden.config.state);
 	/* Once more does no harm, and the folder may be a new one. */
-	inotify_add_watch(s->notify_fd, path,
-			  IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_ONLYDIR);
-	warden_round(&s->warden);
+	watched = inotify_add_watch(s->notify_fd, path,
+				    IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_ONLYDIR) >= 0;
+	bound = warden_round(&s->warden);
 	if (holds_any(&s->warden.holds))
 		warden_talk_ask(s->talk);
-	s->round_at = clock_ms() + ROUND_MS;
+	s->round_at =
+		clock_ms() +
+		(watched && !bound && !holds_any(&s->warden.holds) ? IDLE_ROUND_MS : ROUND_MS);
 }
 
 static int wait_ms(const struct server *s)
@@ -246,6 +250,7 @@ static void server_tick(struct server *s, const struct pollfd *fds)
 		while (read(s->notify_fd, events, sizeof(events)) > 0)
 			;
 		warden_round(&s->warden);
+		s->round_at = MIN_OF(s->round_at, clock_ms() + ROUND_MS);
 	}
 	if (fds[2].revents)
 		hear_word(s);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "policyd/core-audit.h"
 #include "policyd/core.h"
 #include "policyd/server.h"
 
@@ -104,6 +105,23 @@ static const char *name_of(uint16_t number)
 	return "unknown";
 }
 
+/* Who has no right to a request that only the owner has is recorded, by account (S2-05): equal ones
+ * are counted, so that nobody fills the log. */
+static void record_refused(struct caller *caller, const struct ipc_msg *msg)
+{
+	struct kerr why = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].op == msg->op && table[i].who == WHO_OWNER &&
+		    !(caller->who & WHO_OWNER)) {
+			kerr_set(&why, EPERM, KCODE_NOT_ALLOWED,
+				 "The local account %u asked for this, and is not the owner's.",
+				 caller->uid);
+			core_audit_peer(caller->core, "", caller->core->config.name, "",
+					table[i].name, &why);
+		}
+}
+
 int dispatch(struct caller *caller, int fd, struct ipc_msg *msg, uint8_t *out, size_t size)
 {
 	struct wbuf w = wbuf_init(out, size);
@@ -111,8 +129,11 @@ int dispatch(struct caller *caller, int fd, struct ipc_msg *msg, uint8_t *out, s
 	const struct ipc_op *op = ipc_op_check(table, ARRAY_SIZE(table), caller->who, msg, &err);
 	int ret = op ? run(caller, &actions[op - table], msg, &w, &err) : -EBADMSG;
 
+	if (!op)
+		record_refused(caller, msg);
 	if (ret == 0 && wbuf_error(&w) == 0) {
-		ret = send_reply(fd, msg, 0, &w);
+		if (!caller->later)
+			ret = send_reply(fd, msg, 0, &w);
 		sodium_memzero(out, w.len);
 		return ret;
 	}

@@ -31,6 +31,7 @@ struct caller {
 	uid_t uid;
 	uint64_t connection; /* never 0, never given twice */
 	void *kept;	     /* what the reply borrows: freed when that was sent */
+	bool later;	     /* there is nothing to reply yet */
 };
 
 /* The shape of a handler: `request` is the row's struct, decoded; `reply` the row's struct, zeroed,
@@ -52,5 +53,6 @@ struct wbuf op_room(void);
 int op_require(const struct core *core, enum op_needs needs, struct kerr *err);
 
 /* Checks `msg` against the table, runs its handler, sends the reply on `fd`. 0, or negative if the
- * connection is of no use any more. `out` is scratch space for the reply body. */
+ * connection is of no use any more; with caller->later set nothing was sent, and the same message
+ * has to come again when something changed. `out` is scratch space for the reply body. */
 int dispatch(struct caller *caller, int fd, struct ipc_msg *msg, uint8_t *out, size_t size);

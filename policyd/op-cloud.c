@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests about this device, its owner and its peers. */
+#include <sodium.h>
 #include <string.h>
 
 #include "attest/pk.h"
@@ -7,6 +8,7 @@
 #include "base/log.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
+#include "policyd/pairdesk.h"
 #include "policyd/server.h"
 
 /* Whoever hijacks kithd has a certificate for its key: for a day (M13). */
@@ -29,6 +31,34 @@ OP_HANDLER(op_status)
 	st->alarm_time = core->alarm_time;
 	memcpy(st->config_mark, core->config.mark, sizeof(st->config_mark));
 	memcpy(st->config_later, core->config.later, sizeof(st->config_later));
+	return 0;
+}
+
+/* Time alone is no change: whoever waits for the end of a window knows when that is. */
+OP_HANDLER(op_changes)
+{
+	const struct policyd_mark *seen = request;
+	struct policyd_mark *ret = reply;
+	struct policyd_pair_status window = {0};
+	struct policyd_status status = {0};
+	uint8_t mark[STORE_MARK_LEN] = {0}, buf[RECORD_SIZE_MAX];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+	int r = op_status(caller, NULL, &status, err);
+
+	if (r < 0)
+		return r;
+	pairdesk_status(caller->pairdesk, &window);
+	window.seconds_left = 0;
+	if (caller->core->store)
+		store_mark(caller->core->store, mark);
+	policyd_status_put(&w, &status);
+	policyd_pair_status_put(&w, &window);
+	wbuf_bytes(&w, mark, sizeof(mark));
+	if (wbuf_error(&w) < 0)
+		return kerr_set(err, EIO, KCODE_FAILED, "What may have changed has no room.");
+	crypto_hash_sha256(ret->bytes, w.data, w.len);
+	sodium_memzero(buf, sizeof(buf));
+	caller->later = memcmp(ret->bytes, seen->bytes, sizeof(ret->bytes)) == 0;
 	return 0;
 }
 

@@ -156,6 +156,21 @@ OP_HANDLER(op_claim)
 	return handoff_claim(caller->handoffs, q->uuid, &ret->value, err);
 }
 
+OP_HANDLER(op_audit_verify)
+{
+	static const enum store_log logs[] = {STORE_AUDIT, STORE_PEER_AUDIT};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(logs); i++) {
+		struct policyd_audit_log log = {.peers = logs[i] == STORE_PEER_AUDIT};
+
+		r = store_audit_verify(caller->core->store, logs[i], &log, err);
+		if (r == 0)
+			record_list_add(reply, &log);
+	}
+	return r;
+}
+
 OP_HANDLER(op_audit_read)
 {
 	const struct policyd_range *q = request;

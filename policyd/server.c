@@ -35,7 +35,14 @@ struct client {
 	int fd;
 	struct ipc_peer peer;
 	unsigned who;
-	uint64_t id; /* never given twice: a restarted worker is another one (R1) */
+	uint64_t id;	       /* never given twice: a restarted worker is another one (R1) */
+	struct parked *parked; /* a request that has no reply yet; NULL = none */
+};
+
+/* Asked again whenever something may have changed. */
+struct parked {
+	struct ipc_msg msg; /* without descriptor; its body is below */
+	uint8_t body[POLICYD_SMALL];
 };
 
 struct server {
@@ -126,8 +133,10 @@ struct server *server_free(struct server *s)
 {
 	if (!s)
 		return NULL;
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < s->count; i++) {
 		close(s->clients[i].fd);
+		free(s->clients[i].parked);
+	}
 	close(s->listen_fd);
 	explicit_bzero(s->out, sizeof(s->out));
 	free(s);
@@ -139,6 +148,7 @@ static void drop(struct server *s, size_t i)
 	uint64_t id = s->clients[i].id;
 
 	close(s->clients[i].fd);
+	free(s->clients[i].parked);
 	s->clients[i] = s->clients[--s->count];
 	pairdesk_connection_gone(s->policyd->pairdesk, id);
 	console_connection_gone(s->policyd->consoles, id);
@@ -193,7 +203,55 @@ static void accept_one(struct server *s)
 		close(fd);
 		return;
 	}
-	s->clients[s->count++] = (struct client){fd, peer, who, ++s->last_id};
+	s->clients[s->count++] = (struct client){fd, peer, who, ++s->last_id, NULL};
+}
+
+/* 0, or negative to hang up; *ret_later: it has no reply yet. */
+static int answer(struct server *s, const struct client *c, struct ipc_msg *msg, bool *ret_later)
+{
+	struct caller caller = {.core = s->policyd->core,
+				.pairdesk = s->policyd->pairdesk,
+				.handoffs = s->policyd->handoffs,
+				.consoles = s->policyd->consoles,
+				.who = c->who,
+				.uid = c->peer.uid,
+				.connection = c->id};
+	int r = dispatch(&caller, c->fd, msg, s->out, sizeof(s->out));
+
+	*ret_later = caller.later;
+	return r;
+}
+
+static int park(struct client *c, const struct ipc_msg *msg)
+{
+	struct parked *p = calloc(1, sizeof(*p));
+
+	if (!p || msg->len > sizeof(p->body)) {
+		free(p);
+		return -ENOMEM;
+	}
+	p->msg = *msg;
+	p->msg.fd = -EBADF;
+	p->msg.body = p->body;
+	memcpy(p->body, msg->body, msg->len);
+	c->parked = p;
+	return 0;
+}
+
+/* Backwards, because drop() moves the last one into the gap. */
+static void answer_parked(struct server *s)
+{
+	for (size_t i = s->count; i-- > 0;) {
+		struct client *c = &s->clients[i];
+		bool later = true;
+
+		if (!c->parked)
+			continue;
+		if (answer(s, c, &c->parked->msg, &later) < 0)
+			drop(s, i);
+		else if (!later)
+			free(TAKE_PTR(c->parked));
+	}
 }
 
 /* 0 to go on, negative to hang up. */
@@ -206,18 +264,15 @@ static int serve(struct server *s, struct client *c)
 		return 0;
 	if (r <= 0)
 		return -ECONNRESET;
-	if (msg.flags) {
-		r = -EBADMSG; /* people ask, they do not answer */
+	if (msg.flags || c->parked) {
+		r = -EBADMSG; /* people ask, they do not answer; and they wait for what they asked
+			       */
 	} else {
-		struct caller caller = {.core = s->policyd->core,
-					.pairdesk = s->policyd->pairdesk,
-					.handoffs = s->policyd->handoffs,
-					.consoles = s->policyd->consoles,
-					.who = c->who,
-					.uid = c->peer.uid,
-					.connection = c->id};
+		bool later;
 
-		r = dispatch(&caller, c->fd, &msg, s->out, sizeof(s->out));
+		r = answer(s, c, &msg, &later);
+		if (r == 0 && later)
+			r = park(c, &msg);
 	}
 	ipc_msg_release(&msg);
 	explicit_bzero(s->in, sizeof(s->in));
@@ -274,13 +329,16 @@ int server_run(struct server *s)
 
 	while (r == 0 && !stop_requested) {
 		struct pollfd fds[CLIENTS_MAX + 1];
+		int wait;
 
 		if (reload_requested)
 			reload(s);
+		wait = timeout(s);
+		answer_parked(s);
 		fds[0] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
 		for (size_t i = 0; i < s->count; i++)
 			fds[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-		if (poll(fds, s->count + 1, timeout(s)) < 0) {
+		if (poll(fds, s->count + 1, wait) < 0) {
 			if (errno != EINTR)
 				r = -errno;
 			continue;

@@ -196,6 +196,23 @@ int store_audit_append(struct store *s, enum store_log log, struct policyd_audit
 	return r < 0 ? r : store_log_append(s, log, record, 0, err);
 }
 
+int store_audit_verify(struct store *s, enum store_log log, struct policyd_audit_log *ret,
+		       struct kerr *err)
+{
+	struct log_ends ends;
+	int r = store_log_verify(s, log, err);
+
+	if (r == 0)
+		r = get_ends(s, log, &ends, err);
+	if (r < 0)
+		return r;
+	ret->kept = ends.kept;
+	ret->last = ends.head.seq;
+	memcpy(ret->head, ends.head.hash, HASH_LEN);
+	return sql_number(s, err, &ret->first,
+			  SQL_OF(log, "SELECT coalesce(min(seq), 0) FROM", ""));
+}
+
 int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_audit **ret,
 		     size_t *ret_n, struct kerr *err)
 {

@@ -71,6 +71,15 @@ static int file_decrypt(const struct secret *key, const uint8_t *file, size_t le
 
 /* -- Life -- */
 
+/* Each image is sealed with a nonce of its own. */
+_Static_assert(STORE_MARK_LEN == BOX_NONCE_LEN, "the mark is the nonce");
+void store_mark(const struct store *s, uint8_t ret[STORE_MARK_LEN])
+{
+	memset(ret, 0, STORE_MARK_LEN);
+	if (s->sealed)
+		memcpy(ret, s->sealed + FILE_HEADER_LEN, STORE_MARK_LEN);
+}
+
 struct store *store_free(struct store *s)
 {
 	if (!s)

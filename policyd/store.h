@@ -70,6 +70,10 @@ int store_open_rebase(int dirfd, const struct secret *db_key, const struct store
 int store_open_unguarded(int dirfd, const struct secret *db_key, struct store **ret,
 			 struct kerr *err);
 
+/* Another one after each commit: to tell that something changed, not what. */
+#define STORE_MARK_LEN 24
+void store_mark(const struct store *s, uint8_t ret[STORE_MARK_LEN]);
+
 /* Drops uncommitted changes. Accepts NULL, returns NULL. */
 struct store *store_free(struct store *s);
 DEFINE_CLEANUP(struct store *, store_free)
@@ -318,6 +322,9 @@ int store_audit_append(struct store *s, enum store_log log, struct policyd_audit
 /* Both audits, from sequence number `from` on, at most `max`; *ret is malloced (NULL for none). */
 int store_audit_list(struct store *s, uint64_t from, size_t max, struct policyd_audit **ret,
 		     size_t *ret_n, struct kerr *err);
+/* The state of one of them (all but `peers`), if store_log_verify() finds nothing. */
+int store_audit_verify(struct store *s, enum store_log log, struct policyd_audit_log *ret,
+		       struct kerr *err);
 /* 0 if the chain holds, from the oldest kept record to the newest written one; else -EBADMSG and a
  * sentence with the number of the last record that does. */
 int store_log_verify(struct store *s, enum store_log log, struct kerr *err);

@@ -44,8 +44,7 @@ static int connect_agent(struct cli *cli, struct kerr *err)
 	return agent_client_new(path, &cli->agent, err);
 }
 
-/* How long to wait, at most `most_ms` and until --timeout ends it. */
-static int wait_ms(const struct cli *cli, int most_ms)
+int cli_wait_ms(const struct cli *cli, int most_ms)
 {
 	uint64_t now = clock_ms();
 
@@ -59,6 +58,12 @@ bool cli_left(const struct cli *cli, uint64_t ms)
 	return !cli->deadline_ms || clock_ms() + ms < cli->deadline_ms;
 }
 
+void cli_hang_up(struct cli *cli)
+{
+	cli->agent = agent_client_free(cli->agent);
+	cli->policyd = ipc_client_free(cli->policyd);
+}
+
 int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err)
 {
 	_cleanup_free_ char *op = strdup(json_string_value(json_object_get(request, "op")));
@@ -66,8 +71,8 @@ int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err)
 
 	json_object_del(request, "op");
 	if (r == 0)
-		return agent_client_call(cli->agent, op, request, wait_ms(cli, AGENT_WAIT_MS), ret,
-					 err);
+		return agent_client_call(cli->agent, op, request, cli_wait_ms(cli, AGENT_WAIT_MS),
+					 ret, err);
 	json_decref(request);
 	return r;
 }
@@ -77,7 +82,7 @@ int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *
 	int r;
 
 	*ret = NULL;
-	r = agent_client_event(cli->agent, wait_ms(cli, timeout_ms), ret, err);
+	r = agent_client_event(cli->agent, cli_wait_ms(cli, timeout_ms), ret, err);
 	return r < 0 ? r : 0;
 }
 

@@ -48,6 +48,12 @@ int cli_mover_refused(int r, struct kerr *err);
 /* Asks kithd; `request` is stolen, *ret is a new reference to its result. */
 int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err);
 
+/* Lets go of kithd and kith-policyd: what is asked next connects anew. */
+void cli_hang_up(struct cli *cli);
+
+/* How long to wait, in ms: at most `most_ms`, and until --timeout ends it. */
+int cli_wait_ms(const struct cli *cli, int most_ms);
+
 /* True while --timeout leaves more than so many ms to wait; always without it. */
 bool cli_left(const struct cli *cli, uint64_t ms);
 

@@ -158,8 +158,9 @@ static int find_watched(struct cli *cli, const char *word, struct moving *ret, s
 	return hex_decode(ret->job.uuid, ret->target.uuid, UUID_LEN) < 0 ? -EBADMSG : 0;
 }
 
-static int follow_all(struct cli *cli, struct moving *m, struct followed seen, struct kerr *err)
+static int follow_all(struct cli *cli, struct moving *m, struct followed how, struct kerr *err)
 {
+	_cleanup_(followed_release) struct followed seen = how;
 	int r = 0;
 
 	while (r == 0 && m->step != MOVING_OVER)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `kith log`: what was done and refused, all of it or a part, and what comes. */
-#include <poll.h>
+#include <limits.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "policyd/api/client.h"
 #include "ui-tui/audit.h"
 #include "ui-tui/model/says.h"
 #include "ui-tui/when.h"
 
 #define LINES_MAX 100000
-#define FOLLOW_MS 1000 /* kith-policyd tells nobody of a new record */
 
 struct reading {
 	uint64_t next; /* number of the first record that was not read */
@@ -103,6 +104,84 @@ static int show(struct cli *cli, struct reading *g, bool always, struct kerr *er
 	return r;
 }
 
+/* Prints what comes until --timeout ends it. The first change is none: it says from where on there
+ * are some. */
+static int log_follow(struct cli *cli, struct reading *g, struct kerr *err)
+{
+	struct policyd_mark seen = {{0}};
+	struct ipc_client *policyd;
+	int r = cli_policyd(cli, &policyd, err);
+
+	while (r == 0) {
+		r = policyd_client_changes_ask(policyd, &seen, err);
+		if (r == 0)
+			r = policyd_client_changes_wait(policyd, cli_wait_ms(cli, INT_MAX), &seen,
+							err);
+		if (r == 0)
+			r = show(cli, g, false, err);
+	}
+	if (r != -ETIMEDOUT)
+		return r;
+	kerr_clear(err);
+	return 0;
+}
+
+/* -- the chains -- */
+
+static json_t *chain_json(const struct policyd_audit_log *log)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:o}", "of", log->peers ? "others" : "owner", "kept",
+			 (json_int_t)log->kept, "first", (json_int_t)log->first, "last",
+			 (json_int_t)log->last, "head", cli_hex(log->head, HASH_LEN));
+}
+
+static void print_chain(const struct policyd_audit_log *log)
+{
+	char head[2 * HASH_LEN + 1];
+
+	hex_encode(log->head, HASH_LEN, head);
+	printf("%s %s: ", cli_mark(true),
+	       log->peers ? "what other devices and users asked for" : "what was done here");
+	if (log->kept)
+		printf("%llu record%s, %llu to %llu, hash %s\n", (unsigned long long)log->kept,
+		       log->kept == 1 ? "" : "s", (unsigned long long)log->first,
+		       (unsigned long long)log->last, head);
+	else
+		puts("no record");
+}
+
+static int log_verify(struct cli *cli, struct kerr *err)
+{
+	_cleanup_free_ struct policyd_audit_log *logs = NULL;
+	json_t *list = cli->json ? json_array() : NULL;
+	struct ipc_client *policyd;
+	size_t n = 0;
+	int r = cli_policyd(cli, &policyd, err);
+
+	if (r == 0)
+		r = policyd_client_audit_verify(policyd, &logs, &n, err);
+	for (size_t i = 0; i < n; i++) {
+		if (list)
+			json_array_append_new(list, chain_json(&logs[i]));
+		else
+			print_chain(&logs[i]);
+	}
+	if (r == 0 && list)
+		cli_print_json(json_pack("{s:O}", "chains", list));
+	json_decref(list);
+	return r;
+}
+
+static int verify_alone(const struct cli *cli, struct kerr *err)
+{
+	for (int opt = OPT_LINES; opt < OPT_VERIFY; opt++)
+		if (cli->given[opt])
+			return kerr_set(err, EINVAL, KCODE_USAGE,
+					"--verify checks all records: leave the other options of "
+					"`kith log` out.");
+	return 0;
+}
+
 int cmd_log(struct cli *cli, int argc _unused_, char **argv _unused_, struct kerr *err)
 {
 	struct reading g = {.vm = cli->given[OPT_VM],
@@ -111,6 +190,8 @@ int cmd_log(struct cli *cli, int argc _unused_, char **argv _unused_, struct ker
 	const char *since = cli->given[OPT_SINCE];
 	int r = 0;
 
+	if (cli->given[OPT_VERIFY])
+		return verify_alone(cli, err) < 0 ? -EINVAL : log_verify(cli, err);
 	if (since && !when_read(since, clock_unix(), &g.since))
 		return kerr_set(err, EINVAL, KCODE_USAGE,
 				"\"%.40s\" is no time. Say 10m, 2h, 3d, 12:00, 2026-11-28, "
@@ -120,9 +201,5 @@ int cmd_log(struct cli *cli, int argc _unused_, char **argv _unused_, struct ker
 		r = skip_older(cli, &g, err);
 	if (r == 0)
 		r = show(cli, &g, true, err);
-	while (r == 0 && cli->given[OPT_FOLLOW] && cli_left(cli, FOLLOW_MS)) {
-		poll(NULL, 0, FOLLOW_MS);
-		r = show(cli, &g, false, err);
-	}
-	return r;
+	return r == 0 && cli->given[OPT_FOLLOW] ? log_follow(cli, &g, err) : r;
 }

@@ -120,7 +120,7 @@ static int step(struct cli *cli, struct moving *m, struct followed *seen, struct
 
 static int try_move(struct cli *cli, const struct target *t, struct kerr *err)
 {
-	struct followed seen = FOLLOWED_NONE;
+	_cleanup_(followed_release) struct followed seen = FOLLOWED_NONE;
 	struct moving m;
 
 	moving_begin(&m, t);

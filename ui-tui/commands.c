@@ -39,6 +39,7 @@ const struct opt_row opt_rows[_OPT_MAX] = {
 	[OPT_DEVICE] = {"device", 0, "DEVICE", .fills = FILLS_DEVICE,
 			.help = "with this device only"},
 	[OPT_REFUSED] = {"refused", .help = "refusals only"},
+	[OPT_VERIFY] = {"verify", .help = "check that no record was changed, and show none"},
 };
 
 #define WORD(word, what)                        \
@@ -115,7 +116,8 @@ const struct command commands[] = {
 	 .more = "The default counts then."},
 	{"log",
 	 .options = OPT_BIT(OPT_LINES) | OPT_BIT(OPT_SINCE) | OPT_BIT(OPT_FOLLOW) |
-		    OPT_BIT(OPT_VM) | OPT_BIT(OPT_DEVICE) | OPT_BIT(OPT_REFUSED),
+		    OPT_BIT(OPT_VM) | OPT_BIT(OPT_DEVICE) | OPT_BIT(OPT_REFUSED) |
+		    OPT_BIT(OPT_VERIFY),
 	 .run = cmd_log, .help = "what was done and refused, by whom",
 	 .more = "Time, action, VM, device and person, and for a refusal the reason."},
 

@@ -53,6 +53,7 @@ enum opt {
 	OPT_VM,
 	OPT_DEVICE,
 	OPT_REFUSED,
+	OPT_VERIFY,
 	_OPT_MAX,
 };
 #define OPT_BIT(opt) (UINT32_C(1) << (opt))

@@ -2,13 +2,21 @@
 /* One line that is redrawn, or one for each phase; and what an interrupt leaves behind. */
 #include "ui-tui/follow.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/clock.h"
+#include "policyd/api/client.h"
 #include "ui-tui/model/progress.h"
 
 #define EVENT_WAIT_MS 2000
+
+/* Of a kithd that went away: an upgrade, or systemd, starts it again. */
+#define AGAIN_MS 60000
+#define AGAIN_STEP_MS 500
+#define UNKNOWN_MS 5000 /* it hears what its mover does after a moment */
 
 /* Columns of the terminal. */
 static unsigned columns_of(int fd)
@@ -79,25 +87,125 @@ static void advise(const struct cli *cli, const struct target *t, const json_t *
 		cli->terminal ? "\r\033[K" : "", t->vm, bytes);
 }
 
+void followed_release(struct followed *seen)
+{
+	json_decref(seen->last);
+	seen->last = NULL;
+}
+
+/* An event, taken over. */
+static void take_progress(struct cli *cli, struct moving *m, struct followed *seen, json_t *e)
+{
+	struct model_job job;
+
+	model_read_job(e, &job);
+	if (!moving_progress(m, &job)) {
+		json_decref(e);
+		return;
+	}
+	followed_release(seen);
+	seen->last = e;
+	if (seen->silent)
+		return;
+	if (cli->json) {
+		cli_print_json(json_incref(e));
+		return;
+	}
+	show_progress(cli, &job, &seen->phase);
+	advise(cli, &m->target, e, &seen->memory);
+}
+
+/* -- kithd goes away, and comes back -- */
+
+/* kithd's job of this hand-off, as an event (new reference); *ret NULL if it knows of none. */
+static int attach(struct cli *cli, const struct moving *m, json_t **ret, struct kerr *err)
+{
+	json_t *result, *job;
+	size_t i;
+	int r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+
+	*ret = NULL;
+	if (r < 0)
+		return r;
+	json_decref(result);
+	r = cli_agent(cli, json_pack("{s:s}", "op", "jobs"), &result, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(result, "jobs"), i,
+			   job) if (strcmp(model_text(job, "hid"), m->hid) == 0) *ret =
+		json_incref(job);
+	json_decref(result);
+	if (*ret)
+		json_object_set_new(*ret, "event", json_string("progress"));
+	return 0;
+}
+
+/* How a hand-off ended that kithd knows nothing of, by what kith-policyd recorded; false: it has
+ * not ended. */
+static bool look_up_end(struct cli *cli, struct moving *m, struct followed *seen)
+{
+	_cleanup_free_ struct policyd_vm *vms = NULL;
+	struct kerr why = {0};
+	struct ipc_client *policyd;
+	size_t n = 0, i = 0;
+
+	if (cli_policyd(cli, &policyd, &why) < 0 || policyd_client_vms(policyd, &vms, &n, &why) < 0)
+		return false;
+	while (i < n && memcmp(vms[i].uuid, m->target.uuid, UUID_LEN) != 0)
+		i++;
+	if (i == n || vms[i].open || !seen->last)
+		return false;
+	if (vms[i].here == m->job.source) {
+		kerr_set(&why, EINTR, KCODE_INTERRUPTED,
+			 "\"%s\" was not handed over: kithd ended in the middle of it. Try again.",
+			 m->target.vm);
+		moving_refused(m, &why);
+	} else {
+		json_object_set_new(seen->last, "phase", json_string(phase_to_string(PHASE_DONE)));
+		take_progress(cli, m, seen, json_incref(seen->last));
+	}
+	return true;
+}
+
+/* The mover does not need kithd for what it does. `err` says what was lost, and is cleared when the
+ * hand-off is in sight again, or its end. */
+static int follow_again(struct cli *cli, struct moving *m, struct followed *seen, struct kerr *err)
+{
+	uint64_t until = clock_ms() + AGAIN_MS, known = 0;
+
+	if (!cli->json)
+		fprintf(stderr, "%skithd went away; the hand-off goes on without it. Waiting.\n",
+			cli->terminal ? "\r\033[K" : "");
+	while (clock_ms() < until && cli_left(cli, AGAIN_STEP_MS)) {
+		struct kerr why = {0};
+		json_t *job;
+
+		cli_hang_up(cli);
+		poll(NULL, 0, AGAIN_STEP_MS);
+		if (attach(cli, m, &job, &why) < 0)
+			continue;
+		if (!known)
+			known = clock_ms();
+		if (job)
+			take_progress(cli, m, seen, job);
+		if (job || (clock_ms() - known > UNKNOWN_MS && look_up_end(cli, m, seen))) {
+			kerr_clear(err);
+			return 0;
+		}
+	}
+	return -EIO;
+}
+
 /* Waits for the next word of kithd about the hand-off, and shows it. */
 int follow_step(struct cli *cli, struct moving *m, struct followed *seen, struct kerr *err)
 {
-	struct model_job job;
 	json_t *e;
 	int r = next_progress(cli, &e, err);
 
-	if (r < 0 || !e)
-		return r;
-	model_read_job(e, &job);
-	if (!moving_progress(m, &job) || seen->silent)
-		json_decref(e);
-	else if (cli->json)
-		cli_print_json(e);
-	else {
-		show_progress(cli, &job, &seen->phase);
-		advise(cli, &m->target, e, &seen->memory);
-		json_decref(e);
-	}
+	if (r < 0)
+		return err->code == KCODE_INTERRUPTED ? follow_again(cli, m, seen, err) : r;
+	if (e)
+		take_progress(cli, m, seen, e);
 	return 0;
 }
 

@@ -10,12 +10,16 @@ struct followed {
 	enum phase phase;
 	uint64_t memory; /* of which advice was given */
 	bool silent;	 /* nothing is shown: only the end is of interest */
+	json_t *last;	 /* the event itself */
 };
+void followed_release(struct followed *seen);
+
 #define FOLLOWED_NONE ((struct followed){.phase = _PHASE_MAX})
 
 /* From now on an interrupt says that the hand-off goes on, and how to stop it. */
 void follow_begin(const struct cli *cli, const struct moving *m);
-/* Waits for the next word of kithd about it and shows it; after "watch". */
+/* Waits for the next word of kithd about it and shows it; after "watch". A kithd that goes away is
+ * waited for. */
 int follow_step(struct cli *cli, struct moving *m, struct followed *seen, struct kerr *err);
 /* Says how it ended; its error is this one's. */
 int follow_end(struct cli *cli, const struct moving *m, struct kerr *err);

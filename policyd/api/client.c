@@ -346,6 +346,28 @@ int policyd_client_plan(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 	return call(c, POLICYD_OP_PLAN, &q, ret, err);
 }
 
+int policyd_client_changes_ask(struct ipc_client *c, const struct policyd_mark *seen,
+			       struct kerr *err)
+{
+	uint8_t buf[sizeof(*seen)];
+	struct wbuf w = wbuf_init(buf, sizeof(buf));
+
+	record_put(&w, &policyd_mark_record, seen);
+	return ipc_ask(c, POLICYD_OP_CHANGES, &w, -EBADF, err);
+}
+
+int policyd_client_changes_wait(struct ipc_client *c, int timeout_ms, struct policyd_mark *seen,
+				struct kerr *err)
+{
+	struct rbuf r;
+	int e = ipc_answer(c, POLICYD_OP_CHANGES, timeout_ms, &r, err);
+
+	if (e < 0)
+		return e;
+	return record_get(&r, &policyd_mark_record, seen) < 0 || rbuf_end(&r) < 0 ? bad_reply(err)
+										  : 0;
+}
+
 int policyd_client_why(struct ipc_client *c, const struct policyd_question *question,
 		       struct policyd_plan *ret, struct kerr *err)
 {
@@ -398,6 +420,7 @@ int policyd_client_audit_read(struct ipc_client *c, uint64_t from, uint16_t max,
 	return r;
 }
 
+DEFINE_LIST_STUB(policyd_client_audit_verify, POLICYD_OP_AUDIT_VERIFY, struct policyd_audit_log)
 DEFINE_LIST_STUB(policyd_client_vms, POLICYD_OP_VMS, struct policyd_vm)
 
 int policyd_client_console_request(struct ipc_client *c, const struct policyd_console_wish *wish,

@@ -16,6 +16,14 @@
 /* -- anyone on this device -- */
 int policyd_client_status(struct ipc_client *c, struct policyd_status *ret, struct kerr *err);
 
+/* Asks to be told when anything changes since *seen, zeros = at once; then waits for that (at most
+ * `timeout_ms`, -1 = for ever), and *seen is what to ask with next. -ETIMEDOUT: not yet, wait
+ * again. Nothing else may be asked on the connection in between. */
+int policyd_client_changes_ask(struct ipc_client *c, const struct policyd_mark *seen,
+			       struct kerr *err);
+int policyd_client_changes_wait(struct ipc_client *c, int timeout_ms, struct policyd_mark *seen,
+				struct kerr *err);
+
 /* -- people -- */
 int policyd_client_init(struct ipc_client *c, const char *person,
 			char ret_recovery_key[POLICYD_RECOVERY_KEY_MAX], struct kerr *err);
@@ -77,6 +85,10 @@ int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LE
 int policyd_client_abort_request(struct ipc_client *c, const uint8_t hid[HID_LEN],
 				 struct kerr *err);
 /* The server sends as many as fit one reply: go on with the last `seq` + 1 until none come. */
+/* Checks the chains of the audit now; a list of them (malloced), or the refusal that says where one
+ * does not hold. */
+int policyd_client_audit_verify(struct ipc_client *c, struct policyd_audit_log **ret, size_t *ret_n,
+				struct kerr *err);
 int policyd_client_audit_read(struct ipc_client *c, uint64_t from, uint16_t max,
 			      struct policyd_audit **ret, size_t *ret_n, struct kerr *err);
 int policyd_client_vms(struct ipc_client *c, struct policyd_vm **ret, size_t *ret_n,

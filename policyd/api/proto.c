@@ -193,6 +193,16 @@ static void policyd_audit_code(struct coder *c, struct policyd_audit *v)
 }
 DEFINE_CODEC(policyd_audit)
 
+static void policyd_audit_log_code(struct coder *c, struct policyd_audit_log *v)
+{
+	CODE_FLAG(c, v->peers);
+	code_u64(c, &v->kept);
+	code_u64(c, &v->first);
+	code_u64(c, &v->last);
+	CODE_BYTES(c, v->head);
+}
+DEFINE_RECORD(policyd_audit_log)
+
 static void policyd_vm_code(struct coder *c, struct policyd_vm *v)
 {
 	CODE_BYTES(c, v->uuid);
@@ -252,6 +262,12 @@ static void policyd_flag_code(struct coder *c, struct policyd_flag *v)
 	CODE_FLAG(c, v->on);
 }
 DEFINE_RECORD(policyd_flag)
+
+static void policyd_mark_code(struct coder *c, struct policyd_mark *v)
+{
+	CODE_BYTES(c, v->bytes);
+}
+DEFINE_RECORD(policyd_mark)
 
 static void policyd_number_code(struct coder *c, struct policyd_number *v)
 {

@@ -206,6 +206,14 @@ struct policyd_audit {
 	uint8_t hash[HASH_LEN];
 };
 
+/* One chain of such records: of those that are kept, the numbers of the oldest and the newest, and
+ * the newest's hash, which stands for all before it. */
+struct policyd_audit_log {
+	uint8_t peers; /* what other devices began, or users who are not the owner */
+	uint64_t kept, first, last;
+	uint8_t head[HASH_LEN];
+};
+
 struct policyd_vm {
 	uint8_t uuid[UUID_LEN];
 	char name[NAME_MAX_LEN + 1];
@@ -256,6 +264,11 @@ struct policyd_nothing {
 
 struct policyd_flag {
 	uint8_t on;
+};
+
+/* Of all that may be asked about; only whether it is another one means something. */
+struct policyd_mark {
+	uint8_t bytes[HASH_LEN];
 };
 
 struct policyd_number {
@@ -469,12 +482,14 @@ DECLARE_CODEC(policyd_peer);
 DECLARE_CODEC(policyd_trust);
 DECLARE_CODEC(policyd_plan);
 DECLARE_CODEC(policyd_audit);
+DECLARE_RECORD(policyd_audit_log);
 DECLARE_CODEC(policyd_vm);
 DECLARE_CODEC(policyd_grant);
 DECLARE_CODEC(policyd_open);
 DECLARE_CODEC(policyd_conversation);
 DECLARE_RECORD(policyd_nothing);
 DECLARE_RECORD(policyd_flag);
+DECLARE_RECORD(policyd_mark);
 DECLARE_RECORD(policyd_number);
 DECLARE_RECORD(policyd_uuid);
 DECLARE_RECORD(policyd_hid);

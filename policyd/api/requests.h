@@ -74,6 +74,13 @@
 	  console_wish, console_place, ONE, op_console_request)                                    \
 	/* What the policy says, and by which rule; changes nothing. */                            \
 	R(WHY, 39, "why", WHO_OWNER, NEEDS_READY, POLICYD_SMALL, question, plan, ONE, op_why)      \
+	/* Answered when something changed since the mark that is asked with: in the state, the    \
+	 * pairing window or the store. Until then nothing else may be asked on the connection. */ \
+	R(CHANGES, 40, "changes", WHO_OWNER | WHO_AGENT, NEEDS_NOTHING, POLICYD_SMALL, mark, mark, \
+	  ONE, op_changes)                                                                         \
+	/* Both audits, once they were found whole: a changed, missing or moved record refuses. */ \
+	R(AUDIT_VERIFY, 41, "audit-verify", WHO_OWNER, NEEDS_DEVICE, 0, nothing, audit_log, LIST,  \
+	  op_audit_verify)                                                                         \
                                                                                                    \
 	/* -- kithd -- */                                                                          \
 	R(TLS_LEAF, 64, "tls-leaf", WHO_AGENT, NEEDS_DEVICE, POLICYD_MEDIUM, spki, leaf, ONE,      \

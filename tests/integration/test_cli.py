@@ -88,6 +88,13 @@ class Cli:
         tap.equal(kith(laptop, "log", "--since", "1h")["records"], whole, "log --since 1h: all")
         tap.equal(kith(laptop, "log", "--since", "2037-01-01")["records"], [],
                   "log --since a later day: none")
+        chains = kith(laptop, "log", "--verify")["chains"]
+        mine = next(chain for chain in chains if chain["of"] == "owner")
+        tap.ok(sum(chain["kept"] for chain in chains) == len(whole) and
+               any(row["hash"] == mine["head"] for row in whole),
+               "S2-05 log --verify: as many records, and the newest hash is one of them", str(chains))
+        self.ends(2, "log", "--verify", "--refused")
+        self.ends(0, "log", "--follow", "--timeout", "1")
         following = Kith(laptop, "log", "-n", "0", "--follow")
         following.wait_document(lambda d: d["records"] == [], "nothing yet")
         kith(laptop, "policy", "set", self.guest.name)
@@ -108,6 +115,9 @@ class Cli:
         self.ends(2, "move", name, "laptop")
         self.ends(2, "--config", "/nonexistent", "vms")
         self.ends(3, "log", user="daemon")
+        row = [row for row in kith(laptop, "log")["records"] if row["action"] == "audit-read"][-1]
+        self.tap.ok(not row["allowed"] and "local account 1 " in row["reason"]["text"],
+               "S2-05 a user who is refused is recorded", str(row))
         laptop.run(["tee", "/tmp/deny"], input=DENY)
         kith(laptop, "policy", "set", name, "/tmp/deny")
         self.ends(3, "move", name, "desktop")

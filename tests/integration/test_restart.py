@@ -3,6 +3,7 @@
 """Restarts and states: avahi-daemon and the Kith daemons come and go, a device loses power, its
 database is rolled back (D4), its measurements change (D7); the recovery key always works."""
 import pathlib
+import re
 import shutil
 import sys
 import time
@@ -12,12 +13,22 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 from lab import Lab     # noqa: E402  (sets the module path)
 import kithlab  # noqa: E402
+from config import DAEMONS  # noqa: E402
 from device import Device   # noqa: E402
 from kithlab import Move, kith, refusal     # noqa: E402
 from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
 
 STATE = "/var/lib/kith/policyd"
+IDLE = 20       # seconds without anything to do
+
+
+def switches(device: Device, name: str) -> int:
+    """How often all threads of a daemon went to sleep so far."""
+    files = [file for pid in device.pids(name)
+             for file in pathlib.Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read_text(), re.M)[1])
+               for file in files)
 
 
 class Restarts:
@@ -80,6 +91,15 @@ class Restarts:
         tap.note(f"rediscovered {took:.1f} s after avahi-daemon was started again")
 
     # -- daemons --------------------------------------------------------------------------------
+
+    def idle(self) -> None:
+        """With nothing to do the daemons sleep: what they wait for tells them."""
+        begin = {name: switches(self.desktop, name) for name in DAEMONS}
+        time.sleep(IDLE)
+        rate = {name: (switches(self.desktop, name) - begin[name]) / IDLE for name in DAEMONS}
+        self.tap.ok(sum(rate.values()) <= 1, "idle: all daemons together wake up once a second",
+                    str(rate))
+        self.tap.note(f"wake-ups in a second: {rate}")
 
     def daemons(self) -> None:
         """Each daemon is killed and started while nothing goes on."""
@@ -234,6 +254,7 @@ def body(tap: Tap, lab: Lab) -> None:
     """All in one lab."""
     tests = Restarts(tap, lab)
     tests.avahi()
+    tests.idle()
     tests.daemons()
     tests.power_cut()
     tests.rollback()

@@ -12,6 +12,7 @@ from lab import Lab     # noqa: E402  (sets the module path)
 import kithlab  # noqa: E402
 from device import Device   # noqa: E402
 from guest import Guest     # noqa: E402
+from kithlab import kith    # noqa: E402
 from shell import wait_for  # noqa: E402
 from tap import Tap     # noqa: E402
 from terminal import COLOUR, Terminal   # noqa: E402
@@ -214,6 +215,19 @@ def edit(tap: Tap, terminal: Terminal) -> None:
     terminal.press("1")
 
 
+def live(tap: Tap, laptop: Device, terminal: Terminal, name: str) -> None:
+    """What other programs do is seen at once: by events, not at the next look."""
+    terminal.press("5")
+    terminal.wait("# version 2")
+    kith(laptop, "policy", "set", name)
+    tap.ok(terminal.wait("# version 3", timeout=5), "a policy that is set elsewhere is shown")
+    terminal.press("4", "Home")
+    terminal.wait("policy-set")
+    kith(laptop, "--yes", "recovery")
+    tap.ok(terminal.wait("recovery-renew", timeout=5), "and a new record of the log")
+    terminal.press("1")
+
+
 def restart(tap: Tap, laptop: Device, terminal: Terminal) -> None:
     """kithd goes and comes back."""
     laptop.stop_kith("kithd")
@@ -276,6 +290,7 @@ def body(tap: Tap, lab: Lab) -> None:
     new_kernel(tap, terminal, desktop)
     views(tap, terminal)
     edit(tap, terminal)
+    live(tap, laptop, terminal, guest.name)
     restart(tap, laptop, terminal)
     endings(tap, laptop, terminal)
     wait_for("the end of both screens", lambda: not laptop.pids("kith"))

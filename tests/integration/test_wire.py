@@ -99,6 +99,47 @@ def ipc_socket(tap: Tap, path: pathlib.Path, user: str, good: tuple[int, bytes],
     tap.equal(as_user(user, lambda: ask(path, frame(op, body))), "ok", f"{name}: still there")
 
 
+def changes(tap: Tap, laptop: Device) -> None:
+    """The one request of kith-policyd that may wait for its answer."""
+    path, op, head = laptop.host_path("/run/kith/policyd/policyd.sock"), 40, 20
+
+    def talk() -> list[str]:
+        said = []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(str(path))
+            sock.settimeout(5)
+            sock.send(frame(op, bytes(32)))
+            mark = sock.recv(65536)[head:]
+            sock.send(frame(op, mark))
+            sock.settimeout(1)
+            try:
+                said.append(f"{len(sock.recv(65536))} bytes too early")
+            except TimeoutError:
+                said.append("waits")
+            ask(path, frame(1))
+            kith(laptop, "--yes", "recovery")
+            sock.settimeout(5)
+            said.append("told" if sock.recv(65536)[head:] not in (mark, b"") else "the same mark")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(5)
+            sock.connect(str(path))
+            sock.send(frame(op, bytes(32)))
+            sock.send(frame(op, sock.recv(65536)[head:]))
+            sock.send(frame(1))
+            try:
+                said.append("answered" if sock.recv(65536) else "hung up")
+            except ConnectionError:
+                said.append("hung up")
+        return said
+    tap.equal(as_user("root", talk), ["waits", "told", "hung up"],
+              "changes: it waits until there is one, and whoever asks meanwhile is hung up on")
+    tap.equal(as_user("daemon", lambda: ask(path, frame(op, bytes(32)))), "not-allowed",
+              "changes: strangers are told nothing")
+    for what, size in (("a short mark", 31), ("a long mark", 33)):
+        tap.equal(as_user("root", lambda n=size: ask(path, frame(op, bytes(n)))), "bad-message",
+                  f"changes: {what}: bad-message")
+
+
 def ipc(tap: Tap, laptop: Device) -> None:
     """kith-policyd and kith-mover."""
     run = laptop.host_path("/run/kith")
@@ -277,7 +318,7 @@ def body(tap: Tap, lab: Lab) -> None:
     before = {name: laptop.pids(name) for name in DAEMONS}
     records = len(kith(laptop, "log")["records"])
     begin = time.monotonic()
-    for test in (ipc, control):
+    for test in (ipc, changes, control):
         test(tap, laptop)
         tap.equal({name: laptop.pids(name) for name in DAEMONS}, before, "all daemons live")
     peer_port(tap, laptop, bob, stranger)

@@ -16,14 +16,46 @@ static void ask(struct device *kithd, uint16_t op, const struct wire *w, struct 
 	ask_as(kithd, WHO_ANYONE | WHO_AGENT, op, w->room, w->buf.len, ret);
 }
 
-static GBytes *store_of(const struct device *d)
+/* All that the owner is told of. */
+static GBytes *facts_of(struct device *d)
 {
-	g_autofree char *path = g_build_filename(d->config.state, "policyd", STORE_FILE, NULL);
-	char *data;
-	gsize len;
+	static const uint16_t ops[] = {POLICYD_OP_STATUS, POLICYD_OP_PEERS, POLICYD_OP_VMS,
+				       POLICYD_OP_PAIR_STATUS};
+	GByteArray *all = g_byte_array_new();
+	struct reply reply;
 
-	g_assert_true(g_file_get_contents(path, &data, &len, NULL));
-	return g_bytes_new_take(data, len);
+	for (size_t i = 0; i < G_N_ELEMENTS(ops); i++) {
+		ask_as(d, WHO_ANYONE | WHO_OWNER, ops[i], NULL, 0, &reply);
+		g_assert_false(reply.refused);
+		g_byte_array_append(all, reply.body, (guint)reply.len);
+	}
+	return g_byte_array_free_to_bytes(all);
+}
+
+/* Records from number `from` on, of which each has to be a refusal of this account. */
+static uint64_t refusals_since(const struct device *d, uint64_t from)
+{
+	g_autofree struct policyd_audit *list = NULL;
+	struct kerr err = {0};
+	size_t n;
+
+	g_assert_cmpint(store_audit_list(d->core->store, from, 1000, &list, &n, &err), ==, 0);
+	for (size_t i = 0; i < n; i++) {
+		g_assert_false(list[i].allowed);
+		g_assert_cmpint(list[i].reason.code, ==, KCODE_NOT_ALLOWED);
+		g_assert_nonnull(strstr(list[i].reason.text, "local account 990"));
+	}
+	return n;
+}
+
+static uint64_t newest_record(const struct device *d)
+{
+	g_autofree struct policyd_audit *list = NULL;
+	struct kerr err = {0};
+	size_t n;
+
+	g_assert_cmpint(store_audit_list(d->core->store, 0, 1000, &list, &n, &err), ==, 0);
+	return n ? list[n - 1].seq : 0;
 }
 
 /* -- What it may ask at all -- */
@@ -39,6 +71,7 @@ static bool kithds_own(unsigned op)
 	case POLICYD_OP_CONVERSE:
 	case POLICYD_OP_CUSTODY_STEP:
 	case POLICYD_OP_CUSTODY_OUTBOX:
+	case POLICYD_OP_CHANGES:
 		return true;
 	default:
 		return false;
@@ -46,11 +79,13 @@ static bool kithds_own(unsigned op)
 }
 
 /* Every number there is, empty and with 200 bytes that mean nothing. What is not kithd's is refused
- * before anybody reads it, and nothing is written. */
+ * before anybody reads it, and nothing is written but that somebody wanted what is the owner's:
+ * once for each request, however often (S2-05). */
 static void test_ops(void)
 {
 	struct world *w = world_new();
-	GBytes *before = store_of(w->laptop), *after;
+	GBytes *before = facts_of(w->laptop), *after;
+	uint64_t newest = newest_record(w->laptop), recorded;
 	struct reply reply;
 	unsigned known = 0, owners = 0;
 	struct wire junk;
@@ -69,8 +104,11 @@ static void test_ops(void)
 			known += reply.code == KCODE_NOT_ALLOWED;
 		}
 	}
-	after = store_of(w->laptop);
+	after = facts_of(w->laptop);
 	g_assert_true(g_bytes_equal(before, after));
+	recorded = refusals_since(w->laptop, newest + 1);
+	g_assert_cmpuint(recorded, >, 15);
+	g_assert_cmpuint(recorded, <, 32);
 	/* The twin: there are requests of others, and they are answered to those. */
 	g_assert_cmpuint(known, >, 40);
 	for (unsigned op = 0; op < OPS; op++) {

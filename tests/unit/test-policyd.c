@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two and more trusted cores in one program, each on a TPM of its own, without network: pairing,
  * the attested session, custody, and the attacks on them. */
+#include "policyd/server.h"
 #include "tests/unit/policyd-fixture.h"
 
 static void test_hand_off(void)
@@ -255,6 +256,45 @@ static void test_wishes(void)
 	world_free(w);
 }
 
+static bool has_changed(struct device *d, struct policyd_mark *seen)
+{
+	struct caller caller = caller_of(d, WHO_OWNER, 1);
+	struct policyd_mark now = {{0}};
+	struct kerr err = {0};
+
+	g_assert_cmpint(op_changes(&caller, seen, &now, &err), ==, 0);
+	*seen = now;
+	return !caller.later;
+}
+
+/* Whoever waits hears of the store, the state and the pairing window, and of nothing else. */
+static void test_changes(void)
+{
+	struct world *w = world_new();
+	struct pairdesk_window window = {.role = PERSON_ROLE_GUEST, .seconds = 60, .connection = 1};
+	struct policyd_mark seen = {{0}};
+	struct kerr err = {0};
+	uint8_t hid[HID_LEN];
+
+	g_assert_true(has_changed(w->laptop, &seen));
+	g_assert_false(has_changed(w->laptop, &seen));
+	g_assert_cmpint(ask_to_move(w->laptop, w->desktop, hid, &err), ==, 0);
+	g_assert_true(has_changed(w->laptop, &seen));
+	g_assert_cmpint(pairdesk_open(w->laptop->pairdesk, &window, &err), ==, 0);
+	g_assert_true(has_changed(w->laptop, &seen));
+	g_usleep(1100000); /* a second less is left of it */
+	g_assert_false(has_changed(w->laptop, &seen));
+	pairdesk_close(w->laptop->pairdesk, 1);
+	g_assert_true(has_changed(w->laptop, &seen));
+	/* What was not committed did not happen. */
+	g_assert_cmpint(core_audit(w->laptop->core, "Tom", "laptop", "work", "policy-set", NULL),
+			==, 0);
+	g_assert_false(has_changed(w->laptop, &seen));
+	store_rollback(w->laptop->core->store);
+	g_assert_false(has_changed(w->laptop, &seen));
+	world_free(w);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -271,6 +311,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/policyd/H21 a VM has the name that its policy gives it",
 			test_h21_two_names);
 	g_test_add_func("/policyd/the way in which a VM shall move", test_wishes);
+	g_test_add_func("/policyd/whoever waits hears of each change", test_changes);
 	g_test_add_func("/policyd/P7 no pairing outside the window", test_p7_window);
 	return g_test_run();
 }

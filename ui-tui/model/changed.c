@@ -10,24 +10,34 @@
 static void want_text(struct ui *ui)
 {
 	const struct state *s = ui->state;
+	bool aged = ui->aged;
 	struct row row;
+
+	ui->aged = false;
 
 	if (ui->view == VIEW_DEVICES && ui_selected(ui, LIST_DEVICES, &row)) {
 		const struct model_device *d = state_device(s, row.key);
 		struct wish *w;
 
-		if (!d || d->paired != MAYBE_YES || strcmp(s->trust_of, row.key) == 0)
+		if (!d || d->paired != MAYBE_YES || (strcmp(s->trust_of, row.key) == 0 && !aged))
 			return;
 		w = ui_wish(ui, WISH_TRUST);
 		if (hex_decode(row.key, w->target.device, DEVICE_ID_LEN) < 0)
 			ui->wish_count--;
 	} else if (ui->view == VIEW_POLICY && ui_selected(ui, LIST_POLICIES, &row) &&
-		   strcmp(s->policy_of, row.key) != 0) {
+		   (strcmp(s->policy_of, row.key) != 0 || aged)) {
 		struct wish *w = ui_wish(ui, WISH_POLICY);
 
 		if (hex_decode(row.key, w->target.uuid, UUID_LEN) < 0)
 			ui->wish_count--;
 	}
+}
+
+void ui_text_aged(struct ui *ui)
+{
+	ui->aged = true;
+	if (ui->view == VIEW_LOG)
+		ui_wish(ui, WISH_LOG);
 }
 
 static void show_code(struct ui *ui)

@@ -128,6 +128,7 @@ struct ui {
 	bool small;	      /* nothing of this can be seen */
 	bool pasting, pasted; /* a clipboard types; something of it was left out */
 	bool mouse;	      /* clicks are wanted */
+	bool aged;	      /* the text beside the list is to be asked for again */
 	bool first;	      /* what to do with a device that is nobody's was asked */
 	struct dialog dialog;
 	char message[KERR_TEXT_MAX + 128];
@@ -147,6 +148,9 @@ void ui_key(struct ui *ui, int key);
 void ui_click(struct ui *ui, enum hit hit, size_t row);
 /* False if there is none. */
 bool ui_take_wish(struct ui *ui, struct wish *ret);
+
+/* The text beside the list, or what the log shows, may be out of date: it is wished for again. */
+void ui_text_aged(struct ui *ui);
 
 /* Answers to wishes. */
 void ui_planned(struct ui *ui, const struct outlook *o);

@@ -9,6 +9,11 @@
 #define LOOK_MS 20000  /* VMs are started and stopped without kithd hearing of it */
 #define IDLE_MS 300000 /* with nobody at the keys nobody looks either */
 
+static void ask(struct session *s, const char *op, agent_wire_fn fn)
+{
+	agent_wire_ask(s->agent, json_pack("{s:s}", "op", op), fn, s);
+}
+
 static void changed(struct session *s)
 {
 	ui_changed(&s->ui);
@@ -114,6 +119,14 @@ static void on_progress(struct session *s, const json_t *event)
 	changed(s);
 }
 
+/* kith-policyd knows something new, of whatever kind. */
+static void on_store(struct session *s)
+{
+	ask(s, "status", on_status);
+	ui_text_aged(&s->ui);
+	news_look(s);
+}
+
 static void on_event(void *ctx, const json_t *event)
 {
 	const char *kind = model_text(event, "event");
@@ -121,16 +134,13 @@ static void on_event(void *ctx, const json_t *event)
 
 	if (strcmp(kind, "progress") == 0)
 		on_progress(s, event);
+	else if (strcmp(kind, "changed") == 0)
+		on_store(s);
 	else
 		news_look(s);
 }
 
 /* -- kithd comes and goes -- */
-
-static void ask(struct session *s, const char *op, agent_wire_fn fn)
-{
-	agent_wire_ask(s->agent, json_pack("{s:s}", "op", op), fn, s);
-}
 
 void news_look(struct session *s)
 {

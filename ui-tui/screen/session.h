@@ -41,7 +41,7 @@ struct session {
 	struct session_move moves[SESSION_MOVES_MAX];
 	struct session_plan plans[SESSION_PLANS_MAX];
 	char cancelling[MODEL_HID_TEXT];
-	bool asking_trust, asking_policy, asking_log;
+	bool asking_trust, asking_policy, asking_log, log_again;
 	struct target asked; /* whose trust and policy */
 	struct child doctor, pair, sign, init;
 	struct errand_edit {

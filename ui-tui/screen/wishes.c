@@ -209,10 +209,10 @@ static void on_log(void *user, struct rbuf *reply, const struct kerr *err)
 	s->asking_log = false;
 	if (!reply)
 		ui_failed(&s->ui, "The log cannot be read", err);
-	else if (record_list_get(reply, &policyd_audit_record, &records, &n) == 0 && n) {
+	else if (record_list_get(reply, &policyd_audit_record, &records, &n) == 0 && n)
 		state_take_log(&s->state, records, n);
+	if (n || s->log_again)
 		ask_log(s);
-	}
 	free(records);
 	ui_changed(&s->ui);
 	s->dirty = true;
@@ -224,6 +224,7 @@ static void ask_log(struct session *s)
 	const struct state *st = &s->state;
 	struct policyd_range q = {.max = 64};
 
+	s->log_again = s->asking_log;
 	if (s->asking_log)
 		return;
 	s->asking_log = true;
