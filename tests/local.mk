@@ -120,8 +120,8 @@ LAB_TESTS = \
 # Not in check: they take what apt brings (./bootstrap domains).
 LAB_LONG_TESTS = tests/integration/test_fixtures.py
 
-# Run again with the daemons built with sanitizers.
-LAB_SAN_TESTS = tests/integration/test_handoff.py
+# Run again with all programs built with sanitizers: the daemons, and the full screen.
+LAB_SAN_TESTS = tests/integration/test_handoff.py tests/integration/test_screen.py
 
 TESTS += $(STATIC_TESTS) $(UNIT_TESTS)
 check_PROGRAMS += $(UNIT_TESTS) tests/domains/domain-check

@@ -256,7 +256,7 @@ def body(tap: Tap, lab: Lab) -> None:
         device.virsh("net-define", "/dev/stdin", input=NETWORK)
         device.virsh("net-start", "default")
     chosen = sorted(DOMAINS.glob("*.xml")) if "all" in sys.argv[1:] else \
-        [DOMAINS / f"{name}.xml" for name in SAMPLE]
+        [DOMAINS / f"{name}.xml" for name in sys.argv[1:] or SAMPLE]
     for path in chosen:
         there_and_back(tap, Machine(path), laptop, desktop)
     given_up(tap, laptop, desktop)

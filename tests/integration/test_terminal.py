@@ -27,6 +27,7 @@ class Here:
 
     def __init__(self, folder: pathlib.Path):
         self.name, self.folder = "this computer", folder
+        self.screen_log = folder / "kith-screen"
         self._env = {**os.environ, "TMUX_TMPDIR": str(folder), "LC_ALL": "C.UTF-8",
                      "PATH": f"{BUILD}:{os.environ['PATH']}"}
         self._env.pop("TMUX", None)
@@ -216,6 +217,7 @@ def body(tap: Tap, folder: pathlib.Path) -> None:
         terminal.close()
         kithd.stop()
     wait_for("the end of all screens", lambda: not here.kith())
+    tap.equal([path.name for path in folder.glob("kith-screen*")], [], "no sanitizer spoke")
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ class Device:
         """The IPv4 address."""
         return f"10.77.0.{self.number}"
 
+    screen_log = "/var/log/libvirt/kith-screen"     # a path inside, for what runs at a terminal
+
     @property
     def log_dir(self) -> pathlib.Path:
         """Host folder of the logs: <daemon>.log, libvirt/, serial.events."""

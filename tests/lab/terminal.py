@@ -8,6 +8,12 @@ from shell import LabError, wait_for
 
 COLOUR = re.compile(r"\x1b\[(?:[0-9]*;)*(?:3[0-8]|9[0-7]|4[0-8])[;m]")
 
+def sanitizers(log: object) -> dict[str, str]:
+    """For a build with them: what they say of `kith` is for the log, not for its screen; and a
+    program that dies of a signal dies of it."""
+    return {"ASAN_OPTIONS": f"log_path={log}:handle_segv=0:handle_abort=0",
+            "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={log}"}
+
 
 class Terminal:
     """A shell in tmux, in which commands are typed."""
@@ -15,8 +21,9 @@ class Terminal:
     def __init__(self, device: Device, columns: int = 100, lines: int = 30, name: str = "kith",
                  env: dict[str, str] | None = None):
         self.device, self.name = device, name
+        env = {**sanitizers(device.screen_log), **(env or {})}
         self._tmux("new-session", "-d", "-s", name, "-x", columns, "-y", lines,
-                   "env", *[f"{key}={value}" for key, value in (env or {}).items()],
+                   "env", *[f"{key}={value}" for key, value in env.items()],
                    "PS1=ready> ", "bash", "--norc", "--noprofile")
         self.wait("ready>")
 
