@@ -113,11 +113,13 @@ def move(tap: Tap, source: Terminal, target: Terminal, keys: list[str], name: st
     """One move from a screen, seen on both."""
     source.press(*keys)
     plan = source.wait("allowed", "[ Yes ]", "(*) live")
+    source.picture("screen-plan", "The plan of a move, before anything is done")
     tap.ok("while it runs, with its disks" in plan, f"{name}: the plan is shown, and asks", plan)
     source.press("Down")
     source.wait("(*) warm: would work", "( ) live")
     source.press("y")
     screen = source.wait(" %, ", "copying", "[#")
+    source.picture("screen-moving", "A machine moves to another device")
     percent = re.search(r"-> \w+: copying \w+ +\[#+\.*\] (\d+) %, .*/s", screen)
     tap.ok(percent, f"{name}: a bar with percent and rate", screen)
     screen = target.wait(" <- ", "copying")

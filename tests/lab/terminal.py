@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person at a terminal of a device: `kith` in tmux, keys in, characters out."""
+import os
+import pathlib
 import re
 import time
 
+import picture
 from device import Device
 from shell import LabError, wait_for
 
@@ -56,6 +59,16 @@ class Terminal:
     def screen(self, escapes: bool = False) -> str:
         """What stands on the screen; with its attributes on demand."""
         return self._tmux("capture-pane", "-p", "-t", self.name, *(["-e"] if escapes else []))
+
+    def picture(self, name: str, title: str) -> None:
+        """The screen as an SVG file in the folder KITH_PICTURES, if that is set."""
+        folder = os.environ.get("KITH_PICTURES")
+        if not folder:
+            return
+        size = self._tmux("display-message", "-p", "-t", self.name, "#{pane_width} #{pane_height}")
+        screen = self._tmux("capture-pane", "-p", "-e", "-N", "-t", self.name)
+        text = picture.svg(screen, *map(int, size.split()), title)
+        (pathlib.Path(folder) / f"{name}.svg").write_text(text, encoding="utf-8")
 
     def wait(self, *texts: str, timeout: float = 15, gone: bool = False) -> str:
         """Waits until all of them (gone: none of them) stand on the screen, and returns it."""
