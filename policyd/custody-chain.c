@@ -26,13 +26,13 @@ static void make(enum custody_statement_kind kind, const uint8_t uuid[UUID_LEN],
 }
 
 void custody_chain_adoption(const uint8_t uuid[UUID_LEN], uint64_t epoch,
-			    const uint8_t owner_pk[SIGN_PK_LEN],
+			    const uint8_t signer_pk[SIGN_PK_LEN],
 			    const uint8_t holder[DEVICE_ID_LEN], struct custody_statement *ret)
 {
-	uint8_t owner[DEVICE_ID_LEN];
+	uint8_t signer[DEVICE_ID_LEN];
 
-	crypto_hash_sha256(owner, owner_pk, SIGN_PK_LEN);
-	make(CUSTODY_STATEMENT_ADOPT, uuid, epoch, owner, holder, ret);
+	crypto_hash_sha256(signer, signer_pk, SIGN_PK_LEN);
+	make(CUSTODY_STATEMENT_ADOPT, uuid, epoch, signer, holder, ret);
 }
 
 void custody_chain_claim(const uint8_t uuid[UUID_LEN], uint64_t epoch,
@@ -55,12 +55,17 @@ static bool by_holder(const struct walk *w, const struct custody_statement *s)
 	return memcmp(s->from, w->end.holder, DEVICE_ID_LEN) == 0;
 }
 
-/* Owner's word: the beginning, and only that. */
+/* Owner's word: the beginning, and only that. A device of his may say it of a VM that is new, and
+ * of itself: so a device that was broken into cannot give itself a VM at an epoch of its choice. */
 static bool follows_adopt(const struct walk *w, const struct custody_statement *s,
 			  const uint8_t *sign_pk)
 {
-	return w->last.kind == CUSTODY_STATEMENT_NONE && s->epoch > 0 &&
-	       memcmp(sign_pk, w->rules->owner_pk, SIGN_PK_LEN) == 0;
+	if (w->last.kind != CUSTODY_STATEMENT_NONE || s->epoch < CUSTODY_EPOCH_FIRST)
+		return false;
+	if (memcmp(sign_pk, w->rules->owner_pk, SIGN_PK_LEN) == 0)
+		return true;
+	return s->epoch == CUSTODY_EPOCH_FIRST && memcmp(s->from, s->to, DEVICE_ID_LEN) == 0 &&
+	       w->rules->is_own(w->rules->ctx, s->from);
 }
 
 static bool follows_release(const struct walk *w, const struct custody_statement *s,

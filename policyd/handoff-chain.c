@@ -63,6 +63,26 @@ static int adopt(struct core *core, const struct custody_view *view, struct cust
 	return r < 0 ? r : custody_chain_add(ret, bytes, core->id.owner_pk);
 }
 
+int handoff_chain_begin(struct core *core, const uint8_t uuid[UUID_LEN], struct kerr *err)
+{
+	uint8_t bytes[CUSTODY_STATEMENT_LEN];
+	struct custody_chain chain = {.len = 0};
+	struct custody_statement st;
+	struct custody_view view;
+	int r = store_custody_get(core->store, uuid, &view, err);
+
+	if (r < 0 || core->id.owner_here)
+		return r;
+	if (view.epoch + 1 != CUSTODY_EPOCH_FIRST)
+		return kerr_set(err, EACCES, KCODE_CUSTODY,
+				"This VM was on its way to this device once. Take it into Kith's "
+				"care on the device where `kith init` was run.");
+	custody_chain_adoption(uuid, CUSTODY_EPOCH_FIRST, core->id.sign_pk, core->id.id, &st);
+	custody_statement_sign(&st, core->id.device_sk.data, bytes);
+	r = custody_chain_add(&chain, bytes, core->id.sign_pk);
+	return r < 0 ? r : store_chain_put(core->store, uuid, &chain, err);
+}
+
 int handoff_chain_of(struct core *core, const struct custody_view *view,
 		     const struct store_policy *policy, struct custody_chain *ret, struct kerr *err)
 {

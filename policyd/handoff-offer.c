@@ -5,6 +5,7 @@
 
 #include "policyd/handoff-internal.h"
 #include "policyd/offer.h"
+#include "policyd/policy-sign.h"
 
 /* -- The source -- */
 
@@ -85,17 +86,12 @@ static int keep(struct handoff *ho, const struct offer *o, struct kerr *err)
 static int check_signer(const struct handoff *ho, const struct store_peer *peer, struct kerr *err)
 {
 	const struct store_policy *p = &ho->offered->policy;
-	uint8_t digest[HASH_LEN];
 
 	if (memcmp(p->owner_pk, ho->core->id.owner_pk, SIGN_PK_LEN) != 0 &&
 	    memcmp(p->owner_pk, peer->owner_pk, SIGN_PK_LEN) != 0)
 		return kerr_set(err, EACCES, KCODE_POLICY,
 				"\"%s\" belongs to somebody this device does not know.", ho->vm);
-	offer_policy_digest(p, digest);
-	if (crypto_sign_verify_detached(p->signature, digest, sizeof(digest), p->owner_pk) < 0)
-		return kerr_set(err, EACCES, KCODE_POLICY,
-				"The policy of \"%s\" is not signed by its owner.", ho->vm);
-	return 0;
+	return policy_signed(ho->core, p, err);
 }
 
 /* Who asks, as the VM's owner sees it: himself, from a device of his, or the person to whose device

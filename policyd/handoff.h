@@ -90,6 +90,10 @@ int handoff_bound_list(struct handoffs *h, struct record_list *out, struct kerr 
  * up later. */
 void handoff_end_workers(struct handoffs *h);
 
+/* Before a VM is taken into Kith's care here: where the owner's key is not kept, what begins its
+ * custody chain is signed and kept. The caller commits. */
+int handoff_chain_begin(struct core *core, const uint8_t uuid[UUID_LEN], struct kerr *err);
+
 /* The owner says that a VM in doubt is here (W17). */
 int handoff_claim(struct handoffs *h, const uint8_t uuid[UUID_LEN], uint64_t *ret_epoch,
 		  struct kerr *err);

@@ -38,6 +38,8 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/op-pair.c \
 	policyd/op-talk.c \
 	policyd/op-vm.c \
+	policyd/policy-sign.c \
+	policyd/policy-sign.h \
 	policyd/pairdesk.c policyd/pairdesk.h \
 	policyd/policyd.c policyd/policyd.h \
 	policyd/replays.c policyd/replays.h \

@@ -6,7 +6,7 @@
 
 #include "attest/wire.h"
 
-#define OFFER_VERSION 2
+#define OFFER_VERSION 3
 
 static void offer_code(struct coder *c, struct offer *v)
 {
@@ -25,6 +25,7 @@ static void offer_code(struct coder *c, struct offer *v)
 	code_name(c, p->name);
 	CODE_BYTES(c, p->owner_pk);
 	CODE_BYTES(c, p->signature);
+	CODE_ARRAY(c, p->record, &p->record_len);
 	code_blob(c, &text, &p->text_len, STORE_POLICY_MAX);
 	code_blob(c, &compiled, &p->compiled_len, STORE_POLICY_MAX);
 	code_blob(c, &v->chain, &v->chain_len, CUSTODY_CHAIN_ROOM * CUSTODY_LINK_LEN);

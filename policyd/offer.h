@@ -17,5 +17,5 @@ struct offer {
 };
 DECLARE_CODEC(offer);
 
-/* What the signature of a policy's owner covers. */
+/* What the signature of a policy covers: that of its owner, or of a device of his. */
 void offer_policy_digest(const struct store_policy *policy, uint8_t ret[HASH_LEN]);

@@ -6,21 +6,29 @@
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
 #include "policyd/handoff.h"
-#include "policyd/offer.h"
+#include "policyd/policy-sign.h"
 #include "policyd/server.h"
 
 /* Version, owner and signature of a new policy text. */
 static int sign_policy(struct core *core, struct store_policy *p, struct kerr *err)
 {
-	uint8_t digest[HASH_LEN];
 	int r = store_policy_version(core->store, p->uuid, &p->version, err);
 
 	if (r < 0)
 		return r;
 	p->version++;
-	memcpy(p->owner_pk, core->id.owner_pk, sizeof(p->owner_pk));
-	offer_policy_digest(p, digest);
-	return identity_owner_sign(core->store, digest, sizeof(digest), p->signature, err);
+	return policy_sign(core, p, err);
+}
+
+/* The VM is in Kith's care from now on, and this device holds it. */
+static int adopt_vm(struct core *core, const struct store_policy *p, struct kerr *err)
+{
+	struct custody_view view;
+	int r = handoff_chain_begin(core, p->uuid, err);
+
+	return r < 0 ? r
+		     : store_custody_adopt(core->store, p->uuid, p->name, core->id.id,
+					   core->config.name, &view, err);
 }
 
 /* A policy that policyd itself cannot read must never be signed. */
@@ -78,8 +86,7 @@ static int save_policy(struct caller *caller, struct store_policy *p, struct ker
 	/* Both ways commit guarded. */
 	if (view.known)
 		return store_commit(core->store, COMMIT_GUARDED, err);
-	return store_custody_adopt(core->store, p->uuid, p->name, core->id.id, core->config.name,
-				   &view, err);
+	return adopt_vm(core, p, err);
 }
 
 OP_HANDLER(op_policy_set)

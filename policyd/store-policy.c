@@ -25,6 +25,7 @@ static void policy_row(struct sql *q, void *v)
 	ROW_U64(q, "version", p->version);
 	ROW_BYTES(q, "owner_pk", p->owner_pk);
 	ROW_BYTES(q, "signature", p->signature);
+	row_blob(q, "record", p->record, &p->record_len, sizeof(p->record));
 	row_copy(q, "text", &text, &p->text_len, STORE_POLICY_MAX);
 	row_copy(q, "compiled", &p->compiled, &p->compiled_len, STORE_POLICY_MAX);
 	if (q->way != SQL_READ)

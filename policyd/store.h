@@ -7,6 +7,7 @@
 #pragma once
 
 #include "attest/evidence.h"
+#include "attest/record.h"
 #include "base/secret.h"
 #include "policyd/custody-chain.h"
 #include "policyd/custody.h"
@@ -187,6 +188,8 @@ struct store_policy {
 	uint64_t version;
 	uint8_t owner_pk[SIGN_PK_LEN];
 	uint8_t signature[SIGN_LEN];
+	uint8_t record[RECORD_MAX]; /* of the device that signed; none: the owner's key did */
+	size_t record_len;
 	char *text; /* terminated */
 	uint8_t *compiled;
 	size_t text_len, compiled_len; /* each at most STORE_POLICY_MAX */

@@ -161,21 +161,30 @@ def paused(tap: Tap, laptop: Device, desktop: Device) -> None:
 
 
 def diskless(tap: Tap, laptop: Device, desktop: Device) -> None:
-    """`live` without a disk. The guest is firmware that found nothing to boot: the oracle cannot
-    ask it, but libvirt's own word and the bytes can be checked."""
+    """`live` without a disk, of a VM that was made on the device that joined. The guest is firmware
+    that found nothing to boot: the oracle cannot ask it, but libvirt's own word and the bytes can
+    be checked."""
     guest = Guest("bare", memory_mib=128)
     xml = re.sub(r"<disk .*?</disk>", "", guest.xml(), flags=re.DOTALL)
-    laptop.virsh("define", "/dev/stdin", input=xml.replace("<boot dev='hd'/>", ""))
-    laptop.virsh("start", guest.name)
-    kithlab.set_policy(laptop, guest.name)
-    last = Move(laptop, guest.name, desktop).done()
+    desktop.virsh("define", "/dev/stdin", input=xml.replace("<boot dev='hd'/>", ""))
+    desktop.virsh("start", guest.name)
+    kithlab.set_policy(desktop, guest.name)
+    last = Move(desktop, guest.name, laptop).done()
     tap.ok(last["disk_bytes"] == 0 and last["ram_bytes"] > 0, "without a disk only memory moves",
            str(last))
-    tap.equal((guest.state(laptop), guest.state(desktop)), ("absent", "running"),
+    tap.equal((guest.state(desktop), guest.state(laptop)), ("absent", "running"),
               "and the VM runs at the destination")
-    wait_for("its processor", lambda: "running" in desktop.virsh(
+    wait_for("its processor", lambda: "running" in laptop.virsh(
         "domstate", guest.name, "--reason").stdout)
-    guest.destroy(desktop, undefine=True)
+    for device, target, version in ((laptop, desktop, 2), (desktop, laptop, 3)):
+        no = refusal(target, "policy", "set", guest.name)
+        tap.ok(no and no.code == "custody" and device.name in no.text,
+               f"only where the VM is its policy is set: not on {target.name}", str(no))
+        tap.equal(kith(device, "policy", "set", guest.name)["version"], version,
+                  f"version {version} is signed on {device.name}")
+        tap.equal(Move(device, guest.name, target).done()["phase"], "done",
+                  f"and taken by {target.name}")
+    guest.destroy(laptop, undefine=True)
 
 
 def body(tap: Tap, lab: Lab) -> None:

@@ -241,6 +241,38 @@ static void test_room(void)
 	g_free(c);
 }
 
+static void add_own_adopt(struct custody_chain *c, uint64_t epoch, const struct key *by,
+			  const struct key *holder)
+{
+	struct custody_statement s;
+
+	custody_chain_adoption(VM, epoch, by->pk, holder->id, &s);
+	add(c, &s, by);
+}
+
+/* A device of the owner's begins the chain of a VM that is new, and on itself: nothing else. */
+static void test_own_adoption(void)
+{
+	struct custody_chain c = {.len = 0};
+
+	add_own_adopt(&c, 1, &A, &A);
+	check_end(&c, 1, &A, 1);
+	add_release(&c, 7, 2, &A, &B);
+	check_end(&c, 2, &B, 2);
+	/* In the middle it is none of the device's. */
+	add_own_adopt(&c, 1, &B, &B);
+	g_assert_cmpuint(ends(&c).epoch, ==, 0);
+	c.len = 0;
+	add_own_adopt(&c, 1, &X, &X);
+	g_assert_cmpuint(ends(&c).epoch, ==, 0);
+	c.len = 0;
+	add_own_adopt(&c, 2, &A, &A);
+	g_assert_cmpuint(ends(&c).epoch, ==, 0);
+	c.len = 0;
+	add_own_adopt(&c, 1, &A, &B);
+	g_assert_cmpuint(ends(&c).epoch, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -256,5 +288,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/chain/H3 links that do not follow", test_wrong_links);
 	g_test_add_func("/chain/H3 nothing against what is known here", test_h3_known);
 	g_test_add_func("/chain/room", test_room);
+	g_test_add_func("/chain/H3 a device of the owner's takes in what is new, and on it",
+			test_own_adoption);
 	return g_test_run();
 }

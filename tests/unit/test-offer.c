@@ -19,6 +19,7 @@ static struct offer make(void)
 			  .dest_person = PERSON_ROLE_GUEST,
 			  .policy = {.version = 9,
 				     .name = "work",
+				     .record_len = 5,
 				     .text = (char *)(uintptr_t)text,
 				     .text_len = sizeof(text) - 1,
 				     .compiled = (uint8_t *)(uintptr_t) "\x01\x02",
@@ -29,6 +30,7 @@ static struct offer make(void)
 	memset(o.policy.uuid, 0x61, sizeof(o.policy.uuid));
 	memset(o.policy.owner_pk, 0x62, sizeof(o.policy.owner_pk));
 	memset(o.policy.signature, 0x63, sizeof(o.policy.signature));
+	memset(o.policy.record, 0x65, o.policy.record_len);
 	memset(chain, 0x64, sizeof(chain));
 	return o;
 }
@@ -87,8 +89,8 @@ static void test_values(void)
 		size_t at; /* this byte... */
 		uint8_t value;
 	} faults[] = {
-		{0, 1},	    /* an older version */
-		{0, 3},	    /* a newer one */
+		{0, 2},	    /* an older version */
+		{0, 4},	    /* a newer one */
 		{19, 'p'},  /* the VM's name is not the policy's */
 		{19, '\n'}, /* no name */
 		{30, 0x80}, /* an epoch that cannot be stored */

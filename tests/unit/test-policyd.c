@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two and more trusted cores in one program, each on a TPM of its own, without network: pairing,
  * the attested session, custody, and the attacks on them. */
+#include "policyd/policy-sign.h"
 #include "policyd/server.h"
 #include "tests/unit/policyd-fixture.h"
 
@@ -171,6 +172,117 @@ static void test_s1_17_foreign_holder(void)
 	device_free(laptop);
 }
 
+/* As `kith policy set`; the version, 0 where it is refused. */
+static uint64_t set_policy(struct device *d, const char *text, struct kerr *err)
+{
+	g_autofree struct policy *rules = g_new0(struct policy, 1);
+	static uint8_t compiled[STORE_POLICY_MAX];
+	struct caller caller = caller_of(d, WHO_OWNER, 1);
+	struct policyd_number version = {0};
+	struct policyd_rules q = {.name = "work",
+				  .text = (const uint8_t *)text,
+				  .text_len = strlen(text),
+				  .compiled = compiled};
+
+	kerr_clear(err);
+	g_assert_cmpint(policytext_compile(text, rules, err), ==, 0);
+	g_assert_cmpint(policytext_encode(rules, compiled, sizeof(compiled), &q.compiled_len), ==,
+			0);
+	memcpy(q.uuid, vm, UUID_LEN);
+	if (op_policy_set(&caller, &q, &version, err) < 0) {
+		store_rollback(d->core->store);
+		return 0;
+	}
+	return version.value;
+}
+
+static void hand_over(struct run *run, struct device *s, struct device *d)
+{
+	run->s = s;
+	run->d = d;
+	g_assert_true(attest(run, exporter, exporter));
+	commit(run);
+	g_assert_cmpint(may_start(s), <, 0);
+	g_assert_cmpint(may_start(d), ==, 0);
+}
+
+/* A VM that is made on the device that joined: taken in there, moved, ruled wherever it is. */
+static void test_device_signs(void)
+{
+	struct device *laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
+	struct device *desktop = device_new("desktop", DEVICE_ROLE_DESKTOP, NULL);
+	struct run *run = g_new0(struct run, 1);
+	struct kerr err = {0};
+
+	pair(laptop, desktop, PERSON_ROLE_GUEST);
+	g_assert_cmpuint(set_policy(desktop, policytext_default, &err), ==, 1);
+	hand_over(run, desktop, laptop);
+	g_assert_cmpuint(set_policy(laptop, "allow owner all to own\n", &err), ==, 2);
+	hand_over(run, laptop, desktop);
+	g_assert_cmpuint(set_policy(desktop, policytext_default, &err), ==, 3);
+	/* Where it is not, nobody signs for it. */
+	g_assert_cmpuint(set_policy(laptop, policytext_default, &err), ==, 0);
+	g_assert_cmpint(err.code, ==, KCODE_CUSTODY);
+	hand_over(run, desktop, laptop);
+	g_free(run);
+	device_free(laptop);
+	device_free(desktop);
+}
+
+/* What a policy's signature may be by, and what not (S1-17). */
+static void test_signers(void)
+{
+	struct world *w = world_new();
+	struct device *desktop = w->desktop;
+	static const char text[] = "allow owner all to own\n", other[] = "allow guest all to own\n";
+	struct store_policy p = {
+		.name = "work", .version = 4, .text = (char *)text, .text_len = sizeof(text) - 1};
+	struct store_policy bad;
+	struct kerr err = {0};
+	uint8_t digest[HASH_LEN];
+
+	g_assert_cmpint(policy_sign(desktop->core, &p, &err), ==, 0);
+	g_assert_cmpuint(p.record_len, >, 0);
+	g_assert_cmpint(policy_signed(w->laptop->core, &p, &err), ==, 0);
+	/* Bob's device has a record too: of Bob. */
+	bad = p;
+	g_assert_cmpint(policy_sign(w->bobs->core, &bad, &err), ==, 0);
+	g_assert_cmpint(store_meta_get(w->bobs->core->store, STORE_DEVICE_RECORD, bad.record,
+				       sizeof(bad.record), &bad.record_len, &err),
+			==, 0);
+	memcpy(bad.owner_pk, p.owner_pk, sizeof(bad.owner_pk));
+	offer_policy_digest(&bad, digest);
+	g_assert_cmpint(identity_sign(&w->bobs->core->id, digest, sizeof(digest), bad.signature),
+			==, 0);
+	g_assert_cmpint(policy_signed(w->laptop->core, &bad, &err), <, 0);
+	g_assert_nonnull(strstr(err.text, "none of its owner's"));
+	/* ...or he borrows the desktop's record, or none. */
+	memcpy(bad.record, p.record, sizeof(bad.record));
+	bad.record_len = p.record_len;
+	g_assert_cmpint(policy_signed(w->laptop->core, &bad, NULL), <, 0);
+	bad.record_len = 0;
+	g_assert_cmpint(policy_signed(w->laptop->core, &bad, NULL), <, 0);
+	for (size_t i = 0; i < p.record_len; i++) {
+		bad = p;
+		bad.record[i] ^= 0x10;
+		g_assert_cmpint(policy_signed(w->laptop->core, &bad, NULL), <, 0);
+	}
+	bad = p;
+	bad.text = (char *)other;
+	bad.text_len = sizeof(other) - 1;
+	g_assert_cmpint(policy_signed(w->laptop->core, &bad, NULL), <, 0);
+	bad = p;
+	bad.version++;
+	g_assert_cmpint(policy_signed(w->laptop->core, &bad, NULL), <, 0);
+	/* A device that is lost speaks for nobody, whatever it signed before (P9). */
+	kerr_clear(&err);
+	g_assert_cmpint(store_peer_revoke(w->laptop->core->store, desktop->core->id.id, &err), ==,
+			0);
+	g_assert_cmpint(policy_signed(w->laptop->core, &p, &err), <, 0);
+	g_assert_nonnull(strstr(err.text, "forgotten"));
+	world_free(w);
+}
+
 static void test_d6_moved_state(void)
 {
 	struct device *laptop = device_new("laptop", DEVICE_ROLE_LAPTOP, "Tom");
@@ -307,6 +419,9 @@ int main(int argc, char **argv)
 			test_pcr_and_policy);
 	g_test_add_func("/policyd/S1-17 whoever holds another owner's VM is not its owner",
 			test_s1_17_foreign_holder);
+	g_test_add_func("/policyd/a VM is taken in on whichever device of its owner it is",
+			test_device_signs);
+	g_test_add_func("/policyd/S1-17 P9 who may sign a policy", test_signers);
 	g_test_add_func("/policyd/D6 state moved to another TPM stays closed", test_d6_moved_state);
 	g_test_add_func("/policyd/H21 a VM has the name that its policy gives it",
 			test_h21_two_names);
