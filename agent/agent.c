@@ -13,6 +13,7 @@
 #include "agent/requests.h"
 #include "agent/tls.h"
 #include "agent/view.h"
+#include "agent/wishes.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -39,6 +40,7 @@ struct agent {
 	struct mail *mail;
 	struct channel *channel;
 	struct requests *requests;
+	struct wishes *wishes;
 	struct control *control;
 	bool announced; /* our name is in the TXT record */
 	int64_t last_look;
@@ -432,6 +434,7 @@ static void on_policyd_changed(void *ctx)
 
 	agent_look(a);
 	mail_look(a->mail);
+	wishes_look(a->wishes);
 	control_broadcast(a->control, api_event("changed", json_object()));
 }
 
@@ -532,6 +535,7 @@ static void make_requests(struct agent *a)
 	};
 
 	a->requests = requests_new(&parts);
+	a->wishes = wishes_new(&parts);
 }
 
 int agent_new(const struct config *config, struct agent **ret, struct kerr *err)
@@ -585,6 +589,7 @@ struct agent *agent_free(struct agent *a)
 	peers_free(a->peers);
 	/* It answers what still waits for the mover, so before those who asked. */
 	courier_free(a->courier);
+	wishes_free(a->wishes);
 	requests_free(a->requests);
 	control_free(a->control);
 	overview_free(a->overview);

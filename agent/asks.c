@@ -41,6 +41,7 @@ static void ask_free(struct ask *a)
 	free(a->peers);
 	free(a->vms);
 	free(a->letters);
+	free(a->wanted);
 	free(a->leaf);
 	free(a->device);
 	g_free(a);
@@ -246,4 +247,11 @@ int ask_outbox(struct ipc_client *c, struct ask *a)
 	int r = policyd_client_custody_outbox(c, &a->letters, &a->letter_count, &a->err);
 
 	return still_there(a, r, "outbox") ? 0 : -ECONNRESET;
+}
+
+int ask_wanted(struct ipc_client *c, struct ask *a)
+{
+	int r = policyd_client_wanted(c, &a->wanted, &a->wanted_count, &a->err);
+
+	return still_there(a, r, "wanted") ? 0 : -ECONNRESET;
 }

@@ -34,7 +34,8 @@ struct ask {
 	struct policyd_peer *peers;
 	struct policyd_vm *vms;
 	struct policyd_letter *letters;
-	size_t peer_count, vm_count, letter_count;
+	struct policyd_wanted *wanted;
+	size_t peer_count, vm_count, letter_count, wanted_count;
 	uint8_t *leaf, *device;
 	size_t leaf_len, device_len;
 };
@@ -65,3 +66,5 @@ int ask_talk(struct ipc_client *c, struct ask *a);
 int ask_custody(struct ipc_client *c, struct ask *a);
 /* A policyd that is locked or has no cloud has none. */
 int ask_outbox(struct ipc_client *c, struct ask *a);
+/* The same. */
+int ask_wanted(struct ipc_client *c, struct ask *a);

@@ -38,6 +38,10 @@ void request_pair(struct call *c);
 /* request-console.c */
 void request_console(struct call *c);
 /* request-handoffs.c */
+/* Opens the job and begins the session with that paired device, whose endpoints are added to *to;
+ * policyd has to have allowed it. EXISTS, BUSY. */
+int handoff_begin(const struct requests_parts *p, const uint8_t hid[HID_LEN],
+		  struct peers_target *to, struct kerr *err);
 void request_handoff(struct call *c);
 void request_jobs(struct call *c);
 void request_cancel(struct call *c);

@@ -36,6 +36,8 @@ agent_libagent_a_SOURCES = \
 	agent/link.h \
 	agent/listener.c \
 	agent/listener.h \
+	agent/wishes.c \
+	agent/wishes.h \
 	agent/lws-wire.c \
 	agent/lws-wire.h \
 	agent/overview.c \

@@ -6,25 +6,31 @@
 #include "agent/now.h"
 #include "agent/view.h"
 
+int handoff_begin(const struct requests_parts *p, const uint8_t hid[HID_LEN],
+		  struct peers_target *to, struct kerr *err)
+{
+	struct job *job = jobs_open(p->jobs, hid, true, now_ms());
+
+	if (!job)
+		return kerr_set(err, EBUSY, errno == EEXIST ? KCODE_EXISTS : KCODE_BUSY,
+				errno == EEXIST ? "This hand-off is under way already."
+						: "Too many hand-offs are open on this device.");
+	whereabouts_find(p->whereabouts, to->id, to->id_len, to);
+	memcpy(job->progress.peer, to->id, DEVICE_ID_LEN);
+	snprintf(job->progress.peer_name, sizeof(job->progress.peer_name), "%s", to->label);
+	control_broadcast(p->control, view_progress(job, now_ms()));
+	peers_handoff(p->peers, hid, to);
+	return 0;
+}
+
 static void handoff_now(struct call *c)
 {
-	const struct requests_parts *p = c->parts;
-	struct job *job = jobs_open(p->jobs, c->request.hid, true, now_ms());
 	struct kerr err = {0};
 
-	if (!job) {
-		kerr_set(&err, EBUSY, errno == EEXIST ? KCODE_EXISTS : KCODE_BUSY,
-			 errno == EEXIST ? "This hand-off is under way already."
-					 : "Too many hand-offs are open on this device.");
+	if (handoff_begin(c->parts, c->request.hid, &c->target, &err) < 0)
 		call_fail(c, &err);
-		return;
-	}
-	whereabouts_find(p->whereabouts, c->target.id, c->target.id_len, &c->target);
-	memcpy(job->progress.peer, c->target.id, DEVICE_ID_LEN);
-	snprintf(job->progress.peer_name, sizeof(job->progress.peer_name), "%s", c->target.label);
-	control_broadcast(p->control, view_progress(job, now_ms()));
-	peers_handoff(p->peers, c->request.hid, &c->target);
-	call_reply(c, json_pack("{s:b}", "started", 1));
+	else
+		call_reply(c, json_pack("{s:b}", "started", 1));
 }
 
 static void on_may_hand_off(void *user)

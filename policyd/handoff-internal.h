@@ -68,8 +68,29 @@ struct handoff_wish {
 	enum move_rung rung;
 };
 
+/* A VM that its owner wants here (handoff-fetch.c). A wish that is asked about is remembered until
+ * its place is needed; lost with policyd, like a request. Zeros: free. */
+#define FETCHES_MAX 8
+struct handoff_fetch {
+	uint8_t wish[HID_LEN], uuid[UUID_LEN], holder[DEVICE_ID_LEN];
+	uint64_t epoch, until_ms; /* of the VM; then nobody asks any more */
+	struct policyd_fetched now;
+};
+
+/* What was answered to the wish of another device, so that the same one has the same answer. */
+#define ANSWERS_MAX 32
+struct handoff_answer {
+	uint8_t wish[HID_LEN];
+	struct custody_statement said;
+	uint64_t until_ms; /* COMING: kithd may begin it */
+};
+
 struct handoffs {
 	struct core *core;
+	struct handoff_fetch fetches[FETCHES_MAX];
+	struct handoff_answer answers[ANSWERS_MAX];
+	size_t fetch_next, answer_next;
+	uint64_t news;					/* counts what changed in them */
 	struct handoff_wish wishes[STORE_REQUESTS_MAX]; /* the last ones */
 	size_t wish_next;
 	struct handoff list[HANDOFFS_MAX];
@@ -95,6 +116,15 @@ bool handoff_is_over(const struct handoff *ho);
 
 /* Records of one how it came to nothing; drops what is not committed (core_audit()). */
 void handoff_audit_end(const struct handoff *ho, const struct kerr *reason);
+
+/* -- VMs that shall come (handoff-fetch.c) -- */
+
+/* Its statements, which handoff_fetch_step() takes: `said` is the peer's, checked. */
+bool handoff_is_about_fetch(enum custody_statement_kind kind);
+int handoff_fetch_step(struct handoffs *h, const struct custody_statement *said,
+		       struct policyd_statement *out, struct kerr *err);
+/* Adds what the holders have to hear. */
+void handoff_fetch_outbox(struct handoffs *h, struct record_list *out);
 
 /* What was asked for with this request. BUSY if too many came after it. */
 int handoff_wish(const struct handoffs *h, const uint8_t hid[HID_LEN], enum move_rung *ret,

@@ -90,6 +90,17 @@ int handoff_bound_list(struct handoffs *h, struct record_list *out, struct kerr 
  * up later. */
 void handoff_end_workers(struct handoffs *h);
 
+/* The owner wants a VM here that another device of his has: that one is asked by way of the outbox,
+ * for a minute. *ret_wish is what to ask with how it stands. Commits. */
+int handoff_fetch(struct handoffs *h, const struct policyd_fetch *want, uint8_t ret_wish[HID_LEN],
+		  struct kerr *err);
+int handoff_fetch_status(struct handoffs *h, const uint8_t wish[HID_LEN],
+			 struct policyd_fetched *ret, struct kerr *err);
+/* Hand-offs that other devices' wishes allowed and that are to be begun. */
+void handoff_wanted(struct handoffs *h, struct record_list *out);
+/* Another number whenever a wish stands differently. */
+uint64_t handoff_news_count(const struct handoffs *h);
+
 /* Before a VM is taken into Kith's care here: where the owner's key is not kept, what begins its
  * custody chain is signed and kept. The caller commits. */
 int handoff_chain_begin(struct core *core, const uint8_t uuid[UUID_LEN], struct kerr *err);

@@ -23,6 +23,7 @@ policyd_libpolicyd_a_SOURCES = \
 	policyd/handoff-chain.c \
 	policyd/handoff-custody.c \
 	policyd/handoff-doubt.c \
+	policyd/handoff-fetch.c \
 	policyd/handoff-limits.c \
 	policyd/handoff-mail.c \
 	policyd/handoff-offer.c \

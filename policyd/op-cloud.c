@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "policyd/core.h"
 #include "policyd/dispatch.h"
+#include "policyd/handoff.h"
 #include "policyd/pairdesk.h"
 #include "policyd/server.h"
 
@@ -54,6 +55,7 @@ OP_HANDLER(op_changes)
 	policyd_status_put(&w, &status);
 	policyd_pair_status_put(&w, &window);
 	wbuf_bytes(&w, mark, sizeof(mark));
+	wbuf_u64(&w, handoff_news_count(caller->handoffs));
 	if (wbuf_error(&w) < 0)
 		return kerr_set(err, EIO, KCODE_FAILED, "What may have changed has no room.");
 	crypto_hash_sha256(ret->bytes, w.data, w.len);

@@ -46,6 +46,26 @@ OP_HANDLER(op_move_request)
 	return handoff_request(caller->handoffs, PERSON_ROLE_OWNER, q, ret->hid, err);
 }
 
+OP_HANDLER(op_fetch)
+{
+	struct policyd_hid *ret = reply;
+
+	return handoff_fetch(caller->handoffs, request, ret->hid, err);
+}
+
+OP_HANDLER(op_fetch_status)
+{
+	const struct policyd_hid *q = request;
+
+	return handoff_fetch_status(caller->handoffs, q->hid, reply, err);
+}
+
+OP_HANDLER(op_wanted)
+{
+	handoff_wanted(caller->handoffs, reply);
+	return 0;
+}
+
 OP_HANDLER(op_abort_request)
 {
 	const struct policyd_hid *q = request;

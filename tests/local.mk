@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	tests/unit/test-domain-host \
 	tests/unit/test-domain-limits \
 	tests/unit/test-doubt \
+	tests/unit/test-fetch \
 	tests/unit/test-estimate \
 	tests/unit/test-evidence \
 	tests/unit/test-exchange \
@@ -101,6 +102,7 @@ LAB_TESTS = \
 	tests/integration/test_config.py \
 	tests/integration/test_console.py \
 	tests/integration/test_faults.py \
+	tests/integration/test_fetch.py \
 	tests/integration/test_handoff.py \
 	tests/integration/test_hostile.py \
 	tests/integration/test_locked.py \
@@ -219,6 +221,7 @@ EXTRA_DIST += tests/check \
 	tests/lab/oracle.py \
 	tests/lab/serialwatch.py \
 	tests/lab/shell.py \
+	tests/lab/picture.py \
 	tests/lab/tap.py \
 	tests/lab/terminal.py \
 	tests/lab/tpmmux.py \

@@ -140,6 +140,9 @@ static const struct {
 } meant[] = {
 	{"migrate", "move"},
 	{"send", "move"},
+	{"pull", "fetch"},
+	{"bring", "fetch"},
+	{"get", "fetch"},
 	{"list", "vms"},
 	{"ls", "vms"},
 	{"peers", "devices"},

@@ -266,6 +266,17 @@ const struct command commands[] = {
 		 "it cannot begin: another hand-off, a device that is away. --all moves every VM "
 		 "that is here and in Kith's "
 		 "care, one after another; the exit status is that of the first refusal."},
+	{"fetch",
+	 NULL,
+	 {WORD("VM", FILLS_VM)},
+	 .min = 1,
+	 .options = OPT_BIT(OPT_QUIET) | OPT_BIT(OPT_RUNG),
+	 .exits = MOVES,
+	 .run = cmd_fetch,
+	 .help = "bring a VM here from the device of yours that has it",
+	 .more = "That device is asked, decides by the VM's policy as if you sat there, and hands "
+		 "it over; the rest is as with `kith move`. It has to be a VM that was here "
+		 "before, or left from here."},
 	{"jobs", .options = OPT_BIT(OPT_ALL), .run = cmd_jobs,
 	 .help = "hand-offs that are under way, from here and to here",
 	 .more = "VM, other device, phase, percent, what is left, and when it began. --all shows "

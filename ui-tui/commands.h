@@ -133,6 +133,7 @@ int cmd_policy_why(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_log(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_move(struct cli *cli, int argc, char **argv, struct kerr *err);
+int cmd_fetch(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_jobs(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_watch(struct cli *cli, int argc, char **argv, struct kerr *err);
 int cmd_cancel(struct cli *cli, int argc, char **argv, struct kerr *err);

@@ -135,7 +135,9 @@ int cli_find_device(struct cli *cli, const char *word, uint8_t ret_id[DEVICE_ID_
 		return 0;
 	if (!found && strcmp(word, cli->config.name) == 0)
 		return kerr_set(err, EINVAL, KCODE_USAGE,
-				"\"%.63s\" is this device itself; name another one.", word);
+				"\"%.63s\" is this device itself; name another one. To bring a VM "
+				"here, `kith fetch VM`.",
+				word);
 	if (!found)
 		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
 				"No device called \"%.63s\" is paired or in sight.", word);

@@ -374,6 +374,29 @@ int policyd_client_why(struct ipc_client *c, const struct policyd_question *ques
 	return call(c, POLICYD_OP_WHY, question, ret, err);
 }
 
+int policyd_client_fetch(struct ipc_client *c, const uint8_t uuid[UUID_LEN], enum move_rung rung,
+			 uint8_t ret_wish[HID_LEN], struct kerr *err)
+{
+	struct policyd_fetch q = {.rung = rung};
+	struct policyd_hid v;
+	int r;
+
+	memcpy(q.uuid, uuid, UUID_LEN);
+	r = call(c, POLICYD_OP_FETCH, &q, &v, err);
+	if (r == 0)
+		memcpy(ret_wish, v.hid, HID_LEN);
+	return r;
+}
+
+int policyd_client_fetch_status(struct ipc_client *c, const uint8_t wish[HID_LEN],
+				struct policyd_fetched *ret, struct kerr *err)
+{
+	struct policyd_hid q;
+
+	memcpy(q.hid, wish, HID_LEN);
+	return call(c, POLICYD_OP_FETCH_STATUS, &q, ret, err);
+}
+
 int policyd_client_move_request(struct ipc_client *c, const uint8_t uuid[UUID_LEN],
 				const uint8_t device[DEVICE_ID_LEN], enum move_rung rung,
 				uint8_t ret_hid[HID_LEN], struct kerr *err)
@@ -465,6 +488,7 @@ int policyd_client_converse(struct ipc_client *c, const struct policyd_talk *tal
 	return call(c, POLICYD_OP_CONVERSE, talk, ret, err);
 }
 
+DEFINE_LIST_STUB(policyd_client_wanted, POLICYD_OP_WANTED, struct policyd_wanted)
 DEFINE_LIST_STUB(policyd_client_custody_outbox, POLICYD_OP_CUSTODY_OUTBOX, struct policyd_letter)
 
 int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_ID_LEN],

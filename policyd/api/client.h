@@ -63,6 +63,12 @@ int policyd_client_policy_set(struct ipc_client *c, const uint8_t uuid[UUID_LEN]
 			      const char *text, const void *compiled, size_t compiled_len,
 			      uint64_t *ret_version, struct kerr *err);
 
+/* Asks the device that has the VM for it; *ret_wish is what to ask with how that stands. */
+int policyd_client_fetch(struct ipc_client *c, const uint8_t uuid[UUID_LEN], enum move_rung rung,
+			 uint8_t ret_wish[HID_LEN], struct kerr *err);
+int policyd_client_fetch_status(struct ipc_client *c, const uint8_t wish[HID_LEN],
+				struct policyd_fetched *ret, struct kerr *err);
+
 struct policyd_policy {
 	uint64_t version;
 	uint8_t owner_id[HASH_LEN];
@@ -109,6 +115,9 @@ int policyd_client_custody_step(struct ipc_client *c, const uint8_t peer[DEVICE_
 				size_t *ret_len, struct kerr *err);
 
 /* Statements that peers have to hear again and again until they answer. */
+/* Hand-offs that another device's wish allowed. */
+int policyd_client_wanted(struct ipc_client *c, struct policyd_wanted **ret, size_t *ret_n,
+			  struct kerr *err);
 int policyd_client_custody_outbox(struct ipc_client *c, struct policyd_letter **ret, size_t *ret_n,
 				  struct kerr *err);
 

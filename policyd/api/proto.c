@@ -24,8 +24,17 @@ static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = 
 	[CUSTODY_STATEMENT_ASK] = "ask",	 [CUSTODY_STATEMENT_WHERE] = "where",
 	[CUSTODY_STATEMENT_HELD] = "held",	 [CUSTODY_STATEMENT_NOT_HELD] = "not-held",
 	[CUSTODY_STATEMENT_ADOPT] = "adopt",	 [CUSTODY_STATEMENT_CLAIM] = "claim",
+	[CUSTODY_STATEMENT_WANT] = "want",	 [CUSTODY_STATEMENT_COMING] = "coming",
+	[CUSTODY_STATEMENT_STAYS] = "stays",
 };
 DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
+
+static const char *const fetch_state_names[_FETCH_STATE_MAX] = {
+	[FETCH_ASKING] = "asking",
+	[FETCH_COMING] = "coming",
+	[FETCH_STAYS] = "stays",
+};
+DEFINE_NAMES(fetch_state, enum fetch_state, _FETCH_STATE_MAX)
 
 static const char *const custody_record_names[_CUSTODY_RECORD_MAX] = {
 	[CUSTODY_PREP] = "prep",	 [CUSTODY_RELEASED] = "released",
@@ -375,6 +384,28 @@ static void policyd_move_code(struct coder *c, struct policyd_move *v)
 	CODE_ENUM(c, v->rung, _MOVE_RUNG_MAX);
 }
 DEFINE_RECORD(policyd_move)
+
+static void policyd_fetch_code(struct coder *c, struct policyd_fetch *v)
+{
+	CODE_BYTES(c, v->uuid);
+	CODE_ENUM(c, v->rung, _MOVE_RUNG_MAX);
+}
+DEFINE_RECORD(policyd_fetch)
+
+static void policyd_fetched_code(struct coder *c, struct policyd_fetched *v)
+{
+	CODE_ENUM(c, v->state, _FETCH_STATE_MAX);
+	CODE_BYTES(c, v->hid);
+	code_kerr(c, &v->reason);
+}
+DEFINE_RECORD(policyd_fetched)
+
+static void policyd_wanted_code(struct coder *c, struct policyd_wanted *v)
+{
+	CODE_BYTES(c, v->hid);
+	CODE_BYTES(c, v->device);
+}
+DEFINE_RECORD(policyd_wanted)
 
 static void policyd_range_code(struct coder *c, struct policyd_range *v)
 {

@@ -62,6 +62,9 @@ enum custody_statement_kind {
 	CUSTODY_STATEMENT_NOT_HELD, /* its answer: I do not; the highest epoch I know */
 	CUSTODY_STATEMENT_ADOPT,    /* only in custody chains: the VM's owner says who holds it */
 	CUSTODY_STATEMENT_CLAIM,    /* only in custody chains: the owner's decision after a doubt */
+	CUSTODY_STATEMENT_WANT, /* its owner wants the VM here; epoch: the VM's; hid: which wish */
+	CUSTODY_STATEMENT_COMING, /* its answer: by the hand-off hid */
+	CUSTODY_STATEMENT_STAYS,  /* its answer to the wish hid: no; epoch: a kcode, why */
 	_CUSTODY_STATEMENT_MAX,
 };
 DECLARE_NAMES(custody_statement_kind, enum custody_statement_kind);
@@ -345,6 +348,31 @@ struct policyd_move {
 	enum move_rung rung;
 };
 
+/* A VM that is on another device of the owner's, and shall come here. */
+struct policyd_fetch {
+	uint8_t uuid[UUID_LEN];
+	enum move_rung rung;
+};
+
+enum fetch_state {
+	FETCH_ASKING, /* the device that has it was not heard yet */
+	FETCH_COMING, /* it agreed: see `hid` */
+	FETCH_STAYS,  /* it refused, or was not heard in time: see `reason` */
+	_FETCH_STATE_MAX,
+};
+DECLARE_NAMES(fetch_state, enum fetch_state);
+
+struct policyd_fetched {
+	enum fetch_state state;
+	uint8_t hid[HID_LEN]; /* of the hand-off that brings it */
+	struct kerr reason;
+};
+
+/* A hand-off that policyd allowed because another device asked: for kithd to begin. */
+struct policyd_wanted {
+	uint8_t hid[HID_LEN], device[DEVICE_ID_LEN];
+};
+
 struct policyd_range {
 	uint64_t from; /* seq */
 	uint16_t max;
@@ -490,6 +518,9 @@ DECLARE_CODEC(policyd_conversation);
 DECLARE_RECORD(policyd_nothing);
 DECLARE_RECORD(policyd_flag);
 DECLARE_RECORD(policyd_mark);
+DECLARE_RECORD(policyd_fetch);
+DECLARE_RECORD(policyd_fetched);
+DECLARE_RECORD(policyd_wanted);
 DECLARE_RECORD(policyd_number);
 DECLARE_RECORD(policyd_uuid);
 DECLARE_RECORD(policyd_hid);

@@ -81,6 +81,10 @@
 	/* Both audits, once they were found whole: a changed, missing or moved record refuses. */ \
 	R(AUDIT_VERIFY, 41, "audit-verify", WHO_OWNER, NEEDS_DEVICE, 0, nothing, audit_log, LIST,  \
 	  op_audit_verify)                                                                         \
+	/* Asks the device that has a VM to hand it over to this one; then, how that stands. */    \
+	R(FETCH, 42, "fetch", WHO_OWNER, NEEDS_TPM, POLICYD_SMALL, fetch, hid, ONE, op_fetch)      \
+	R(FETCH_STATUS, 43, "fetch-status", WHO_OWNER, NEEDS_READY, POLICYD_SMALL, hid, fetched,   \
+	  ONE, op_fetch_status)                                                                    \
                                                                                                    \
 	/* -- kithd -- */                                                                          \
 	R(TLS_LEAF, 64, "tls-leaf", WHO_AGENT, NEEDS_DEVICE, POLICYD_MEDIUM, spki, leaf, ONE,      \
@@ -93,6 +97,8 @@
 	  statement, ONE, op_custody_step)                                                         \
 	R(CUSTODY_OUTBOX, 73, "custody-outbox", WHO_AGENT, NEEDS_READY, 0, nothing, letter, LIST,  \
 	  op_custody_outbox)                                                                       \
+	/* Hand-offs that were allowed because another device of the owner's asked. */             \
+	R(WANTED, 74, "wanted", WHO_AGENT, NEEDS_READY, 0, nothing, wanted, LIST, op_wanted)       \
                                                                                                    \
 	/* -- kith-mover -- */                                                                     \
 	/* Once per hand-off and side. */                                                          \

@@ -149,7 +149,7 @@ def there_and_back(tap: Tap, laptop: Device, terminal: Terminal, desktop: Device
     other.wait("here, running")
     tap.equal(guest.state(desktop), "running", "and then it moves")
     terminal.press("b")
-    tap.ok(terminal.wait('"work" is on "desktop": use `kith` there'),
+    tap.ok(terminal.wait('"work" is on "desktop": `kith fetch` brings it here'),
            "what is elsewhere is not fetched, and it says where to do it")
     laptop.rate("300mbit")
     move(tap, other, terminal, ["b"], "back, by one key")

@@ -72,6 +72,7 @@ static bool kithds_own(unsigned op)
 	case POLICYD_OP_CUSTODY_STEP:
 	case POLICYD_OP_CUSTODY_OUTBOX:
 	case POLICYD_OP_CHANGES:
+	case POLICYD_OP_WANTED:
 		return true;
 	default:
 		return false;

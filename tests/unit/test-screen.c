@@ -364,7 +364,7 @@ static void test_elsewhere(void)
 	desk_begin(&d, false);
 	desk_press(&d, "j\n");
 	desk_draw(&d, 80, 24);
-	g_assert_true(desk_shows(&d, "\"mail\" is on \"desktop\": use `kith` there"));
+	g_assert_true(desk_shows(&d, "\"mail\" is on \"desktop\": `kith fetch` brings it here"));
 	g_assert_false(desk_wished(&d, WISH_PLAN, &w));
 	/* One that is not paired is no place to go. */
 	desk_press(&d, "k\nj\n");

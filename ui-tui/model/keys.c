@@ -162,13 +162,14 @@ static void open_plan(struct ui *ui, const struct model_vm *vm, const struct mod
 	ui_wish(ui, WISH_PLAN)->target = *t;
 }
 
-/* Only from where it is: no device can fetch a VM from another one. */
+/* From here only what is here goes; what is elsewhere is fetched by a command. */
 static bool may_leave(struct ui *ui, const struct model_vm *vm)
 {
 	if (vm->here || vm->locked || !vm->managed)
 		return true;
-	ui_say(ui, STYLE_WARN, "! \"%s\" is on \"%s\": use `kith` there, and press b on it.",
-	       vm->name, *vm->holder_name ? vm->holder_name : "another device");
+	ui_say(ui, STYLE_WARN,
+	       "! \"%s\" is on \"%s\": `kith fetch` brings it here, or b on it there.", vm->name,
+	       *vm->holder_name ? vm->holder_name : "another device");
 	return false;
 }
 
