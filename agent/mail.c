@@ -52,8 +52,8 @@ static void set_state(const struct mail *m, struct addressee *to, enum mail_stat
 	if (to->state == state)
 		return;
 	whereabouts_label(m->parts.whereabouts, to->peer, label, sizeof(label));
-	log_notice("mail", "%s has to hear about a VM: %s -> %s%s%s", label, state_names[to->state],
-		   state_names[state], *because ? ": " : "", because);
+	log_notice("mail", "%s has to hear about an undecided hand-off: %s -> %s%s%s", label,
+		   state_names[to->state], state_names[state], *because ? ": " : "", because);
 	to->state = state;
 }
 
@@ -115,7 +115,7 @@ static void mail_drop(struct mail *m, struct addressee *to)
 
 	whereabouts_label(m->parts.whereabouts, to->peer, label, sizeof(label));
 	if (to->state != MAIL_NEW)
-		log_notice("mail", "%s has to hear of nothing any more.", label);
+		log_notice("mail", "%s has to hear of no hand-off any more.", label);
 	*to = m->rows[--m->count];
 }
 
