@@ -388,8 +388,9 @@ static const struct overview_hooks overview_hooks = {prepare_overview, on_overvi
 
 static gboolean on_housekeeping(gpointer data);
 
-static void keep_house(struct agent *a)
+static void keep_house(void *user)
 {
+	struct agent *a = user;
 	guint every = overview_window_open(a->overview) ? WINDOW_MS : HOUSEKEEPING_MS;
 
 	/* Begun anew at each change it might never come to its end. */
@@ -401,15 +402,10 @@ static void keep_house(struct agent *a)
 	a->housekeeping = g_timeout_add(every, on_housekeeping, a);
 }
 
-static void after_look(void *user)
-{
-	keep_house(user);
-}
-
 static void agent_look(struct agent *a)
 {
 	a->last_look = now_ms();
-	overview_refresh(a->overview, after_look, a);
+	overview_refresh(a->overview, keep_house, a);
 }
 
 static gboolean on_housekeeping(gpointer data)

@@ -36,8 +36,6 @@ agent_libagent_a_SOURCES = \
 	agent/link.h \
 	agent/listener.c \
 	agent/listener.h \
-	agent/wishes.c \
-	agent/wishes.h \
 	agent/lws-wire.c \
 	agent/lws-wire.h \
 	agent/overview.c \
@@ -67,7 +65,9 @@ agent_libagent_a_SOURCES = \
 	agent/view.c \
 	agent/view.h \
 	agent/whereabouts.c \
-	agent/whereabouts.h
+	agent/whereabouts.h \
+	agent/wishes.c \
+	agent/wishes.h
 agent_libagent_a_CFLAGS = \
 	$(AM_CFLAGS) $(SODIUM_CFLAGS) $(GLIB_CFLAGS) $(LWS_CFLAGS) $(JANSSON_CFLAGS) \
 	$(OPENSSL_CFLAGS)

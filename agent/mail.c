@@ -11,7 +11,6 @@
 
 #define ADDRESSEES_MAX 16
 #define LOOK_MS 5000 /* between looks, while somebody has to hear something */
-#define SOON_MS 50
 
 enum mail_state {
 	MAIL_NEW,
@@ -128,22 +127,8 @@ static gboolean mail_on_timer(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-static void look_later(struct mail *m)
+static void take_outbox(struct mail *m, const struct ask *ask)
 {
-	if (!m->timer)
-		m->timer = g_timeout_add(m->again ? SOON_MS : LOOK_MS, mail_on_timer, m);
-	m->again = false;
-}
-
-static void on_outbox(struct ask *ask, void *user)
-{
-	struct mail *m = user;
-
-	m->asked = false;
-	if (m->again || ask->r < 0)
-		look_later(m);
-	if (ask->r < 0)
-		return;
 	for (size_t i = 0; i < m->count; i++)
 		m->rows[i].wanted = false;
 	for (size_t i = 0; i < ask->letter_count; i++)
@@ -156,8 +141,20 @@ static void on_outbox(struct ask *ask, void *user)
 		else if (!to->talking)
 			mail_drop(m, to);
 	}
-	if (m->count)
-		look_later(m);
+}
+
+static void on_outbox(struct ask *ask, void *user)
+{
+	struct mail *m = user;
+	bool again = m->again;
+
+	m->asked = m->again = false;
+	if (ask->r == 0)
+		take_outbox(m, ask);
+	if (again)
+		mail_look(m);
+	else if ((m->count || ask->r < 0) && !m->timer)
+		m->timer = g_timeout_add(LOOK_MS, mail_on_timer, m);
 }
 
 void mail_look(struct mail *m)

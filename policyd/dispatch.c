@@ -96,30 +96,34 @@ static int send_reply(int fd, const struct ipc_msg *msg, uint32_t flags, const s
 	return r < 0 ? -ECONNRESET : 0;
 }
 
-/* For the journal: people are told what they may not do, not what it is called here. */
-static const char *name_of(uint16_t number)
+static const struct ipc_op *row_of(uint16_t number)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (table[i].op == number)
-			return table[i].name;
-	return "unknown";
+			return &table[i];
+	return NULL;
+}
+
+/* For the journal: people are told what they may not do, not what it is called here. */
+static const char *name_of(uint16_t number)
+{
+	const struct ipc_op *row = row_of(number);
+
+	return row ? row->name : "unknown";
 }
 
 /* Who has no right to a request that only the owner has is recorded, by account (S2-05): equal ones
  * are counted, so that nobody fills the log. */
 static void record_refused(struct caller *caller, const struct ipc_msg *msg)
 {
+	const struct ipc_op *row = row_of(msg->op);
 	struct kerr why = {0};
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].op == msg->op && table[i].who == WHO_OWNER &&
-		    !(caller->who & WHO_OWNER)) {
-			kerr_set(&why, EPERM, KCODE_NOT_ALLOWED,
-				 "The local account %u asked for this, and is not the owner's.",
-				 caller->uid);
-			core_audit_peer(caller->core, "", caller->core->config.name, "",
-					table[i].name, &why);
-		}
+	if (!row || row->who != WHO_OWNER || caller->who & WHO_OWNER)
+		return;
+	kerr_set(&why, EPERM, KCODE_NOT_ALLOWED,
+		 "The local account %u asked for this, and is not the owner's.", caller->uid);
+	core_audit_peer(caller->core, "", caller->core->config.name, "", row->name, &why);
 }
 
 int dispatch(struct caller *caller, int fd, struct ipc_msg *msg, uint8_t *out, size_t size)

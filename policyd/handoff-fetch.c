@@ -70,7 +70,7 @@ int handoff_fetch(struct handoffs *h, const struct policyd_fetch *want, uint8_t 
 		  struct kerr *err)
 {
 	struct core *core = h->core;
-	struct handoff_fetch *f = &h->fetches[h->fetch_next++ % FETCHES_MAX];
+	struct handoff_fetch *f;
 	struct store_peer peer = {0};
 	struct custody_view view = {0};
 	int r = store_custody_get(core->store, want->uuid, &view, err);
@@ -82,6 +82,7 @@ int handoff_fetch(struct handoffs *h, const struct policyd_fetch *want, uint8_t 
 		r = store_commit(core->store, COMMIT_PLAIN, err);
 	if (r < 0)
 		return r;
+	f = &h->fetches[h->fetch_next++ % FETCHES_MAX];
 	*f = (struct handoff_fetch){.epoch = view.epoch, .until_ms = clock_ms() + FETCH_MS};
 	make_wish(want->rung, f->wish);
 	memcpy(f->uuid, want->uuid, UUID_LEN);
@@ -217,7 +218,8 @@ static const struct handoff_answer *answered(const struct handoffs *h,
 
 /* The owner is at the other device, and that this is so the wish says, signed by a device of his:
  * his policy decides, and both devices prove themselves in the session as always. */
-static void decide_wish(struct handoffs *h, const struct custody_statement *said)
+static const struct handoff_answer *decide_wish(struct handoffs *h,
+						const struct custody_statement *said)
 {
 	struct handoff_answer *a = &h->answers[h->answer_next++ % ANSWERS_MAX];
 	struct policyd_move move = {0};
@@ -232,43 +234,38 @@ static void decide_wish(struct handoffs *h, const struct custody_statement *said
 	if (r < 0) {
 		custody_statement_make(CUSTODY_STATEMENT_STAYS, said->hid, said->uuid, why.code,
 				       h->core->id.id, said->from, &a->said);
-		return;
+		return a;
 	}
 	custody_statement_make(CUSTODY_STATEMENT_COMING, hid, said->uuid, said->epoch,
 			       h->core->id.id, said->from, &a->said);
 	a->until_ms = clock_ms() + HANDOFF_REQUEST_MS;
 	h->news++;
+	return a;
 }
 
 void handoff_wanted(struct handoffs *h, struct record_list *out)
 {
 	for (size_t i = 0; i < ANSWERS_MAX; i++) {
 		const struct handoff_answer *a = &h->answers[i];
-		struct policyd_wanted start;
+		struct policyd_wanted wanted;
 
 		if (clock_ms() >= a->until_ms || handoff_find(h, a->said.hid))
 			continue;
-		memcpy(start.hid, a->said.hid, HID_LEN);
-		memcpy(start.device, a->said.to, DEVICE_ID_LEN);
-		record_list_add(out, &start);
+		memcpy(wanted.hid, a->said.hid, HID_LEN);
+		memcpy(wanted.device, a->said.to, DEVICE_ID_LEN);
+		record_list_add(out, &wanted);
 	}
 }
 
-int handoff_fetch_step(struct handoffs *h, const struct custody_statement *said,
-		       struct policyd_statement *out, struct kerr *err _unused_)
+void handoff_fetch_step(struct handoffs *h, const struct custody_statement *said,
+			struct policyd_statement *out)
 {
 	static const struct custody_statement none;
 	const struct handoff_answer *a = NULL;
 
-	if (said->kind != CUSTODY_STATEMENT_WANT) {
+	if (said->kind == CUSTODY_STATEMENT_WANT)
+		a = answered(h, said) ?: decide_wish(h, said);
+	else
 		hear_answer(h, said);
-	} else {
-		a = answered(h, said);
-		if (!a) {
-			decide_wish(h, said);
-			a = answered(h, said);
-		}
-	}
 	handoff_sign_statement(h->core, a ? &a->said : &none, out);
-	return 0;
 }

@@ -121,8 +121,8 @@ void handoff_audit_end(const struct handoff *ho, const struct kerr *reason);
 
 /* Its statements, which handoff_fetch_step() takes: `said` is the peer's, checked. */
 bool handoff_is_about_fetch(enum custody_statement_kind kind);
-int handoff_fetch_step(struct handoffs *h, const struct custody_statement *said,
-		       struct policyd_statement *out, struct kerr *err);
+void handoff_fetch_step(struct handoffs *h, const struct custody_statement *said,
+			struct policyd_statement *out);
 /* Adds what the holders have to hear. */
 void handoff_fetch_outbox(struct handoffs *h, struct record_list *out);
 

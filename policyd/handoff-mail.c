@@ -158,8 +158,10 @@ int handoff_custody_step(struct handoffs *h, const uint8_t peer[DEVICE_ID_LEN], 
 	    memcmp(st.to, core->id.id, DEVICE_ID_LEN) != 0)
 		return kerr_set(err, EACCES, KCODE_ATTEST_BINDING,
 				"The statement is not from that device to this one.");
-	if (handoff_is_about_fetch(st.kind))
-		return handoff_fetch_step(h, &st, out, err);
+	if (handoff_is_about_fetch(st.kind)) {
+		handoff_fetch_step(h, &st, out);
+		return 0;
+	}
 	if (handoff_is_about_doubt(st.kind))
 		return handoff_doubt_step(core, &st, data, len, out, err);
 	r = store_custody_by_hid(core->store, st.hid, &view, NULL);

@@ -154,25 +154,32 @@ int store_log_append(struct store *s, enum store_log log, void *record, uint64_t
 	return r < 0 ? r : sql_put(s, err, &log_table, "INSERT OR REPLACE", &ends);
 }
 
-int store_log_verify(struct store *s, enum store_log log, struct kerr *err)
+static int verify(struct store *s, enum store_log log, struct log_ends *ends, struct kerr *err)
 {
 	_cleanup_free_ void *list = NULL;
-	struct log_ends ends;
-	struct chain_link *at = &ends.base;
+	struct chain_link at;
 	size_t n;
-	int r = get_ends(s, log, &ends, err);
+	int r = get_ends(s, log, ends, err);
 
 	if (r == 0)
 		r = sql_list(s, err, logs[log].table, &list, &n, "ORDER BY seq");
 	if (r < 0)
 		return r;
+	at = ends->base;
 	/* Where all hold that are there, the newest may be missing. */
-	if (chain_follow(logs[log].chain, at, list, n) == 0 &&
-	    memcmp(at, &ends.head, sizeof(*at)) == 0)
+	if (chain_follow(logs[log].chain, &at, list, n) == 0 &&
+	    memcmp(&at, &ends->head, sizeof(at)) == 0)
 		return 0;
 	return kerr_set(err, EBADMSG, KCODE_FAILED,
 			"The %s was changed: what follows record %llu does not fit the chain.",
-			logs[log].name, (unsigned long long)at->seq);
+			logs[log].name, (unsigned long long)at.seq);
+}
+
+int store_log_verify(struct store *s, enum store_log log, struct kerr *err)
+{
+	struct log_ends ends;
+
+	return verify(s, log, &ends, err);
 }
 
 int store_verify(struct store *s, struct kerr *err)
@@ -200,10 +207,8 @@ int store_audit_verify(struct store *s, enum store_log log, struct policyd_audit
 		       struct kerr *err)
 {
 	struct log_ends ends;
-	int r = store_log_verify(s, log, err);
+	int r = verify(s, log, &ends, err);
 
-	if (r == 0)
-		r = get_ends(s, log, &ends, err);
 	if (r < 0)
 		return r;
 	ret->kept = ends.kept;

@@ -29,10 +29,10 @@ UNIT_TESTS = \
 	tests/unit/test-domain-host \
 	tests/unit/test-domain-limits \
 	tests/unit/test-doubt \
-	tests/unit/test-fetch \
 	tests/unit/test-estimate \
 	tests/unit/test-evidence \
 	tests/unit/test-exchange \
+	tests/unit/test-fetch \
 	tests/unit/test-firmware \
 	tests/unit/test-gateway \
 	tests/unit/test-hijack \
@@ -219,9 +219,9 @@ EXTRA_DIST += tests/check \
 	tests/lab/lab.py \
 	tests/lab/netns.py \
 	tests/lab/oracle.py \
+	tests/lab/picture.py \
 	tests/lab/serialwatch.py \
 	tests/lab/shell.py \
-	tests/lab/picture.py \
 	tests/lab/tap.py \
 	tests/lab/terminal.py \
 	tests/lab/tpmmux.py \

@@ -77,6 +77,15 @@ int cli_agent(struct cli *cli, json_t *request, json_t **ret, struct kerr *err)
 	return r;
 }
 
+int cli_watch(struct cli *cli, struct kerr *err)
+{
+	json_t *result = NULL;
+	int r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+
+	json_decref(result);
+	return r;
+}
+
 int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *err)
 {
 	int r;

@@ -57,6 +57,9 @@ int cli_wait_ms(const struct cli *cli, int most_ms);
 /* True while --timeout leaves more than so many ms to wait; always without it. */
 bool cli_left(const struct cli *cli, uint64_t ms);
 
+/* From now on kithd tells its events. */
+int cli_watch(struct cli *cli, struct kerr *err);
+
 /* Next event of kithd (new reference), waiting at most `timeout_ms`; *ret NULL if none came. */
 int cli_agent_event(struct cli *cli, int timeout_ms, json_t **ret, struct kerr *err);
 

@@ -58,7 +58,6 @@ int cmd_fetch(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 	struct moving m = {.step = MOVING_FOLLOW, .target = {.rung = MOVE_RUNG_ANY}};
 	uint8_t wish[HID_LEN], hid[HID_LEN];
 	struct ipc_client *policyd;
-	json_t *result;
 	int r = cli_policyd(cli, &policyd, err);
 
 	if (rung)
@@ -67,10 +66,9 @@ int cmd_fetch(struct cli *cli, int argc _unused_, char **argv, struct kerr *err)
 		r = cli_find_vm(cli, argv[0], m.target.uuid, m.target.vm, err);
 	/* Listen first, as it may come at once. */
 	if (r == 0)
-		r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+		r = cli_watch(cli, err);
 	if (r < 0)
 		return r;
-	json_decref(result);
 	r = policyd_client_fetch(policyd, m.target.uuid, m.target.rung, wish, err);
 	if (r == 0 && !cli->json)
 		printf("Asking for \"%s\" ...\n", m.target.vm);

@@ -143,12 +143,10 @@ static int find_job(struct cli *cli, const char *word, struct model_job *ret, st
 /* Events first, so that the end is not missed. */
 static int find_watched(struct cli *cli, const char *word, struct moving *ret, struct kerr *err)
 {
-	json_t *result;
-	int r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+	int r = cli_watch(cli, err);
 
 	if (r < 0)
 		return r;
-	json_decref(result);
 	*ret = (struct moving){.step = MOVING_FOLLOW};
 	r = find_job(cli, word, &ret->job, err);
 	if (r < 0)

@@ -122,21 +122,21 @@ static int attach(struct cli *cli, const struct moving *m, json_t **ret, struct 
 {
 	json_t *result, *job;
 	size_t i;
-	int r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+	int r = cli_watch(cli, err);
 
 	*ret = NULL;
+	if (r == 0)
+		r = cli_agent(cli, json_pack("{s:s}", "op", "jobs"), &result, err);
 	if (r < 0)
 		return r;
+	json_array_foreach(json_object_get(result, "jobs"), i, job)
+	{
+		if (strcmp(model_text(job, "hid"), m->hid) != 0)
+			continue;
+		json_object_set_new(job, "event", json_string("progress"));
+		*ret = json_incref(job);
+	}
 	json_decref(result);
-	r = cli_agent(cli, json_pack("{s:s}", "op", "jobs"), &result, err);
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(result, "jobs"), i,
-			   job) if (strcmp(model_text(job, "hid"), m->hid) == 0) *ret =
-		json_incref(job);
-	json_decref(result);
-	if (*ret)
-		json_object_set_new(*ret, "event", json_string("progress"));
 	return 0;
 }
 

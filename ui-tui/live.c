@@ -67,13 +67,11 @@ int live_run(struct cli *cli, int (*print)(struct cli *cli, struct kerr *err), i
 	     struct kerr *err)
 {
 	struct told told = {0};
-	json_t *result;
 	bool first = true;
-	int r = cli_agent(cli, json_pack("{s:s}", "op", "watch"), &result, err);
+	int r = cli_watch(cli, err);
 
 	if (r < 0)
 		return r;
-	json_decref(result);
 	do {
 		print_head(cli, first);
 		first = false;

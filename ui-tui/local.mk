@@ -8,8 +8,8 @@ ui_tui_libui_a_SOURCES = \
 	ui-tui/cmd-console.c \
 	ui-tui/cmd-device.c \
 	ui-tui/cmd-disks.c \
-	ui-tui/cmd-fetch.c \
 	ui-tui/cmd-doctor.c \
+	ui-tui/cmd-fetch.c \
 	ui-tui/cmd-jobs.c \
 	ui-tui/cmd-log.c \
 	ui-tui/cmd-move.c \

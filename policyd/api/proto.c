@@ -29,13 +29,6 @@ static const char *const custody_statement_kind_names[_CUSTODY_STATEMENT_MAX] = 
 };
 DEFINE_NAMES(custody_statement_kind, enum custody_statement_kind, _CUSTODY_STATEMENT_MAX)
 
-static const char *const fetch_state_names[_FETCH_STATE_MAX] = {
-	[FETCH_ASKING] = "asking",
-	[FETCH_COMING] = "coming",
-	[FETCH_STAYS] = "stays",
-};
-DEFINE_NAMES(fetch_state, enum fetch_state, _FETCH_STATE_MAX)
-
 static const char *const custody_record_names[_CUSTODY_RECORD_MAX] = {
 	[CUSTODY_PREP] = "prep",	 [CUSTODY_RELEASED] = "released",
 	[CUSTODY_ABORTED] = "aborted",	 [CUSTODY_DONE] = "done",

@@ -360,7 +360,6 @@ enum fetch_state {
 	FETCH_STAYS,  /* it refused, or was not heard in time: see `reason` */
 	_FETCH_STATE_MAX,
 };
-DECLARE_NAMES(fetch_state, enum fetch_state);
 
 struct policyd_fetched {
 	enum fetch_state state;

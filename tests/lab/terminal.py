@@ -11,6 +11,7 @@ from shell import LabError, wait_for
 
 COLOUR = re.compile(r"\x1b\[(?:[0-9]*;)*(?:3[0-8]|9[0-7]|4[0-8])[;m]")
 
+
 def sanitizers(log: object) -> dict[str, str]:
     """For a build with them: what they say of `kith` is for the log, not for its screen; and a
     program that dies of a signal dies of it."""

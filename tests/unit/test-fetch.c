@@ -35,18 +35,17 @@ static struct custody_statement wish_of(struct device *from, struct device *to, 
 static struct custody_statement answer_of(struct device *from, struct device *to,
 					  const struct custody_statement *said)
 {
+	static struct wire word, reply;
 	uint8_t bytes[CUSTODY_STATEMENT_LEN];
 	struct custody_statement answer = {0};
-	struct policyd_statement out = {0};
 	struct kerr err = {0};
 
 	custody_statement_sign(said, from->core->id.device_sk.data, bytes);
-	g_assert_cmpint(handoff_custody_step(to->handoffs, from->core->id.id, bytes, sizeof(bytes),
-					     &out, &err),
-			==, 0);
-	if (out.len)
-		g_assert_cmpint(custody_statement_verify(out.bytes, out.len, to->core->id.sign_pk,
-							 &answer, &err),
+	wire_set(&word, bytes, sizeof(bytes));
+	g_assert_cmpint(tell(from, to, &word, &reply, &err), ==, 0);
+	if (reply.buf.len)
+		g_assert_cmpint(custody_statement_verify(reply.room, reply.buf.len,
+							 to->core->id.sign_pk, &answer, &err),
 				==, 0);
 	return answer;
 }
