@@ -59,18 +59,39 @@ static json_t *view_rungs(const struct mover_plan *plan, uint64_t rate)
 	return list;
 }
 
+static json_t *view_release(uint32_t number)
+{
+	char text[16];
+
+	if (!number)
+		return json_null();
+	snprintf(text, sizeof(text), "%u.%u", number / 100, number % 100);
+	return json_string(text);
+}
+
+static json_t *view_fitted(const struct mover_plan *plan)
+{
+	return json_pack("{s:b, s:b, s:s, s:o, s:o}", "emulated", plan->emulated, "other_cpu",
+			 plan->other_cpu, "cpu_lacks", plan->cpu_lacks, "machine_from",
+			 view_release(plan->machine_from), "machine_to",
+			 view_release(plan->machine_to));
+}
+
 json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
 		  uint64_t rate)
 {
 	enum mover_rung rung = reason->code == KCODE_OK ? plan->rung : MOVER_RUNG_NONE;
+	/* What cannot go while it runs can perhaps once it is shut down. */
+	bool any = rung != MOVER_RUNG_NONE ||
+		   (plan->there && !plan->off && plan->rungs[MOVE_RUNG_COLD].code == KCODE_OK);
 
-	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:b, s:I, s:b, s:o, s:o}", "rung",
-			 mover_rung_to_string(rung), "off", plan->off, "rungs",
-			 rung == MOVER_RUNG_NONE ? json_array() : view_rungs(plan, rate), "reason",
-			 api_error(reason), "memory_bytes", (json_int_t)plan->memory_bytes,
-			 "disk_bytes", (json_int_t)plan->disk_bytes, "rewired",
-			 (json_int_t)plan->rewired, "roams", plan->roams, "shared",
-			 (json_int_t)plan->shared, "reached", reached, "least_ms",
+	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:b, s:I, s:o, s:b, s:o, s:o}",
+			 "rung", mover_rung_to_string(rung), "off", plan->off, "rungs",
+			 any ? view_rungs(plan, rate) : json_array(), "reason", api_error(reason),
+			 "memory_bytes", (json_int_t)plan->memory_bytes, "disk_bytes",
+			 (json_int_t)plan->disk_bytes, "rewired", (json_int_t)plan->rewired,
+			 "roams", plan->roams, "shared", (json_int_t)plan->shared, "fitted",
+			 view_fitted(plan), "reached", reached, "least_ms",
 			 view_time(plan->disk_bytes, rate), "most_ms",
 			 view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mover/definition.h"
+#include "mover/filter/fit-xml.h"
 #include "mover/host.h"
 #include "mover/stores.h"
 
@@ -93,26 +94,25 @@ static int check_kvm(struct virt *v, const struct domain_facts *facts, struct ke
 	host_look(v, &host);
 	if (host.kvm)
 		return 0;
-	return kerr_set(
-		err, EOPNOTSUPP, KCODE_DOMAIN,
-		"The VM \"%s\" needs hardware virtualisation (KVM), which this device does "
-		"not have: it cannot be started here, not even with its processors stopped, as "
-		"its move needs. Make KVM available (a switch of the firmware, or `modprobe "
-		"kvm`), or change its type to \"qemu\" (`virsh edit`).",
-		facts->name);
+	return kerr_set(err, EOPNOTSUPP, KCODE_DOMAIN,
+			"The VM \"%s\" needs hardware virtualisation (KVM), which this device does "
+			"not have, so it cannot be started here. Make KVM available (a switch of "
+			"the firmware, or `modprobe "
+			"kvm`), or change its type to \"qemu\" (`virsh edit`).",
+			facts->name);
 }
 
 /* One that runs proves that it can; one that is off has to be started for its move, if only with
  * its CPUs stopped. */
-int departure_starts(struct virt *v, const struct virt_domain *d, const struct domain_facts *facts,
-		     struct kerr *err)
+int departure_starts(struct virt *v, const struct virt_domain *d, struct kerr *err)
 {
+	_cleanup_free_ char *vehicle = NULL;
 	int r;
 
 	if (d->copy.state != COPY_GONE)
 		return 0;
-	r = check_kvm(v, facts, err);
-	return r < 0 ? r : virt_could_start(v, d->xml, err);
+	r = fit_vehicle(d->xml, &vehicle, err);
+	return r < 0 ? r : virt_could_start(v, vehicle, err);
 }
 
 static int check_kept(struct virt *v, const char *kept, struct kerr *err)
@@ -158,13 +158,13 @@ static int measure_shared(struct virt *v, const struct domain_facts *facts,
 	return r;
 }
 
-int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
-		      struct kerr *err)
+int departure_measure(struct virt *v, const struct domain_facts *facts, const char *definition,
+		      struct frame_offer *ret, struct kerr *err)
 {
 	struct frame_offer offer = {.memory_bytes = facts->memory_bytes,
 				    .vcpus = facts->vcpus,
 				    .count = facts->disk_count};
-	int r = host_origin(v, facts, &offer.origin, err);
+	int r = host_origin(v, facts, definition, &offer.origin, err);
 	for (size_t i = 0; r == 0 && i < facts->disk_count; i++) {
 		const struct domain_disk *d = &facts->disks[i];
 		struct frame_disk *o = &offer.disks[i];

@@ -14,16 +14,16 @@ int departure_check(const struct virt_domain *d, const char *granted, struct dom
 /* Can a VM that may leave go in this way, as it stands? NOT_RUNNING. */
 int departure_rung(const struct virt_domain *d, enum move_rung rung, struct kerr *err);
 
-/* Would a VM that is off start here? What libvirt can tell without starting it. DOMAIN if it needs
- * KVM, FAILED. */
-int departure_starts(struct virt *v, const struct virt_domain *d, const struct domain_facts *facts,
-		     struct kerr *err);
+/* Would what carries a VM that is off start here (mover/filter/fit-xml.h)? What libvirt can tell
+ * without starting it. FAILED. */
+int departure_starts(struct virt *v, const struct virt_domain *d, struct kerr *err);
 
 /* Could a VM that runs leave, and start here again, as it is defined for its next start? Asked
- * before its guest is shut down for a cold move. As domain_disks() and departure_starts();
- * NOT_FOUND. */
+ * before its guest is shut down for a cold move. As domain_disks(); DOMAIN if it
+ * needs KVM, FAILED, NOT_FOUND. */
 int departure_again(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 
-/* What its destination has to make room for. Asks QEMU: not for a copy that may be frozen. */
-int departure_measure(struct virt *v, const struct domain_facts *facts, struct frame_offer *ret,
-		      struct kerr *err);
+/* What its destination has to make room for. `definition`: of one that is off, else NULL. Asks
+ * QEMU: not for a copy that may be frozen. */
+int departure_measure(struct virt *v, const struct domain_facts *facts, const char *definition,
+		      struct frame_offer *ret, struct kerr *err);

@@ -114,6 +114,8 @@ static void frame_offer_code(struct coder *c, struct frame_offer *v)
 	code_u32(c, &v->vcpus);
 	origin_code(c, &v->origin);
 	CODE_FLAG(c, v->off);
+	CODE_FLAG(c, v->boots);
+	code_check(c, v->off || !v->boots);
 	for (size_t i = 0; i < _LUGGAGE_MAX; i++) {
 		code_u32(c, &v->luggage[i].len);
 		code_check(c, v->luggage[i].len <= LUGGAGE_LEN_MAX);
@@ -122,6 +124,7 @@ static void frame_offer_code(struct coder *c, struct frame_offer *v)
 	code_check(c, !v->luggage[LUGGAGE_NVRAM].len ||
 			      (v->origin.uefi &&
 			       v->luggage[LUGGAGE_NVRAM].len == v->origin.firmware.vars_size));
+	code_check(c, v->off == (v->luggage[LUGGAGE_DEFINITION].len != 0));
 	CODE_COUNT(c, v->count, v->disks);
 	for (size_t i = 0; code_good(c) && i < v->count; i++) {
 		frame_disk_code(c, &v->disks[i]);

@@ -28,7 +28,7 @@ DECLARE_NAMES(frame_type, enum frame_type);
 
 /* Of the frames and what is in them. Each side says its own with its first word, OFFER or
  * DISKS_READY, and goes on with its equal only. */
-#define FRAMES_VERSION 3
+#define FRAMES_VERSION 4
 
 #define FRAMES_HEADER_LEN 5
 #define FRAMES_BODY_MAX 65536
@@ -41,6 +41,7 @@ struct frame_header {
 /* What belongs to a VM besides memory and disks (mover/luggage.h). */
 enum luggage_kind {
 	LUGGAGE_NVRAM, /* UEFI variables of a VM that is off: QEMU writes them only while it runs */
+	LUGGAGE_DEFINITION, /* of a VM that is off: what carries it is another one; text of XML */
 	_LUGGAGE_MAX,
 };
 DECLARE_NAMES(luggage_kind, enum luggage_kind);
@@ -52,7 +53,9 @@ struct frame_offer {
 	uint64_t memory_bytes;
 	uint32_t vcpus;
 	struct domain_origin origin;
-	bool off; /* the VM is switched off: its copy never ran, and never will */
+	bool off;   /* the VM is switched off: its copy never ran, and never will; and only then its
+		     * definition is in the luggage */
+	bool boots; /* it was shut down for this, and is started where it arrives */
 	struct frame_packed {
 		uint32_t len; /* at most LUGGAGE_LEN_MAX; 0 = there is none */
 		uint8_t hash[LUGGAGE_HASH_LEN];
@@ -67,7 +70,7 @@ struct frame_offer {
 	} disks[DOMAIN_DISKS_MAX];
 };
 #define FRAME_OFFER_MAX                                                               \
-	(45 + CPU_MODEL_MAX + CPU_VENDOR_MAX + CPU_FEATURES_MAX + _LUGGAGE_MAX * 36 + \
+	(46 + CPU_MODEL_MAX + CPU_VENDOR_MAX + CPU_FEATURES_MAX + _LUGGAGE_MAX * 36 + \
 	 DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19 + DOMAIN_STORE_MAX + DOMAIN_VOLUME_MAX + 4))
 
 static inline bool frame_disk_is_shared(const struct frame_disk *disk)

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "mover/cpus.h"
+#include "mover/filter/fit-xml.h"
 #include "mover/filter/xml-filter.h"
 #include "mover/firmware.h"
 #include "mover/virt-internal.h"
@@ -131,13 +132,30 @@ static int read_firmware(const struct domain_facts *facts, struct domain_firmwar
 	return -ENOENT;
 }
 
-int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_origin *ret,
-		struct kerr *err)
+/* Of a VM that runs what it has; of one that is off what its owner gave it. */
+static int read_cpu(struct virt *v, const struct domain_facts *facts, const char *definition,
+		    struct cpu *ret, struct kerr *err)
 {
 	_cleanup_free_ struct cpu *host = calloc(1, sizeof(*host));
+	_cleanup_free_ char *wish = NULL;
+	bool kvm = facts->kvm;
+	int r = host ? 0 : -ENOMEM;
 
-	if (!host)
-		return kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+	if (r == 0 && definition)
+		r = fit_wish(definition, &wish, &kvm, err);
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "The VM's CPU cannot be read.");
+	host_cpu(v, kvm, host);
+	if (wish)
+		cpus_of_definition(v, wish, host, ret);
+	else
+		cpus_of_guest(v, facts->uuid, host, ret);
+	return 0;
+}
+
+int host_origin(struct virt *v, const struct domain_facts *facts, const char *definition,
+		struct domain_origin *ret, struct kerr *err)
+{
 	*ret = (struct domain_origin){.uefi = facts->uefi};
 	if (facts->uefi && read_firmware(facts, &ret->firmware) < 0)
 		return kerr_set(err, ENOENT, KCODE_DOMAIN,
@@ -145,7 +163,5 @@ int host_origin(struct virt *v, const struct domain_facts *facts, struct domain_
 				"firmware descriptors names, so no other device can find the same. "
 				"Let libvirt choose it (`<os firmware='efi'>`).",
 				facts->loader[0] ? " from " : "", facts->loader);
-	host_cpu(v, facts->kvm, host);
-	cpus_of_guest(v, facts->uuid, host, &ret->cpu);
-	return 0;
+	return read_cpu(v, facts, definition, &ret->cpu, err);
 }

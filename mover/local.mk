@@ -11,6 +11,8 @@ mover_libmoverclient_a_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 
 noinst_LIBRARIES += mover/libmover.a
 mover_libmover_a_SOURCES = \
+	mover/arrival.c \
+	mover/arrival.h \
 	mover/bridge.c \
 	mover/bridge.h \
 	mover/cpus.c \
@@ -43,6 +45,10 @@ mover_libmover_a_SOURCES = \
 	mover/filter/domain-devices.c \
 	mover/filter/domain.c \
 	mover/filter/domain.h \
+	mover/filter/edit-xml.c \
+	mover/filter/edit-xml.h \
+	mover/filter/fit-xml.c \
+	mover/filter/fit-xml.h \
 	mover/filter/gateway-internal.h \
 	mover/filter/gateway-reply.c \
 	mover/filter/gateway.c \

@@ -7,6 +7,7 @@
 
 static const char *const luggage_kind_names[_LUGGAGE_MAX] = {
 	[LUGGAGE_NVRAM] = "nvram",
+	[LUGGAGE_DEFINITION] = "definition",
 };
 DEFINE_NAMES(luggage_kind, enum luggage_kind, _LUGGAGE_MAX)
 

@@ -33,7 +33,7 @@ int off_pack(struct workplace *p, const struct domain_origin *origin, struct lug
 			 ret->data, err);
 }
 
-int off_start(struct workplace *p, struct kerr *err)
+int off_start(struct workplace *p, const char *vehicle, struct kerr *err)
 {
 	int r;
 
@@ -43,7 +43,7 @@ int off_start(struct workplace *p, struct kerr *err)
 		return kerr_set(err, -r, KCODE_FAILED, "Cannot note that the VM is started: %s.",
 				strerror(-r));
 	/* After a failure the note stays: recovery looks whether something was started. */
-	return virt_start(p->virt, p->uuid, true, err);
+	return virt_start_as(p->virt, vehicle, err);
 }
 
 /* Asked again and again: a guest that boots does not listen yet. 0 once it is off. */

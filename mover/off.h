@@ -8,8 +8,9 @@
 #include "mover/virt.h"
 #include "mover/workplace.h"
 
-/* Starts it, paused. Noted before, so that recovery ends it. */
-int off_start(struct workplace *p, struct kerr *err);
+/* Starts what carries it (fit_vehicle()), paused; its definition stays as it is. Noted before, so
+ * that recovery ends it. */
+int off_start(struct workplace *p, const char *vehicle, struct kerr *err);
 
 /* Asks the guest of a running VM to shut down and waits until it is off. Noted before, so that
  * recovery starts it again; once it is here to stay, the note goes. NOT_RUNNING if the guest does

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/arrival.h"
 #include "mover/definition.h"
 #include "mover/departure.h"
 #include "mover/oneshot.h"
@@ -28,7 +29,18 @@ static void made_up_map(const struct frame_offer *offer, struct domain_disk_map 
 	}
 }
 
-int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_rewired,
+_Static_assert(MOVER_LACKS_MAX == CPU_WORDS_MAX, "the plan has room for what a CPU lacks");
+
+static void tell_fit(const struct fit *fit, struct mover_plan *ret)
+{
+	ret->emulated = fit->emulated;
+	ret->machine_from = fit->machine_from;
+	ret->machine_to = fit->machine_to;
+	ret->other_cpu = fit->cpu;
+	memcpy(ret->cpu_lacks, fit->lacks, sizeof(ret->cpu_lacks));
+}
+
+int plan_judge(const struct plan_vm *vm, const struct offers *o, struct mover_plan *ret,
 	       struct kerr *err)
 {
 	_cleanup_free_ struct domain_disk_map *map = malloc(sizeof(*map));
@@ -36,6 +48,8 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_r
 	_cleanup_free_ char *unused = NULL;
 	struct domain_limits limits = {.serial_path = MADE_UP_PATH, .nvram_path = MADE_UP_PATH};
 	struct offers_need need = {.name = vm->facts.name, .offer = &vm->offer};
+	size_t len = strlen(vm->xml);
+	struct fit fit = {0};
 	int r;
 
 	if (!map || !there)
@@ -49,9 +63,14 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_r
 	if (r < 0)
 		return r;
 	offers_limits(o, &need, &limits);
-	r = domain_rebuild(vm->xml, strlen(vm->xml), &limits, map, &unused, there, err);
-	*ret_rewired = r < 0 ? 0 : (uint32_t)there->rewired_count;
-	return r;
+	r = vm->off ? arrival_definition(o, &need, &limits, map, vm->xml, len, there, &fit, &unused,
+					 err)
+		    : domain_rebuild(vm->xml, len, &limits, map, &unused, there, err);
+	if (r < 0)
+		return r;
+	ret->rewired = (uint32_t)there->rewired_count;
+	tell_fit(&fit, ret);
+	return 0;
 }
 
 void plan_count(const struct plan_vm *vm, enum copy_state state, struct mover_plan *ret)
@@ -126,34 +145,86 @@ static int look_here(struct workplace *p, const uint8_t uuid[UUID_LEN], struct v
 	if (r < 0)
 		return r;
 	vm->xml = d->xml;
+	vm->off = d->copy.state == COPY_GONE;
 	named = workplace_known(p, uuid, &known, &none);
 	if (named < 0)
 		log_info("plan", "kith-policyd does not tell its VMs: %s", none.text);
 	r = departure_check(d, named > 0 ? known.name : NULL, &vm->facts, err);
 	if (r == 0)
-		r = departure_starts(p->virt, d, &vm->facts, err);
-	return r < 0 ? r : departure_measure(p->virt, &vm->facts, &vm->offer, err);
+		r = departure_starts(p->virt, d, err);
+	return r < 0 ? r
+		     : departure_measure(p->virt, &vm->facts, vm->off ? vm->xml : NULL, &vm->offer,
+					 err);
 }
 
 /* The other device's word is read only now, and by this process alone. */
-static int look_there(const struct plan_vm *vm, const struct mover_plan_ask *ask,
-		      struct mover_plan *ret)
+static int read_offers(const struct mover_plan_ask *ask, struct offers *ret, struct kerr *err)
 {
-	static struct offers offers;
 	struct rbuf r = rbuf_init(ask->offers, ask->len);
-	int n = offers_get(&r, &offers);
+	int n = offers_get(&r, ret);
 
 	if (n == -EPROTONOSUPPORT)
-		return kerr_set(&ret->reason, -n, KCODE_UNREACHABLE,
+		return kerr_set(err, -n, KCODE_UNREACHABLE,
 				"The other device runs another version of Kith, which says "
 				"otherwise what it can take; install the same version on both "
 				"devices.");
 	if (n < 0 || rbuf_end(&r) < 0)
-		return kerr_set(&ret->reason, EBADMSG, KCODE_BAD_MESSAGE,
+		return kerr_set(err, EBADMSG, KCODE_BAD_MESSAGE,
 				"What the other device says that it can take is unreadable.");
-	n = plan_judge(vm, &offers, &ret->rewired, &ret->reason);
-	ret->there = n < 0;
-	return n;
+	return 0;
+}
+
+/* One that runs would be shut down, and then is what its next start would make of it. */
+static int judge_shut_down(struct workplace *p, const uint8_t uuid[UUID_LEN],
+			   const struct offers *o, struct mover_plan *ret, struct kerr *err)
+{
+	_cleanup_(definition_done) struct definition d = {0};
+	_cleanup_free_ struct plan_vm *vm = calloc(1, sizeof(*vm));
+	int r = vm ? definition_read(p->virt, uuid, &d, err)
+		   : kerr_set(err, ENOMEM, KCODE_FAILED, "Out of memory.");
+
+	if (r < 0)
+		return r;
+	vm->xml = d.kept;
+	vm->off = true;
+	r = domain_disks(d.kept, strlen(d.kept), &vm->facts, err);
+	if (r == 0)
+		r = departure_measure(p->virt, &vm->facts, d.kept, &vm->offer, err);
+	return r < 0 ? r : plan_judge(vm, o, ret, err);
+}
+
+/* A VM that cannot go there while it runs can perhaps switched off; what it would be then is told
+ * only if that is so. */
+static void judge_rungs(struct workplace *p, const uint8_t uuid[UUID_LEN], const struct offers *o,
+			struct mover_plan *ret)
+{
+	struct kerr *cold = &ret->rungs[MOVE_RUNG_COLD];
+	struct mover_plan fitted = {0};
+
+	if (ret->there)
+		ret->rungs[MOVE_RUNG_LIVE] = ret->rungs[MOVE_RUNG_WARM] = ret->reason;
+	if (cold->code != KCODE_OK || judge_shut_down(p, uuid, o, &fitted, cold) < 0 || !ret->there)
+		return;
+	ret->emulated = fitted.emulated;
+	ret->other_cpu = fitted.other_cpu;
+	ret->machine_from = fitted.machine_from;
+	ret->machine_to = fitted.machine_to;
+	memcpy(ret->cpu_lacks, fitted.cpu_lacks, sizeof(ret->cpu_lacks));
+}
+
+static int look_there(struct workplace *p, const struct plan_vm *vm,
+		      const struct mover_plan_ask *ask, struct mover_plan *ret)
+{
+	static struct offers offers;
+	int r = read_offers(ask, &offers, &ret->reason);
+
+	if (r < 0)
+		return r;
+	r = plan_judge(vm, &offers, ret, &ret->reason);
+	ret->there = r < 0;
+	if (!vm->off)
+		judge_rungs(p, ask->uuid, &offers, ret);
+	return r;
 }
 
 /* Of a VM that libvirt does not keep nothing waits. */
@@ -178,8 +249,11 @@ static void plan_make(struct workplace *p, const struct mover_plan_ask *ask, str
 			departure_again(p->virt, ask->uuid, &ret->rungs[MOVE_RUNG_COLD]);
 		ret->roams = look_roams(p, ask->uuid);
 		if (ask->len)
-			r = look_there(&vm, ask, ret);
+			r = look_there(p, &vm, ask, ret);
 	}
+	if (r < 0 && !ret->there)
+		for (int i = MOVE_RUNG_LIVE; i < _MOVE_RUNG_MAX; i++)
+			ret->rungs[i] = ret->reason;
 	if (r < 0) {
 		ret->rung = MOVER_RUNG_NONE;
 		kerr_set(&ret->reason, EIO, KCODE_FAILED, "It failed without a reason.");

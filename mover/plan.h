@@ -14,12 +14,13 @@ struct plan_vm {
 	const char *xml;
 	struct domain_facts facts;
 	struct frame_offer offer;
+	bool off; /* and `xml` is its definition */
 };
 
 /* Would a destination with these offers take it? As its worker would find out: first what
- * offers_judge() looks at, then what its filter says of the VM's configuration. *ret_rewired: cards
- * that would be on another network. */
-int plan_judge(const struct plan_vm *vm, const struct offers *o, uint32_t *ret_rewired,
+ * offers_judge() looks at, then what its filter says of the VM's configuration; one that is off
+ * would be fitted to it. Of *ret are filled `rewired` and what it would be there. */
+int plan_judge(const struct plan_vm *vm, const struct offers *o, struct mover_plan *ret,
 	       struct kerr *err);
 
 /* The bytes that would be sent, and how. */

@@ -116,6 +116,7 @@ enum mover_rung {
 DECLARE_NAMES(mover_rung, enum mover_rung);
 
 #define MOVER_OFFERS_MAX 49152 /* bytes of what a host offers */
+#define MOVER_LACKS_MAX 274    /* CPU_WORDS_MAX of mover/filter/cpu.h */
 
 struct mover_plan_ask {
 	uint8_t uuid[UUID_LEN];
@@ -135,6 +136,12 @@ struct mover_plan {
 	uint32_t rewired; /* network cards that would be on another network there */
 	uint8_t roams;	  /* 1: another CPU waits for its next start (`kith vm roam`) */
 	uint32_t shared;  /* disks on shared storage, which are not sent */
+	/* One that is off would be otherwise there (mover/filter/fit-xml.h): without KVM; with the
+	 * machine type of another QEMU, 100 * major + minor, 0 = as it is; with another CPU, and
+	 * what the host's lacks of its own, for people. */
+	uint8_t emulated, other_cpu;
+	uint32_t machine_from, machine_to;
+	char cpu_lacks[MOVER_LACKS_MAX];
 };
 
 /* What speaks on the connections of a console. */

@@ -207,6 +207,7 @@ enum going {
 static int end_off(struct recover *r, enum going going, struct kerr *err)
 {
 	struct workplace *p = &r->place;
+	struct kerr none = {0};
 	struct virt_copy copy;
 	int n;
 
@@ -215,7 +216,15 @@ static int end_off(struct recover *r, enum going going, struct kerr *err)
 		return n > 0 ? off_forget(p) : n;
 	}
 	virt_copy_get(p->virt, p->uuid, &copy);
-	return copy.state == COPY_PAUSED ? virt_end(p->virt, p->uuid, err) : 0;
+	n = copy.state == COPY_PAUSED ? virt_end(p->virt, p->uuid, err) : 0;
+	if (n < 0 || !p->remnant.again_until)
+		return n;
+	/* One that was shut down for this boots here; or not, and is here none the less. */
+	virt_copy_get(p->virt, p->uuid, &copy);
+	if (copy.state == COPY_GONE && virt_start(p->virt, p->uuid, false, &none) < 0)
+		log_error("recovery", "%s: the VM is here, but does not start: %s", p->hex,
+			  none.text);
+	return 0;
 }
 
 /* At the destination also permanent: a VM that would vanish with its next power-off is not done
@@ -227,7 +236,8 @@ static bool make_permanent(struct recover *r, bool boot, struct kerr *err)
 
 	virt_copy_get(p->virt, p->uuid, &copy);
 	if (p->remnant.xml && (boot || !copy.defined) &&
-	    virt_define(p->virt, p->remnant.xml, boot && !p->remnant.off, err) < 0)
+	    virt_define(p->virt, p->remnant.xml,
+			boot && (!p->remnant.off || p->remnant.again_until), err) < 0)
 		return false;
 	virt_copy_get(p->virt, p->uuid, &copy);
 	return copy.defined;
@@ -272,7 +282,11 @@ static void run_copy(struct recover *r, enum going going)
 	}
 	log_notice("recovery", "%s: the VM \"%s\" %s.", p->hex, r->vm,
 		   copy.state == COPY_GONE ? "is here, switched off" : "runs here");
-	if (recover_journal(r, CUSTODY_DONE, NULL))
+	if (!recover_journal(r, CUSTODY_DONE, NULL))
+		return;
+	if (going == GOING_BACK && p->remnant.off && p->remnant.again_until)
+		r->later = true; /* it is started in the next pass */
+	else
 		remnant_remove(p->folder, p->hid);
 }
 

@@ -24,7 +24,7 @@ struct remnant {
 		     defined, not started */
 	/* S: it ran, and its guest was asked to shut down for this hand-off: wherever the VM is
 	 * kept off here, it is started again. A guest that did not obey until then (Unix seconds)
-	 * will not. 0 = nobody asked. */
+	 * will not. 0 = nobody asked. D: not 0 = such a one came, and is started here. */
 	uint64_t again_until;
 	char *xml; /* D: the rebuilt domain once known, malloced; or NULL */
 };

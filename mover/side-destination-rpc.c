@@ -37,13 +37,13 @@ static int connect_libvirt(int *ret)
 
 /* A serial port that was a file at the source goes to a file here too, named after the VM where
  * its name is harmless as a file name. */
-static void serial_path(struct worker *w, char *ret, size_t size)
+void destination_serial_path(const struct worker *w, char ret[SERIAL_PATH_MAX])
 {
 	char name[NAME_MAX_LEN + 1], uuid[DOMAIN_UUID_TEXT];
 
 	disk_plain_name(w->grant.vm, name, sizeof(name));
 	domain_uuid_text(w->place.uuid, uuid);
-	snprintf(ret, size, SERIAL_FOLDER "/qemu-serial-%s.log", name[0] ? name : uuid);
+	snprintf(ret, SERIAL_PATH_MAX, SERIAL_FOLDER "/qemu-serial-%s.log", name[0] ? name : uuid);
 }
 
 int destination_rpc_open(struct worker *w, const struct offers_need *need,
@@ -51,7 +51,7 @@ int destination_rpc_open(struct worker *w, const struct offers_need *need,
 {
 	struct destination *self = w->ctx;
 	struct destination_rpc *d = &self->rpc;
-	char ram[192], nbd[192], serial[256];
+	char ram[192], nbd[192], serial[SERIAL_PATH_MAX];
 	struct gateway_config c = {
 		.limits = {.nvram_path = self->nvram[0] ? self->nvram : NULL,
 			   .serial_path = serial},
@@ -63,7 +63,9 @@ int destination_rpc_open(struct worker *w, const struct offers_need *need,
 	int r;
 
 	offers_limits(&self->offers, need, &c.limits);
-	serial_path(w, serial, sizeof(serial));
+	/* What the offer tells is the CPU that the VM shall have, not that of what carries it. */
+	c.limits.fits = self->offer.off;
+	destination_serial_path(w, serial);
 	snprintf(ram, sizeof(ram), "unix://%s", w->place.sockets[WORKPLACE_RAM]);
 	snprintf(nbd, sizeof(nbd), "unix://%s", w->place.sockets[WORKPLACE_NBD]);
 	r = gateway_new(&c, &d->gateway);
@@ -93,7 +95,8 @@ static void to_libvirt(struct worker *w, const void *data, size_t len)
 static int note_domain(struct worker *w)
 {
 	struct destination_rpc *d = destination_rpc_self(w);
-	const char *xml = gateway_domain_xml(d->gateway);
+	const char *kept = ((struct destination *)w->ctx)->kept;
+	const char *xml = kept ? kept : gateway_domain_xml(d->gateway);
 
 	free(w->place.remnant.xml);
 	w->place.remnant.xml = xml ? strdup(xml) : NULL;

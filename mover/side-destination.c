@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/arrival.h"
 
 #define CONNECT_MS 30000
 #define SHUTDOWN_MS 240000 /* a guest may shut down meanwhile; the source waits for less */
@@ -131,16 +132,43 @@ static void drop_images(struct worker *w)
 
 static void get_ready(struct worker *w);
 
+/* Whatever of it cannot be had here is found now, and not when it is kept. */
+static int keep_definition(struct worker *w, const struct luggage *l)
+{
+	struct destination *d = destination_self(w);
+	char serial[SERIAL_PATH_MAX];
+	struct domain_limits limits = {.nvram_path = d->nvram[0] ? d->nvram : NULL,
+				       .serial_path = serial};
+	struct offers_need need = need_of(w);
+	struct fit fit;
+	int r;
+
+	destination_serial_path(w, serial);
+	free(d->kept);
+	d->kept = NULL;
+	r = arrival_definition(&d->offers, &need, &limits, &d->map, (const char *)l->data, l->len,
+			       NULL, &fit, &d->kept, &d->task_err);
+	if (r == 0 && (fit.emulated || fit.machine_to || fit.cpu))
+		log_notice("destination", "The VM \"%s\" is fitted to this device: %s%s%s.",
+			   w->grant.vm, fit.emulated ? "no KVM " : "",
+			   fit.machine_to ? "machine type " : "", fit.cpu ? "CPU" : "");
+	return r < 0 ? r : virt_could_start(w->place.virt, d->kept, &d->task_err);
+}
+
 static void unpack_work(void *arg)
 {
 	struct worker *w = arg;
 	struct destination *d = destination_self(w);
 	const struct luggage *variables = &d->luggage[LUGGAGE_NVRAM];
+	const struct luggage *definition = &d->luggage[LUGGAGE_DEFINITION];
+	int r = 0;
 
 	kerr_clear(&d->task_err);
 	if (variables->len)
-		disk_fill_variables(&w->place.config, d->nvram, variables->data, variables->len,
-				    &d->task_err);
+		r = disk_fill_variables(&w->place.config, d->nvram, variables->data, variables->len,
+					&d->task_err);
+	if (r == 0 && definition->len)
+		keep_definition(w, definition);
 	for (size_t i = 0; i < _LUGGAGE_MAX; i++)
 		luggage_clear(&d->luggage[i]);
 }
@@ -240,10 +268,30 @@ static int end_off(struct worker *w, struct kerr *err)
 	return r < 0 ? r : virt_end(w->place.virt, w->place.uuid, err);
 }
 
+/* One that was shut down for this goes on as it is defined here. It is here in any case, and its
+ * owner can start it: a start that fails is not waited for. */
+static void boot_off(struct worker *w)
+{
+	struct kerr err = {0};
+	struct virt_copy copy;
+
+	virt_copy_get(w->place.virt, w->place.uuid, &copy);
+	if (copy.state == COPY_GONE && copy.defined &&
+	    virt_start(w->place.virt, w->place.uuid, false, &err) < 0)
+		log_error("destination", "The VM \"%s\" is here, but does not start: %s",
+			  w->grant.vm, err.text);
+}
+
 static int go_on(struct worker *w, struct kerr *err)
 {
-	if (w->off)
-		return end_off(w, err);
+	int r;
+
+	if (w->off) {
+		r = end_off(w, err);
+		if (r == 0 && w->place.remnant.again_until)
+			boot_off(w);
+		return r;
+	}
 	return w->keep_paused ? 0 : virt_resume(w->place.virt, w->place.uuid, err);
 }
 
@@ -292,7 +340,8 @@ static int destroy_copy(struct worker *w)
 static int boot_copy(struct worker *w)
 {
 	struct kerr err = {0};
-	int r = virt_define(w->place.virt, w->place.remnant.xml, !w->off, &err);
+	bool boot = !w->off || w->place.remnant.again_until;
+	int r = virt_define(w->place.virt, w->place.remnant.xml, boot, &err);
 
 	if (r < 0)
 		log_error("destination", "%s", err.text);
@@ -541,7 +590,8 @@ static void on_offer(struct worker *w, const struct frame *f)
 	d->offered_ms = worker_now_ms();
 	/* Noted with the images, long before OWN. */
 	w->off = w->place.remnant.off = d->offer.off;
-	w->progress.off = w->off;
+	w->place.remnant.again_until = d->offer.boots;
+	w->progress.off = w->off && !d->offer.boots;
 	side_post(w, TRANSFER_EVENT_OFFER);
 }
 

@@ -28,6 +28,7 @@ struct destination {
 	struct domain_disk_map map;
 	struct offers offers;		 /* as the task that made the images saw them */
 	char nvram[DOMAIN_PATH_MAX + 1]; /* where UEFI's variables of this copy go */
+	char *kept; /* of a VM that is off, its definition for this host; NULL = as its copy is */
 	int image_fd[DOMAIN_DISKS_MAX];
 	uint64_t watch_ms, vote_ms, resumed_ns;
 	bool tpm; /* the copy has a virtual one */
@@ -42,6 +43,10 @@ static inline enum destination_state destination_state(const struct worker *w)
 }
 
 void destination_rpc_init(struct worker *w);
+
+/* What a serial port of the VM that was a file at the source is written to here. */
+#define SERIAL_PATH_MAX 256
+void destination_serial_path(const struct worker *w, char ret[SERIAL_PATH_MAX]);
 
 /* Makes the filter for what was offered, and connects to libvirtd. */
 int destination_rpc_open(struct worker *w, const struct offers_need *need,

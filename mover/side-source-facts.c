@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mover/departure.h"
 #include "mover/disk.h"
+#include "mover/filter/fit-xml.h"
 #include "mover/off.h"
 #include "mover/side-source.h"
 
@@ -35,14 +36,21 @@ static void on_cpus(void *ctx, uint64_t stopped_ns)
 		atomic_store(&s->resumed, true);
 }
 
+/* Of a VM that is off; else NULL. */
+static const char *definition(const struct source *s)
+{
+	return (const char *)s->luggage[LUGGAGE_DEFINITION].data;
+}
+
 static int read_disks(struct worker *w, struct domain_disk_map *map, struct kerr *err)
 {
 	struct source *s = source_self(w);
-	int r = departure_measure(w->place.virt, &s->facts, &s->offer, err);
+	int r = departure_measure(w->place.virt, &s->facts, definition(s), &s->offer, err);
 
 	if (r < 0)
 		return r;
 	s->offer.off = w->off;
+	s->offer.boots = w->off && source_goes_again(w);
 	map->count = s->facts.disk_count;
 	for (size_t i = 0; i < s->facts.disk_count; i++) {
 		const struct domain_disk *d = &s->facts.disks[i];
@@ -70,6 +78,25 @@ static void read_variables(struct worker *w)
 		remnant_add(&w->place.remnant, path, disk_was_made(w->place.folder, path));
 }
 
+/* What libvirt has of it goes along, and something plainer carries it. */
+static int start_vehicle(struct worker *w, struct kerr *err)
+{
+	struct source *s = source_self(w);
+	struct luggage *l = &s->luggage[LUGGAGE_DEFINITION];
+	_cleanup_free_ char *vehicle = NULL;
+	int r = fit_vehicle(s->xml, &vehicle, err);
+
+	if (r < 0)
+		return r;
+	luggage_clear(l);
+	*l = (struct luggage){(uint8_t *)strdup(s->xml), strlen(s->xml)};
+	if (!l->data || l->len > LUGGAGE_LEN_MAX)
+		return kerr_set(err, E2BIG, KCODE_DOMAIN,
+				"The VM's definition is larger than %u KiB.",
+				LUGGAGE_LEN_MAX >> 10);
+	return off_start(&w->place, vehicle, err);
+}
+
 /* A VM that is off is started, paused; from then on it is one that runs, but for its end. */
 static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 {
@@ -78,11 +105,10 @@ static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 	int r = virt_watch(w->place.virt, w->place.uuid, on_cpus, s, err);
 
 	if (r == 0)
-		r = source_goes_again(w) ? virt_start(w->place.virt, w->place.uuid, true, err)
-					 : off_start(&w->place, err);
+		r = start_vehicle(w, err);
 	if (r < 0)
 		return r;
-	w->off = !source_goes_again(w);
+	w->off = true;
 	free(s->xml);
 	s->xml = NULL;
 	r = virt_domain(w->place.virt, w->place.uuid, d, err);
@@ -108,7 +134,7 @@ static int read_domain(struct facts_task *t, struct kerr *err)
 	if (r == 0)
 		r = departure_rung(&d, w->grant.rung, err);
 	if (r == 0)
-		r = departure_starts(w->place.virt, &d, &s->facts, err);
+		r = departure_starts(w->place.virt, &d, err);
 	if (r < 0)
 		return r;
 	t->shut_down = w->grant.rung == MOVE_RUNG_COLD && d.copy.state == COPY_RUNS;
@@ -142,7 +168,7 @@ static int check_measures(struct worker *w, struct kerr *err)
 {
 	struct source *s = source_self(w);
 
-	return departure_measure(w->place.virt, &s->facts, &s->offer, err);
+	return departure_measure(w->place.virt, &s->facts, NULL, &s->offer, err);
 }
 
 static bool takes_time(const struct facts_task *t)
@@ -246,7 +272,8 @@ static void facts_done(void *arg)
 		side_stop(w, -r, KCODE_FAILED, "The hand-off's files cannot be made: %s.",
 			  strerror(-r));
 	} else {
-		w->progress.off = w->off;
+		source_self(w)->carried = w->off;
+		w->progress.off = w->off && !source_goes_again(w);
 		side_post(w, TRANSFER_EVENT_GRANTED);
 	}
 	free(t);

@@ -95,7 +95,7 @@ static uint64_t count_bytes(struct worker *w)
 {
 	struct source *s = source_self(w);
 	struct mover_progress *p = &w->progress;
-	struct estimate e = {.memory = p->off ? 0 : s->offer.memory_bytes,
+	struct estimate e = {.memory = w->off ? 0 : s->offer.memory_bytes,
 			     .memory_turn = source_rpc_memory_ns(w) != 0};
 	uint64_t disk_left, ram_left;
 
@@ -162,6 +162,16 @@ static void fail_rpc(struct worker *w)
 
 /* -- actions -- */
 
+/* Off as before, or on again if it was shut down for this. */
+static int go_back(struct worker *w, struct kerr *err)
+{
+	int r = source_end_off(w, err);
+
+	return r == 0 && w->off && source_goes_again(w)
+		       ? virt_start(w->place.virt, w->place.uuid, false, err)
+		       : r;
+}
+
 static int resume_copy(struct worker *w)
 {
 	struct kerr err = {0};
@@ -169,8 +179,7 @@ static int resume_copy(struct worker *w)
 
 	/* A stopped QEMU would keep libvirt waiting; ABORTED or RECLAIM thaws it. */
 	if (r == 0)
-		r = w->off ? source_end_off(w, &err)
-			   : virt_resume(w->place.virt, w->place.uuid, &err);
+		r = w->off ? go_back(w, &err) : virt_resume(w->place.virt, w->place.uuid, &err);
 	if (r < 0)
 		log_warning("source", "%s", err.text);
 	return r;
@@ -517,7 +526,7 @@ static void on_ack(struct worker *w, const struct frame *f)
 		return;
 	/* From the stop of our CPUs to the arrival of ACK, less what the destination did after
 	 * its CPUs ran: one network trip too long, never too short. */
-	if (!w->off && !s->downtime_us && stopped && now > stopped &&
+	if ((!w->off || source_goes_again(w)) && !s->downtime_us && stopped && now > stopped &&
 	    (now - stopped) / 1000 > v.late_us)
 		s->downtime_us = (now - stopped) / 1000 - v.late_us;
 	side_hear(w, CUSTODY_STATEMENT_ACK, v.ack, v.len);
@@ -669,7 +678,7 @@ static void notice_resume(struct worker *w)
 	int r;
 
 	/* Not before the thread that started it is done with the note. */
-	if (!w->progress.off || !atomic_load(&source_self(w)->resumed) ||
+	if (!source_self(w)->carried || !atomic_load(&source_self(w)->resumed) ||
 	    !source_can_stop(source_state(w)))
 		return;
 	r = off_forget(&w->place);

@@ -36,6 +36,7 @@ struct source {
 	struct domain_facts facts;
 	struct frame_offer offer;
 	struct luggage luggage[_LUGGAGE_MAX];
+	bool carried;	/* the VM is off, and what carries it is started and known */
 	bool migrating; /* virDomainMigrate3() is running */
 	struct kerr migrate_err;
 	int migrate_result;
@@ -54,7 +55,7 @@ static inline enum source_state source_state(const struct worker *w)
 	return (enum source_state)w->machine.state;
 }
 
-/* Was it shut down for this hand-off? Then it goes on as one that runs: it boots. */
+/* Was it shut down for this hand-off? Then it boots wherever it is. */
 static inline bool source_goes_again(const struct worker *w)
 {
 	return w->place.remnant.again_until != 0;

@@ -377,6 +377,17 @@ int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct
 	return 0;
 }
 
+int virt_start_as(struct virt *v, const char *xml, struct kerr *err)
+{
+	_cleanup_domain_ virDomainPtr dom = NULL;
+	int r = virt_ensure(v, err);
+
+	if (r < 0)
+		return r;
+	dom = virDomainCreateXML(v->conn, xml, VIR_DOMAIN_START_PAUSED);
+	return dom ? 0 : virt_fail(err, "Starting the VM, paused,");
+}
+
 int virt_shutdown(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;

@@ -83,6 +83,9 @@ int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 int virt_could_start(struct virt *v, const char *xml, struct kerr *err);
 /* Starts a VM that is off; `paused`: with its CPUs stopped. */
 int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err);
+/* Starts a VM that is off, with its CPUs stopped, in another configuration of the same name and
+ * UUID: the definition stays, and is what the next start takes. */
+int virt_start_as(struct virt *v, const char *xml, struct kerr *err);
 /* Asks the guest to shut down and does not wait for it. It may ignore that. */
 int virt_shutdown(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Has the guest of a live domain done nothing yet: no request to a disk, nothing sent? 1, 0, or

@@ -34,6 +34,7 @@ UNIT_TESTS = \
 	tests/unit/test-exchange \
 	tests/unit/test-fetch \
 	tests/unit/test-firmware \
+	tests/unit/test-fit \
 	tests/unit/test-gateway \
 	tests/unit/test-hijack \
 	tests/unit/test-leaf \

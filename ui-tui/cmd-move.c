@@ -77,6 +77,7 @@ int cmd_plan(struct cli *cli, int argc, char **argv, struct kerr *err)
 static int ask_first(struct cli *cli, const struct target *t, struct kerr *err)
 {
 	const struct policyd_plan any = {.allowed = 1};
+	struct kerr why = {0};
 	struct outlook o;
 	int r = 0;
 
@@ -84,8 +85,8 @@ static int ask_first(struct cli *cli, const struct target *t, struct kerr *err)
 		return 0;
 	outlook_begin(&any, &o);
 	ask_devices(cli, t, &o);
-	if (!o.plan.allowed)
-		r = kerr_set(err, EREMOTEIO, o.plan.reason.code, "%s", o.plan.reason.text);
+	if (outlook_why_not(&o, MOVE_RUNG_COLD, &why))
+		r = kerr_set(err, EREMOTEIO, why.code, "%s", why.text);
 	outlook_release(&o);
 	return r;
 }

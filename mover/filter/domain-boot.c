@@ -24,8 +24,7 @@ const struct domain_firmware_here *domain_firmware_find(const struct domain_host
 
 /* ---- machine ---- */
 
-/* 702 of "pc-q35-7.2"; 0 for one without a number. */
-static uint32_t machine_number(const char *machine)
+uint32_t domain_machine_number(const char *machine)
 {
 	const char *dash = strrchr(machine, '-');
 	unsigned major, minor;
@@ -39,9 +38,9 @@ static int check_machine(struct filter *f, const char *machine)
 {
 	const struct domain_walk *w = f->ctx;
 	const struct domain_host *host = w->limits ? w->limits->host : NULL;
-	uint32_t number = machine_number(machine);
+	uint32_t number = domain_machine_number(machine);
 
-	if (host && host->machine && number > host->machine)
+	if (host && !w->limits->fits && host->machine && number > host->machine)
 		return filter_refuse(f,
 				     "The VM's machine type is of QEMU %u.%u, and the destination "
 				     "has QEMU %u.%u, which does not know it. Update QEMU there.",
@@ -273,5 +272,8 @@ int domain_enter_cpu(struct filter *f, const xmlNode *node, const struct filter_
 	bool own = mode && (strcmp(mode, "host-passthrough") == 0 || strcmp(mode, "maximum") == 0);
 
 	(void)rule;
-	return w->limits ? judge_cpu(f, w->limits, mode, own) : 0;
+	/* Without either it is QEMU's own, that each host has; only its topology is told. */
+	if (!mode && !filter_child(node, "model"))
+		return 0;
+	return w->limits && !w->limits->fits ? judge_cpu(f, w->limits, mode, own) : 0;
 }

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "mover/filter/domain-rules.h"
+#include "mover/filter/fit-xml.h"
 #include "mover/filter/roam-xml.h"
 
 #define CPUS_MAX 512u
@@ -109,7 +110,8 @@ int domain_enter_domain(struct filter *f, const xmlNode *node, const struct filt
 	(void)rule;
 	w->facts.kvm = type && strcmp(type, "kvm") == 0;
 	w->facts.vcpus = 1;
-	if (w->facts.kvm && w->limits && w->limits->host && !w->limits->host->kvm)
+	if (w->facts.kvm && w->limits && !w->limits->fits && w->limits->host &&
+	    !w->limits->host->kvm)
 		return filter_refuse(f, "The VM needs hardware virtualisation (KVM), and the "
 					"destination has none, or it is switched off in its "
 					"firmware's settings.");
@@ -271,15 +273,43 @@ static int put_kept(struct filter *f, const xmlNode *kept)
 	return r;
 }
 
+/* What the VM was before it was fitted to a host, so that it can be that again. */
+static int put_fit(struct filter *f, const xmlNode *fit)
+{
+	static const char *const kvm[] = {"kvm", NULL};
+	static const struct filter_attr rules[] = {
+		{.name = "type", .kind = FILTER_ENUM, .values = kvm},
+		{.name = "machine", .kind = FILTER_TOKEN, .max = 40},
+	};
+	const xmlNode *cpu = filter_child(fit, "cpu");
+	char text[64];
+
+	filter_open(f, "kith:fit");
+	filter_put_attr(f, "xmlns:kith", FIT_XML_NS);
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		const char *value = filter_prop(fit, rules[i].name);
+
+		if (value && filter_value(&rules[i], value, text, sizeof(text)) < 0)
+			return -EBADMSG;
+		if (value)
+			filter_put_attr(f, rules[i].name, text);
+	}
+	if (cpu && filter_element(f, cpu, &domain_kept_cpu_rule) < 0)
+		return -EBADMSG;
+	filter_close(f, "kith:fit");
+	return 0;
+}
+
 /* One that cannot be handed over stays behind, and keeps no VM here. */
-static void try_kept(struct filter *f, const xmlNode *kept)
+static void try_note(struct filter *f, const xmlNode *note,
+		     int (*put)(struct filter *f, const xmlNode *note))
 {
 	struct kerr *err = f->err, ignored = {0};
 	size_t len = f->len;
 	bool in_tag = f->in_tag;
 
 	f->err = &ignored;
-	if (put_kept(f, kept) < 0) {
+	if (put(f, note) < 0) {
 		f->len = len;
 		f->in_tag = in_tag;
 	}
@@ -293,6 +323,7 @@ int domain_enter_metadata(struct filter *f, const xmlNode *node, const struct fi
 	const xmlNode *info = child_in(node, LIBOSINFO, "libosinfo");
 	const xmlNode *os = info ? child_in(info, LIBOSINFO, "os") : NULL;
 	const xmlNode *kept = child_in(node, ROAM_XML_NS, "roam");
+	const xmlNode *fit = child_in(node, FIT_XML_NS, "fit");
 	const char *id = os ? filter_prop(os, "id") : NULL;
 	size_t len = f->len, begun;
 	bool in_tag = f->in_tag;
@@ -302,7 +333,9 @@ int domain_enter_metadata(struct filter *f, const xmlNode *node, const struct fi
 	if (os_id_ok(id))
 		put_os(f, id);
 	if (kept)
-		try_kept(f, kept);
+		try_note(f, kept, put_kept);
+	if (fit)
+		try_note(f, fit, put_fit);
 	if (f->len != begun) {
 		filter_close(f, rule->name);
 	} else {

@@ -126,6 +126,8 @@ struct domain_limits {
 	bool permanent; /* written to be kept: libvirt chooses the firmware at each start. A copy
 			 * that arrives names the files: libvirtd 9.0 chooses none for that, and
 			 * then dies of it. */
+	bool fits; /* of a VM that is off: machine type, accelerator and CPU are fitted to the host
+		    * afterwards (fit-xml.h), or are those of what carries it */
 };
 
 /* Destination's answer to each disk of the VM, by target. Made by the destination alone (H12). */
@@ -213,6 +215,9 @@ int domain_disks(const char *xml, size_t len, struct domain_facts *ret_facts, st
 const struct domain_firmware_here *domain_firmware_find(const struct domain_host *host,
 							const struct domain_firmware *want,
 							bool q35);
+
+/* 702 of "pc-q35-7.2"; 0 for one without a number. */
+uint32_t domain_machine_number(const char *machine);
 
 /* "xxxxxxxx-xxxx-..." in lower case. */
 void domain_uuid_text(const uint8_t uuid[UUID_LEN], char ret[DOMAIN_UUID_TEXT]);

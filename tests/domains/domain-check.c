@@ -2,6 +2,7 @@
 /* What the domain filter says of files: for each a line "ok FILE", or "no FILE CODE SENTENCE", with
  * tabs between. What it takes must come out as a fixed point on a host that has everything. Ends
  * with 1 if one of its promises is broken. */
+#include "mover/arrival.h"
 #include "tests/unit/domain-map.h"
 #include "tests/unit/mover-fixtures.h"
 
@@ -11,6 +12,80 @@ static void complain(const char *path, const char *what)
 {
 	broken = true;
 	printf("broken\t%s\t%s\n", path, what);
+}
+
+/* -- switched off: fitted to a host that has next to nothing, and then to one that has all -- */
+
+struct stay {
+	struct offers *offers;
+	struct offers_need need;
+	struct frame_offer offer;
+	const struct domain_limits *limits;
+	const struct domain_disk_map *map;
+};
+
+static char *arrive(const char *path, const struct stay *s, const char *xml)
+{
+	struct kerr err = {0};
+	char *out = NULL;
+	struct fit fit;
+
+	if (arrival_definition(s->offers, &s->need, s->limits, s->map, xml, strlen(xml), NULL, &fit,
+			       &out, &err) < 0)
+		complain(path, err.text);
+	return out;
+}
+
+static void all(struct offers *o, bool kvm, uint32_t machine)
+{
+	o->host = fix_host;
+	o->host.kvm = kvm;
+	o->host.machine = machine;
+	for (size_t i = 0; i < G_N_ELEMENTS(o->host.cpu); i++)
+		if (!kvm)
+			o->host.cpu[i] = (struct cpu){.model = "486"};
+}
+
+/* What carries it can be taken by the poorest. */
+static void carry(const char *path, const char *xml, const struct stay *s)
+{
+	g_autofree char *vehicle = NULL, *out = NULL;
+	struct domain_limits l = *s->limits;
+	struct kerr err = {0};
+
+	l.host = &s->offers->host;
+	if (fit_vehicle(xml, &vehicle, &err) < 0 ||
+	    domain_rebuild(vehicle, strlen(vehicle), &l, s->map, &out, NULL, &err) < 0)
+		complain(path, err.text);
+	else if (!strstr(out, "type='qemu'"))
+		complain(path, "it needs KVM to be carried");
+}
+
+static void fit(const char *path, const char *xml, const struct domain_limits *l,
+		const struct domain_disk_map *map)
+{
+	g_autofree struct offers *o = g_new0(struct offers, 1);
+	struct stay s = {.offers = o, .limits = l, .map = map};
+	g_autofree char *rich = NULL, *poor = NULL, *back = NULL;
+
+	o->networks = *l->networks;
+	s.offer.memory_bytes = UINT64_C(1) << 43;
+	s.offer.vcpus = 512;
+	s.offer.origin = *l->origin;
+	s.need = (struct offers_need){.name = l->expect_name, .offer = &s.offer};
+	memcpy(s.need.uuid, l->expect_uuid, UUID_LEN);
+	all(o, true, 9999);
+	rich = arrive(path, &s, xml);
+	all(o, false, 100);
+	poor = arrive(path, &s, xml);
+	all(o, false, 702);
+	carry(path, xml, &s);
+	all(o, true, 9999);
+	back = poor ? arrive(path, &s, poor) : NULL;
+	if (poor && strstr(poor, "<domain type='kvm'"))
+		complain(path, "it needs KVM where there is none");
+	if (rich && back && strcmp(rich, back) != 0)
+		complain(path, "it does not come back as it was");
 }
 
 /* As a destination does it, twice. */
@@ -41,6 +116,8 @@ static void rebuild(const char *path, const char *xml, const struct domain_facts
 		complain(path, "it is no fixed point");
 	else
 		printf("ok\t%s\n", path);
+	map_shared(facts, false, map);
+	fit(path, xml, &l, map);
 }
 
 static void check(const char *path)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ET
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
@@ -135,12 +136,6 @@ def refusals(tap: Tap, laptop: Device, desktop: Device) -> None:
         "</loader><nvram>/tmp/vars.fd</nvram>"))
     refused("UEFI from a file of its own", "domain", "firmware descriptors")
     laptop.virsh("undefine", "--keep-nvram", guest.name)
-    if laptop.virsh("domcapabilities", "--virttype", "kvm", check=False).returncode:
-        laptop.virsh("define", "/dev/stdin", input=plain.replace("type='qemu'", "type='kvm'", 1))
-        said = laptop.run(["kith", "plan", guest.name, "desktop"], check=False).stdout
-        tap.ok("needs hardware virtualisation" in said, "KVM that is not here: plan", said)
-        refused("KVM that is not here", "domain", "needs hardware virtualisation")
-        laptop.virsh("undefine", guest.name)
     laptop.virsh("define", "/dev/stdin", input=plain)
     disk = laptop.host_path(guest.disk)
     disk.rename(disk.with_suffix(".away"))
@@ -166,6 +161,95 @@ def refusals(tap: Tap, laptop: Device, desktop: Device) -> None:
     laptop.virsh("resume", guest.name)
     Move(laptop, guest.name, desktop).done()
     kithlab.judge(tap, guest, [laptop, desktop], "and moves once it runs")
+    remove(guest, desktop)
+
+
+def definition(device: Device, guest: Guest) -> ET.Element:
+    """As it is kept there."""
+    return ET.fromstring(device.virsh("dumpxml", "--inactive", guest.name).stdout)
+
+
+def cpu(device: Device, guest: Guest) -> str:
+    """That it is kept with there: its mode, or its name."""
+    xml = definition(device, guest).find("cpu")
+    return xml.findtext("model") or xml.get("mode")
+
+
+def remembers(device: Device, guest: Guest) -> bool:
+    """Is there a note of what it was before it was fitted?"""
+    return definition(device, guest).find("metadata/{urn:kith:fit:1}fit") is not None
+
+
+FITTED = {"emulated": False, "other_cpu": False, "cpu_lacks": "", "machine_from": None,
+          "machine_to": None}
+
+
+def fitted(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """S1-28: between different processors. There is no KVM here: what needs it is a matter of
+    tests/unit/test-fit.c."""
+    cpus = {"maximum": ("<cpu mode='maximum'/>", "", "maximum"),
+            "named": ("<cpu mode='custom'><model>Nehalem</model>"
+                      "<feature policy='require' name='avx2'/></cpu>", "avx2", "host-model")}
+    for name, (own, lacks, there) in cpus.items():
+        if name == "maximum" and sys.argv[1:] == []:
+            continue
+        guest, digest = off_guest(laptop, name, machine="q35")
+        laptop.virsh("define", "/dev/stdin",
+                     input=guest.xml().replace("  <on_poweroff", f"{own}<on_poweroff", 1))
+        was = cpu(laptop, guest)
+        tap.equal(kith(laptop, "plan", guest.name, "desktop")["fitted"], FITTED,
+                  f"fitted, {name}: between equal processors nothing changes")
+        with kithlab.lesser_cpu(desktop, "avx2", "bmi1"):
+            wait_for("sight", lambda: kithlab.sighting(laptop, desktop), 20, 0.1)
+            tap.equal(kith(laptop, "plan", guest.name, "desktop")["fitted"],
+                      {**FITTED, "other_cpu": bool(lacks), "cpu_lacks": lacks},
+                      f"fitted, {name}: the plan knows what the other processor lacks")
+            told = laptop.run(["kith", "plan", guest.name, "desktop"]).stdout
+            tap.equal("its own needs avx2" in told and "will have that again" in told, bool(lacks),
+                      f"fitted, {name}: and says so")
+            move(tap, guest, laptop, desktop, f"fitted, {name}")
+            tap.equal((cpu(desktop, guest), remembers(desktop, guest)), (there, bool(lacks)),
+                      f"fitted, {name}: it has what the device can give")
+            tap.equal(guest.disk_digest(desktop, kithlab.disk_path(desktop, guest)), digest,
+                      f"fitted, {name}: the disk is identical")
+            desktop.virsh("start", guest.name)
+            guest.wait_ready(desktop)
+            tap.ok(kithlab.ticks_now(guest, desktop), f"fitted, {name}: and starts there")
+            desktop.virsh("destroy", guest.name)
+            Move(desktop, guest.name, laptop).done()
+        tap.equal((guest.state(laptop), cpu(laptop, guest), remembers(laptop, guest)),
+                  ("shut off", was, False), f"fitted, {name}: at home it is what it was")
+        remove(guest, laptop)
+    fitted_running(tap, laptop, desktop, cpus["named"][0])
+
+
+def fitted_running(tap: Tap, laptop: Device, desktop: Device, own: str) -> None:
+    """What cannot go while it runs is told the way that there is: shut down, it boots there."""
+    guest, _ = off_guest(laptop, "runs", machine="q35", power_button=1)
+    laptop.virsh("define", "/dev/stdin",
+                 input=guest.xml().replace("  <on_poweroff", f"{own}<on_poweroff", 1))
+    laptop.virsh("start", guest.name)
+    guest.wait_ready(laptop)
+    with kithlab.lesser_cpu(desktop, "avx2", "bmi1"):
+        wait_for("sight", lambda: kithlab.sighting(laptop, desktop), 20, 0.1)
+        command = kithlab.Kith(laptop, "plan", guest.name, "desktop")
+        command.wait()
+        told = command.documents[-1]
+        tap.equal((told["allowed"], told["rung"], [row["rung"] for row in told["rungs"]
+                                                   if not row["reason"]], told["fitted"]),
+                  (False, "none", ["cold"], {**FITTED, "other_cpu": True, "cpu_lacks": "avx2"}),
+                  "fitted, running: the plan knows that only a cold move would work")
+        told = laptop.run(["kith", "plan", guest.name, "desktop"], check=False).stdout
+        tap.ok(f"`kith move --rung cold {guest.name} desktop`" in told,
+               "fitted, running: and says how", told)
+        tap.equal((refusal(laptop, "move", guest.name, "desktop").code, guest.state(laptop)),
+                  ("domain", "running"), "fitted, running: without that word it stays and runs")
+        last = Move(laptop, guest.name, desktop, "cold").done()
+        tap.ok(not last["off"] and last["downtime_ms"] > 0, "fitted, running: it moves cold",
+               str(last))
+        booted(tap, guest, [laptop, desktop], 1, "fitted, running")
+        tap.equal((cpu(desktop, guest), remembers(desktop, guest)), ("host-model", True),
+                  "fitted, running: with what the device can give")
     remove(guest, desktop)
 
 
@@ -534,9 +618,11 @@ def crashes(tap: Tap, *_devices: Device) -> None:
 def body(tap: Tap, lab: Lab) -> None:
     """In one lab a sample, "all", or what words choose."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
-    chosen = sys.argv[1:] or ["warm", "cold", "chosen_rungs", "qcow2", "snapshots", "resumed", "cancelled"]
-    for part in (warm, cold, disobedient, chosen_rungs, raw, qcow2, elsewhere, refusals, snapshots, slow, resumed, too_late, cancelled, early_death,
-                 diskless, everything, crashes):
+    chosen = sys.argv[1:] or ["warm", "cold", "chosen_rungs", "fitted", "qcow2", "snapshots",
+                              "resumed", "cancelled"]
+    for part in (warm, cold, disobedient, chosen_rungs, fitted, raw, qcow2, elsewhere, refusals,
+                 snapshots, slow, resumed, too_late, cancelled, early_death, diskless, everything,
+                 crashes):
         if "all" in chosen or part.__name__ in chosen:
             part(tap, laptop, desktop)
 

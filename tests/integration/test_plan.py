@@ -252,24 +252,6 @@ class Plans:
         self.desktop.heal()
         kithlab.wait_sight([self.laptop, self.desktop])
 
-    @contextlib.contextmanager
-    def lesser(self, *features: str) -> Iterator[None]:
-        """By the word of its libvirtd, the desktop's QEMU emulates a CPU without these: libvirtd
-        believes its cache of what QEMU said."""
-        folder = self.desktop.base / "cache" / "qemu" / "capabilities"
-        kept = {path: path.read_text() for path in folder.glob("*.xml")}
-        names = "|".join(features)
-        self.desktop.kill("libvirtd")
-        for path, text in kept.items():
-            path.write_text(re.sub(rf"(<property name='(?:{names})' type='boolean' value=)'true'",
-                                   r"\1'false'", text))
-        self.desktop.start_libvirtd()
-        yield
-        self.desktop.kill("libvirtd")
-        for path, text in kept.items():
-            path.write_text(text)
-        self.desktop.start_libvirtd()
-
     # -- situations -----------------------------------------------------------------------------
 
     def faults(self) -> dict[str, tuple[str, Callable[[], contextlib.AbstractContextManager]]]:
@@ -357,7 +339,7 @@ class Plans:
             kithlab.set_policy(self.laptop, guest.name)
             if name != "host-model":
                 self.agree(f"{name} between equal processors", None, guest)
-            with self.lesser("avx2", "bmi1"):
+            with kithlab.lesser_cpu(self.desktop, "avx2", "bmi1"):
                 answer = self.agree(f"{name}, and a lesser processor", "domain", guest)
                 self.tap.ok("avx2" in answer["reason"]["text"]
                             and f"kith vm roam {guest.name}" in answer["reason"]["text"],

@@ -4,6 +4,7 @@
 Everything goes through `kith --json`; nothing here knows how the daemons talk to each other.
 """
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -450,3 +451,25 @@ def run_tests(name: str, body: Callable[[Tap, Lab], None]) -> None:
             tap.equal(sanitizer_words(lab), [], "no sanitizer spoke")
             tap.note(f"{name}: {time.monotonic() - begin:.0f} s")
         tap.equal(lab.leftovers(), [], "teardown leaves nothing")
+
+
+@contextlib.contextmanager
+def lesser_cpu(device: Device, *features: str) -> Iterator[None]:
+    """By the word of its libvirtd, the device's QEMU emulates a CPU without these: libvirtd
+    believes its cache of what QEMU said."""
+    folder = device.base / "cache" / "qemu" / "capabilities"
+    kept = {path: path.read_text() for path in folder.glob("*.xml")}
+    names = "|".join(features)
+
+    def restart(text_of: Callable[[str], str]) -> None:
+        device.kill("libvirtd")
+        for path, text in kept.items():
+            path.write_text(text_of(text))
+        device.start_libvirtd()
+
+    restart(lambda text: re.sub(rf"(<property name='(?:{names})' type='boolean' value=)'true'",
+                                r"\1'false'", text))
+    try:
+        yield
+    finally:
+        restart(lambda text: text)

@@ -186,6 +186,8 @@ static void test_outlook(void)
 	struct policyd_plan plan = {.allowed = 1, .rule = "allow owner", .verdict = VERDICT_STALE};
 	json_t *answer = load("{\"rung\":\"live-disk\",\"reason\":null,\"memory_bytes\":1048576,"
 			      "\"disk_bytes\":2097152,\"rewired\":1,\"reached\":true,"
+			      "\"fitted\":{\"emulated\":true,\"other_cpu\":true,\"cpu_lacks\":"
+			      "\"avx2\",\"machine_from\":\"8.2\",\"machine_to\":\"7.2\"},"
 			      "\"least_ms\":2000,\"most_ms\":5000}");
 	json_t *refused = load("{\"rung\":\"none\",\"reason\":{\"code\":\"room\",\"text\":\"No "
 			       "room.\"},\"reached\":true}");
@@ -198,10 +200,17 @@ static void test_outlook(void)
 	g_assert_true(says(&o, "1.0 MiB of memory and 2.0 MiB of disk"));
 	g_assert_true(says(&o, "between 2 and 6 s"));
 	g_assert_true(says(&o, "network: 1 of its cards"));
+	g_assert_true(says(&o, "KVM: \"desktop\" has none"));
+	g_assert_true(says(&o, "CPU: it will have another one there"));
+	g_assert_true(says(&o, "(its own needs avx2)"));
+	g_assert_true(says(&o, "that of QEMU 7.2 there, and not 8.2"));
+	g_assert_true(says(&o, "it will have that again"));
+	outlook_release(&o);
 	outlook_begin(&plan, &o);
 	outlook_take(&o, refused);
 	g_assert_true(says(&o, "refused"));
 	g_assert_true(says(&o, "No room. (code: room)"));
+	g_assert_false(says(&o, "KVM") || says(&o, "have that again"));
 	outlook_begin(&plan, &o);
 	outlook_take(&o, mute);
 	g_assert_cmpint(o.plan.reason.code, ==, KCODE_BAD_MESSAGE);

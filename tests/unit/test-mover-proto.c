@@ -237,7 +237,7 @@ static struct frame_offer offer(void)
 							    .code_size = 3653632,
 							    .vars_size = 540672},
 					       .cpu = {"EPYC", "AMD", 7002, "avx2 fpu"}},
-				    .luggage = {{540672, {7}}},
+				    .luggage = {{540672, {7}}, {9000, {8}}},
 				    .off = true,
 				    .count = 2,
 				    .disks = {{"vda", DISK_FORMAT_RAW, 1 << 20, 4096},
@@ -262,8 +262,11 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 	wbuf_u32(&w, o->origin.cpu.qemu);
 	wbuf_string(&w, o->origin.cpu.features);
 	wbuf_u8(&w, o->off);
-	wbuf_u32(&w, o->luggage[LUGGAGE_NVRAM].len);
-	wbuf_bytes(&w, o->luggage[LUGGAGE_NVRAM].hash, LUGGAGE_HASH_LEN);
+	wbuf_u8(&w, o->boots);
+	for (size_t i = 0; i < _LUGGAGE_MAX; i++) {
+		wbuf_u32(&w, o->luggage[i].len);
+		wbuf_bytes(&w, o->luggage[i].hash, LUGGAGE_HASH_LEN);
+	}
 	wbuf_u16(&w, (uint16_t)o->count);
 	for (size_t i = 0; i < o->count; i++) {
 		static const struct frame_disk more = {.target = "more", .capacity = 512};
@@ -336,9 +339,19 @@ static void test_offer(void)
 
 		g_assert_cmpint(frame_offer_get(&r, &out), ==, -EBADMSG);
 	}
-	in.off = false;
+	in.off = false; /* one that runs has no definition in its luggage */
+	refused(&in);
+	in.luggage[LUGGAGE_DEFINITION].len = 0;
 	passes(&in, &out);
+	in.boots = true; /* what runs needs no start */
+	refused(&in);
 	g_assert_false(out.off);
+	in = offer();
+	in.boots = true;
+	passes(&in, &out);
+	g_assert_true(out.boots);
+	in.luggage[LUGGAGE_DEFINITION].len = 0; /* and one that is off has */
+	refused(&in);
 	buf[57] = 2; /* neither off nor running */
 	g_assert_cmpint(frame_offer_get(&(struct rbuf){buf, len, 0}, &out), ==, -EBADMSG);
 }

@@ -46,9 +46,9 @@ static void refused(const struct plan_vm *vm, const struct offers *o, enum kcode
 		    const char *words)
 {
 	struct kerr err = {0};
-	uint32_t rewired = 9;
+	struct mover_plan plan = {0};
 
-	g_assert_cmpint(plan_judge(vm, o, &rewired, &err), <, 0);
+	g_assert_cmpint(plan_judge(vm, o, &plan, &err), <, 0);
 	g_assert_cmpint(err.code, ==, code);
 	g_assert_nonnull(strstr(err.text, words));
 }
@@ -56,11 +56,11 @@ static void refused(const struct plan_vm *vm, const struct offers *o, enum kcode
 static void fits(const struct plan_vm *vm, const struct offers *o)
 {
 	struct kerr err = {0};
-	uint32_t rewired = 9;
+	struct mover_plan plan = {.rewired = 9};
 
-	g_assert_cmpint(plan_judge(vm, o, &rewired, &err), ==, 0);
+	g_assert_cmpint(plan_judge(vm, o, &plan, &err), ==, 0);
 	g_assert_cmpint(err.code, ==, KCODE_OK);
-	g_assert_cmpuint(rewired, ==, o->networks.other[0] != '\0');
+	g_assert_cmpuint(plan.rewired, ==, o->networks.other[0] != '\0');
 }
 
 static void test_fits(void)

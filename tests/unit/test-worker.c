@@ -441,17 +441,21 @@ static void test_offered_off(void)
 	struct frame_offer offer = {.memory_bytes = 1 << 20, .vcpus = 1, .off = true};
 	uint8_t buf[128];
 
-	for (int off = 1; off >= 0; off--) {
+	/* 2: shut down for this, so that it is started here */
+	for (int off = 2; off >= 0; off--) {
 		struct destination d = {0};
 		struct worker *w = on_side(&destination_side, DESTINATION_RECEIVING, &d);
 		struct wbuf b = wbuf_init(buf, sizeof(buf));
 
 		offer.off = off;
+		offer.boots = off == 2;
+		offer.luggage[LUGGAGE_DEFINITION].len = (uint32_t)off * 9000;
 		g_assert_cmpint(frame_offer_put(&b, &offer), ==, 0);
 		first_word(w, FRAME_OFFER, buf, b.len);
-		g_assert_cmpint(w->off, ==, off);
-		g_assert_cmpint(w->place.remnant.off, ==, off);
-		g_assert_cmpint(w->progress.off, ==, off);
+		g_assert_cmpint(w->off, ==, off != 0);
+		g_assert_cmpint(w->place.remnant.off, ==, off != 0);
+		g_assert_cmpint(w->place.remnant.again_until, ==, off == 2);
+		g_assert_cmpint(w->progress.off, ==, off == 1);
 		g_free(w);
 	}
 }
@@ -479,7 +483,7 @@ static void test_off_resumed(void)
 		uint64_t now = worker_now_ms();
 
 		w->off = rows[i].off;
-		w->progress.off = rows[i].read;
+		s.carried = rows[i].off && rows[i].read;
 		s.resumed = rows[i].resumed;
 		s.resend_ms = w->machine.entered_ms = now;
 		w->side->tick(w, now);

@@ -16,7 +16,8 @@ bool outlook_begin(const struct policyd_plan *plan, struct outlook *ret)
 void outlook_release(struct outlook *o)
 {
 	json_decref(o->rungs);
-	o->rungs = NULL;
+	json_decref(o->fitted);
+	o->rungs = o->fitted = NULL;
 }
 
 json_t *outlook_request(const struct target *t)
@@ -44,6 +45,8 @@ void outlook_take(struct outlook *o, const json_t *answer)
 	o->roams = model_flag(answer, "roams");
 	json_decref(o->rungs);
 	o->rungs = json_incref(json_object_get(answer, "rungs"));
+	json_decref(o->fitted);
+	o->fitted = json_incref(json_object_get(answer, "fitted"));
 	o->asked = true;
 	if (json_is_object(reason))
 		model_error(reason, &o->plan.reason);
@@ -106,6 +109,19 @@ bool outlook_can(const struct outlook *o, enum move_rung rung)
 	const json_t *row = row_of(o, rung);
 
 	return row && !json_is_object(json_object_get(row, "reason"));
+}
+
+bool outlook_why_not(const struct outlook *o, enum move_rung rung, struct kerr *ret)
+{
+	const json_t *row = row_of(o, rung), *reason = json_object_get(row, "reason");
+
+	if (row && !json_is_object(reason))
+		return false;
+	if (row)
+		model_error(reason, ret);
+	else
+		*ret = o->plan.reason;
+	return ret->code != KCODE_OK;
 }
 
 enum move_rung outlook_first(const struct outlook *o)
@@ -172,6 +188,33 @@ static void say_rungs(const struct outlook *o, enum move_rung chosen, struct she
 	}
 }
 
+/* It is fitted to the device, and what it was comes back with it. */
+static void say_fitted(const struct outlook *o, const struct target *t, struct sheet *ret)
+{
+	const char *lacks = model_text(o->fitted, "cpu_lacks");
+
+	if (model_flag(o->fitted, "emulated"))
+		sheet_add(ret, STYLE_WARN,
+			  "  KVM: \"%s\" has none. It will be emulated there, which is many times "
+			  "slower.",
+			  t->name);
+	if (model_flag(o->fitted, "other_cpu"))
+		sheet_add(ret, STYLE_WARN,
+			  "  CPU: it will have another one there, the nearest that \"%s\" can "
+			  "give%s%s%s.",
+			  t->name, *lacks ? " (its own needs " : "", lacks, *lacks ? ")" : "");
+	if (*model_text(o->fitted, "machine_to"))
+		sheet_add(ret, STYLE_WARN,
+			  "  machine: its type will be that of QEMU %s there, and not %s.",
+			  model_text(o->fitted, "machine_to"),
+			  model_text(o->fitted, "machine_from"));
+	if (model_flag(o->fitted, "emulated") || model_flag(o->fitted, "other_cpu") ||
+	    *model_text(o->fitted, "machine_to"))
+		sheet_add(
+			ret, STYLE_PLAIN,
+			"  On a device that can give it what it has now, it will have that again.");
+}
+
 static void say_how(const struct outlook *o, const struct target *t, struct sheet *ret)
 {
 	static const char *const words[_MOVER_RUNG_MAX] = {
@@ -198,6 +241,7 @@ static void say_how(const struct outlook *o, const struct target *t, struct shee
 			  "  network: %llu of its cards will be on another network there, which "
 			  "\"%s\" has for that (other_network in its kith.conf).",
 			  (unsigned long long)o->rewired, t->name);
+	say_fitted(o, t, ret);
 	if (o->roams)
 		sheet_add(
 			ret, STYLE_WARN,
@@ -233,6 +277,13 @@ void outlook_say(const struct outlook *o, const struct target *t, struct sheet *
 	sheet_add(ret, STYLE_PLAIN, "  %s (code: %s)", plan->reason.text,
 		  kcode_to_string(plan->reason.code));
 	sheet_add(ret, STYLE_PLAIN, "  %s", kcode_next_step(plan->reason.code));
+	if (outlook_can(o, MOVE_RUNG_COLD)) {
+		sheet_add(ret, STYLE_STRONG,
+			  "  It would work with its guest shut down first, which then boots there: "
+			  "`kith move --rung cold %s %s`.",
+			  t->vm, t->name);
+		say_fitted(o, t, ret);
+	}
 }
 
 void outlook_because(const struct policyd_plan *plan, const struct target *t, struct sheet *ret)
@@ -253,12 +304,14 @@ static json_t *time_json(const struct outlook *o, uint64_t ms)
 json_t *outlook_json(const struct outlook *o, const struct target *t)
 {
 	return json_pack(
-		"{s:s, s:s, s:b, s:s, s:s, s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:o}",
+		"{s:s, s:s, s:b, s:s, s:s, s:s, s:b, s:o, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:o, "
+		"s:o}",
 		"vm", t->vm, "device", t->name, "allowed", o->plan.allowed, "rule", o->plan.rule,
 		"verdict", verdict_to_string(o->plan.verdict), "rung", o->rung, "off", o->off,
 		"rungs", o->rungs ? json_incref(o->rungs) : json_array(), "memory_bytes",
 		(json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes, "rewired",
 		(json_int_t)o->rewired, "roams", o->roams, "shared", (json_int_t)o->shared,
-		"reached", o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
+		"fitted", o->fitted ? json_incref(o->fitted) : json_null(), "reached",
+		o->asked ? json_boolean(o->reached) : json_null(), "least_ms",
 		time_json(o, o->least_ms), "most_ms", time_json(o, o->most_ms));
 }

@@ -23,6 +23,7 @@ struct outlook {
 	bool off;		    /* the VM is switched off */
 	bool roams;		    /* another CPU waits for its next start */
 	json_t *rungs;		    /* as kithd lists them, or NULL */
+	json_t *fitted; /* what a VM that is off would be there, as kithd tells it, or NULL */
 };
 
 /* Begins with policyd's plan. True if the devices have to be asked too: by the request that
@@ -38,6 +39,8 @@ void outlook_fail(struct outlook *o, const struct kerr *why);
 
 /* Whether it would go in that way; what kithd does not name would not. */
 bool outlook_can(const struct outlook *o, enum move_rung rung);
+/* The same, with the reason: that of the rung, or of the plan where kithd names no rungs. */
+bool outlook_why_not(const struct outlook *o, enum move_rung rung, struct kerr *ret);
 /* The rung that a person is offered first: what runs goes on running if it can. ANY where there is
  * nothing to choose, as for a VM that is off; or where kithd names none. */
 enum move_rung outlook_first(const struct outlook *o);

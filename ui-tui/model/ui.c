@@ -157,6 +157,7 @@ void ui_planned(struct ui *ui, const struct outlook *o)
 	d->waiting = false;
 	d->outlook = *o;
 	json_incref(d->outlook.rungs);
+	json_incref(d->outlook.fitted);
 	if (!ui->read_only)
 		d->target.rung = outlook_first(o);
 	ui_show_plan(ui);
