@@ -43,7 +43,11 @@ int main(int argc, char **argv)
 		log_error("main", "Cannot protect the process's memory.");
 		return 1;
 	}
-	if (config_load(path, &config, &err) < 0 || agent_new(&config, &agent, &err) < 0) {
+	if (config_load(path, &config, &err) < 0) {
+		log_error("main", "%s", err.text);
+		return CONFIG_EXIT;
+	}
+	if (agent_new(&config, &agent, &err) < 0) {
 		log_error("main", "%s", err.text);
 		return kcode_exit_status(err.code);
 	}

@@ -55,6 +55,10 @@ struct config_key {
 /* The rows, by number; NULL behind the last. */
 const struct config_key *config_key(size_t i);
 
+/* A service ends with this if its configuration cannot be read, and is not started again until
+ * somebody does (EX_CONFIG of sysexits.h; RestartPreventExitStatus in packaging/systemd). */
+#define CONFIG_EXIT 78
+
 /* Reads `path`; a missing file means defaults. The error names line, key and what is expected;
  * *ret then has what the other lines say, for those who must go on all the same (hook, fence). */
 int config_load(const char *path, struct config *ret, struct kerr *err);

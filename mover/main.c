@@ -31,7 +31,7 @@ int main(int argc, char *argv[])
 	}
 	if (config_load(path, &config, &err) < 0) {
 		log_error("mover", "%s", err.text);
-		return 2;
+		return CONFIG_EXIT;
 	}
 	if (argc == at)
 		return supervisor_main(&config);

@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 	const char *path = CONFIG_PATH_DEFAULT;
 	struct config config;
 	struct kerr err = {0};
-	int r = secret_process_setup();
+	int r = secret_process_setup(), broken = 0;
 
 	log_setup("kith-policyd");
 	server_catch_reload();
@@ -51,10 +51,10 @@ int main(int argc, char **argv)
 			     "limit of locked memory is too low. Start it as a service, or set "
 			     "LimitMEMLOCK (`ulimit -l unlimited`).");
 	if (r == 0)
-		r = config_load(path, &config, &err);
+		r = broken = config_load(path, &config, &err);
 	if (r == 0)
 		r = run(&config, &err);
 	if (r < 0)
 		log_error("start", "%s", err.code == KCODE_OK ? strerror(-r) : err.text);
-	return r < 0 ? 1 : 0;
+	return r == 0 ? 0 : broken < 0 ? CONFIG_EXIT : 1;
 }

@@ -84,6 +84,10 @@ def bad_file(tap: Tap, laptop: Device) -> None:
     laptop.run(["sh", "-c", f"grep -v nonsense {CONF} >/tmp/good.conf"])
     tap.equal(kith(laptop, "-c", "/tmp/good.conf", "vms")["mover_error"], None,
               "a child of kith-mover still reads a good one")
+    laptop.run(["sh", "-c", "echo nonsense >/tmp/bad.conf"])
+    tap.equal({name: laptop.run([f"/run/lab/build/{name}", "-c", "/tmp/bad.conf"],
+                                check=False).returncode for name in DAEMONS},
+              dict.fromkeys(DAEMONS, 78), "started with a bad file, each ends so that systemd knows")
     shown = laptop.run(["kith", "config"], check=False)
     tap.ok(shown.returncode == 0 and "nonsense" not in shown.stdout and "neither a" in shown.stdout,
            "`kith config` shows what is there and what is wrong", shown.stdout)

@@ -283,25 +283,25 @@ class Story:
         self.judge("move")
 
     def den(self) -> None:
-        """A VM with UEFI, a virtual TPM and SPICE goes there and comes back, running and off."""
+        """A VM with UEFI, a virtual TPM and SPICE goes there running, and comes back off."""
         self.laptop.virsh("define /dev/stdin", text=vms.DEN)
         self.laptop.virsh("start den")
         status, text = self.tom[self.laptop].types("kith policy set den")
         self.tap.ok(status == 0, "den: `kith policy set den`", text)
-        for state in ("running", "shut off"):
+        for state, source, target in (("running", self.laptop, self.desktop),
+                                      ("shut off", self.desktop, self.laptop)):
             if state == "shut off":
-                self.laptop.virsh("destroy den")
-            for source, target in ((self.laptop, self.desktop), (self.desktop, self.laptop)):
-                name = f"den: {state}, to {target.name}"
-                status, text = self.tom[source].types(f"kith move den {target.name}", 900)
-                self.tap.ok(status == 0, f"{name}: `kith move den {target.name}`", text[-800:])
-                there = target.virsh("domstate den", check=False).stdout.strip()
-                here = source.virsh("domstate den", check=False).returncode
-                self.tap.ok(there == state and here, f"{name}: it is there, and not here", there)
-                folder = f"/var/lib/libvirt/swtpm/{vms.DEN_UUID}"
-                tpm = [machine.run(f"test -d {folder}", check=False).returncode
-                       for machine in (source, target)]
-                self.tap.equal(tpm, [1, 0], f"{name}: so is its TPM")
+                source.virsh("destroy den")
+            name = f"den: {state}, to {target.name}"
+            status, text = self.tom[source].types(f"kith move den {target.name}", 900)
+            self.tap.ok(status == 0, f"{name}: `kith move den {target.name}`", text[-800:])
+            there = target.virsh("domstate den", check=False).stdout.strip()
+            here = source.virsh("domstate den", check=False).returncode
+            self.tap.ok(there == state and here, f"{name}: it is there, and not here", there)
+            folder = f"/var/lib/libvirt/swtpm/{vms.DEN_UUID}"
+            tpm = [machine.run(f"test -d {folder}", check=False).returncode
+                   for machine in (source, target)]
+            self.tap.equal(tpm, [1, 0], f"{name}: so is its TPM")
         self.laptop.virsh("start den")
         self.tap.equal(self.laptop.virsh("domstate den").stdout.strip(), "running",
                        "den: at home it starts")
@@ -344,6 +344,10 @@ class Story:
              "printf '[device\\nname = \\001' >kith.conf; "
              f"systemctl restart {' '.join(UNITS)} || true; systemctl restart libvirtd")
         self.all_start("with a broken configuration", "plain")
+        again = self.everywhere(lambda machine: machine.out(
+            f"systemctl show -p NRestarts {' '.join(UNITS)} | grep -v 'NRestarts=0$'", check=False))
+        self.tap.ok(not any("=" in text for text in again),
+                    "with a broken configuration no service is started again and again", str(again))
         root("rm /etc/kith/kith.conf; [ ! -e /root/kith.conf ] || mv /root/kith.conf /etc/kith/; "
              f"systemctl stop {' '.join(UNITS)}; mkdir -p /root/away; "
              f"for p in {PROGRAMS}; do mv $p /root/away/; done; systemctl restart libvirtd")
