@@ -30,6 +30,7 @@ DEFINE_CODEC(frame_header)
 static void frame_ack_code(struct coder *c, struct frame_ack *v)
 {
 	code_u64(c, &v->late_us);
+	CODE_FLAG(c, v->off);
 	code_blob(c, &v->ack, &v->len, POLICYD_PROOF_MAX);
 }
 DEFINE_CODEC(frame_ack)

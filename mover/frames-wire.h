@@ -80,6 +80,7 @@ static inline bool frame_disk_is_shared(const struct frame_disk *disk)
 
 struct frame_ack {
 	uint64_t late_us;   /* since the guest ran again */
+	bool off;	    /* it was to boot there, and does not */
 	const uint8_t *ack; /* the signed statement, borrowed */
 	size_t len;
 };

@@ -276,8 +276,10 @@ static void boot_off(struct worker *w)
 	struct virt_copy copy;
 
 	virt_copy_get(w->place.virt, w->place.uuid, &copy);
-	if (copy.state == COPY_GONE && copy.defined &&
-	    virt_start(w->place.virt, w->place.uuid, false, &err) < 0)
+	if (copy.state != COPY_GONE || !copy.defined)
+		return;
+	w->progress.off = virt_start(w->place.virt, w->place.uuid, false, &err) < 0;
+	if (w->progress.off)
 		log_error("destination", "The VM \"%s\" is here, but does not start: %s",
 			  w->grant.vm, err.text);
 }
@@ -431,6 +433,7 @@ static void send_ack(struct worker *w)
 	struct destination *d = destination_self(w);
 	const struct statement *ack = &w->machine.words[CUSTODY_STATEMENT_ACK];
 	const struct frame_ack v = {
+		.off = w->off && w->progress.off && w->place.remnant.again_until,
 		.late_us = d->resumed_ns ? (worker_now_ns() - d->resumed_ns) / 1000 : 0,
 		.ack = ack->data,
 		.len = ack->len,

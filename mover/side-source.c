@@ -529,6 +529,7 @@ static void on_ack(struct worker *w, const struct frame *f)
 	if ((!w->off || source_goes_again(w)) && !s->downtime_us && stopped && now > stopped &&
 	    (now - stopped) / 1000 > v.late_us)
 		s->downtime_us = (now - stopped) / 1000 - v.late_us;
+	w->progress.off = w->progress.off || v.off;
 	side_hear(w, CUSTODY_STATEMENT_ACK, v.ack, v.len);
 }
 

@@ -13,6 +13,7 @@ import kithlab  # noqa: E402
 from kithlab import Kith, Move, kith, refusal    # noqa: E402
 from device import Device   # noqa: E402
 from tap import Tap     # noqa: E402
+from terminal import Terminal   # noqa: E402
 
 STAY = "deny anyone all to any\n"
 
@@ -32,6 +33,19 @@ def refused(tap: Tap, device: Device, name: str, code: str, words: str, what: st
     tap.ok(no and no.code == code and words in no.text, f"{what}: refused with `{code}`", str(no))
 
 
+def on_screen(tap: Tap, device: Device, name: str, holder: str, *says: str) -> None:
+    """The same by a key on the full screen."""
+    terminal = Terminal(device, 100, 30)
+    terminal.type("kith")
+    terminal.wait(name, f"on {holder}")
+    terminal.press("b")
+    terminal.wait("Bring it here?", f'"{name}" is on "{holder}"')
+    terminal.press("y")
+    tap.ok(terminal.wait(*says, timeout=60), f"by a key on the screen: {says[0]}")
+    terminal.press("Escape", "q")
+    terminal.close()
+
+
 def there_and_back(tap: Tap, laptop: Device, desktop: Device) -> None:
     """A guest follows its owner by his word at the device where he is."""
     guest = kithlab.small_guest("work", memory_mib=128)
@@ -39,7 +53,7 @@ def there_and_back(tap: Tap, laptop: Device, desktop: Device) -> None:
     refused(tap, desktop, guest.name, "not-found", "", "a VM that this device never heard of")
     refused(tap, laptop, guest.name, "exists", "here already", "a VM that is here")
     Move(laptop, guest.name, desktop).done()
-    fetched(tap, laptop, guest.name, "running")
+    on_screen(tap, laptop, guest.name, "desktop", "here, running", 'came from "desktop"')
     fetched(tap, desktop, guest.name, "running, the other way", "--rung", "warm")
     kithlab.judge(tap, guest, [laptop, desktop, laptop, desktop], "fetched", digest)
     seen = [record["action"] for record in kith(laptop, "log")["records"]]
@@ -63,6 +77,7 @@ def refusals(tap: Tap, laptop: Device, desktop: Device) -> None:
     tap.ok(records and records[-1]["action"] == "move" and
            records[-1]["reason"]["code"] == "policy",
            "the policy keeps it: the holder's log has it", str(records[-1:]))
+    on_screen(tap, laptop, "work", "desktop", '"work" was not brought here', "(code: policy)")
     kith(desktop, "policy", "set", "work")
     desktop.cut()
     command = Kith(laptop, "fetch", "work")

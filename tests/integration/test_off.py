@@ -542,6 +542,32 @@ def cold(tap: Tap, laptop: Device, desktop: Device) -> None:
     remove(guest, desktop)
 
 
+ONCE = """#!/bin/sh
+[ "$1 $2" = "stays-off prepare" ] || exit 0
+[ ! -e /tmp/carried ] || exit 1
+touch /tmp/carried
+"""
+
+
+def unstartable(tap: Tap, laptop: Device, desktop: Device) -> None:
+    """What carried it came, and the machine itself does not start there: it is there, off."""
+    guest = kithlab.small_guest("stays-off", memory_mib=96, data_mib=48, power_button=1)
+    kithlab.run_guest(guest, laptop)
+    hook = "/etc/libvirt/hooks/qemu.d/50-once"
+    desktop.run(["mkdir", "-p", "/etc/libvirt/hooks/qemu.d"])
+    desktop.run(["tee", hook], input=ONCE)
+    desktop.run(["chmod", "755", hook])
+    done = laptop.run(["kith", "move", "--rung", "cold", guest.name, "desktop"])
+    tap.ok('is on "desktop" now, switched off' in done.stdout,
+           "cold, but it does not start there: it is said that it is off", done.stdout)
+    tap.equal((guest.state(laptop), guest.state(desktop)), ("absent", "shut off"),
+              "cold, but it does not start there: it is there")
+    desktop.run(["rm", hook])
+    desktop.virsh("start", guest.name)
+    booted(tap, guest, [laptop, desktop], 1, "cold, but it does not start there")
+    remove(guest, desktop)
+
+
 def disobedient(tap: Tap, laptop: Device, desktop: Device) -> None:
     """A guest that does not shut down: nothing has changed, and whoever does not want to wait for
     that moves it live. If the mover dies and it obeys then, it is started again."""
@@ -620,7 +646,7 @@ def body(tap: Tap, lab: Lab) -> None:
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
     chosen = sys.argv[1:] or ["warm", "cold", "chosen_rungs", "fitted", "qcow2", "snapshots",
                               "resumed", "cancelled"]
-    for part in (warm, cold, disobedient, chosen_rungs, fitted, raw, qcow2, elsewhere, refusals,
+    for part in (warm, cold, unstartable, disobedient, chosen_rungs, fitted, raw, qcow2, elsewhere, refusals,
                  snapshots, slow, resumed, too_late, cancelled, early_death, diskless, everything,
                  crashes):
         if "all" in chosen or part.__name__ in chosen:

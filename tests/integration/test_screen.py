@@ -149,8 +149,10 @@ def there_and_back(tap: Tap, laptop: Device, terminal: Terminal, desktop: Device
     other.wait("here, running")
     tap.equal(guest.state(desktop), "running", "and then it moves")
     terminal.press("b")
-    tap.ok(terminal.wait('"work" is on "desktop": `kith fetch` brings it here'),
-           "what is elsewhere is not fetched, and it says where to do it")
+    tap.ok(terminal.wait("Bring it here?", '"work" is on "desktop"'),
+           "what is elsewhere is asked for, after a question")
+    terminal.press("n")
+    terminal.wait("Bring it here?", gone=True)
     laptop.rate("300mbit")
     move(tap, other, terminal, ["b"], "back, by one key")
     laptop.rate(None)

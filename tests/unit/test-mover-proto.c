@@ -541,7 +541,7 @@ static void test_offer_count_cut(void)
 static void test_ack(void)
 {
 	static const uint8_t statement[POLICYD_PROOF_MAX + 1];
-	struct frame_ack in = {7, statement, POLICYD_PROOF_MAX}, out = {0};
+	struct frame_ack in = {7, true, statement, POLICYD_PROOF_MAX}, out = {0};
 	uint8_t buf[POLICYD_PROOF_MAX + 64];
 	struct wbuf w = wbuf_init(buf, sizeof(buf));
 	struct rbuf r;
@@ -549,13 +549,14 @@ static void test_ack(void)
 	g_assert_cmpint(frame_ack_put(&w, &in), ==, 0);
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(frame_ack_get(&r, &out), ==, 0);
-	g_assert_cmpuint(out.late_us, ==, 7);
+	g_assert_true(out.late_us == 7 && out.off);
 	g_assert_cmpmem(out.ack, out.len, statement, POLICYD_PROOF_MAX);
 	w = wbuf_init(buf, sizeof(buf));
 	in.len++;
 	g_assert_cmpint(frame_ack_put(&w, &in), ==, -EINVAL);
 	w = wbuf_init(buf, sizeof(buf));
 	wbuf_u64(&w, 7);
+	wbuf_u8(&w, 0);
 	wbuf_blob(&w, statement, sizeof(statement));
 	r = rbuf_init(buf, w.len);
 	g_assert_cmpint(frame_ack_get(&r, &out), ==, -EBADMSG);

@@ -184,6 +184,7 @@ static bool changes(enum wish_kind kind)
 	case WISH_ACCEPT:
 	case WISH_TAKE:
 	case WISH_FORGET:
+	case WISH_FETCH:
 	case WISH_EDIT:
 	case WISH_PAIR:
 	case WISH_ANSWER:

@@ -364,9 +364,9 @@ static void test_elsewhere(void)
 	desk_begin(&d, false);
 	desk_press(&d, "j\n");
 	desk_draw(&d, 80, 24);
-	g_assert_true(desk_shows(&d, "\"mail\" is on \"desktop\": `kith fetch` brings it here"));
-	g_assert_false(desk_wished(&d, WISH_PLAN, &w));
-	/* One that is not paired is no place to go. */
+	g_assert_true(desk_shows(&d, "\"mail\" is on \"desktop\". Ask that device"));
+	desk_press(&d, "nby");
+	g_assert_true(desk_wished(&d, WISH_FETCH, &w) && strcmp(w.target.vm, "mail") == 0);
 	desk_press(&d, "k\nj\n");
 	desk_draw(&d, 80, 24);
 	g_assert_true(desk_shows(&d, "is not paired with this device"));
@@ -500,7 +500,7 @@ static void test_help(void)
 	desk_press(&d, "?bring");
 	desk_draw(&d, 80, 24);
 	g_assert_true(desk_shows(&d, "Search: bring_"));
-	g_assert_true(desk_shows(&d, "sends a VM back"));
+	g_assert_true(desk_shows(&d, "send a VM back"));
 	g_assert_false(desk_shows(&d, "leave; hand-offs go on"));
 	ui_key(&d.ui, PRESS_ESC);
 	g_assert_cmpint(d.ui.dialog.kind, ==, DIALOG_NONE);

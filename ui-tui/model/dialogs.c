@@ -42,7 +42,7 @@ static void take_yes(struct ui *ui)
 	} answers[] = {
 		{DIALOG_PLAN, WISH_MOVE},     {DIALOG_CANCEL, WISH_CANCEL},
 		{DIALOG_ACCEPT, WISH_ACCEPT}, {DIALOG_TAKE, WISH_TAKE},
-		{DIALOG_FORGET, WISH_FORGET},
+		{DIALOG_FORGET, WISH_FORGET}, {DIALOG_FETCH, WISH_FETCH},
 	};
 	const struct dialog *d = &ui->dialog;
 
@@ -143,6 +143,7 @@ void ui_dialog_key(struct ui *ui, int key)
 	case DIALOG_ACCEPT:
 	case DIALOG_TAKE:
 	case DIALOG_FORGET:
+	case DIALOG_FETCH:
 	case DIALOG_WHY:
 	case DIALOG_TEXT:
 	case DIALOG_NONE:

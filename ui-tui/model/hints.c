@@ -17,9 +17,10 @@
 
 static const struct hint hints[] = {
 	{HOME, false, true, false, "Enter", "choose",
-	 "on a VM: choose it; on a device: show the plan of the move there, and ask"},
+	 "on a VM: choose it, or bring it here; on a device: show the plan of the move there, and "
+	 "ask"},
 	{HOME | JOBS, true, true, false, "b", "bring back",
-	 "show the plan that sends a VM back to the device it came from, and ask"},
+	 "send a VM back to the device it came from, or bring one that is elsewhere here; asks"},
 	{HOME | JOBS, true, true, false, "c", "cancel",
 	 "stop the hand-off of the VM, after a question"},
 	{DEVICES, true, true, false, "a", "accept",
@@ -100,6 +101,7 @@ unsigned ui_where(const struct ui *ui)
 	case DIALOG_ACCEPT:
 	case DIALOG_TAKE:
 	case DIALOG_FORGET:
+	case DIALOG_FETCH:
 		return ui->dialog.question ? WHERE_QUESTION : WHERE_TEXT;
 	case DIALOG_FIRST:
 		return WHERE_FIRST;

@@ -162,14 +162,35 @@ static void open_plan(struct ui *ui, const struct model_vm *vm, const struct mod
 	ui_wish(ui, WISH_PLAN)->target = *t;
 }
 
-/* From here only what is here goes; what is elsewhere is fetched by a command. */
+/* From here only what is here goes; what is elsewhere is asked for. Its plan is that device's. */
+static void ask_fetch(struct ui *ui, const struct model_vm *vm)
+{
+	const char *holder = *vm->holder_name ? vm->holder_name : "another device";
+	struct dialog *d = ui_open(ui, DIALOG_FETCH, "Bring it here?");
+
+	if (hex_decode(vm->uuid, d->target.uuid, UUID_LEN) < 0) {
+		ui_close(ui);
+		return;
+	}
+	snprintf(d->target.vm, sizeof(d->target.vm), "%s", vm->name);
+	snprintf(d->target.name, sizeof(d->target.name), "%s", holder);
+	d->question = true;
+	sheet_add(&d->text, STYLE_PLAIN,
+		  "\"%s\" is on \"%s\". Ask that device to hand it over to this one? It decides by "
+		  "the policy, and both devices prove themselves before anything leaves. It goes "
+		  "on while it is copied, if it runs.",
+		  vm->name, holder);
+}
+
 static bool may_leave(struct ui *ui, const struct model_vm *vm)
 {
 	if (vm->here || vm->locked || !vm->managed)
 		return true;
-	ui_say(ui, STYLE_WARN,
-	       "! \"%s\" is on \"%s\": `kith fetch` brings it here, or b on it there.", vm->name,
-	       *vm->holder_name ? vm->holder_name : "another device");
+	if (ui->read_only)
+		ui_say(ui, STYLE_WARN, "! \"%s\" is on \"%s\".", vm->name,
+		       *vm->holder_name ? vm->holder_name : "another device");
+	else
+		ask_fetch(ui, vm);
 	return false;
 }
 

@@ -58,6 +58,7 @@ enum dialog_kind {
 	DIALOG_ACCEPT, /* what a device proved */
 	DIALOG_TAKE,   /* VMs of another person from a device */
 	DIALOG_FORGET, /* a device */
+	DIALOG_FETCH,  /* a VM that is elsewhere comes here */
 	DIALOG_CODE,   /* of a pairing: the whole word has to be typed */
 	DIALOG_FIRST,  /* what to do with a device that is nobody's */
 	DIALOG_NAME,   /* of the owner of a new cloud */
@@ -96,6 +97,7 @@ enum wish_kind {
 	WISH_ACCEPT, /* target.device, shown */
 	WISH_TAKE,   /* target.device, on */
 	WISH_FORGET, /* target.device */
+	WISH_FETCH,  /* target.uuid */
 	WISH_LOG,    /* what is new in it */
 	WISH_POLICY, /* target.uuid */
 	WISH_EDIT,   /* target.uuid */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What takes seconds, asks or owns the terminal runs beside the screen: `kith doctor`, `kith pair`,
- * `kith policy set`, the editor. */
+ * `kith policy set`, `kith fetch`, the editor. */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -43,6 +43,21 @@ void errands_init(struct session *s, const char *person)
 {
 	if (!s->init.open)
 		start(s, &s->init, (const char *const[]){"init", person, NULL}, false);
+}
+
+/* Of the hand-off itself kithd tells; what comes from here is a refusal. */
+void errands_fetch(struct session *s, const struct target *t)
+{
+	char uuid[MODEL_UUID_TEXT];
+
+	if (s->fetch.open) {
+		ui_say(&s->ui, STYLE_WARN, "! \"%s\" is still asked for.", s->fetched.vm);
+		return;
+	}
+	hex_encode(t->uuid, UUID_LEN, uuid);
+	s->fetched = *t;
+	if (start(s, &s->fetch, (const char *const[]){"fetch", uuid, NULL}, false))
+		ui_say(&s->ui, STYLE_PLAIN, "Asking \"%s\" for \"%s\" ...", t->name, t->vm);
 }
 
 void errands_pair(struct session *s, const char *device, enum person_role role)
@@ -204,6 +219,26 @@ static void run_init(struct session *s)
 		child_release(&s->init);
 }
 
+static void run_fetch(struct session *s)
+{
+	char title[NAME_MAX_LEN + 32];
+	json_t *document;
+	struct kerr err;
+	int status;
+	bool ended = child_ended(&s->fetch, &status);
+
+	while (child_take(&s->fetch, &document)) {
+		model_error(json_object_get(document, "error"), &err);
+		snprintf(title, sizeof(title), "\"%s\" was not brought here", s->fetched.vm);
+		if (err.code != KCODE_OK)
+			ui_failed(&s->ui, title, &err);
+		json_decref(document);
+		s->dirty = true;
+	}
+	if (ended)
+		child_release(&s->fetch);
+}
+
 static void run_pair(struct session *s)
 {
 	json_t *event;
@@ -245,6 +280,7 @@ void errands_run(struct session *s)
 	run_pair(s);
 	run_sign(s);
 	run_init(s);
+	run_fetch(s);
 	if (s->dirty)
 		ui_changed(&s->ui);
 }
@@ -255,6 +291,7 @@ void errands_release(struct session *s)
 	child_release(&s->pair);
 	child_release(&s->sign);
 	child_release(&s->init);
+	child_release(&s->fetch);
 	free(s->edit.original);
 	s->edit.original = NULL;
 }

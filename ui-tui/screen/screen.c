@@ -16,7 +16,18 @@
 #define FIRST_LOOK_MS 2000
 #define PASTE_PAUSE_MS 1000
 
-enum { FD_KEYS, FD_SIGNALS, FD_AGENT, FD_CORE, FD_DOCTOR, FD_PAIR, FD_SIGN, FD_INIT, FD_COUNT };
+enum {
+	FD_KEYS,
+	FD_SIGNALS,
+	FD_AGENT,
+	FD_CORE,
+	FD_DOCTOR,
+	FD_PAIR,
+	FD_SIGN,
+	FD_INIT,
+	FD_FETCH,
+	FD_COUNT
+};
 
 static void resize(struct session *s)
 {
@@ -118,7 +129,8 @@ static int wait_ms(const struct session *s)
 
 static void set_poll(const struct session *s, struct pollfd fds[FD_COUNT])
 {
-	const struct child *const children[] = {&s->doctor, &s->pair, &s->sign, &s->init};
+	const struct child *const children[] = {&s->doctor, &s->pair, &s->sign, &s->init,
+						&s->fetch};
 
 	for (int i = 0; i < FD_COUNT; i++)
 		fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};

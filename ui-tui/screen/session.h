@@ -43,7 +43,8 @@ struct session {
 	char cancelling[MODEL_HID_TEXT];
 	bool asking_trust, asking_policy, asking_log, log_again;
 	struct target asked; /* whose trust and policy */
-	struct child doctor, pair, sign, init;
+	struct target fetched;
+	struct child doctor, pair, sign, init, fetch;
 	struct errand_edit {
 		pid_t editor;		     /* 0: none runs */
 		char draft[EDITOR_PATH_MAX]; /* the file, "" = none */
@@ -86,6 +87,7 @@ void why_begin(struct session *s, const struct target *t);
 
 void errands_doctor(struct session *s);
 void errands_init(struct session *s, const char *person);
+void errands_fetch(struct session *s, const struct target *t);
 void errands_pair(struct session *s, const char *device, enum person_role role);
 void errands_edit(struct session *s, const struct target *target, const char *text);
 /* What they print, and that they ended. */

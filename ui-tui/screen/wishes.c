@@ -344,6 +344,9 @@ static void fulfil(struct session *s, const struct wish *w)
 	case WISH_FORGET:
 		forget(s, &w->target);
 		break;
+	case WISH_FETCH:
+		errands_fetch(s, &w->target);
+		break;
 	case WISH_LOG:
 		ask_log(s);
 		break;
