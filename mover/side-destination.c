@@ -278,7 +278,8 @@ static void boot_off(struct worker *w)
 	virt_copy_get(w->place.virt, w->place.uuid, &copy);
 	if (copy.state != COPY_GONE || !copy.defined)
 		return;
-	w->progress.off = virt_start(w->place.virt, w->place.uuid, false, &err) < 0;
+	destination_self(w)->booted = virt_start(w->place.virt, w->place.uuid, false, &err) == 0;
+	w->progress.off = !destination_self(w)->booted;
 	if (w->progress.off)
 		log_error("destination", "The VM \"%s\" is here, but does not start: %s",
 			  w->grant.vm, err.text);
@@ -288,6 +289,9 @@ static int go_on(struct worker *w, struct kerr *err)
 {
 	int r;
 
+	/* What runs then is no vehicle any more, should this be asked for twice. */
+	if (destination_self(w)->booted)
+		return 0;
 	if (w->off) {
 		r = end_off(w, err);
 		if (r == 0 && w->place.remnant.again_until)

@@ -31,7 +31,8 @@ struct destination {
 	char *kept; /* of a VM that is off, its definition for this host; NULL = as its copy is */
 	int image_fd[DOMAIN_DISKS_MAX];
 	uint64_t watch_ms, vote_ms, resumed_ns;
-	bool tpm; /* the copy has a virtual one */
+	bool tpm;    /* the copy has a virtual one */
+	bool booted; /* it was off, and was started here */
 	bool watching, defined, was_here, voided;
 	uint64_t lonely_ms; /* RUNNING: the control channel is gone since then */
 	struct kerr task_err;

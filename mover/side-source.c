@@ -162,14 +162,18 @@ static void fail_rpc(struct worker *w)
 
 /* -- actions -- */
 
-/* Off as before, or on again if it was shut down for this. */
+/* Off as before, or on again if it was shut down for this: then what runs is no vehicle any more,
+ * should this be asked for twice. */
 static int go_back(struct worker *w, struct kerr *err)
 {
-	int r = source_end_off(w, err);
+	struct source *s = source_self(w);
+	int r = s->again ? 0 : source_end_off(w, err);
 
-	return r == 0 && w->off && source_goes_again(w)
-		       ? virt_start(w->place.virt, w->place.uuid, false, err)
-		       : r;
+	if (r < 0 || s->again || !w->off || !source_goes_again(w))
+		return r;
+	r = virt_start(w->place.virt, w->place.uuid, false, err);
+	s->again = r == 0;
+	return r;
 }
 
 static int resume_copy(struct worker *w)

@@ -37,6 +37,7 @@ struct source {
 	struct frame_offer offer;
 	struct luggage luggage[_LUGGAGE_MAX];
 	bool carried;	/* the VM is off, and what carries it is started and known */
+	bool again;	/* it was shut down for this, and is on again */
 	bool migrating; /* virDomainMigrate3() is running */
 	struct kerr migrate_err;
 	int migrate_result;
