@@ -61,6 +61,9 @@ class Story:
         self.work = vms.Work()
         self.tom = {machine: Person(machine, "tom") for machine in self.machines}
         self.denied: dict[Machine, list[str]] = {machine: [] for machine in self.machines}
+        # What is there besides: everywhere a plain VM, on one of them one like a person's desktop.
+        self.others = {machine: tuple(vms.OTHERS) if machine is self.desktop else ("plain",)
+                       for machine in self.machines}
         self.stock: set[tuple[str, ...]] = set()    # what stock Debian denies before we come
         self.installed = False
         self.route = [self.laptop]
@@ -99,7 +102,7 @@ class Story:
     def all_start(self, when: str, *names: str) -> None:
         """Every VM that could be started before starts now, on every machine."""
         def look(machine: Machine) -> list[str]:
-            return [f"{name} on {machine.name}: {said}" for name in names or vms.OTHERS
+            return [f"{name} on {machine.name}: {said}" for name in names or self.others[machine]
                     if (said := vms.starts(machine, name))]
         wrong = sum(self.everywhere(look), [])
         self.tap.ok(not wrong, f"{when}: every VM that Kith does not know starts "
@@ -208,7 +211,7 @@ class Story:
     def before(self) -> None:
         """What runs before Kith comes."""
         self.everywhere(vms.watch)
-        self.everywhere(vms.define_others)
+        self.everywhere(lambda machine: vms.define_others(machine, self.others[machine]))
         self.all_start("before Kith")
         begin = time.monotonic()
         # Long enough for its firmware to use its TPM: what stock libvirt denies swtpm then.
@@ -490,7 +493,6 @@ class Story:
         machine.virsh("destroy work")
         self.work.boot(machine)
         self.tap.ok(self.work.ticks(machine), "purge: the guest starts without Kith")
-        self.all_start("purged")
 
     def purged(self, machines: list[Machine]) -> None:
         """apt purge, and a libvirtd that starts as if Kith had never been there."""
@@ -503,8 +505,8 @@ class Story:
             self.tap.ok("kith" not in machine.out("systemctl show -p ExecStartPre libvirtd; "
                                                   "systemctl --failed --no-legend --plain"),
                         f"purge: libvirtd on {machine.name} has no fence, and nothing has failed")
-        wrong = [f"{name} on {machine.name}: {said}" for machine in machines for name in vms.OTHERS
-                 if (said := vms.starts(machine, name))]
+        wrong = [f"{name} on {machine.name}: {said}" for machine in machines
+                 for name in self.others[machine] if (said := vms.starts(machine, name))]
         self.tap.ok(not wrong, "purge: every VM starts", "\n".join(wrong))
 
     def tell(self, steps: tuple[str, ...]) -> None:

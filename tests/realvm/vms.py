@@ -52,10 +52,10 @@ DEN_UUID = "5f0f4b49-5448-4e0e-8000-00000000de11"
 DEN = DESK.replace(">desk<", ">den<").replace("5f0f4b49-5448-4e0e-8000-0000000de5c0", DEN_UUID)
 
 
-def define_others(machine: Machine) -> None:
+def define_others(machine: Machine, names: tuple[str, ...]) -> None:
     """The VMs that Kith never hears of."""
-    for text in OTHERS.values():
-        machine.virsh("define /dev/stdin", text=text)
+    for name in names:
+        machine.virsh("define /dev/stdin", text=OTHERS[name])
 
 
 def starts(machine: Machine, name: str) -> str:
