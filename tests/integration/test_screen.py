@@ -204,7 +204,7 @@ def views(tap: Tap, terminal: Terminal) -> None:
     terminal.press("Enter", "Escape")
     terminal.wait("(1 of ", gone=True)
     terminal.type("?bring", enter=False)
-    tap.ok(terminal.wait("Search: bring_", "sends a VM back"), "the help can be searched")
+    tap.ok(terminal.wait("Search: bring_", "send a VM back"), "the help can be searched")
     terminal.press("Escape", "1")
 
 

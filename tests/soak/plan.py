@@ -480,10 +480,9 @@ def warm() -> list[dict]:
 def cold() -> list[dict]:
     """F14: its guest is shut down, and boots where custody is."""
     text, where = 'Phase "shutting down"', "shutting down"
-    # A guest that was not asked yet does not shut down, and is looked at until its time is up.
-    early = [{**run, "patience": 240} for run in _struck(text, where, (0, 4))]
-    return _on("cold", "cold", _share(4) + early + _struck(text, where, (12, 30, 60)),
-               machine="button")
+    # A guest that was not asked yet, or does not hear, is looked at until its time is up.
+    asked = [{**run, "patience": 240} for run in _struck(text, where, (0, 4, 12, 30, 60))]
+    return _on("cold", "cold", _share(4) + asked, machine="button")
 
 
 def sealed() -> list[dict]:

@@ -17,10 +17,9 @@
 
 static const struct hint hints[] = {
 	{HOME, false, true, false, "Enter", "choose",
-	 "on a VM: choose it, or bring it here; on a device: show the plan of the move there, and "
-	 "ask"},
+	 "on a VM: choose it, or bring it here; on a device: show the plan, and ask"},
 	{HOME | JOBS, true, true, false, "b", "bring back",
-	 "send a VM back to the device it came from, or bring one that is elsewhere here; asks"},
+	 "send a VM back to where it came from, or bring one here; the plan is shown, or it asks"},
 	{HOME | JOBS, true, true, false, "c", "cancel",
 	 "stop the hand-off of the VM, after a question"},
 	{DEVICES, true, true, false, "a", "accept",
