@@ -5,8 +5,8 @@
 #include "mover/filter/fit-xml.h"
 #include "mover/offers.h"
 
-/* Makes it of `xml` (`len` bytes, the source's word): filtered as every configuration that arrives,
- * then fitted to what `o` says of the host. `limits` has the paths; offers_limits() the rest.
+/* Makes it of `xml` (`len` bytes, the source's word): fitted to what `o` says of the host, then
+ * filtered as every configuration that arrives. `limits` has the paths; offers_limits() the rest.
  * *ret_xml is malloced. As domain_rebuild(). */
 int arrival_definition(const struct offers *o, const struct offers_need *need,
 		       const struct domain_limits *limits, const struct domain_disk_map *map,

@@ -193,17 +193,16 @@ static int judge_shut_down(struct workplace *p, const uint8_t uuid[UUID_LEN],
 	return r < 0 ? r : plan_judge(vm, o, ret, err);
 }
 
-/* A VM that cannot go there while it runs can perhaps switched off; what it would be then is told
- * only if that is so. */
+/* A VM that cannot go there while it runs can perhaps switched off. One that can is not asked about
+ * twice: libvirt takes its time. */
 static void judge_rungs(struct workplace *p, const uint8_t uuid[UUID_LEN], const struct offers *o,
 			struct mover_plan *ret)
 {
 	struct kerr *cold = &ret->rungs[MOVE_RUNG_COLD];
 	struct mover_plan fitted = {0};
 
-	if (ret->there)
-		ret->rungs[MOVE_RUNG_LIVE] = ret->rungs[MOVE_RUNG_WARM] = ret->reason;
-	if (cold->code != KCODE_OK || judge_shut_down(p, uuid, o, &fitted, cold) < 0 || !ret->there)
+	ret->rungs[MOVE_RUNG_LIVE] = ret->rungs[MOVE_RUNG_WARM] = ret->reason;
+	if (cold->code != KCODE_OK || judge_shut_down(p, uuid, o, &fitted, cold) < 0)
 		return;
 	ret->emulated = fitted.emulated;
 	ret->other_cpu = fitted.other_cpu;
@@ -222,7 +221,7 @@ static int look_there(struct workplace *p, const struct plan_vm *vm,
 		return r;
 	r = plan_judge(vm, &offers, ret, &ret->reason);
 	ret->there = r < 0;
-	if (!vm->off)
+	if (ret->there && !vm->off)
 		judge_rungs(p, ask->uuid, &offers, ret);
 	return r;
 }

@@ -130,7 +130,13 @@ int fit_vehicle(const char *definition, char **ret_xml, struct kerr *err)
 
 /* -- the wish -- */
 
-/* A note that makes no sense changes nothing; the filter let only such through as are well made. */
+static bool is_machine(const char *text)
+{
+	return strncmp(text, "pc", 2) == 0 &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == strlen(text);
+}
+
+/* A note that makes no sense changes nothing. */
 static int grant_wish(xmlNode *domain)
 {
 	xmlNode *note = edit_note(domain, FIT_XML_NS, "fit");
@@ -142,9 +148,9 @@ static int grant_wish(xmlNode *domain)
 	type = filter_prop(note, "type");
 	machine = filter_prop(note, "machine");
 	cpu = edit_child(note, "cpu");
-	if (type)
+	if (type && strcmp(type, "kvm") == 0)
 		set(domain, "type", type);
-	if (machine)
+	if (machine && is_machine(machine))
 		set(type_of(domain), "machine", machine);
 	if (cpu) {
 		xmlUnlinkNode(cpu);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VM that is switched off is tied to no processor: its definition can be fitted to the host where
  * it arrives (S1-28). What it was before is noted in an element of its <metadata>, which goes with
- * it, and comes back wherever a host can give it. Only machine type, accelerator and CPU change. */
+ * it, and comes back wherever a host can give it. Only machine type, accelerator and CPU change.
+ * What comes out is as trustworthy as what went in: the filter is for that. */
 #pragma once
 
 #include "mover/filter/domain.h"
