@@ -69,12 +69,11 @@ static json_t *view_release(uint32_t number)
 	return json_string(text);
 }
 
-static json_t *view_fitted(const struct mover_plan *plan)
+static json_t *view_fitted(const struct mover_fitted *f)
 {
-	return json_pack("{s:b, s:b, s:s, s:o, s:o}", "emulated", plan->emulated, "other_cpu",
-			 plan->other_cpu, "cpu_lacks", plan->cpu_lacks, "machine_from",
-			 view_release(plan->machine_from), "machine_to",
-			 view_release(plan->machine_to));
+	return json_pack("{s:b, s:b, s:s, s:o, s:o}", "emulated", f->emulated, "other_cpu",
+			 f->other_cpu, "cpu_lacks", f->cpu_lacks, "machine_from",
+			 view_release(f->machine_from), "machine_to", view_release(f->machine_to));
 }
 
 json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool reached,
@@ -91,7 +90,7 @@ json_t *view_plan(const struct mover_plan *plan, const struct kerr *reason, bool
 			 "memory_bytes", (json_int_t)plan->memory_bytes, "disk_bytes",
 			 (json_int_t)plan->disk_bytes, "rewired", (json_int_t)plan->rewired,
 			 "roams", plan->roams, "shared", (json_int_t)plan->shared, "fitted",
-			 view_fitted(plan), "reached", reached, "least_ms",
+			 view_fitted(&plan->fitted), "reached", reached, "least_ms",
 			 view_time(plan->disk_bytes, rate), "most_ms",
 			 view_time(plan->disk_bytes + plan->memory_bytes, rate));
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "mover/filter/xml-filter.h"
+#include "mover/filter/edit-xml.h"
 #include "mover/virt-internal.h"
 
 #define XML_MAX (1u << 20)
@@ -21,17 +21,12 @@ static void free_text(char **text)
 	free(*text);
 }
 
-static bool is_named(const xmlNode *node, const char *name)
-{
-	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
-}
-
 /* A <cpu> of what libvirt needs to know it by: its model, its vendor, and its features. */
 static int write_cpu(const xmlNode *from, xmlBuffer *out)
 {
 	xmlBufferCCat(out, "<cpu mode='custom' match='exact'>");
 	for (xmlNode *c = from->children; c; c = c->next)
-		if (is_named(c, "model") || is_named(c, "vendor") || is_named(c, "feature"))
+		if (edit_is(c, "model") || edit_is(c, "vendor") || edit_is(c, "feature"))
 			if (xmlNodeDump(out, c->doc, c, 0, 0) < 0)
 				return -ENOMEM;
 	return xmlBufferCCat(out, "</cpu>") == 0 ? 0 : -ENOMEM;
@@ -69,8 +64,7 @@ static int expand(struct virt *v, const xmlNode *cpu, bool kvm, struct cpu *ret)
 static const xmlNode *host_model(const xmlNode *capabilities)
 {
 	for (const xmlNode *c = capabilities ? capabilities->children : NULL; c; c = c->next)
-		if (is_named(c, "mode") &&
-		    strcmp(filter_prop(c, "name") ?: "", "host-model") == 0 &&
+		if (edit_is(c, "mode") && strcmp(filter_prop(c, "name") ?: "", "host-model") == 0 &&
 		    strcmp(filter_prop(c, "supported") ?: "", "yes") == 0)
 			return c;
 	return NULL;

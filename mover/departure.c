@@ -94,12 +94,12 @@ static int check_kvm(struct virt *v, const struct domain_facts *facts, struct ke
 	host_look(v, &host);
 	if (host.kvm)
 		return 0;
-	return kerr_set(err, EOPNOTSUPP, KCODE_DOMAIN,
-			"The VM \"%s\" needs hardware virtualisation (KVM), which this device does "
-			"not have, so it cannot be started here. Make KVM available (a switch of "
-			"the firmware, or `modprobe "
-			"kvm`), or change its type to \"qemu\" (`virsh edit`).",
-			facts->name);
+	return kerr_set(
+		err, EOPNOTSUPP, KCODE_DOMAIN,
+		"The VM \"%s\" needs hardware virtualisation (KVM), which this device does "
+		"not have, so it cannot be started here. Make KVM available (a switch of "
+		"the firmware, or `modprobe kvm`), or change its type to \"qemu\" (`virsh edit`).",
+		facts->name);
 }
 
 /* One that runs proves that it can; one that is off has to be started for its move, if only with

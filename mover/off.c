@@ -102,7 +102,7 @@ int off_again(struct workplace *p, struct kerr *err)
 	virt_copy_get(p->virt, p->uuid, &copy);
 	switch (copy.state) {
 	case COPY_GONE:
-		return copy.defined ? virt_start(p->virt, p->uuid, false, err) : 0;
+		return copy.defined ? virt_start(p->virt, p->uuid, err) : 0;
 	case COPY_PAUSED:
 		return go_on(p, err);
 	case COPY_RUNS:

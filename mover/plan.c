@@ -31,7 +31,7 @@ static void made_up_map(const struct frame_offer *offer, struct domain_disk_map 
 
 _Static_assert(MOVER_LACKS_MAX == CPU_WORDS_MAX, "the plan has room for what a CPU lacks");
 
-static void tell_fit(const struct fit *fit, struct mover_plan *ret)
+static void tell_fit(const struct fit *fit, struct mover_fitted *ret)
 {
 	ret->emulated = fit->emulated;
 	ret->machine_from = fit->machine_from;
@@ -69,7 +69,7 @@ int plan_judge(const struct plan_vm *vm, const struct offers *o, struct mover_pl
 	if (r < 0)
 		return r;
 	ret->rewired = (uint32_t)there->rewired_count;
-	tell_fit(&fit, ret);
+	tell_fit(&fit, &ret->fitted);
 	return 0;
 }
 
@@ -199,16 +199,12 @@ static void judge_rungs(struct workplace *p, const uint8_t uuid[UUID_LEN], const
 			struct mover_plan *ret)
 {
 	struct kerr *cold = &ret->rungs[MOVE_RUNG_COLD];
-	struct mover_plan fitted = {0};
+	struct mover_plan shut_down = {0};
 
 	ret->rungs[MOVE_RUNG_LIVE] = ret->rungs[MOVE_RUNG_WARM] = ret->reason;
-	if (cold->code != KCODE_OK || judge_shut_down(p, uuid, o, &fitted, cold) < 0)
+	if (cold->code != KCODE_OK || judge_shut_down(p, uuid, o, &shut_down, cold) < 0)
 		return;
-	ret->emulated = fitted.emulated;
-	ret->other_cpu = fitted.other_cpu;
-	ret->machine_from = fitted.machine_from;
-	ret->machine_to = fitted.machine_to;
-	memcpy(ret->cpu_lacks, fitted.cpu_lacks, sizeof(ret->cpu_lacks));
+	ret->fitted = shut_down.fitted;
 }
 
 static int look_there(struct workplace *p, const struct plan_vm *vm,

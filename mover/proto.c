@@ -135,11 +135,11 @@ static void mover_plan_code(struct coder *c, struct mover_plan *v)
 	code_u32(c, &v->rewired);
 	CODE_FLAG(c, v->roams);
 	code_u32(c, &v->shared);
-	CODE_FLAG(c, v->emulated);
-	CODE_FLAG(c, v->other_cpu);
-	code_u32(c, &v->machine_from);
-	code_u32(c, &v->machine_to);
-	CODE_TEXT(c, v->cpu_lacks);
+	CODE_FLAG(c, v->fitted.emulated);
+	CODE_FLAG(c, v->fitted.other_cpu);
+	code_u32(c, &v->fitted.machine_from);
+	code_u32(c, &v->fitted.machine_to);
+	CODE_TEXT(c, v->fitted.cpu_lacks);
 }
 DEFINE_RECORD(mover_plan)
 

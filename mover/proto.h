@@ -139,9 +139,11 @@ struct mover_plan {
 	/* One that is off would be otherwise there (mover/filter/fit-xml.h): without KVM; with the
 	 * machine type of another QEMU, 100 * major + minor, 0 = as it is; with another CPU, and
 	 * what the host's lacks of its own, for people. */
-	uint8_t emulated, other_cpu;
-	uint32_t machine_from, machine_to;
-	char cpu_lacks[MOVER_LACKS_MAX];
+	struct mover_fitted {
+		uint8_t emulated, other_cpu;
+		uint32_t machine_from, machine_to;
+		char cpu_lacks[MOVER_LACKS_MAX];
+	} fitted;
 };
 
 /* What speaks on the connections of a console. */

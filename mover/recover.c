@@ -221,7 +221,7 @@ static int end_off(struct recover *r, enum going going, struct kerr *err)
 		return n;
 	/* One that was shut down for this boots here; or not, and is here none the less. */
 	virt_copy_get(p->virt, p->uuid, &copy);
-	if (copy.state == COPY_GONE && virt_start(p->virt, p->uuid, false, &none) < 0)
+	if (copy.state == COPY_GONE && virt_start(p->virt, p->uuid, &none) < 0)
 		log_error("recovery", "%s: the VM is here, but does not start: %s", p->hex,
 			  none.text);
 	return 0;

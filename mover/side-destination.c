@@ -278,7 +278,7 @@ static void boot_off(struct worker *w)
 	virt_copy_get(w->place.virt, w->place.uuid, &copy);
 	if (copy.state != COPY_GONE || !copy.defined)
 		return;
-	destination_self(w)->booted = virt_start(w->place.virt, w->place.uuid, false, &err) == 0;
+	destination_self(w)->booted = virt_start(w->place.virt, w->place.uuid, &err) == 0;
 	w->progress.off = !destination_self(w)->booted;
 	if (w->progress.off)
 		log_error("destination", "The VM \"%s\" is here, but does not start: %s",

@@ -171,7 +171,7 @@ static int go_back(struct worker *w, struct kerr *err)
 
 	if (r < 0 || s->again || !w->off || !source_goes_again(w))
 		return r;
-	r = virt_start(w->place.virt, w->place.uuid, false, err);
+	r = virt_start(w->place.virt, w->place.uuid, err);
 	s->again = r == 0;
 	return r;
 }

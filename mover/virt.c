@@ -365,16 +365,14 @@ int virt_suspend(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 	return virDomainSuspend(dom) < 0 ? virt_fail(err, "Pausing the VM") : 0;
 }
 
-int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err)
+int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err)
 {
 	_cleanup_domain_ virDomainPtr dom = NULL;
 	int r = virt_lookup(v, uuid, &dom, err);
 
 	if (r < 0)
 		return r;
-	if (virDomainCreateWithFlags(dom, paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
-		return virt_fail(err, paused ? "Starting the VM, paused," : "Starting the VM");
-	return 0;
+	return virDomainCreate(dom) < 0 ? virt_fail(err, "Starting the VM") : 0;
 }
 
 int virt_start_as(struct virt *v, const char *xml, struct kerr *err)

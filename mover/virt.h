@@ -81,8 +81,8 @@ int virt_resume(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Would libvirt start this configuration here, as far as it can tell without starting it? FAILED,
  * with its words. */
 int virt_could_start(struct virt *v, const char *xml, struct kerr *err);
-/* Starts a VM that is off; `paused`: with its CPUs stopped. */
-int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], bool paused, struct kerr *err);
+/* Starts a VM that is off. */
+int virt_start(struct virt *v, const uint8_t uuid[UUID_LEN], struct kerr *err);
 /* Starts a VM that is off, with its CPUs stopped, in another configuration of the same name and
  * UUID: the definition stays, and is what the next start takes. */
 int virt_start_as(struct virt *v, const char *xml, struct kerr *err);

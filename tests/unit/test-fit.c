@@ -324,12 +324,12 @@ static void test_plan(void)
 					    .total_bytes = UINT64_C(1) << 50};
 	if (plan_judge(vm, &a->offers, &plan, &err) < 0)
 		g_error("%s", err.text);
-	g_assert_true(plan.emulated && plan.other_cpu && !plan.machine_to);
+	g_assert_true(plan.fitted.emulated && plan.fitted.other_cpu && !plan.fitted.machine_to);
 	vm->off = false;
 	plan = (struct mover_plan){0};
 	g_assert_cmpint(plan_judge(vm, &a->offers, &plan, &err), <, 0);
 	g_assert_nonnull(strstr(err.text, "KVM"));
-	g_assert_false(plan.emulated);
+	g_assert_false(plan.fitted.emulated);
 }
 
 int main(int argc, char **argv)
