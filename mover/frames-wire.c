@@ -94,8 +94,9 @@ static void frame_disk_code(struct coder *c, struct frame_disk *v)
 	code_check(c, !(v->used >> 62));
 	CODE_TEXT(c, v->shared.store);
 	CODE_TEXT(c, v->shared.volume);
+	code_u64(c, &v->shared.file);
 	code_check(c, code_good(c) && storage_name_ok(&v->shared));
-	code_check(c, !frame_disk_is_shared(v) || v->format == DISK_FORMAT_RAW);
+	code_check(c, !frame_disk_is_shared(v) || v->shared.file || v->format == DISK_FORMAT_RAW);
 }
 
 static void origin_code(struct coder *c, struct domain_origin *v)

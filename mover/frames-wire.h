@@ -28,7 +28,7 @@ DECLARE_NAMES(frame_type, enum frame_type);
 
 /* Of the frames and what is in them. Each side says its own with its first word, OFFER or
  * DISKS_READY, and goes on with its equal only. */
-#define FRAMES_VERSION 4
+#define FRAMES_VERSION 5
 
 #define FRAMES_HEADER_LEN 5
 #define FRAMES_BODY_MAX 65536
@@ -71,7 +71,7 @@ struct frame_offer {
 };
 #define FRAME_OFFER_MAX                                                               \
 	(46 + CPU_MODEL_MAX + CPU_VENDOR_MAX + CPU_FEATURES_MAX + _LUGGAGE_MAX * 36 + \
-	 DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 19 + DOMAIN_STORE_MAX + DOMAIN_VOLUME_MAX + 4))
+	 DOMAIN_DISKS_MAX * (DOMAIN_TARGET_MAX + 27 + DOMAIN_STORE_MAX + DOMAIN_VOLUME_MAX + 4))
 
 static inline bool frame_disk_is_shared(const struct frame_disk *disk)
 {

@@ -81,6 +81,22 @@ static void look(struct virt *v, bool kvm, struct domain_host *ret)
 	free(xml);
 }
 
+/* Whether they have values libvirt does not tell. */
+static void list_secrets(struct virt *v, struct domain_host *ret)
+{
+	virSecretPtr *list = NULL;
+	int n = virConnectListAllSecrets(v->conn, &list, 0);
+
+	for (int i = 0; i < n; i++) {
+		if (ret->secret_count < DOMAIN_SECRETS_MAX &&
+		    virSecretGetUsageType(list[i]) == VIR_SECRET_USAGE_TYPE_VTPM &&
+		    virSecretGetUUID(list[i], ret->secrets[ret->secret_count]) == 0)
+			ret->secret_count++;
+		virSecretFree(list[i]);
+	}
+	free(list);
+}
+
 void host_look(struct virt *v, struct domain_host *ret)
 {
 	struct kerr err = {0};
@@ -90,6 +106,7 @@ void host_look(struct virt *v, struct domain_host *ret)
 		return;
 	look(v, false, ret);
 	look(v, true, ret);
+	list_secrets(v, ret);
 	firmware_list(ret);
 }
 

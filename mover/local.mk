@@ -116,6 +116,8 @@ mover_libmover_a_SOURCES = \
 	mover/side.h \
 	mover/stale.c \
 	mover/stale.h \
+	mover/shared-file.c \
+	mover/shared-file.h \
 	mover/stores.c \
 	mover/stores.h \
 	mover/supervisor-children.c \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mover/filter/storage.h"
 #include "mover/network.h"
 
 /* -- the record -- */
@@ -66,6 +67,9 @@ static void offers_host_code(struct coder *c, struct domain_host *v)
 	code_u32(c, &v->machine);
 	cpu_code(c, &v->cpu[false]);
 	cpu_code(c, &v->cpu[true]);
+	CODE_COUNT(c, v->secret_count, v->secrets);
+	for (size_t i = 0; code_good(c) && i < v->secret_count; i++)
+		CODE_BYTES(c, v->secrets[i]);
 	CODE_COUNT(c, v->firmware_count, v->firmware);
 	for (size_t i = 0; code_good(c) && i < v->firmware_count; i++)
 		offers_firmware_code(c, &v->firmware[i]);
@@ -411,13 +415,17 @@ int offers_place_shared(const struct offers *o, const struct frame_offer *offer,
 /* libvirt 9.0 tells the number of an iSCSI disk's last block, where QEMU counts them. */
 #define SIZE_SLACK 4096u
 
-static int check_size(struct virt *v, const struct frame_disk *d, struct kerr *err)
+static int check_size(struct virt *v, const struct offers *o, const struct frame_disk *d,
+		      struct kerr *err)
 {
+	const struct domain_store *s = find_store(o, d);
 	uint64_t here = 0;
-	int r = stores_size(v, &d->shared, &here, err);
+	int r = s && storage_is_files(s->store)
+			? stores_file_size(s, &d->shared, d->format, &here, err)
+			: stores_size(v, &d->shared, &here, err);
 
 	if (r == -ENOENT)
-		return say_no_volume(d, NULL, err);
+		return say_no_volume(d, s, err);
 	if (r < 0 || (here <= d->capacity && d->capacity - here <= SIZE_SLACK))
 		return r;
 	return kerr_set(
@@ -428,13 +436,14 @@ static int check_size(struct virt *v, const struct frame_disk *d, struct kerr *e
 		d->target, (unsigned long long)here, (unsigned long long)d->capacity);
 }
 
-int offers_check_shared(struct virt *v, const struct frame_offer *offer, struct kerr *err)
+int offers_check_shared(struct virt *v, const struct offers *o, const struct frame_offer *offer,
+			struct kerr *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < offer->count; i++)
 		if (frame_disk_is_shared(&offer->disks[i]))
-			r = check_size(v, &offer->disks[i], err);
+			r = check_size(v, o, &offer->disks[i], err);
 	return r;
 }
 

@@ -12,7 +12,7 @@
 #include "mover/stores.h"
 #include "policyd/api/proto.h"
 
-#define OFFERS_VERSION 2
+#define OFFERS_VERSION 3
 #define OFFERS_TAKEN_MAX 256
 #define OFFERS_VOLUMES_MAX 256
 #define OFFERS_SALT_LEN 16
@@ -75,9 +75,10 @@ void offers_limits(const struct offers *o, const struct offers_need *need,
 int offers_place_shared(const struct offers *o, const struct frame_offer *offer,
 			struct domain_disk_map *map, struct kerr *err);
 
-/* Are they as large here, too? IDENTITY if not, or as the storage server's pool says. Asks the
- * server. */
-int offers_check_shared(struct virt *v, const struct frame_offer *offer, struct kerr *err);
+/* Are they as large here, too, and files the very same? IDENTITY if not, or as the storage server's
+ * pool says. Asks the server. */
+int offers_check_shared(struct virt *v, const struct offers *o, const struct frame_offer *offer,
+			struct kerr *err);
 
 /* The same questions about the VM's UUID and name to libvirt itself, just before something is made
  * (H21). `was_here`: policyd has a record of it. */

@@ -9,6 +9,7 @@
 #include "mover/definition.h"
 #include "mover/departure.h"
 #include "mover/oneshot.h"
+#include "mover/stores.h"
 #include "mover/worker.h"
 
 #define SORRY "The plan cannot be made."
@@ -151,6 +152,8 @@ static int look_here(struct workplace *p, const uint8_t uuid[UUID_LEN], struct v
 		log_info("plan", "kith-policyd does not tell its VMs: %s", none.text);
 	r = departure_check(d, named > 0 ? known.name : NULL, &vm->facts, err);
 	if (r == 0)
+		stores_claim(p->virt, p->config.shared_pools, &vm->facts);
+	if (r == 0)
 		r = departure_starts(p->virt, d, err);
 	return r < 0 ? r
 		     : departure_measure(p->virt, &vm->facts, vm->off ? vm->xml : NULL, &vm->offer,
@@ -188,6 +191,8 @@ static int judge_shut_down(struct workplace *p, const uint8_t uuid[UUID_LEN],
 	vm->xml = d.kept;
 	vm->off = true;
 	r = domain_disks(d.kept, strlen(d.kept), &vm->facts, err);
+	if (r == 0)
+		stores_claim(p->virt, p->config.shared_pools, &vm->facts);
 	if (r == 0)
 		r = departure_measure(p->virt, &vm->facts, d.kept, &vm->offer, err);
 	return r < 0 ? r : plan_judge(vm, o, ret, err);

@@ -10,6 +10,7 @@
 #include "mover/disk.h"
 #include "mover/images.h"
 #include "mover/off.h"
+#include "mover/stores.h"
 #include "mover/worker.h"
 
 #define JOB_WAIT_MS 3000
@@ -155,6 +156,7 @@ static enum whose whose_copy(struct recover *r)
 		return WHOSE_NOBODYS;
 	if (copy.defined || virt_live_disks(p->virt, p->uuid, &facts, &err) < 0)
 		return WHOSE_OTHERS;
+	stores_claim(p->virt, p->config.shared_pools, &facts);
 	for (size_t i = 0; i < facts.disk_count; i++)
 		if (!facts.disks[i].is_shared && !remnant_has(&p->remnant, facts.disks[i].source))
 			return WHOSE_OTHERS;

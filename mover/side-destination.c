@@ -82,7 +82,7 @@ static int make_images(struct worker *w, struct kerr *err)
 	if (r == 0)
 		r = check_absent(w, err);
 	if (r == 0)
-		r = offers_check_shared(w->place.virt, &d->offer, err);
+		r = offers_check_shared(w->place.virt, &d->offers, &d->offer, err);
 	if (r == 0)
 		r = disk_place_open(w->place.virt, &w->place.config, &place, err);
 	if (r == 0)

@@ -9,6 +9,7 @@
 #include "mover/filter/fit-xml.h"
 #include "mover/off.h"
 #include "mover/side-source.h"
+#include "mover/stores.h"
 
 static struct source *source_self(struct worker *w)
 {
@@ -78,6 +79,11 @@ static void read_variables(struct worker *w)
 		remnant_add(&w->place.remnant, path, disk_was_made(w->place.folder, path));
 }
 
+static void claim_files(struct worker *w)
+{
+	stores_claim(w->place.virt, w->place.config.shared_pools, &source_self(w)->facts);
+}
+
 /* What libvirt has of it goes along, and something plainer carries it. */
 static int start_vehicle(struct worker *w, struct kerr *err)
 {
@@ -116,7 +122,10 @@ static int start_off(struct worker *w, struct virt_domain *d, struct kerr *err)
 		return r;
 	s->xml = d->xml;
 	/* Of one that runs libvirt tells more: its firmware's files, for one. */
-	return domain_disks(d->xml, strlen(d->xml), &s->facts, err);
+	r = domain_disks(d->xml, strlen(d->xml), &s->facts, err);
+	if (r == 0)
+		claim_files(w);
+	return r;
 }
 
 static int read_domain(struct facts_task *t, struct kerr *err)
@@ -131,6 +140,8 @@ static int read_domain(struct facts_task *t, struct kerr *err)
 	free(s->xml);
 	s->xml = d.xml;
 	r = departure_check(&d, w->grant.vm, &s->facts, err);
+	if (r == 0)
+		claim_files(w);
 	if (r == 0)
 		r = departure_rung(&d, w->grant.rung, err);
 	if (r == 0)

@@ -2,6 +2,7 @@
 /* Asks libvirt's storage driver, and QEMU whether it can open such disks. */
 #include "mover/stores.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "mover/filter/storage.h"
 #include "mover/names.h"
+#include "mover/shared-file.h"
 #include "mover/virt-internal.h"
 
 #define QEMU_IMG "/usr/bin/qemu-img"
@@ -125,9 +127,9 @@ static void look_closer(struct virt *v, virStoragePoolPtr p, struct domain_store
 
 	if (r < 0) {
 		kerr_set(&s->missing, ENOTSUP, KCODE_NOT_READY,
-			 "The destination's storage pool \"%s\" in shared_pools is neither of kind "
-			 "iscsi-direct nor rbd, with the address of its server; its volumes cannot "
-			 "be told from others.",
+			 "The destination's storage pool \"%s\" in shared_pools is of none of the "
+			 "kinds iscsi-direct, rbd and netfs, with the address of its server; its "
+			 "volumes cannot be told from others.",
 			 s->pool);
 		return;
 	}
@@ -141,7 +143,7 @@ static void look_closer(struct virt *v, virStoragePoolPtr p, struct domain_store
 			"libvirt does not have there (`virsh secret-define`, then `virsh "
 			"secret-set-value`).",
 			s->pool, s->secret);
-	else if (!has_driver(s->protocol))
+	else if (!storage_is_files(s->store) && !has_driver(s->protocol))
 		kerr_set(
 			&s->missing, ENOTSUP, KCODE_NOT_READY,
 			"QEMU at the destination cannot open disks on such storage. Install its "
@@ -210,6 +212,21 @@ static void list_volume(struct listing *l, const struct domain_store *s, const c
 	l->volumes[l->count++] = v;
 }
 
+/* What other hosts made there since libvirt looked is seen as well. -EACCES and others. */
+static int list_folder(struct listing *l, const struct domain_store *s)
+{
+	DIR *folder = opendir(s->folder);
+	const struct dirent *e;
+
+	if (!folder)
+		return -errno;
+	while ((e = readdir(folder)))
+		if (e->d_type == DT_REG || e->d_type == DT_UNKNOWN)
+			list_volume(l, s, e->d_name);
+	closedir(folder);
+	return 0;
+}
+
 static void list_pool(struct virt *v, struct listing *l, const struct domain_store *s)
 {
 	_cleanup_pool_ virStoragePoolPtr p = virStoragePoolLookupByName(v->conn, s->pool);
@@ -223,28 +240,28 @@ static void list_pool(struct virt *v, struct listing *l, const struct domain_sto
 	free(list);
 }
 
-static bool same_volume(const struct stores_volume *v, const char *pool,
-			const struct domain_shared *shared)
+static bool same_volume(const struct stores_volume *v, const struct storage_disk *d)
 {
-	char name[DOMAIN_VOLUME_MAX + 1];
+	char name[DOMAIN_VOLUME_MAX + 1] = "";
 
-	if (!pool)
-		return strcmp(v->store->store, shared->store) == 0 &&
-		       strcmp(v->name, shared->volume) == 0;
-	return strcmp(v->store->pool, pool) == 0 &&
-	       storage_read_volume(v->store, shared->volume, name) == 0 &&
-	       strcmp(v->name, name) == 0;
+	if (d->file)
+		storage_read_file(v->store, d->file, name);
+	else if (d->pool && strcmp(v->store->pool, d->pool) == 0)
+		storage_read_volume(v->store, d->volume, name);
+	else if (!d->pool && strcmp(v->store->store, d->shared.store) == 0)
+		return strcmp(v->name, d->shared.volume) == 0;
+	return strcmp(v->name, name) == 0;
 }
 
 /* A VM's two configurations mostly name the same disk. */
-static void note_user(void *ctx, const char *pool, const struct domain_shared *shared)
+static void note_user(void *ctx, const struct storage_disk *disk)
 {
 	struct listing *l = ctx;
 
 	for (size_t i = 0; i < l->count; i++) {
 		struct stores_volume *v = &l->volumes[i];
 
-		if (!same_volume(v, pool, shared) ||
+		if (!same_volume(v, disk) ||
 		    (v->users == 1 && memcmp(v->user, l->uuid, UUID_LEN) == 0))
 			continue;
 		v->users++;
@@ -288,7 +305,8 @@ size_t stores_volumes(struct virt *v, const struct stores *stores, struct stores
 	if (!stores->count || virt_ensure(v, &ignored) < 0)
 		return 0;
 	for (size_t i = 0; i < stores->count; i++)
-		if (stores->list[i].missing.code == KCODE_OK)
+		if (stores->list[i].missing.code == KCODE_OK &&
+		    (!stores->list[i].folder[0] || list_folder(&l, &stores->list[i]) < 0))
 			list_pool(v, &l, &stores->list[i]);
 	if (l.count)
 		read_domains(v, &l);
@@ -296,6 +314,64 @@ size_t stores_volumes(struct virt *v, const struct stores *stores, struct stores
 }
 
 /* -- one disk -- */
+
+static bool claim(const struct stores *stores, struct domain_disk *d)
+{
+	struct domain_shared shared = {0};
+	struct shared_file file;
+	struct kerr why = {0};
+
+	for (size_t i = 0; i < stores->count; i++) {
+		const struct domain_store *s = &stores->list[i];
+
+		if (s->missing.code != KCODE_OK ||
+		    storage_read_file(s, d->source, shared.volume) < 0)
+			continue;
+		if (shared_file_look(d->source, d->format, &file, &why) < 0) {
+			log_info("stores", "Disk %s is copied. %s", d->target, why.text);
+			return false;
+		}
+		memcpy(shared.store, s->store, sizeof(shared.store));
+		shared.file = file.number;
+		d->shared = shared;
+		d->is_shared = true;
+		return true;
+	}
+	return false;
+}
+
+void stores_claim(struct virt *v, const char *pools, struct domain_facts *facts)
+{
+	_cleanup_free_ struct stores *stores = NULL;
+
+	if (domain_facts_copied(facts) && (stores = malloc(sizeof(*stores))))
+		stores_look(v, pools, stores);
+	for (size_t i = 0; stores && i < facts->disk_count; i++)
+		if (!facts->disks[i].is_shared && !facts->disks[i].unflushed)
+			facts->shared_count += claim(stores, &facts->disks[i]);
+}
+
+int stores_file_size(const struct domain_store *store, const struct domain_shared *shared,
+		     enum disk_format format, uint64_t *ret, struct kerr *err)
+{
+	char path[DOMAIN_PATH_MAX + 1];
+	struct shared_file file;
+	int r = storage_path(store, shared->volume, path);
+
+	if (r < 0)
+		return kerr_set(err, -r, KCODE_FAILED, "A path on the shared storage is too long.");
+	r = shared_file_look(path, format, &file, err);
+	if (r < 0)
+		return r;
+	*ret = file.capacity;
+	return file.number == shared->file
+		       ? 0
+		       : kerr_set(err, EBADF, KCODE_IDENTITY,
+				  "The disk is the file \"%s\" on shared storage, but that of this "
+				  "name at the destination is another one. Do the addresses in the "
+				  "storage pools lead to the same server?",
+				  shared->volume);
+}
 
 static int no_pool(const struct domain_disk *disk, struct kerr *err)
 {
@@ -316,6 +392,8 @@ int stores_resolve(struct virt *v, const struct domain_disk *disk, struct domain
 	if (r == 0 && !shared.store[0]) {
 		p = virStoragePoolLookupByName(v->conn, disk->source);
 		r = p ? read_pool(p, &store) : no_pool(disk, err);
+		if (p && r == 0 && storage_is_files(store.store))
+			r = -ENOTSUP;
 		if (p && r == 0)
 			r = storage_read_volume(&store, disk->shared.volume, shared.volume);
 		if (p && r < 0)

@@ -28,6 +28,10 @@ struct stores_volume {
 size_t stores_volumes(struct virt *v, const struct stores *stores, struct stores_volume *ret,
 		      size_t max);
 
+/* Disks of a VM of this host that are files in these pools count as shared from here on, if they
+ * can stay there; the others are images of this host's, and are copied. */
+void stores_claim(struct virt *v, const char *pools, struct domain_facts *facts);
+
 /* What a disk of a VM of this host is: of a volume of a pool, that pool is asked. NOT_FOUND;
  * DOMAIN if the pool is none whose volumes other hosts know. */
 int stores_resolve(struct virt *v, const struct domain_disk *disk, struct domain_shared *ret,
@@ -37,3 +41,8 @@ int stores_resolve(struct virt *v, const struct domain_disk *disk, struct domain
  * block too few for iSCSI. -ENOENT without such a pool or volume. */
 int stores_size(struct virt *v, const struct domain_shared *shared, uint64_t *ret,
 		struct kerr *err);
+
+/* Likewise of a file, in this store of this host's, which has to be the very one that is shared.
+ * Besides, as shared_file_look(); IDENTITY. */
+int stores_file_size(const struct domain_store *store, const struct domain_shared *shared,
+		     enum disk_format format, uint64_t *ret, struct kerr *err);

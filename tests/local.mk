@@ -77,6 +77,7 @@ UNIT_TESTS = \
 	tests/unit/test-seal \
 	tests/unit/test-session \
 	tests/unit/test-stale \
+	tests/unit/test-netfs \
 	tests/unit/test-storage \
 	tests/unit/test-store \
 	tests/unit/test-tls \
@@ -111,6 +112,7 @@ LAB_TESTS = \
 	tests/integration/test_ordinary.py \
 	tests/integration/test_pairing.py \
 	tests/integration/test_plan.py \
+	tests/integration/test_netfs.py \
 	tests/integration/test_pools.py \
 	tests/integration/test_refusals.py \
 	tests/integration/test_restart.py \
@@ -214,6 +216,7 @@ EXTRA_DIST += tests/check \
 	tests/lab/guest.py \
 	tests/lab/holder.py \
 	tests/lab/hostile.py \
+	tests/lab/gluster.py \
 	tests/lab/iscsi.py \
 	tests/lab/kithlab.py \
 	tests/lab/lab \

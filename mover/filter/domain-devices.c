@@ -119,6 +119,7 @@ static int read_disk(struct filter *f, const xmlNode *node, struct domain_disk *
 				     "not copy such disks.",
 				     disk->target);
 	disk->format = (enum disk_format)format;
+	disk->unflushed = strcmp(filter_prop(driver, "cache") ?: "", "unsafe") == 0;
 	return 0;
 }
 
@@ -126,7 +127,12 @@ static int read_disk(struct filter *f, const xmlNode *node, struct domain_disk *
  * would be lost, the second written over. */
 static bool same_kind(const struct domain_disk *disk, const struct domain_disk_target *at)
 {
-	if (disk->is_shared != (at->store != NULL))
+	bool files = at->store && storage_is_files(at->store->store);
+
+	/* Where a file lies at the source says nothing here. */
+	if (!disk->is_shared)
+		return !at->store || files;
+	if (!at->store || files)
 		return false;
 	return !disk->is_shared || !disk->shared.store[0] ||
 	       (strcmp(disk->shared.store, at->store->store) == 0 &&
@@ -188,6 +194,7 @@ int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter
 	const char *device = filter_prop(node, "device"), *type = filter_prop(node, "type") ?: "";
 	uint32_t most = w->limits ? w->limits->max_disks : 0;
 	struct domain_disk disk = {0};
+	bool by_name;
 	int r;
 
 	(void)rule;
@@ -210,9 +217,11 @@ int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter
 		r = find_disk_target(f, &disk);
 	if (r < 0)
 		return r;
+	by_name = disk.is_shared;
+	disk.is_shared = by_name || (w->at && w->at->store);
 	w->facts.disks[w->facts.disk_count++] = disk;
 	w->facts.shared_count += disk.is_shared;
-	return disk.is_shared ? put_shared(f, node) : 0;
+	return by_name ? put_shared(f, node) : 0;
 }
 
 int domain_enter_shared_source(struct filter *f, const xmlNode *node,
@@ -223,8 +232,8 @@ int domain_enter_shared_source(struct filter *f, const xmlNode *node,
 
 	if (r < 0 || !w->at)
 		return r;
-	storage_put_source(f, w->at->store, w->at->volume);
-	return 1;
+	r = storage_put_source(f, w->at->store, w->at->volume);
+	return r < 0 ? r : 1;
 }
 
 int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
@@ -234,6 +243,10 @@ int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct
 
 	if (r < 0 || !w->at)
 		return r;
+	if (w->at->store) {
+		r = storage_put_source(f, w->at->store, w->at->volume);
+		return r < 0 ? r : 1;
+	}
 	filter_open(f, rule->name);
 	filter_put_attr(f, "file", w->at->path);
 	filter_close(f, rule->name);
@@ -598,6 +611,34 @@ int domain_enter_tpm(struct filter *f, const xmlNode *node, const struct filter_
 					"emulate one. Install swtpm there (on Debian `apt install "
 					"swtpm swtpm-tools`), then hand it over again.");
 	return 0;
+}
+
+static bool has_secret(const struct domain_host *host, const uint8_t uuid[UUID_LEN])
+{
+	for (size_t i = 0; host && i < host->secret_count; i++)
+		if (memcmp(host->secrets[i], uuid, UUID_LEN) == 0)
+			return true;
+	return false;
+}
+
+/* swtpm stores the state with a key made of the secret's value, and with the same one hands it to
+ * the destination's. libvirt tells nobody values, so whether they are equal only the move shows. */
+int domain_enter_tpm_secret(struct filter *f, const xmlNode *node, const struct filter_rule *rule)
+{
+	const struct domain_walk *w = f->ctx;
+	const char *text = filter_prop(node, "secret");
+	uint8_t uuid[UUID_LEN];
+
+	(void)rule;
+	if (!w->limits || !text || domain_uuid_parse(text, uuid) < 0 ||
+	    has_secret(w->limits->host, uuid))
+		return 0;
+	return filter_refuse(f,
+			     "The VM's virtual TPM is stored encrypted, with the secret %s of "
+			     "libvirt, which the destination does not have. Define one there with "
+			     "that UUID and usage type 'vtpm' (`virsh secret-define`), and give it "
+			     "the same value (`virsh secret-set-value`).",
+			     text);
 }
 
 int domain_enter_rng_backend(struct filter *f, const xmlNode *node, const struct filter_rule *rule)

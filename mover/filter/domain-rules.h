@@ -57,6 +57,7 @@ int domain_enter_video_model(struct filter *f, const xmlNode *node, const struct
 int domain_enter_redirdev(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_smartcard(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_tpm(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
+int domain_enter_tpm_secret(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_audio(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_rng_backend(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_seclabel(struct filter *f, const xmlNode *node, const struct filter_rule *rule);

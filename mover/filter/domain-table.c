@@ -581,13 +581,13 @@ static const struct filter_rule tpm_rows[] = {
 			 .why = "The VM uses a TPM of the old host (<tpm>), which cannot be handed "
 				"over."},
 			ENUM("version", VALUES("1.2", "2.0")), DROP("persistent_state")),
-	 .children = ROWS(
-		 {.name = "active_pcr_banks",
-		  .children =
-			  ROWS(EMPTY("sha1"), EMPTY("sha256"), EMPTY("sha384"), EMPTY("sha512"))},
-		 REFUSE("encryption",
-			"The VM's virtual TPM is encrypted with a secret of the old host's libvirt "
-			"(<encryption>), which this version of Kith does not hand over."))},
+	 .children =
+		 ROWS({.name = "active_pcr_banks",
+		       .children = ROWS(EMPTY("sha1"), EMPTY("sha256"), EMPTY("sha384"),
+					EMPTY("sha512"))},
+		      {.name = "encryption",
+		       .attrs = ATTRS({.name = "secret", .kind = FILTER_UUID, .required = true}),
+		       .enter = domain_enter_tpm_secret})},
 	DEVICE,
 	END,
 };

@@ -54,12 +54,15 @@ struct domain_firmware_here {
 };
 
 /* What a libvirt host has for VMs, besides room. */
+#define DOMAIN_SECRETS_MAX 16
 struct domain_host {
 	uint8_t kvm;	   /* hardware virtualisation */
 	uint8_t spice;	   /* SPICE in its QEMU, and with it QXL and the viewers' channels */
 	uint8_t tpm;	   /* virtual TPMs by swtpm */
 	uint32_t machine;  /* newest machine type of its QEMU: 100 * major + minor; 0 = not known */
 	struct cpu cpu[2]; /* the most that it can give to a guest, by `kvm` */
+	size_t secret_count;
+	uint8_t secrets[DOMAIN_SECRETS_MAX][UUID_LEN]; /* of virtual TPMs, that libvirt has */
 	size_t firmware_count;
 	struct domain_firmware_here firmware[DOMAIN_FIRMWARE_MAX]; /* in libvirt's order */
 };
@@ -69,14 +72,20 @@ struct domain_host {
 #define DOMAIN_STORE_MAX 383
 #define DOMAIN_VOLUME_MAX 127
 struct domain_shared {
-	char store[DOMAIN_STORE_MAX +
-		   1]; /* "iscsi://HOST:PORT/TARGET", "rbd://HOST:PORT,.../POOL" */
-	char volume[DOMAIN_VOLUME_MAX + 1]; /* in it: a LUN, an image. Both "" = an image file */
+	/* "iscsi://HOST:PORT/TARGET", "rbd://HOST:PORT,.../POOL", "nfs://HOST:PORT/FOLDER",
+	 * "gluster://HOST:PORT/VOLUME" */
+	char store[DOMAIN_STORE_MAX + 1];
+	/* In it: a LUN, an image, a file. Both "" = an image file of one host. */
+	char volume[DOMAIN_VOLUME_MAX + 1];
+	/* Of a file: its number on that file system, which is the same on every host; else 0. */
+	uint64_t file;
 };
 
 enum storage_protocol {
 	STORAGE_ISCSI,
 	STORAGE_RBD,
+	STORAGE_NFS, /* from here on files of a file system that libvirt mounts */
+	STORAGE_GLUSTER,
 	_STORAGE_PROTOCOL_MAX,
 };
 
@@ -98,6 +107,7 @@ struct domain_store {
 	char name[DOMAIN_TARGET_NAME_MAX + 1];	    /* of target or pool, at the server */
 	char initiator[DOMAIN_TARGET_NAME_MAX + 1]; /* "" = QEMU's own */
 	char user[64];				    /* "" = the server asks for none */
+	char folder[DOMAIN_PATH_MAX + 1];	    /* where it is mounted, of a file system */
 	char secret[128]; /* by which libvirt's secret is found: its usage name, or its UUID */
 	bool by_uuid;
 };
@@ -153,6 +163,7 @@ struct domain_disk {
 	 * of a pool, the pool's name. */
 	char source[DOMAIN_PATH_MAX + 1];
 	bool is_shared;
+	bool unflushed; /* what its guest wrote may be in this host's memory only */
 	/* Of a volume the store is "", and the volume is as libvirt calls it in that pool. */
 	struct domain_shared shared;
 };

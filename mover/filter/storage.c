@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* iSCSI by libiscsi in QEMU, and Ceph's RBD. Names are libvirt 9.0.0's (docs/formatdomain,
- * docs/formatstorage). What is in a name is judged here, since a peer says it, too. */
+/* iSCSI by libiscsi in QEMU, Ceph's RBD, and files on NFS and GlusterFS. Names are libvirt 9.0.0's
+ * (docs/formatdomain, docs/formatstorage). What is in a name is judged here, since a peer says it,
+ * too. */
 #include "mover/filter/storage.h"
 
 #include <stdlib.h>
@@ -17,14 +18,37 @@
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
+/* Folders on a server: what an export may be called. */
+#define FOLDER_CHARS LETTERS "_.-+/"
+
+static bool is_target(const char *name);
+static bool is_rbd_name(const char *name);
+static bool is_folder(const char *name);
+static bool is_lun(const char *name);
+static bool is_file_name(const char *name);
+
 static const struct {
-	const char *name, *scheme, *pool, *secret;
+	const char *name, *scheme, *pool;
+	const char *format; /* of a pool that is a file system */
+	const char *secret;
 	uint16_t port;
-	unsigned hosts; /* at most */
+	unsigned hosts;			    /* at most */
+	bool (*store_ok)(const char *name); /* may a target, pool or folder be called so? */
+	bool (*volume_ok)(const char *name);
 } protocols[_STORAGE_PROTOCOL_MAX] = {
-	[STORAGE_ISCSI] = {"iscsi", "iscsi://", "iscsi-direct", "iscsi", 3260, 1},
-	[STORAGE_RBD] = {"rbd", "rbd://", "rbd", "ceph", 6789, DOMAIN_STORE_HOSTS_MAX},
+	[STORAGE_ISCSI] = {"iscsi", "iscsi://", "iscsi-direct", NULL, "iscsi", 3260, 1, is_target,
+			   is_lun},
+	[STORAGE_RBD] = {"rbd", "rbd://", "rbd", NULL, "ceph", 6789, DOMAIN_STORE_HOSTS_MAX,
+			 is_rbd_name, is_rbd_name},
+	[STORAGE_NFS] = {"nfs", "nfs://", "netfs", "nfs", NULL, 2049, 1, is_folder, is_file_name},
+	[STORAGE_GLUSTER] = {"gluster", "gluster://", "netfs", "glusterfs", NULL, 24007, 1,
+			     is_rbd_name, is_file_name},
 };
+
+static bool is_files(enum storage_protocol p)
+{
+	return protocols[p].format != NULL;
+}
 
 /* -- names -- */
 
@@ -56,29 +80,49 @@ static bool is_rbd_name(const char *text)
 	return made_of(text, LETTERS "_.-", DOMAIN_VOLUME_MAX);
 }
 
-static bool store_is_ok(enum storage_protocol p, const char *name)
+/* Without the slash that it begins with; none of its folders is "." or "..". */
+static bool is_folder(const char *text)
 {
-	return p == STORAGE_ISCSI ? is_target(name) : is_rbd_name(name);
+	return made_of(text, FOLDER_CHARS, DOMAIN_TARGET_NAME_MAX) && text[0] != '/' &&
+	       !strstr(text, "/.") && !strstr(text, "//") && text[strlen(text) - 1] != '/';
 }
 
-static bool volume_is_ok(enum storage_protocol p, const char *name)
+/* In the folder itself, as libvirt lists them; not hidden. */
+static bool is_file_name(const char *text)
 {
-	return p == STORAGE_ISCSI ? is_lun(name) : is_rbd_name(name);
+	return made_of(text, LETTERS "_.-+@", DOMAIN_VOLUME_MAX);
+}
+
+/* By the first word of a store's name; _STORAGE_PROTOCOL_MAX if it is none of these. */
+static enum storage_protocol protocol_of_store(const char *store)
+{
+	enum storage_protocol p = 0;
+
+	while (p < _STORAGE_PROTOCOL_MAX &&
+	       strncmp(store, protocols[p].scheme, strlen(protocols[p].scheme)) != 0)
+		p++;
+	return p;
+}
+
+bool storage_is_files(const char *store)
+{
+	enum storage_protocol p = protocol_of_store(store);
+
+	return p < _STORAGE_PROTOCOL_MAX && is_files(p);
 }
 
 bool storage_name_ok(const struct domain_shared *s)
 {
-	if (!s->store[0] || !s->volume[0])
-		return !s->store[0] && !s->volume[0];
-	for (size_t i = 0; i < _STORAGE_PROTOCOL_MAX; i++) {
-		const char *scheme = protocols[i].scheme;
+	enum storage_protocol p = protocol_of_store(s->store);
+	const char *name;
 
-		if (strncmp(s->store, scheme, strlen(scheme)) == 0)
-			return strspn(s->store, LETTERS "_.-:/,[]") == strlen(s->store) &&
-			       store_is_ok((enum storage_protocol)i, strrchr(s->store, '/') + 1) &&
-			       volume_is_ok((enum storage_protocol)i, s->volume);
-	}
-	return false;
+	if (!s->store[0] || !s->volume[0])
+		return !s->store[0] && !s->volume[0] && !s->file;
+	if (p == _STORAGE_PROTOCOL_MAX || strspn(s->store, FOLDER_CHARS ":,[]") != strlen(s->store))
+		return false;
+	name = strchr(s->store + strlen(protocols[p].scheme), '/');
+	return name && protocols[p].store_ok(name + 1) && protocols[p].volume_ok(s->volume) &&
+	       (is_files(p) == (s->file != 0));
 }
 
 /* -- how a store is reached -- */
@@ -141,7 +185,7 @@ static int spell_store(struct domain_store *s)
 static int protocol_of(const char *name)
 {
 	for (int i = 0; name && i < _STORAGE_PROTOCOL_MAX; i++)
-		if (strcmp(protocols[i].name, name) == 0)
+		if (strcmp(protocols[i].name, name) == 0 && !is_files((enum storage_protocol)i))
 			return i;
 	return -ENOTSUP;
 }
@@ -160,7 +204,9 @@ static int split_name(const char *name, struct domain_store *s, char *ret, size_
 	if (slash && strlen(slash + 1) > DOMAIN_VOLUME_MAX)
 		return -EBADMSG;
 	snprintf(ret, size, "%s", slash ? slash + 1 : "0");
-	return store_is_ok(s->protocol, s->name) && volume_is_ok(s->protocol, ret) ? 0 : -EBADMSG;
+	return protocols[s->protocol].store_ok(s->name) && protocols[s->protocol].volume_ok(ret)
+		       ? 0
+		       : -EBADMSG;
 }
 
 int storage_read_source(const xmlNode *source, struct domain_shared *ret, const char **ret_why)
@@ -222,11 +268,61 @@ static int read_initiator(const xmlNode *source, struct domain_store *s)
 	return 0;
 }
 
+static const char *child_prop(const xmlNode *node, const char *child, const char *prop)
+{
+	const xmlNode *c = filter_child(node, child);
+
+	return c ? filter_prop(c, prop) : NULL;
+}
+
+/* A folder is named without the slash that it begins with. */
 static const char *pool_target(const xmlNode *source, enum storage_protocol p)
 {
-	const xmlNode *node = filter_child(source, p == STORAGE_ISCSI ? "device" : "name");
+	const xmlNode *name = filter_child(source, "name");
+	const char *path;
 
-	return !node ? NULL : p == STORAGE_ISCSI ? filter_prop(node, "path") : filter_text_of(node);
+	if (p == STORAGE_ISCSI)
+		return child_prop(source, "device", "path");
+	if (!is_files(p))
+		return name ? filter_text_of(name) : NULL;
+	path = child_prop(source, "dir", "path");
+	return path && path[0] == '/' ? path + 1 : path;
+}
+
+/* "auto" is what `mount` makes of SERVER:FOLDER: NFS. */
+static bool is_pool_of(enum storage_protocol p, const char *type, const xmlNode *source)
+{
+	const char *format = source ? child_prop(source, "format", "type") : NULL;
+
+	if (!type || strcmp(protocols[p].pool, type) != 0)
+		return false;
+	if (!format || strcmp(format, "auto") == 0)
+		format = "nfs";
+	return !is_files(p) || strcmp(protocols[p].format, format) == 0;
+}
+
+static int read_folder(const xmlNode *root, struct domain_store *s)
+{
+	const xmlNode *target = filter_child(root, "target");
+	const xmlNode *node = target ? filter_child(target, "path") : NULL;
+	const char *path = node ? filter_text_of(node) : NULL;
+
+	if (!path || path[0] != '/' || strlen(path) > DOMAIN_PATH_MAX)
+		return -EBADMSG;
+	snprintf(s->folder, sizeof(s->folder), "%s", path);
+	return 0;
+}
+
+static int read_rest(const xmlNode *root, const xmlNode *source, struct domain_store *s)
+{
+	if (read_hosts(source, s) < 0 || spell_store(s) < 0)
+		return -EBADMSG;
+	if (is_files(s->protocol))
+		return read_folder(root, s);
+	return read_auth(source, s) < 0 ||
+			       (s->protocol == STORAGE_ISCSI && read_initiator(source, s) < 0)
+		       ? -EBADMSG
+		       : 0;
 }
 
 static int read_pool(const xmlNode *root, struct domain_store *ret)
@@ -235,17 +331,16 @@ static int read_pool(const xmlNode *root, struct domain_store *ret)
 	const char *type = filter_prop(root, "type"), *target;
 	struct domain_store s = {0};
 
-	while (s.protocol < _STORAGE_PROTOCOL_MAX &&
-	       strcmp(protocols[s.protocol].pool, type ?: "") != 0)
+	while (s.protocol < _STORAGE_PROTOCOL_MAX && !is_pool_of(s.protocol, type, source))
 		s.protocol++;
 	if (s.protocol == _STORAGE_PROTOCOL_MAX)
 		return -ENOTSUP;
 	target = source ? pool_target(source, s.protocol) : NULL;
-	if (!target || strlen(target) > DOMAIN_TARGET_NAME_MAX || !store_is_ok(s.protocol, target))
+	if (!target || strlen(target) > DOMAIN_TARGET_NAME_MAX ||
+	    !protocols[s.protocol].store_ok(target))
 		return -EBADMSG;
 	snprintf(s.name, sizeof(s.name), "%s", target);
-	if (read_hosts(source, &s) < 0 || spell_store(&s) < 0 || read_auth(source, &s) < 0 ||
-	    (s.protocol == STORAGE_ISCSI && read_initiator(source, &s) < 0))
+	if (read_rest(root, source, &s) < 0)
 		return -EBADMSG;
 	*ret = s;
 	return 0;
@@ -269,31 +364,50 @@ int storage_read_volume(const struct domain_store *store, const char *name,
 	if (iscsi && strncmp(name, LUN_NAME, strlen(LUN_NAME)) != 0)
 		return -ENOTSUP;
 	name += iscsi ? strlen(LUN_NAME) : 0;
-	if (!volume_is_ok(store->protocol, name))
+	if (!protocols[store->protocol].volume_ok(name))
 		return -ENOTSUP;
 	snprintf(ret, DOMAIN_VOLUME_MAX + 1, "%s", name);
 	return 0;
+}
+
+int storage_read_file(const struct domain_store *store, const char *path,
+		      char ret[DOMAIN_VOLUME_MAX + 1])
+{
+	size_t len = strlen(store->folder);
+
+	if (!is_files(store->protocol) || !len || strncmp(path, store->folder, len) != 0 ||
+	    path[len] != '/')
+		return -ENOTSUP;
+	return storage_read_volume(store, path + len + 1, ret);
+}
+
+int storage_path(const struct domain_store *store, const char *volume,
+		 char ret[DOMAIN_PATH_MAX + 1])
+{
+	int n = snprintf(ret, DOMAIN_PATH_MAX + 1, "%s/%s", store->folder, volume);
+
+	return n < 0 || n > DOMAIN_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* -- who uses what -- */
 
 static void read_disk(const xmlNode *disk, storage_disk_fn fn, void *ctx)
 {
-	const char *type = filter_prop(disk, "type") ?: "", *why, *pool, *volume;
+	const char *type = filter_prop(disk, "type") ?: "", *why;
 	const xmlNode *source = filter_child(disk, "source");
-	struct domain_shared shared = {0};
+	struct storage_disk d = {0};
 
-	if (source && strcmp(type, "network") == 0 &&
-	    storage_read_source(source, &shared, &why) == 0)
-		fn(ctx, NULL, &shared);
-	if (!source || strcmp(type, "volume") != 0)
+	if (!source)
 		return;
-	pool = filter_prop(source, "pool");
-	volume = filter_prop(source, "volume");
-	if (!pool || !volume || strlen(volume) > DOMAIN_VOLUME_MAX)
-		return;
-	snprintf(shared.volume, sizeof(shared.volume), "%s", volume);
-	fn(ctx, pool, &shared);
+	if (strcmp(type, "volume") == 0) {
+		d.pool = filter_prop(source, "pool");
+		d.volume = filter_prop(source, "volume");
+	} else if (strcmp(type, "file") == 0) {
+		d.file = filter_prop(source, "file");
+	}
+	if (d.file || (d.pool && d.volume) ||
+	    (strcmp(type, "network") == 0 && storage_read_source(source, &d.shared, &why) == 0))
+		fn(ctx, &d);
 }
 
 int storage_each_disk(const char *xml, storage_disk_fn fn, void *ctx)
@@ -336,7 +450,7 @@ static void put_host(struct filter *f, const struct domain_store_host *h)
 	filter_close(f, "host");
 }
 
-void storage_put_source(struct filter *f, const struct domain_store *s, const char *volume)
+static void put_network(struct filter *f, const struct domain_store *s, const char *volume)
 {
 	char name[DOMAIN_TARGET_NAME_MAX + DOMAIN_VOLUME_MAX + 2];
 
@@ -356,4 +470,20 @@ void storage_put_source(struct filter *f, const struct domain_store *s, const ch
 		filter_close(f, "initiator");
 	}
 	filter_close(f, "source");
+}
+
+int storage_put_source(struct filter *f, const struct domain_store *s, const char *volume)
+{
+	char path[DOMAIN_PATH_MAX + 1];
+
+	if (!storage_is_files(s->store)) {
+		put_network(f, s, volume);
+		return 0;
+	}
+	if (storage_path(s, volume, path) < 0)
+		return filter_refuse(f, "A file's path on the shared storage is too long.");
+	filter_open(f, "source");
+	filter_put_attr(f, "file", path);
+	filter_close(f, "source");
+	return 0;
 }

@@ -21,11 +21,27 @@ int storage_read_volume(const struct domain_store *store, const char *name,
 /* May another device call a disk so? Both empty, or both of one of the two forms. */
 bool storage_name_ok(const struct domain_shared *shared);
 
-/* Calls `fn` for each disk of a VM's XML that is on such storage, or is a volume of a pool (then
- * `pool` is its name, and shared->volume the volume's name there). -EBADMSG if it cannot be read.
- */
-typedef void (*storage_disk_fn)(void *ctx, const char *pool, const struct domain_shared *shared);
+/* Are the volumes of that store files of a file system, as its name says? */
+bool storage_is_files(const char *store);
+
+/* The volume that a path is in such a store of this host. -ENOTSUP if it is none. */
+int storage_read_file(const struct domain_store *store, const char *path,
+		      char ret[DOMAIN_VOLUME_MAX + 1]);
+
+/* The path of a volume of such a store. -ENAMETOOLONG. */
+int storage_path(const struct domain_store *store, const char *volume,
+		 char ret[DOMAIN_PATH_MAX + 1]);
+
+/* A disk of a VM: a file, a volume that libvirt knows by its pool, or one that `shared` names. */
+struct storage_disk {
+	const char *file, *pool, *volume;
+	struct domain_shared shared;
+};
+
+/* Calls `fn` for each disk of a VM's XML that may be on such storage. -EBADMSG if it cannot be
+ * read. */
+typedef void (*storage_disk_fn)(void *ctx, const struct storage_disk *disk);
 int storage_each_disk(const char *xml, storage_disk_fn fn, void *ctx);
 
-/* Writes <source> of a disk, all of it this host's. */
-void storage_put_source(struct filter *f, const struct domain_store *store, const char *volume);
+/* Writes <source> of a disk, all of it this host's. FILTER_... as filter_refuse(). */
+int storage_put_source(struct filter *f, const struct domain_store *store, const char *volume);

@@ -27,6 +27,15 @@ SAMPLE = ("win11-uefi", "gnome-boxes")
 NVRAM = "/var/lib/libvirt/qemu/nvram"
 IMAGES = "/var/lib/kith/images"
 TPM = "/var/lib/libvirt/swtpm"
+SECRET_UUID = "5f0f4b49-5448-4e0e-8000-00000000f1e5"
+SECRET = f"""\
+<secret ephemeral='no' private='yes'>
+  <uuid>{SECRET_UUID}</uuid>
+  <usage type='vtpm'><name>tpms</name></usage>
+</secret>
+"""
+ENCRYPTED = (f"<backend type='emulator' version='2.0'><encryption secret='{SECRET_UUID}'/>"
+             "</backend>")
 NETWORK = """\
 <network>
   <name>default</name>
@@ -158,11 +167,47 @@ def there_and_back(tap: Tap, machine: Machine, laptop: Device, desktop: Device) 
     tap.equal(names(laptop, TPM), [], f"{machine.name}: an undefined VM has no TPM left")
 
 
+def know_secret(device: Device, value: str) -> None:
+    """libvirt there can store the state of such a TPM; how is its own affair."""
+    device.virsh("secret-define", "/dev/stdin", input=SECRET)
+    device.virsh("secret-set-value", SECRET_UUID, "--file", "/dev/stdin", "--plain", input=value)
+
+
+def locked(tap: Tap, laptop: Device, desktop: Device) -> Machine:
+    """A VM whose TPM is stored encrypted needs the same secret there, too."""
+    machine = Machine(DOMAINS / "win11-uefi.xml")
+    machine.xml, count = re.subn(r"<backend type='emulator' version='2.0'/>", ENCRYPTED, machine.xml)
+    tap.equal(count, 1, "locked: the machine has a TPM to be encrypted")
+    know_secret(laptop, "correct-horse")
+    machine.start(laptop)
+    said = kithlab.refusal(laptop, "move", machine.name, desktop.name)
+    tap.ok(said and said.code == "domain" and f"the secret {SECRET_UUID}" in said.text
+           and "virsh secret-define" in said.text, "locked: refused without that secret", str(said))
+    know_secret(desktop, "wrong-horse")
+    said = kithlab.refusal(laptop, "move", machine.name, desktop.name)
+    tap.ok(said, "locked: with another value it does not go", str(said))
+    tap.note(str(said))
+    wait_for("the destination to clean up", lambda: machine.state(desktop) == "absent", 20)
+    tap.equal(machine.state(laptop), "running", "locked: and runs on where it was")
+    know_secret(desktop, "correct-horse")
+    return machine
+
+
+def home_off(tap: Tap, machine: Machine, laptop: Device, desktop: Device) -> None:
+    """Switched off there, it comes home with its encrypted TPM, and starts."""
+    desktop.virsh("destroy", machine.name)
+    Move(desktop, machine.name, laptop).done()
+    tap.equal([names(laptop, TPM), names(desktop, TPM)], [[machine.uuid], []],
+              "locked: switched off it came home, and its TPM with it")
+    laptop.virsh("start", machine.name)
+    tap.equal(machine.state(laptop), "running", "locked: it starts with it")
+    machine.remove(laptop)
+
+
 def given_up(tap: Tap, laptop: Device, desktop: Device) -> None:
     """A hand-off that ends in the middle leaves the firmware's state at the source alone, and
     nothing of it at the destination."""
-    machine = Machine(DOMAINS / "win11-uefi.xml")
-    machine.start(laptop)
+    machine = locked(tap, laptop, desktop)
     seal = names(laptop, f"{TPM}/{machine.uuid}/tpm2")
     laptop.rate("20mbit")
     move = Move(laptop, machine.name, desktop)
@@ -178,7 +223,7 @@ def given_up(tap: Tap, laptop: Device, desktop: Device) -> None:
     tap.equal(names(laptop, f"{TPM}/{machine.uuid}/tpm2"), seal, "given up: its own TPM is there")
     Move(laptop, machine.name, desktop).done()
     tap.equal(machine.state(desktop), "running", "given up: the next try moves it")
-    machine.remove(desktop)
+    home_off(tap, machine, laptop, desktop)
 
 
 def opens(guest: Guest, device: Device) -> bool:

@@ -3,7 +3,6 @@
 """Kith beside the rest of a libvirt host: images in storage pools, good and odd ones, the old
 images that a VM leaves, networks, polkit."""
 import pathlib
-import signal
 import sys
 import uuid
 
@@ -74,17 +73,6 @@ def there_and_back(tap: Tap, laptop: Device, desktop: Device, image_format: str)
     guest.destroy(laptop, undefine=True)
 
 
-def configure(device: Device, text: str) -> None:
-    """Adds lines to kith.conf, and has kith-mover read it again, for itself and its workers."""
-    conf = device.base / "etc-kith" / "kith.conf"
-    conf.write_text(conf.read_text().split("\n[libvirt]")[0].rstrip("\n") + "\n" + text)
-    read = device.log_dir / "kith-mover.log"
-    before = read.read_text(errors="replace").count("was read again")
-    device.kill("kith-mover", signal.SIGHUP)
-    wait_for("kith-mover to read kith.conf again",
-             lambda: read.read_text(errors="replace").count("was read again") > before)
-
-
 def refused(tap: Tap, guest: Guest, laptop: Device, code: str, words: str, name: str) -> None:
     """A move that the destination refuses before anything is copied, and what it says."""
     command, said = Move(laptop, guest.name, "desktop"), None
@@ -125,12 +113,12 @@ def odd_pools(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
         arrives(tap, guest, laptop, desktop, kith_folder, f"N11 usual pool, {folder}")
         drop_pool(desktop)
         define_pool(desktop, "mine", path)
-        configure(desktop, "[libvirt]\npool = mine\n")
+        kithlab.configure(desktop, "[libvirt]\npool = mine\n")
         refused(tap, guest, laptop, "failed", words, f"N11 named pool, {folder}")
         drop_pool(desktop, "mine")
-        configure(desktop, "")
+        kithlab.configure(desktop, "")
 
-    configure(desktop, "[libvirt]\npool = mine\n")
+    kithlab.configure(desktop, "[libvirt]\npool = mine\n")
     refused(tap, guest, laptop, "not-ready", 'no storage pool "mine"', "a named pool, absent")
     define_pool(desktop, "mine", "/var/lib/libvirt/real")
     desktop.virsh("pool-destroy", "mine")
@@ -138,7 +126,7 @@ def odd_pools(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
     desktop.virsh("pool-start", "mine")
     arrives(tap, guest, laptop, desktop, "/var/lib/libvirt/real", "a named pool")
     drop_pool(desktop, "mine")
-    configure(desktop, "")
+    kithlab.configure(desktop, "")
 
 
 def full_pool(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
@@ -344,7 +332,7 @@ def served(device: Device, guest: OnTarget) -> str:
 def opened(tap: Tap, desktop: Device, laptop: Device, guest: OnTarget, target: Target) -> None:
     """What has to be there before a disk may stay where it is, one after the other."""
     refused(tap, guest, laptop, "domain", "opened no storage pool", "H13 storage nobody opened")
-    configure(desktop, "[libvirt]\nshared_pools = store\n")
+    kithlab.configure(desktop, "[libvirt]\nshared_pools = store\n")
     refused(tap, guest, laptop, "not-ready", "no such storage pool", "a pool that is not there")
     target.pool(desktop)
     desktop.virsh("pool-destroy", "store")
@@ -415,7 +403,7 @@ def shared_storage(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
     lab.capture.start()
     opened(tap, desktop, laptop, guest, target)
     target.pool(laptop)
-    configure(laptop, "[libvirt]\nshared_pools = store\n")
+    kithlab.configure(laptop, "[libvirt]\nshared_pools = store\n")
     stays(tap, laptop, desktop, guest, lun)
     lab.capture.stop()
     tap.equal(lab.capture.contains({"password": PASSWORD.encode()}), {},
@@ -426,7 +414,7 @@ def shared_storage(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
               "what was on the LUN is what was written to it")
     guest.destroy(desktop, undefine=True)
     for device in (laptop, desktop):
-        configure(device, "")
+        kithlab.configure(device, "")
         drop_pool(device, "store")
     target.stop()
 
@@ -476,9 +464,9 @@ def networks(tap: Tap, laptop: Device, desktop: Device) -> None:
     define_network(desktop)
     refused(tap, guest, laptop, "not-ready", "`virsh net-start default`", "a network that is down")
     desktop.virsh("net-start", "default")
-    configure(desktop, "[libvirt]\nnetworks = none\n")
+    kithlab.configure(desktop, "[libvirt]\nnetworks = none\n")
     refused(tap, guest, laptop, "domain", 'add it to "networks"', "a network not opened")
-    configure(desktop, "")
+    kithlab.configure(desktop, "")
     tap.equal((kithlab.leftovers(desktop, guest), volumes(desktop)), ([], before),
               "the refused ones left nothing")
     Move(laptop, guest.name, desktop).done()
@@ -494,11 +482,11 @@ def networks(tap: Tap, laptop: Device, desktop: Device) -> None:
         device.virsh("net-start", "island")
     kithlab.run_guest(other, laptop)
     refused(tap, other, laptop, "domain", 'the libvirt network "island"', "H13 another network")
-    configure(desktop, "[libvirt]\nnetworks = default, island\n")
+    kithlab.configure(desktop, "[libvirt]\nnetworks = default, island\n")
     Move(laptop, other.name, desktop).done()
     tap.ok("<source network='island'" in desktop.virsh("dumpxml", other.name).stdout,
            "H13 opened by the destination's owner, it is joined by its name")
-    configure(desktop, "")
+    kithlab.configure(desktop, "")
     other.destroy(desktop, undefine=True)
 
 

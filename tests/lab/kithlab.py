@@ -282,6 +282,17 @@ def set_policy(device: Device, vm: str, text: str | None = None) -> int:
     return kith(device, "policy", "set", vm, "/tmp/policy")["version"]
 
 
+def configure(device: Device, text: str) -> None:
+    """Adds lines to kith.conf, and has kith-mover read it again, for itself and its workers."""
+    conf = device.base / "etc-kith" / "kith.conf"
+    conf.write_text(conf.read_text().split("\n[libvirt]")[0].rstrip("\n") + "\n" + text)
+    read = device.log_dir / "kith-mover.log"
+    before = read.read_text(errors="replace").count("was read again")
+    device.kill("kith-mover", signal.SIGHUP)
+    wait_for("kith-mover to read kith.conf again",
+             lambda: read.read_text(errors="replace").count("was read again") > before)
+
+
 def small_guest(name: str = "work", **settings) -> Guest:
     """A guest that is quick to move: 256 MiB of memory, 192 MiB of disk."""
     return Guest(name, **{"memory_mib": 256, "disk_mib": 192, "data_mib": 64, **settings})

@@ -37,6 +37,7 @@ static const char *const safe_elements[] = {
 	"domain",
 	"driver",
 	"emulator",
+	"encryption",
 	"evmcs",
 	"feature",
 	"features",
@@ -120,8 +121,8 @@ static const char *const safe_elements[] = {
 };
 
 static const char *const safe_paths[] = {
-	FIX_PATH0, FIX_PATH1, FIX_SERIAL, FIX_EMULATOR,
-	FIX_NVRAM, FIX_CODE,  FIX_VARS,	  "/dev/urandom",
+	FIX_PATH0, FIX_PATH1, FIX_SERIAL,     FIX_EMULATOR, FIX_NVRAM,
+	FIX_CODE,  FIX_VARS,  "/dev/urandom", FIX_ON_NFS,
 };
 
 static gboolean in_list(const char *const *list, size_t n, const char *text)

@@ -11,6 +11,7 @@
 #define FIX_UUID "c7a5fdbd-cdaf-4c0a-9a57-0123456789ab"
 #define FIX_PATH0 "/var/lib/kith/images/h1-vda.img"
 #define FIX_PATH1 "/var/lib/kith/images/h1-sda.qcow2"
+#define FIX_ON_NFS "/mnt/vms/a.img"
 #define FIX_SERIAL "/var/log/kith/serial-web.log"
 #define FIX_NVRAM "/var/lib/libvirt/qemu/nvram/web-00112233445566778899aabbccddeeff_VARS.fd"
 #define FIX_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"

@@ -52,6 +52,32 @@ static void test_bare(gconstpointer data)
 		g_error("%s %s", out, err.text);
 }
 
+/* An encrypted TPM passes where libvirt has its secret, among others. */
+static void test_secret(void)
+{
+	g_autofree char *xml =
+		fix_replace(fix_domain, DEV(TPM("<encryption secret='" FIX_UUID "'/>")));
+	struct domain_host host = fix_host;
+	struct domain_limits limits = fix_limits();
+	struct domain_disk_map map;
+
+	fix_map(&map);
+	limits.host = &host;
+	for (host.secret_count = 0; host.secret_count <= 2; host.secret_count++) {
+		g_autofree char *out = NULL;
+		struct kerr err = {0};
+		int r;
+
+		domain_uuid_parse(FIX_UUID, host.secrets[1]);
+		r = domain_rebuild(xml, strlen(xml), &limits, &map, &out, NULL, &err);
+		g_assert_cmpint(r, ==, host.secret_count == 2 ? 0 : -EPERM);
+		if (r < 0)
+			continue;
+		check_output(out);
+		g_assert_nonnull(strstr(out, "<encryption secret='" FIX_UUID "'/>"));
+	}
+}
+
 /* What virt-install 4.1 writes by default for the usual systems (tests/data/domains). */
 static void try_ordinary(const char *path)
 {
@@ -174,6 +200,7 @@ int main(int argc, char **argv)
 
 		g_test_add_data_func(name, &bare[i], test_bare);
 	}
+	g_test_add_func("/domain-host/H13 an encrypted TPM and its secret", test_secret);
 	g_test_add_func("/domain-host/ordinary machines", test_ordinary);
 	g_test_add_func("/domain-host/firmware by what it does", test_firmware);
 	g_test_add_func("/domain-host/firmware to be kept", test_permanent);

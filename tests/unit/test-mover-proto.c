@@ -278,6 +278,7 @@ static size_t put_freely(const struct frame_offer *o, uint8_t *buf, size_t size)
 		wbuf_u64(&w, d->used);
 		wbuf_string(&w, d->shared.store);
 		wbuf_string(&w, d->shared.volume);
+		wbuf_u64(&w, d->shared.file);
 	}
 	g_assert_cmpint(wbuf_error(&w), ==, 0);
 	return w.len;
@@ -486,12 +487,16 @@ static void test_offer_shared(void)
 		struct domain_shared s;
 		bool ok;
 	} rows[] = {
-		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "1"}, true},
-		{{"rbd://a:6789/vms", "web"}, true},
-		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "../1"}, false},
-		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", ""}, false},
-		{{"/etc/shadow", "1"}, false},
-		{{"", "1"}, false},
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "1", 0}, true},
+		{{"rbd://a:6789/vms", "web", 0}, true},
+		{{"nfs://nas:2049/srv/vms", "web.img", 12}, true},
+		{{"nfs://nas:2049/srv/vms", "web.img", 0}, false},
+		{{"nfs://nas:2049/srv/vms", "../web.img", 12}, false},
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "1", 12}, false},
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "../1", 0}, false},
+		{{"iscsi://nas:3260/iqn.2004-10.com.example:nas", "", 0}, false},
+		{{"/etc/shadow", "1", 0}, false},
+		{{"", "1", 0}, false},
 	};
 	struct frame_offer in = offer(), out;
 
@@ -508,6 +513,8 @@ static void test_offer_shared(void)
 	in = offer();
 	in.disks[1].shared = rows[0].s; /* qcow2 */
 	refused(&in);
+	in.disks[1].shared = rows[2].s;
+	passes(&in, &out);
 }
 
 static void test_offer_counts(void)

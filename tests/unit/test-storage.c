@@ -104,21 +104,21 @@ static void test_names(void)
 		struct domain_shared s;
 		bool ok;
 	} rows[] = {
-		{{"", ""}, true},
-		{{ISCSI_STORE, "1"}, true},
-		{{"rbd://a:6789/vms", "web"}, true},
-		{{ISCSI_STORE, ""}, false},
-		{{"", "1"}, false},
-		{{ISCSI_STORE, "x"}, false},
-		{{ISCSI_STORE, "../1"}, false},
-		{{"iscsi://10.0.0.9:3260/nas", "1"}, false},
-		{{"iscsi://", "1"}, false},
-		{{"iscsi", "1"}, false},
-		{{"rbd://a:6789/vms", "web@x"}, false},
-		{{"rbd://a:6789/vms ", "web"}, false},
-		{{"rbd://a'><x/>/vms", "web"}, false},
-		{{"file:///etc/shadow", "1"}, false},
-		{{"/etc/shadow", "1"}, false},
+		{{"", "", 0}, true},
+		{{ISCSI_STORE, "1", 0}, true},
+		{{"rbd://a:6789/vms", "web", 0}, true},
+		{{ISCSI_STORE, "", 0}, false},
+		{{"", "1", 0}, false},
+		{{ISCSI_STORE, "x", 0}, false},
+		{{ISCSI_STORE, "../1", 0}, false},
+		{{"iscsi://10.0.0.9:3260/nas", "1", 0}, false},
+		{{"iscsi://", "1", 0}, false},
+		{{"iscsi", "1", 0}, false},
+		{{"rbd://a:6789/vms", "web@x", 0}, false},
+		{{"rbd://a:6789/vms ", "web", 0}, false},
+		{{"rbd://a'><x/>/vms", "web", 0}, false},
+		{{"file:///etc/shadow", "1", 0}, false},
+		{{"/etc/shadow", "1", 0}, false},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
@@ -199,9 +199,10 @@ static void test_volumes(void)
 	g_assert_cmpint(storage_read_volume(&rbd, "web@x", name), ==, -ENOTSUP);
 }
 
-static void note_disk(void *ctx, const char *pool, const struct domain_shared *s)
+static void note_disk(void *ctx, const struct storage_disk *d)
 {
-	g_string_append_printf(ctx, "%s %s %s\n", pool ? pool : "-", s->store, s->volume);
+	g_string_append_printf(ctx, "%s %s %s %s %s\n", d->file ?: "-", d->pool ?: "-",
+			       d->volume ?: "-", d->shared.store, d->shared.volume);
 }
 
 static void test_users(void)
@@ -220,7 +221,7 @@ static void test_users(void)
 				      "</devices></domain>",
 			note_disk, found),
 		==, 0);
-	g_assert_cmpstr(found->str, ==, "- " ISCSI_STORE " 3\np  v\n");
+	g_assert_cmpstr(found->str, ==, "/a - -  \n- - - " ISCSI_STORE " 3\n- p v  \n");
 	g_assert_cmpint(storage_each_disk("<domain", note_disk, found), ==, -EBADMSG);
 	g_assert_cmpint(storage_each_disk("<domain/>", note_disk, found), ==, 0);
 }
