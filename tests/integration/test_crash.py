@@ -17,7 +17,7 @@ from lab import Lab     # noqa: E402
 from tap import Tap     # noqa: E402
 from world import clear, root_of     # noqa: E402
 
-SPREAD = 10             # runs of the soak besides the named ones
+SPREAD = 3              # runs of the soak besides the named ones
 JOBS = 5                # labs side by side: most of the time is waiting
 SEED = 5
 

@@ -19,8 +19,7 @@ from lab import Lab     # noqa: E402
 from shell import as_user   # noqa: E402
 from tap import Tap     # noqa: E402
 
-SAMPLE = ("500 idle, 50 addresses", "early preface", "mDNS, hostile TXT", "mDNS, poison addresses",
-          "local, both sockets")
+SAMPLE = ("500 idle, 50 addresses", "mDNS, hostile TXT", "local, both sockets")
 SECONDS = 4
 OTHER = "daemon"
 SILENCE = 10        # agent/control.h

@@ -645,7 +645,7 @@ def crashes(tap: Tap, *_devices: Device) -> None:
 def body(tap: Tap, lab: Lab) -> None:
     """In one lab a sample, "all", or what words choose."""
     laptop, desktop = kithlab.family(lab, "laptop", "desktop")
-    chosen = sys.argv[1:] or ["warm", "cold", "fitted", "qcow2", "resumed", "cancelled"]
+    chosen = sys.argv[1:] or ["warm", "cold", "fitted", "cancelled"]
     for part in (warm, cold, unstartable, disobedient, chosen_rungs, fitted, raw, qcow2, elsewhere, refusals,
                  snapshots, slow, resumed, too_late, cancelled, early_death, diskless, everything,
                  crashes):

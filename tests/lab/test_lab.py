@@ -134,7 +134,7 @@ def judge(tap: Tap, guest: Guest, route: list[Device], name: str) -> None:
 
 def hand_off(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
     """Plain libvirt moves the guest there and back; once in the clear, once by TLS."""
-    guest = Guest("work")
+    guest = Guest("work", memory_mib=256, disk_mib=384, data_mib=192)
     start = time.monotonic()
     guest.create(laptop)
     made = time.monotonic()
@@ -153,7 +153,7 @@ def hand_off(tap: Tap, lab: Lab, laptop: Device, desktop: Device) -> None:
     tap.equal(sorted(found), ["disk", "ram"], "in the clear the capture sees both canaries")
     tap.note(f"canaries seen: {found}")
     sent = lab.capture.bytes_by_port()
-    tap.ok(sum(sent.values()) > 900e6, "the capture accounts for every byte", str(sent))
+    tap.ok(sum(sent.values()) > 300e6, "the capture accounts for every byte", str(sent))
     tap.ok(sum(lab.capture.bytes_before(begin).values()) < 1e6, "and nothing ran before the start")
     judge(tap, guest, [laptop, desktop], "to the desktop")
 

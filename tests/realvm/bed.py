@@ -90,7 +90,7 @@ class Machine:
         wait_for("the TPM's socket", socket.exists)
         self._start(
             "qemu-system-x86_64", "-name", self.name, "-machine", "q35",
-            "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", max(1, (os.cpu_count() or 1) // len(self.bed.machines)),
+            "-accel", "tcg,thread=multi", "-cpu", "max,la57=off,smap=off", "-smp", max(1, (os.cpu_count() or 1) // len(self.bed.machines)),
             "-m", MEMORY_MIB, "-nodefaults", "-display", "none",
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd",
             "-drive", f"if=pflash,format=raw,unit=1,file={self.folder}/vars.fd",
