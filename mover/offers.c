@@ -421,7 +421,7 @@ static int check_size(struct virt *v, const struct offers *o, const struct frame
 	const struct domain_store *s = find_store(o, d);
 	uint64_t here = 0;
 	int r = s && storage_is_files(s->store)
-			? stores_file_size(s, &d->shared, d->format, &here, err)
+			? stores_file_size(v, s, &d->shared, d->format, &here, err)
 			: stores_size(v, &d->shared, &here, err);
 
 	if (r == -ENOENT)

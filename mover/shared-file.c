@@ -2,12 +2,9 @@
 #include "mover/shared-file.h"
 
 #include <endian.h>
-#include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/cleanup.h"
 
 /* docs/interop/qcow2.txt of QEMU 7.2. All numbers are big-endian. */
 struct qcow2_header {
@@ -32,13 +29,14 @@ static int unlike(const char *what, struct kerr *err)
 			"The disk's file on the shared storage %s, so it cannot stay there.", what);
 }
 
-static int read_qcow2(int fd, uint64_t *ret, struct kerr *err)
+int shared_file_qcow2(const uint8_t *head, size_t len, uint64_t *ret_capacity, struct kerr *err)
 {
 	struct qcow2_header h = {0};
-	ssize_t n = pread(fd, &h, sizeof(h), 0);
-	uint32_t version = be32toh(h.version);
+	uint32_t version;
 
-	if (n < (ssize_t)offsetof(struct qcow2_header, snapshots_offset) ||
+	memcpy(&h, head, len < sizeof(h) ? len : sizeof(h));
+	version = be32toh(h.version);
+	if (len < offsetof(struct qcow2_header, incompatible_features) ||
 	    be32toh(h.magic) != QCOW2_MAGIC || version < 2 || version > 3)
 		return unlike("is no qcow2 image", err);
 	if (h.backing_file_offset)
@@ -46,40 +44,25 @@ static int read_qcow2(int fd, uint64_t *ret, struct kerr *err)
 	if (h.crypt_method)
 		return unlike("is encrypted", err);
 	if (version == 3 &&
-	    (n < (ssize_t)sizeof(h) || (be64toh(h.incompatible_features) & ~QCOW2_FEATURES)))
+	    (len < sizeof(h) || (be64toh(h.incompatible_features) & ~QCOW2_FEATURES)))
 		return unlike("is damaged, or has its contents in another file", err);
-	*ret = be64toh(h.size);
+	*ret_capacity = be64toh(h.size);
 	return 0;
 }
 
-static int open_failed(int number, struct kerr *err)
+int shared_file_look(const char *path, struct shared_file *ret, struct kerr *err)
 {
-	if (number == ENOENT)
-		return kerr_set(err, ENOENT, KCODE_NOT_FOUND,
-				"There is no such file on the shared storage.");
-	return kerr_set(err, ENXIO, KCODE_NOT_READY,
-			"The disk's file on the shared storage cannot be read by this device: %s. "
-			"Does its server let root in (NFS: no_root_squash)?",
-			strerror(number));
-}
-
-int shared_file_look(const char *path, enum disk_format format, struct shared_file *ret,
-		     struct kerr *err)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct shared_file f = {0};
 	struct stat st;
-	int r = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return open_failed(errno, err);
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? kerr_set(err, ENOENT, KCODE_NOT_FOUND,
+						  "There is no such file on the shared storage.")
+				       : kerr_set(err, ENXIO, KCODE_NOT_READY,
+						  "The folder of the shared storage cannot be "
+						  "searched on this device: %s.",
+						  strerror(errno));
 	if (!S_ISREG(st.st_mode) || !st.st_ino)
 		return unlike("is not a plain file", err);
-	f.number = st.st_ino;
-	f.capacity = (uint64_t)st.st_size;
-	if (format == DISK_FORMAT_QCOW2)
-		r = read_qcow2(fd, &f.capacity, err);
-	if (r == 0)
-		*ret = f;
-	return r;
+	*ret = (struct shared_file){.number = st.st_ino, .capacity = (uint64_t)st.st_size};
+	return 0;
 }

@@ -596,9 +596,12 @@ static void source_relay(struct worker *w, size_t index, const struct relay_stat
 		source_rpc_attach(w);
 	else if (st->state == RELAY_FAILED && st->error != -ECANCELED)
 		/* libvirt sees the end of its connection and fails the job by itself. */
-		side_stop(w, ECONNRESET, KCODE_INTERRUPTED,
-			  "The data connection %u to \"%s\" broke.", w->links.relays[index].channel,
-			  w->grant.peer_name);
+		side_stop(
+			w, ECONNRESET, KCODE_INTERRUPTED,
+			"The data connection %u to \"%s\" broke. Try again; if it breaks again, "
+			"QEMU "
+			"gives up there, and /var/log/libvirt/qemu/%s.log of that device says why.",
+			w->links.relays[index].channel, w->grant.peer_name, w->grant.vm);
 }
 
 /* -- progress and time -- */

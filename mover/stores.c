@@ -315,7 +315,51 @@ size_t stores_volumes(struct virt *v, const struct stores *stores, struct stores
 
 /* -- one disk -- */
 
-static bool claim(const struct stores *stores, struct domain_disk *d)
+/* libvirt reads as root, whom an NFS server may let in where it keeps Kith's own user out. Returns
+ * the number of bytes, or -1. */
+static ssize_t read_head(struct virt *v, const struct domain_store *s, const char *path,
+			 uint8_t head[SHARED_FILE_HEAD])
+{
+	_cleanup_pool_ virStoragePoolPtr p = virStoragePoolLookupByName(v->conn, s->pool);
+	virStorageVolPtr vol = virStorageVolLookupByPath(v->conn, path);
+	virStreamPtr stream = virStreamNew(v->conn, 0);
+	ssize_t n = -1, got = 0;
+
+	/* One that another host has made since libvirt looked last. */
+	if (!vol && p && virStoragePoolRefresh(p, 0) == 0)
+		vol = virStorageVolLookupByPath(v->conn, path);
+	if (vol && stream && virStorageVolDownload(vol, stream, 0, SHARED_FILE_HEAD, 0) == 0) {
+		while (got < (ssize_t)SHARED_FILE_HEAD &&
+		       (n = virStreamRecv(stream, (char *)head + got,
+					  SHARED_FILE_HEAD - (size_t)got)) > 0)
+			got += n;
+		virStreamAbort(stream);
+	}
+	if (stream)
+		virStreamFree(stream);
+	if (vol)
+		virStorageVolFree(vol);
+	return got ? got : n;
+}
+
+static int look_at_file(struct virt *v, const struct domain_store *s, const char *path,
+			enum disk_format format, struct shared_file *ret, struct kerr *err)
+{
+	uint8_t head[SHARED_FILE_HEAD];
+	int r = shared_file_look(path, ret, err);
+	ssize_t n;
+
+	if (r < 0 || format != DISK_FORMAT_QCOW2)
+		return r;
+	n = read_head(v, s, path, head);
+	if (n < 0)
+		return kerr_set(err, ENXIO, KCODE_NOT_READY,
+				"The disk's file on the shared storage cannot be read on this "
+				"device. Does its server let root in (NFS: no_root_squash)?");
+	return shared_file_qcow2(head, (size_t)n, &ret->capacity, err);
+}
+
+static bool claim(struct virt *v, const struct stores *stores, struct domain_disk *d)
 {
 	struct domain_shared shared = {0};
 	struct shared_file file;
@@ -327,7 +371,7 @@ static bool claim(const struct stores *stores, struct domain_disk *d)
 		if (s->missing.code != KCODE_OK ||
 		    storage_read_file(s, d->source, shared.volume) < 0)
 			continue;
-		if (shared_file_look(d->source, d->format, &file, &why) < 0) {
+		if (look_at_file(v, s, d->source, d->format, &file, &why) < 0) {
 			log_info("stores", "Disk %s is copied. %s", d->target, why.text);
 			return false;
 		}
@@ -348,11 +392,12 @@ void stores_claim(struct virt *v, const char *pools, struct domain_facts *facts)
 		stores_look(v, pools, stores);
 	for (size_t i = 0; stores && i < facts->disk_count; i++)
 		if (!facts->disks[i].is_shared && !facts->disks[i].unflushed)
-			facts->shared_count += claim(stores, &facts->disks[i]);
+			facts->shared_count += claim(v, stores, &facts->disks[i]);
 }
 
-int stores_file_size(const struct domain_store *store, const struct domain_shared *shared,
-		     enum disk_format format, uint64_t *ret, struct kerr *err)
+int stores_file_size(struct virt *v, const struct domain_store *store,
+		     const struct domain_shared *shared, enum disk_format format, uint64_t *ret,
+		     struct kerr *err)
 {
 	char path[DOMAIN_PATH_MAX + 1];
 	struct shared_file file;
@@ -360,7 +405,9 @@ int stores_file_size(const struct domain_store *store, const struct domain_share
 
 	if (r < 0)
 		return kerr_set(err, -r, KCODE_FAILED, "A path on the shared storage is too long.");
-	r = shared_file_look(path, format, &file, err);
+	r = virt_ensure(v, err);
+	if (r == 0)
+		r = look_at_file(v, store, path, format, &file, err);
 	if (r < 0)
 		return r;
 	*ret = file.capacity;

@@ -43,6 +43,8 @@ int stores_size(struct virt *v, const struct domain_shared *shared, uint64_t *re
 		struct kerr *err);
 
 /* Likewise of a file, in this store of this host's, which has to be the very one that is shared.
- * Besides, as shared_file_look(); IDENTITY. */
-int stores_file_size(const struct domain_store *store, const struct domain_shared *shared,
-		     enum disk_format format, uint64_t *ret, struct kerr *err);
+ * Besides, as shared_file_look() and shared_file_qcow2(); IDENTITY, NOT_READY if it cannot be read.
+ */
+int stores_file_size(struct virt *v, const struct domain_store *store,
+		     const struct domain_shared *shared, enum disk_format format, uint64_t *ret,
+		     struct kerr *err);

@@ -589,9 +589,9 @@ def body(tap: Tap, lab: Lab) -> None:
     kithlab.judge(tap, guest, [laptop, desktop] * (ROUNDS if whole else 1) + [laptop],
                   "all of it", digest)
     guest.destroy(laptop, undefine=True)
-    by_hand(tap, laptop, desktop)
     by_libvirt(tap, laptop, desktop)
     if whole:
+        by_hand(tap, laptop, desktop)
         pool_is_away(tap, laptop, desktop)
         source_dies(tap, laptop, desktop)
     shared_storage(tap, lab, laptop, desktop)

@@ -67,7 +67,7 @@ class Story:
         self.others = {machine: tuple(vms.OTHERS) if machine is self.desktop else ("plain",)
                        for machine in self.machines}
         self.stock: set[tuple[str, ...]] = set()    # what stock Debian denies before we come
-        self.installed = False
+        self.installed = self.guest_ran = False
         self.route = [self.laptop]
         self.digest = ""
 
@@ -221,9 +221,15 @@ class Story:
         # Long enough for its firmware to use its TPM: what stock libvirt denies swtpm then.
         self.desktop.virsh("start desk")
         self.work.wait_ready(self.laptop, 600)
+        self.guest_ran = True
         self.tap.note(f"the guest was ready after {time.monotonic() - begin:.0f} s")
         self.desktop.virsh("destroy desk")
         self.confined(self.laptop, "before Kith")
+
+    def define(self) -> None:
+        """What is defined, and never started, before Kith comes."""
+        self.everywhere(lambda machine: vms.define_others(machine, self.others[machine]))
+        self.work.define(self.laptop)
 
     def install(self) -> None:
         """`apt install ./kith.deb` by tom, on each machine."""
@@ -249,8 +255,9 @@ class Story:
                         f"install: libvirtd on {machine.name} started behind the fence", fence)
             failed = machine.out("systemctl --failed --plain --no-legend", check=False)
             self.tap.equal(failed, "", f"install: no unit of {machine.name} has failed")
-        self.tap.ok(pid and self.qemu(self.laptop)[0] == pid and self.work.ticks(self.laptop),
-                    "install: the guest that ran goes on, in the same process")
+        if self.guest_ran:
+            self.tap.ok(pid and self.qemu(self.laptop)[0] == pid and self.work.ticks(self.laptop),
+                        "install: the guest that ran goes on, in the same process")
 
     def starts(self) -> None:
         """Every VM that started before starts now."""
@@ -313,6 +320,45 @@ class Story:
                        "den: at home it starts")
         self.laptop.virsh("destroy den")
         self.laptop.virsh("undefine den --nvram")
+
+    def nfs(self) -> None:
+        """A VM whose image is on NFS goes there and back, running and off; the image stays."""
+        tap, folders = self.tap, {self.laptop: "/mnt/nas", self.desktop: "/mnt/vms"}
+        self.desktop.run("mkdir -p /srv/vms; echo '/srv/vms *(rw,no_root_squash,no_subtree_check)' "
+                         ">/etc/exports; systemctl start nfs-server; exportfs -ra")
+        for machine, folder in folders.items():
+            machine.run(f"mkdir -p {folder}")
+            machine.virsh("pool-define /dev/stdin",
+                          text=vms.POOL.format(host=self.desktop.ip, folder=folder))
+            machine.virsh("pool-start nas")
+            tap.equal(machine.out(f"stat -f -c %T {folder}"), "nfs", f"nfs: mounted on {machine.name}")
+            status, text = self.tom[machine].types("sudo kith config set libvirt.shared_pools nas")
+            tap.ok(status == 0, f"nfs: the owner of {machine.name} names the pool", text)
+        self.laptop.run("qemu-img create -q -f qcow2 /mnt/nas/netted.qcow2 64M")
+        self.laptop.virsh("define /dev/stdin", text=vms.NETTED.format(folder="/mnt/nas"))
+        self.laptop.virsh("start netted")
+        self.tom[self.laptop].types("kith policy set netted")
+        plan = json.loads(self.laptop.out("kith --json plan netted desktop", user="tom"))
+        tap.equal((plan["allowed"], plan["rung"], plan["shared"], plan["disk_bytes"]),
+                  (True, "live", 1, 0), "nfs: the plan copies no disk")
+        for state, source, target in (("running", self.laptop, self.desktop),
+                                      ("running", self.desktop, self.laptop),
+                                      ("shut off", self.laptop, self.desktop)):
+            if state == "shut off":
+                source.virsh("destroy netted")
+            name = f"nfs: {state}, to {target.name}"
+            status, text = self.tom[source].types(f"kith move netted {target.name}", 900)
+            tap.ok(status == 0, f"{name}: `kith move netted {target.name}`", text[-800:])
+            there = target.virsh("domstate netted", check=False).stdout.strip()
+            tap.equal((there, source.virsh("domstate netted", check=False).returncode), (state, 1),
+                      f"{name}: it is there, and not here")
+            tap.ok(f"{folders[target]}/netted.qcow2" in target.virsh("domblklist netted").stdout,
+                   f"{name}: on the same image, by that machine's own path")
+        self.desktop.virsh("start netted")
+        tap.equal(self.desktop.virsh("domstate netted").stdout.strip(), "running",
+                  "nfs: started there it runs")
+        tap.equal(self.laptop.out("ls -A /mnt/nas; ls -A /var/lib/kith/images"), "netted.qcow2",
+                  "nfs: the image is the only one")
 
     def custody(self) -> None:
         """What was given away does not start here."""
@@ -538,4 +584,5 @@ class Story:
 
 STEPS = ("boot", "before", "install", "starts", "pair", "move", "den", "custody", "strangers",
          "broken", "restart", "upgrade", "reboot", "purge")
+NFS = ("boot", "define", "install", "pair", "nfs")
 SHORT = ("boot", "before", "install", "starts", "broken", "purge")

@@ -47,6 +47,23 @@ PLAIN = """\
 </domain>
 """
 OTHERS = {"plain": PLAIN, "desk": DESK}
+# One whose image lies on a server that both machines reach.
+POOL = """\
+<pool type='netfs'>
+  <name>nas</name>
+  <source><host name='{host}'/><dir path='/srv/vms'/><format type='nfs'/></source>
+  <target><path>{folder}</path></target>
+</pool>
+"""
+NETTED = PLAIN.replace(">plain<", ">netted<").replace("b1a11", "ff511").replace("""\
+    <serial type='pty'/>
+""", """\
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='{folder}/netted.qcow2'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+""")
 # One like the desk that is handed over.
 DEN_UUID = "5f0f4b49-5448-4e0e-8000-00000000de11"
 DEN = DESK.replace(">desk<", ">den<").replace("5f0f4b49-5448-4e0e-8000-0000000de5c0", DEN_UUID)

@@ -502,8 +502,8 @@ def sealed() -> list[dict]:
 
 
 def named() -> list[dict]:
-    """The ways in which hand-offs broke once, each aimed at on purpose. tests/integration/
-    test_crash.py runs all of them; every one failed before its cure."""
+    """The ways in which hand-offs broke once, each aimed at on purpose; every one failed before its
+    cure. tests/integration/test_crash.py runs half of them, `test_crash.py named` all."""
     d, s = "D", "S"
     away = [f"kill {d} worker", f"kill {s} qemu", f"kill {s} worker"]
     return [
