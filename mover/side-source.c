@@ -599,8 +599,8 @@ static void source_relay(struct worker *w, size_t index, const struct relay_stat
 		side_stop(
 			w, ECONNRESET, KCODE_INTERRUPTED,
 			"The data connection %u to \"%s\" broke. Try again; if it breaks again, "
-			"QEMU "
-			"gives up there, and /var/log/libvirt/qemu/%s.log of that device says why.",
+			"QEMU gives up there, and /var/log/libvirt/qemu/%s.log of that device says "
+			"why.",
 			w->links.relays[index].channel, w->grant.peer_name, w->grant.vm);
 }
 

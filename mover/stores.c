@@ -143,12 +143,6 @@ static void look_closer(struct virt *v, virStoragePoolPtr p, struct domain_store
 			"libvirt does not have there (`virsh secret-define`, then `virsh "
 			"secret-set-value`).",
 			s->pool, s->secret);
-	else if (!storage_is_files(s->store) && !has_driver(s->protocol))
-		kerr_set(
-			&s->missing, ENOTSUP, KCODE_NOT_READY,
-			"QEMU at the destination cannot open disks on such storage. Install its "
-			"driver there (on Debian `apt install qemu-block-extra`), then hand the VM "
-			"over again.");
 }
 
 static void look_up(struct virt *v, struct domain_store *s)
@@ -170,7 +164,7 @@ static void look_up(struct virt *v, struct domain_store *s)
 		virt_fail(&s->missing, "Looking the storage pool up");
 }
 
-void stores_look(struct virt *v, const char *pools, struct stores *ret)
+static void look_all(struct virt *v, const char *pools, struct stores *ret)
 {
 	char name[NAME_MAX_LEN + 1];
 
@@ -187,6 +181,23 @@ void stores_look(struct virt *v, const char *pools, struct stores *ret)
 		}
 		memcpy(ret->list[ret->count].pool, name, sizeof(name));
 		look_up(v, &ret->list[ret->count++]);
+	}
+}
+
+void stores_look(struct virt *v, const char *pools, struct stores *ret)
+{
+	look_all(v, pools, ret);
+	for (size_t i = 0; i < ret->count; i++) {
+		struct domain_store *s = &ret->list[i];
+
+		if (s->missing.code == KCODE_OK && !storage_is_files(s->store) &&
+		    !has_driver(s->protocol))
+			kerr_set(
+				&s->missing, ENOTSUP, KCODE_NOT_READY,
+				"QEMU at the destination cannot open disks on such storage. "
+				"Install "
+				"its driver there (on Debian `apt install qemu-block-extra`), then "
+				"hand the VM over again.");
 	}
 }
 
@@ -315,19 +326,25 @@ size_t stores_volumes(struct virt *v, const struct stores *stores, struct stores
 
 /* -- one disk -- */
 
+/* Also one that another host has made since libvirt looked last. */
+static virStorageVolPtr find_volume(struct virt *v, const char *pool, const char *path)
+{
+	virStorageVolPtr vol = virStorageVolLookupByPath(v->conn, path);
+	_cleanup_pool_ virStoragePoolPtr p = vol ? NULL : virStoragePoolLookupByName(v->conn, pool);
+
+	return p && virStoragePoolRefresh(p, 0) == 0 ? virStorageVolLookupByPath(v->conn, path)
+						     : vol;
+}
+
 /* libvirt reads as root, whom an NFS server may let in where it keeps Kith's own user out. Returns
  * the number of bytes, or -1. */
 static ssize_t read_head(struct virt *v, const struct domain_store *s, const char *path,
 			 uint8_t head[SHARED_FILE_HEAD])
 {
-	_cleanup_pool_ virStoragePoolPtr p = virStoragePoolLookupByName(v->conn, s->pool);
-	virStorageVolPtr vol = virStorageVolLookupByPath(v->conn, path);
+	virStorageVolPtr vol = find_volume(v, s->pool, path);
 	virStreamPtr stream = virStreamNew(v->conn, 0);
 	ssize_t n = -1, got = 0;
 
-	/* One that another host has made since libvirt looked last. */
-	if (!vol && p && virStoragePoolRefresh(p, 0) == 0)
-		vol = virStorageVolLookupByPath(v->conn, path);
 	if (vol && stream && virStorageVolDownload(vol, stream, 0, SHARED_FILE_HEAD, 0) == 0) {
 		while (got < (ssize_t)SHARED_FILE_HEAD &&
 		       (n = virStreamRecv(stream, (char *)head + got,
@@ -389,7 +406,7 @@ void stores_claim(struct virt *v, const char *pools, struct domain_facts *facts)
 	_cleanup_free_ struct stores *stores = NULL;
 
 	if (domain_facts_copied(facts) && (stores = malloc(sizeof(*stores))))
-		stores_look(v, pools, stores);
+		look_all(v, pools, stores);
 	for (size_t i = 0; stores && i < facts->disk_count; i++)
 		if (!facts->disks[i].is_shared && !facts->disks[i].unflushed)
 			facts->shared_count += claim(v, stores, &facts->disks[i]);

@@ -134,9 +134,8 @@ static bool same_kind(const struct domain_disk *disk, const struct domain_disk_t
 		return !at->store || files;
 	if (!at->store || files)
 		return false;
-	return !disk->is_shared || !disk->shared.store[0] ||
-	       (strcmp(disk->shared.store, at->store->store) == 0 &&
-		strcmp(disk->shared.volume, at->volume) == 0);
+	return !disk->shared.store[0] || (strcmp(disk->shared.store, at->store->store) == 0 &&
+					  strcmp(disk->shared.volume, at->volume) == 0);
 }
 
 static int find_disk_target(struct filter *f, const struct domain_disk *disk)
@@ -222,18 +221,6 @@ int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter
 	w->facts.disks[w->facts.disk_count++] = disk;
 	w->facts.shared_count += disk.is_shared;
 	return by_name ? put_shared(f, node) : 0;
-}
-
-int domain_enter_shared_source(struct filter *f, const xmlNode *node,
-			       const struct filter_rule *rule)
-{
-	struct domain_walk *w = f->ctx;
-	int r = domain_judge_only(f, node, rule);
-
-	if (r < 0 || !w->at)
-		return r;
-	r = storage_put_source(f, w->at->store, w->at->volume);
-	return r < 0 ? r : 1;
 }
 
 int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct filter_rule *rule)

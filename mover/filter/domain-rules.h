@@ -45,8 +45,6 @@ int domain_enter_devices(struct filter *f, const xmlNode *node, const struct fil
 int domain_enter_emulator(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_disk(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_disk_source(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
-int domain_enter_shared_source(struct filter *f, const xmlNode *node,
-			       const struct filter_rule *rule);
 int domain_enter_backing(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_interface(struct filter *f, const xmlNode *node, const struct filter_rule *rule);
 int domain_enter_serial(struct filter *f, const xmlNode *node, const struct filter_rule *rule);

@@ -397,7 +397,7 @@ static const struct filter_rule shared_disk_rows[] = {
 		  .why = SERVER_ONLY},
 		 {.name = "tls", .kind = FILTER_ENUM, .values = VALUES("no"), .why = SERVER_ONLY}),
 	 .children = shared_source_rows,
-	 .enter = domain_enter_shared_source},
+	 .enter = domain_enter_disk_source},
 	DISK_REST,
 	SKIP("auth", 1),
 	END,

@@ -21,35 +21,6 @@
 /* Folders on a server: what an export may be called. */
 #define FOLDER_CHARS LETTERS "_.-+/"
 
-static bool is_target(const char *name);
-static bool is_rbd_name(const char *name);
-static bool is_folder(const char *name);
-static bool is_lun(const char *name);
-static bool is_file_name(const char *name);
-
-static const struct {
-	const char *name, *scheme, *pool;
-	const char *format; /* of a pool that is a file system */
-	const char *secret;
-	uint16_t port;
-	unsigned hosts;			    /* at most */
-	bool (*store_ok)(const char *name); /* may a target, pool or folder be called so? */
-	bool (*volume_ok)(const char *name);
-} protocols[_STORAGE_PROTOCOL_MAX] = {
-	[STORAGE_ISCSI] = {"iscsi", "iscsi://", "iscsi-direct", NULL, "iscsi", 3260, 1, is_target,
-			   is_lun},
-	[STORAGE_RBD] = {"rbd", "rbd://", "rbd", NULL, "ceph", 6789, DOMAIN_STORE_HOSTS_MAX,
-			 is_rbd_name, is_rbd_name},
-	[STORAGE_NFS] = {"nfs", "nfs://", "netfs", "nfs", NULL, 2049, 1, is_folder, is_file_name},
-	[STORAGE_GLUSTER] = {"gluster", "gluster://", "netfs", "glusterfs", NULL, 24007, 1,
-			     is_rbd_name, is_file_name},
-};
-
-static bool is_files(enum storage_protocol p)
-{
-	return protocols[p].format != NULL;
-}
-
 /* -- names -- */
 
 static bool made_of(const char *text, const char *chars, size_t max)
@@ -91,6 +62,29 @@ static bool is_folder(const char *text)
 static bool is_file_name(const char *text)
 {
 	return made_of(text, LETTERS "_.-+@", DOMAIN_VOLUME_MAX);
+}
+
+static const struct {
+	const char *name, *scheme, *pool;
+	const char *format; /* of a pool that is a file system */
+	const char *secret;
+	uint16_t port;
+	unsigned hosts;			    /* at most */
+	bool (*store_ok)(const char *name); /* may a target, pool or folder be called so? */
+	bool (*volume_ok)(const char *name);
+} protocols[_STORAGE_PROTOCOL_MAX] = {
+	[STORAGE_ISCSI] = {"iscsi", "iscsi://", "iscsi-direct", NULL, "iscsi", 3260, 1, is_target,
+			   is_lun},
+	[STORAGE_RBD] = {"rbd", "rbd://", "rbd", NULL, "ceph", 6789, DOMAIN_STORE_HOSTS_MAX,
+			 is_rbd_name, is_rbd_name},
+	[STORAGE_NFS] = {"nfs", "nfs://", "netfs", "nfs", NULL, 2049, 1, is_folder, is_file_name},
+	[STORAGE_GLUSTER] = {"gluster", "gluster://", "netfs", "glusterfs", NULL, 24007, 1,
+			     is_rbd_name, is_file_name},
+};
+
+static bool is_files(enum storage_protocol p)
+{
+	return protocols[p].format != NULL;
 }
 
 /* By the first word of a store's name; _STORAGE_PROTOCOL_MAX if it is none of these. */

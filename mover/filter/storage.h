@@ -18,7 +18,7 @@ int storage_read_pool(const char *xml, struct domain_store *ret);
 int storage_read_volume(const struct domain_store *store, const char *name,
 			char ret[DOMAIN_VOLUME_MAX + 1]);
 
-/* May another device call a disk so? Both empty, or both of one of the two forms. */
+/* May another device call a disk so? All empty, or all of one of the forms of domain_shared. */
 bool storage_name_ok(const struct domain_shared *shared);
 
 /* Are the volumes of that store files of a file system, as its name says? */
@@ -43,5 +43,6 @@ struct storage_disk {
 typedef void (*storage_disk_fn)(void *ctx, const struct storage_disk *disk);
 int storage_each_disk(const char *xml, storage_disk_fn fn, void *ctx);
 
-/* Writes <source> of a disk, all of it this host's. FILTER_... as filter_refuse(). */
+/* Writes <source> of a disk, all of it this host's. Negative with the error set as filter_refuse().
+ */
 int storage_put_source(struct filter *f, const struct domain_store *store, const char *volume);

@@ -111,9 +111,8 @@ def off(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
     tap.ok(kithlab.ticks_now(guest, laptop), "and home again, running")
 
 
-def another(tap: Tap, gluster: Gluster, laptop: Device, desktop: Device, guest: Guest) -> None:
-    """The same names, and another file: the desktop's own, or one that leads elsewhere (H12, H17).
-    """
+def another(tap: Tap, laptop: Device, desktop: Device, guest: Guest) -> None:
+    """H12: the same names, and another file, or one that another VM has."""
     desktop.run(["sh", "-c", f"umount {THERE}; mkdir -p {THERE}; "
                              f"truncate -s {guest.disk_mib}M {THERE}/{guest.name}.img"])
     refused(tap, laptop, guest, "identity", "another one", "H12 another file of that name")
@@ -157,7 +156,7 @@ def body(tap: Tap, lab: Lab) -> None:
     there_and_back(tap, laptop, desktop, guest)
     cut_off(tap, laptop, desktop, guest)
     off(tap, laptop, desktop, guest)
-    another(tap, gluster, laptop, desktop, guest)
+    another(tap, laptop, desktop, guest)
     there_and_back(tap, laptop, desktop, make(laptop, "qwork", "qcow2"))
     copied(tap, laptop, desktop, guest)
 

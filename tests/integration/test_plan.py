@@ -168,21 +168,11 @@ class Plans:
         yield
         self.desktop.virsh("net-start", "default")
 
-    def configure(self, device: Device, text: str) -> None:
-        """Adds lines to kith.conf, and has kith-mover read it again."""
-        conf = device.base / "etc-kith" / "kith.conf"
-        conf.write_text(conf.read_text().split("\n[libvirt]")[0].rstrip("\n") + "\n" + text)
-        log = device.log_dir / "kith-mover.log"
-        before = log.read_text(errors="replace").count("was read again")
-        device.kill("kith-mover", signal.SIGHUP)
-        wait_for("kith-mover to read kith.conf again",
-                 lambda: log.read_text(errors="replace").count("was read again") > before)
-
     @contextlib.contextmanager
     def configured(self, text: str) -> Iterator[None]:
-        self.configure(self.desktop, text)
+        kithlab.configure(self.desktop, text)
         yield
-        self.configure(self.desktop, "")
+        kithlab.configure(self.desktop, "")
 
     @contextlib.contextmanager
     def small_pool(self) -> Iterator[None]:

@@ -52,5 +52,5 @@ class Gluster:
             name=name, host=self.device.ip, volume=volume, folder=folder))
         device.virsh("pool-start", name)
         kind = device.run(["stat", "-f", "-c", "%T", folder]).stdout.strip()
-        if kind != "fuseblk" and "fuse" not in kind:
+        if "fuse" not in kind:
             raise LabError(f"{folder} on {device.name} is {kind}, not mounted through FUSE")
